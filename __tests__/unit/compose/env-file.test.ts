@@ -1,0 +1,45 @@
+import { describe, expect, it } from '@jest/globals';
+import { renderEnvFile } from '../../../src/compose/env-file.js';
+
+const variables = new Map([
+  ['SET', 'a b "c" $d'],
+  ['EMPTY', ''],
+  ['LINES', 'a\nb'],
+]);
+const render = (text: string | Buffer) =>
+  renderEnvFile({ path: 'app.env', text: Buffer.from(text) }, variables);
+
+describe('renderEnvFile', () => {
+  it('gives a key alone the value of the runner and leaves all else as it is', () => {
+    const { content, problems, empty } = render(
+      '\ufeff# c\r\n\n  A="x" # y \r\nSET\r\n  EMPTY\nNOWHERE\nB=\nC=$SET ${SET}',
+    );
+    expect(problems).toEqual([]);
+    expect(content.toString()).toBe(
+      '\ufeff# c\r\n\n  A="x" # y \r\nSET=a b "c" $d\r\nEMPTY=\n#NOWHERE\nB=\nC=$SET ${SET}',
+    );
+    expect(empty).toEqual(['EMPTY', 'B']);
+  });
+
+  it('hands the very bytes on where nothing is to be filled in', () => {
+    const text = Buffer.from('A=1\nB=2');
+    expect(renderEnvFile({ path: 'a', text }, variables).content).toBe(text);
+  });
+
+  it.each([
+    ['A=1\nexport B=2\n', 'app.env:2:1: a variable name with a space in it'],
+    ['SET \n', 'app.env:1:1: a variable name with a space in it'],
+    ['=1\n', 'app.env:1:1: a line without a variable name'],
+    [
+      'A=1\nLINES\n',
+      "app.env:2:1: the value of LINES has line breaks, which an env_file can't hold",
+    ],
+    [`A=${'x'.repeat(65534)}\n`, 'app.env:1:1: a line of 65536 bytes or more; Docker refuses it'],
+  ])('refuses what Docker would refuse or lose', (text, message) => {
+    expect(render(text).problems.map((problem) => problem.message)).toEqual([message]);
+  });
+
+  it('refuses what is not UTF-8', () => {
+    expect(render(Buffer.from([0x41, 0x3d, 0xff])).problems).toHaveLength(1);
+  });
+});

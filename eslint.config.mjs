@@ -1,0 +1,72 @@
+import tseslint from 'typescript-eslint';
+
+/** Modules that decide: plain values in, plain values out. Time and the world arrive as data. */
+const pure = [
+  'src/model.ts',
+  'src/errors.ts',
+  'src/inputs.ts',
+  'src/plan.ts',
+  'src/compose/**/*.ts',
+  'src/transport/known-hosts.ts',
+  'src/transport/quote.ts',
+  'src/docker/cli.ts',
+  'src/rollout/observe.ts',
+  'src/rollout/classify.ts',
+  'src/report/render.ts',
+];
+
+export default tseslint.config(
+  { ignores: ['dist', 'node_modules', 'lib', 'coverage'] },
+  {
+    files: ['src/**/*.ts', '__tests__/**/*.ts'],
+    extends: [...tseslint.configs.strictTypeChecked],
+    languageOptions: { parserOptions: { projectService: true } },
+    linterOptions: { reportUnusedDisableDirectives: 'error' },
+    rules: {
+      '@typescript-eslint/restrict-template-expressions': [
+        'error',
+        { allowNumber: true, allowBoolean: true },
+      ],
+      '@typescript-eslint/consistent-type-imports': 'error',
+      '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
+      '@typescript-eslint/switch-exhaustiveness-check': 'error',
+      'no-console': 'error',
+      eqeqeq: ['error', 'always', { null: 'ignore' }],
+    },
+  },
+  {
+    files: ['src/**/*.ts'],
+    ignores: ['src/report/github.ts', 'src/transport/local.ts'],
+    rules: {
+      'no-restricted-imports': ['error', { patterns: ['@actions/*'] }],
+    },
+  },
+  {
+    files: pure,
+    rules: {
+      'no-restricted-imports': [
+        'error',
+        {
+          patterns: ['@actions/*'],
+          paths: ['fs', 'net', 'http', 'https', 'child_process', 'timers', 'os'].flatMap((name) => [
+            { name, message: 'A pure module: take the value as a parameter.' },
+            { name: `node:${name}`, message: 'A pure module: take the value as a parameter.' },
+          ]),
+        },
+      ],
+      'no-restricted-globals': ['error', 'process', 'setTimeout', 'setInterval', 'fetch'],
+      'no-restricted-properties': [
+        'error',
+        { object: 'Date', property: 'now', message: 'A pure module: time arrives as data.' },
+        { object: 'Math', property: 'random', message: 'A pure module.' },
+      ],
+    },
+  },
+  {
+    files: ['__tests__/**/*.ts'],
+    rules: {
+      '@typescript-eslint/no-non-null-assertion': 'off',
+      '@typescript-eslint/require-await': 'off',
+    },
+  },
+);

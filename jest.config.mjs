@@ -1,0 +1,26 @@
+import { createDefaultEsmPreset } from 'ts-jest';
+
+const preset = createDefaultEsmPreset({
+  tsconfig: 'tsconfig.json',
+  diagnostics: false, // `npm run typecheck` checks all files once, faster and stricter
+});
+
+/** @param {string} name @param {object} more */
+const project = (name, more = {}) => ({
+  ...preset,
+  displayName: name,
+  testEnvironment: 'node',
+  testMatch: [`<rootDir>/__tests__/${name}/**/*.test.ts`],
+  ...more,
+});
+
+export default {
+  projects: [
+    project('unit', {
+      testMatch: ['<rootDir>/__tests__/unit/**/*.test.ts', '<rootDir>/__tests__/scenarios/**/*.test.ts'],
+    }),
+    project('action'),
+    project('bundle'),
+    project('swarm'),
+  ],
+};

@@ -1,0 +1,457 @@
+/**
+ * The story of a run: what happens in which order, and what each end means. It decides nothing by
+ * itself that could be a pure function elsewhere, and knows the world only by its ports.
+ */
+import type { RenderedStack } from './compose/render.js';
+import { composeVersionFor, withVersion } from './compose/version.js';
+import { changesOf, type Changes } from './plan.js';
+import { deployStack, logIn } from './deploy.js';
+import { createWorkspace, removeWorkspace, upload, type Workspace } from './docker/workspace.js';
+import type { StackObject } from './docker/engine.js';
+import { ConnectionLost, DeployError, InvalidInput, type Outcome, type Reason } from './errors.js';
+import type { Inputs } from './inputs.js';
+import { hostnameOf, monitorMs, type Snapshot } from './model.js';
+import { serviceReports, type Fate } from './report/services.js';
+import type { RunReport } from './report/outcome.js';
+import { plural, safeLine } from './report/text.js';
+import { beginRollout, failuresOf, type End, type Goal, type Rollout } from './rollout/observe.js';
+import { rollBack } from './rollout/rollback.js';
+import { watch, type Clock, type Watcher } from './rollout/watch.js';
+import { progressLog } from './report/progress.js';
+import type { Narrator } from './report/narrator.js';
+import { Session, type Connect } from './session.js';
+
+/** Everything a run touches, from outside. */
+export interface World {
+  readonly inputs: () => Inputs;
+  readonly renderStack: (inputs: Inputs) => RenderedStack;
+  readonly connect: (inputs: Inputs) => Connect;
+  readonly narrator: Narrator;
+  readonly clock: Clock;
+  /** 32 hexadecimal digits from a strong random source. */
+  readonly randomName: () => string;
+  /** Keeps the workspace's name for `post`; the empty string once it is gone. */
+  readonly rememberWorkspace: (name: string) => void;
+  readonly signal: AbortSignal;
+}
+
+/** How a deploy ended, before it is made into a report. */
+interface Ending {
+  readonly outcome: Outcome;
+  readonly reason: Reason | '';
+  readonly message: string;
+  readonly hint?: string;
+  readonly before?: Snapshot;
+  readonly changes?: Changes;
+  readonly rollout?: Rollout;
+  /** The rollout back to where it was, if there was one. */
+  readonly restored?: Rollout;
+  readonly pruned?: readonly string[];
+  /** What became of the services as a whole. */
+  readonly fate: Fate;
+  /** The service that the reason is about. */
+  readonly culprit?: string;
+}
+
+const MIN_STABLE_MS = 5000;
+const CLEAN_UP_LIMIT_MS = 30_000;
+
+/** Runs the whole action; never throws: every way it can end is in the report. */
+export async function run(world: World): Promise<RunReport> {
+  const { narrator, clock } = world;
+  const begun = clock.now();
+  let stack = '';
+  let manager = '';
+  let ending: Ending;
+  let error: unknown;
+  try {
+    const inputs = world.inputs();
+    stack = inputs.stack;
+    const rendered = world.renderStack(inputs);
+    for (const warning of rendered.warnings) narrator.warn(warning.message, warning.position);
+    const session = await Session.open(world.connect(inputs), inputs.docker);
+    manager = session.transport.description;
+    narrator.say(
+      `manager ${session.nodeName}: engine ${session.engineVersion.version}, ` +
+        `CLI ${session.cliVersion.join('.')}`,
+    );
+    try {
+      ending = await deploy({
+        world,
+        inputs,
+        rendered,
+        session,
+        onSnapshot: progressLog(narrator),
+      });
+    } finally {
+      await session.close();
+    }
+  } catch (caught) {
+    error = caught;
+    ending = endingOf(caught, world.signal);
+  }
+  return {
+    stack,
+    mode: 'deploy',
+    manager,
+    outcome: ending.outcome,
+    reason: ending.reason,
+    message: ending.message,
+    hint: ending.hint ?? '',
+    position: error instanceof DeployError ? error.position : undefined,
+    problems: error instanceof InvalidInput ? error.problems : [],
+    services: serviceReports(ending),
+    failures: (ending.rollout === undefined ? [] : failuresOf(ending.rollout)).map((failure) => ({
+      ...failure,
+      node: hostnameOf(ending.before?.nodes ?? [], failure.nodeId) ?? '',
+    })),
+    warnings: narrator.warnings(),
+    timeline: narrator.timeline(),
+    durationMs: clock.now() - begun,
+  };
+}
+
+/** What an error means that ended the run before there was a verdict. */
+function endingOf(error: unknown, signal: AbortSignal): Ending {
+  if (signal.aborted)
+    return {
+      outcome: 'cancelled',
+      reason: 'cancelled',
+      message: 'The run was cancelled. Whatever the swarm had accepted by then goes on there.',
+      fate: 'unknown',
+    };
+  if (error instanceof DeployError)
+    return {
+      outcome: error.outcome,
+      reason: error.reason,
+      message: error.message,
+      ...(error.hint === undefined ? {} : { hint: error.hint }),
+      fate: 'unknown',
+    };
+  return {
+    outcome: 'failed',
+    reason: 'internal',
+    message: `unexpected error: ${error instanceof Error ? error.message : String(error)}`,
+    hint: 'This is a fault of the action. Please report it with the log of a run with debug logging.',
+    fate: 'unknown',
+  };
+}
+
+interface Deployment {
+  readonly world: World;
+  readonly inputs: Inputs;
+  readonly rendered: RenderedStack;
+  readonly session: Session;
+  readonly onSnapshot: Watcher['onSnapshot'];
+}
+
+/** From a connected manager to a verdict; the workspace is gone afterwards, whatever happened. */
+async function deploy(deployment: Deployment): Promise<Ending> {
+  const { world, session } = deployment;
+  const name = `swarm-deploy-${world.randomName()}`;
+  world.rememberWorkspace(name);
+  try {
+    return await deployIn(deployment, name);
+  } finally {
+    await forget(deployment, name, session);
+  }
+}
+
+async function forget({ world }: Deployment, name: string, session: Session): Promise<void> {
+  try {
+    if (await removeWorkspace(session.transport, name)) world.rememberWorkspace('');
+  } catch (error) {
+    // `post` tries again on a connection of its own.
+    world.narrator.say(`clean-up is left to the post step: ${messageOf(error)}`);
+  }
+}
+
+async function deployIn(deployment: Deployment, workspaceName: string): Promise<Ending> {
+  const { world, inputs, rendered, session } = deployment;
+  const { narrator, clock, signal } = world;
+  const { stack } = inputs;
+
+  const [before, objectsBefore, workspace] = await Promise.all([
+    session.engine.snapshot(stack, clock.now()),
+    session.engine.stackObjects(stack),
+    prepare(deployment, workspaceName),
+  ]);
+  signal.throwIfAborted();
+  if (inputs.registries.length > 0)
+    await narrator.group('Log into the registry', () =>
+      logIn(session, { inputs, workspace }, world),
+    );
+
+  const names = [...rendered.services.keys()].map((service) => `${stack}_${service}`);
+  const deployed = await narrator.group('Deploy the stack', () =>
+    deployStack(
+      session,
+      {
+        inputs,
+        rendered,
+        workspace,
+        wasWritten: (loss) => recover(deployment, { loss, before, names, workspaceName }),
+      },
+      world,
+    ),
+  );
+  const live = await settle(deployment, () => session.engine.services(stack));
+  const changes = changesOf(before, live, names);
+  const startedAt = clock.now();
+  for (const line of changes.lines) narrator.say(line);
+
+  const context = { deployment, before, objectsBefore, changes, startedAt };
+  if (deployed.failure !== undefined) {
+    const { reason, message, hint } = deployed.failure;
+    const objects = await newObjects(context);
+    if (!changes.any && objects.length === 0)
+      return {
+        outcome: 'invalid',
+        reason,
+        message,
+        hint,
+        before,
+        changes,
+        fate: 'untouched',
+      };
+    return await fail(context, { kind: 'failed', reason, message }, undefined);
+  }
+  const missing = names.find((name) => !live.some(({ Spec }) => Spec.Name === name));
+  if (missing !== undefined)
+    return {
+      outcome: 'superseded',
+      reason: 'superseded',
+      message: `service ${missing} was removed by someone else right after it was deployed`,
+      before,
+      changes,
+      culprit: missing,
+      fate: 'unknown',
+    };
+  if (!inputs.watch.wait)
+    return {
+      outcome: changes.any ? 'deployed' : 'unchanged',
+      reason: '',
+      message: 'The swarm has accepted the stack; as asked, nobody waited for it (wait: false).',
+      before,
+      changes,
+      fate: 'accepted',
+    };
+  const goal: Goal = {
+    phase: 'deploy',
+    targets: changes.targets,
+    gone: [],
+    formerTasks: new Set(before.tasks.map(({ ID }) => ID)),
+    startedAt,
+    stableForMs: stableFor(inputs, changes),
+    timeoutMs: inputs.watch.timeoutMs,
+    progressTimeoutMs: inputs.watch.progressTimeoutMs,
+    maxFailures: inputs.watch.maxFailures,
+  };
+  const { rollout, end } = await narrator.group('Watch the tasks', () =>
+    look(deployment, beginRollout(goal)),
+  );
+  if (end.kind === 'converged') return await succeed(context, rollout);
+  return await fail(context, end, rollout);
+}
+
+interface Context {
+  readonly deployment: Deployment;
+  readonly before: Snapshot;
+  readonly objectsBefore: readonly StackObject[];
+  readonly changes: Changes;
+  readonly startedAt: number;
+}
+
+async function prepare({ session, rendered }: Deployment, name: string): Promise<Workspace> {
+  const version = composeVersionFor(session.cliVersion.join('.'));
+  const { files } = version === undefined ? rendered : withVersion(rendered, version);
+  const workspace = await createWorkspace(session.transport, name);
+  await upload(session.transport, workspace, [
+    ...files.map(({ name: file, text }) => ({ name: file, content: text })),
+    ...rendered.attachments.map(({ name: file, content }) => ({
+      name: `attachments/${file}`,
+      content,
+    })),
+  ]);
+  return workspace;
+}
+
+/** `auto` is the longest monitor of what changed: how long Swarm itself would count a failure. */
+function stableFor(inputs: Inputs, changes: Changes): number {
+  if (!changes.any) return 0;
+  if (inputs.watch.stableForMs !== 'auto') return inputs.watch.stableForMs;
+  const changed = changes.targets.filter(({ change }) => change !== 'unchanged');
+  return Math.max(MIN_STABLE_MS, ...changed.map(({ spec }) => monitorMs(spec)));
+}
+
+/** Watches a rollout to its end, telling what moves. */
+async function look(
+  { world, inputs, session, onSnapshot }: Deployment,
+  rollout: Rollout,
+): Promise<{ readonly rollout: Rollout; readonly end: End }> {
+  return await watch(rollout, {
+    clock: world.clock,
+    stack: inputs.stack,
+    engine: () => session.engine,
+    reconnect: (cause) => reconnect(world, session, cause),
+    onSnapshot,
+    signal: world.signal,
+  });
+}
+
+async function reconnect(world: World, session: Session, cause: ConnectionLost): Promise<void> {
+  world.signal.throwIfAborted();
+  world.narrator.say(`connection lost (${cause.message}); connecting again`);
+  await session.reconnect();
+  world.narrator.say(`connected to ${session.transport.description} again`);
+}
+
+/** Repeats a read on a new connection where the old one was lost. */
+async function settle<T>({ world, session }: Deployment, read: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await read();
+    } catch (error) {
+      if (!(error instanceof ConnectionLost)) throw error;
+      await reconnect(world, session, error);
+    }
+  }
+}
+
+/**
+ * After a connection lost in mid-deploy: `stack deploy` writes each service once, so that a service
+ * which has not moved was not reached. The directory may be gone, or on the manager before.
+ */
+async function recover(
+  deployment: Deployment,
+  loss: {
+    readonly loss: ConnectionLost;
+    readonly before: Snapshot;
+    readonly names: readonly string[];
+    readonly workspaceName: string;
+  },
+): Promise<boolean> {
+  const { world, session, inputs } = deployment;
+  await reconnect(world, session, loss.loss);
+  const live = await settle(deployment, () => session.engine.services(inputs.stack));
+  const former = new Map(loss.before.services.map((service) => [service.ID, service]));
+  const written = loss.names.every((name) => {
+    const service = live.find(({ Spec }) => Spec.Name === name);
+    return service !== undefined && former.get(service.ID)?.Version.Index !== service.Version.Index;
+  });
+  if (written) return true;
+  await settle(deployment, async () => {
+    await removeWorkspace(session.transport, loss.workspaceName);
+    const workspace = await prepare(deployment, loss.workspaceName);
+    await logIn(session, { inputs, workspace }, world);
+  });
+  return false;
+}
+
+async function newObjects({ deployment, objectsBefore }: Context): Promise<readonly StackObject[]> {
+  const { session, inputs } = deployment;
+  const known = new Set(objectsBefore.map(({ id }) => id));
+  const now = await settle(deployment, () => session.engine.stackObjects(inputs.stack));
+  return now.filter(({ id }) => !known.has(id));
+}
+
+async function succeed(context: Context, rollout: Rollout): Promise<Ending> {
+  const { deployment, before, changes } = context;
+  const { inputs, session, world } = deployment;
+  const pruned: string[] = [];
+  if (inputs.prune)
+    for (const orphan of changes.orphans) {
+      world.signal.throwIfAborted();
+      world.narrator.say(`pruning ${orphan.Spec.Name}, which is no longer in the files`);
+      await settle(deployment, () => session.engine.removeService(orphan.ID));
+      pruned.push(orphan.Spec.Name);
+    }
+  else if (changes.orphans.length > 0)
+    world.narrator.say(
+      `not in the files, left running: ${changes.orphans.map(({ Spec }) => Spec.Name).join(', ')} (prune: true removes them)`,
+    );
+  const any = changes.any || pruned.length > 0;
+  return {
+    outcome: any ? 'deployed' : 'unchanged',
+    reason: '',
+    message: any
+      ? `${plural(changes.targets.length, 'service')}, all healthy and stable.`
+      : 'Every service runs what was asked for already, healthy; no task was restarted.',
+    before,
+    changes,
+    rollout,
+    pruned,
+    fate: 'healthy',
+  };
+}
+
+/** A deploy that did not succeed: left as it is, or put back. */
+async function fail(
+  context: Context,
+  end: Exclude<End, { kind: 'converged' }>,
+  rollout: Rollout | undefined,
+): Promise<Ending> {
+  const { deployment, before, changes } = context;
+  const { inputs, world, session } = deployment;
+  world.narrator.fail(end.message);
+  const common = {
+    before,
+    changes,
+    ...(rollout === undefined ? {} : { rollout }),
+    ...(end.service === undefined ? {} : { culprit: end.service }),
+  };
+  if (end.kind === 'superseded')
+    return {
+      ...common,
+      outcome: 'superseded',
+      reason: 'superseded',
+      message: `${end.message}; it was left alone, and nothing was rolled back.`,
+      hint: 'Let one workflow at a time deploy a stack (`concurrency` in the workflow), then run this one again.',
+      fate: 'unknown',
+    };
+  const { reason, message } = end;
+  if (inputs.onFailure === 'keep')
+    return {
+      ...common,
+      outcome: 'failed',
+      reason,
+      message: `${message}. The stack is left as it failed (on-failure: keep).`,
+      fate: 'failed',
+    };
+  const objects = await newObjects(context);
+  if (!changes.any && objects.length === 0)
+    return {
+      ...common,
+      outcome: 'failed',
+      reason,
+      message: `${message}. This deploy changed no service, so there is nothing to roll back.`,
+      fate: 'failed',
+    };
+  const result = await world.narrator.group('Roll back', () =>
+    rollBack({
+      session,
+      stack: inputs.stack,
+      before,
+      changes,
+      objects,
+      limits: inputs.watch,
+      stableForMs: stableFor(inputs, changes),
+      world,
+      watch: (start) => look(deployment, start),
+      settle: (read) => settle(deployment, read),
+      cleanUpLimitMs: CLEAN_UP_LIMIT_MS,
+    }),
+  );
+  return {
+    ...common,
+    outcome: result.outcome,
+    reason: result.outcome === 'superseded' ? 'superseded' : reason,
+    message: `${message}. ${result.message}`,
+    ...(result.hint === undefined ? {} : { hint: result.hint }),
+    ...(result.rollout === undefined ? {} : { restored: result.rollout }),
+    fate: result.outcome === 'rolled-back' ? 'restored' : 'unknown',
+  };
+}
+
+const messageOf = (error: unknown): string =>
+  safeLine(error instanceof Error ? error.message : String(error));

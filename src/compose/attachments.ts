@@ -1,0 +1,124 @@
+/**
+ * Files that a stack refers to (`env_file`, configs, secrets): read on the runner, carried along
+ * under a name of their own, each once.
+ */
+import { basename, isAbsolute, join, resolve } from 'node:path';
+import type { Position, Problem } from '../errors.js';
+import { renderEnvFile } from './env-file.js';
+import type { Variables } from './interpolate.js';
+import { problemAt } from './source.js';
+
+/** What reading a file gives; the reader tells apart what a message must tell apart. */
+export type FileContent = Buffer | 'missing' | 'not-a-file' | { readonly error: string };
+
+/** Where files are looked for, and what their variables are. */
+export interface FileAccess {
+  readonly variables: Variables;
+  /** Absolute directory of the first stack file: what relative paths in all of them refer to. */
+  readonly workingDirectory: string;
+  /** What `~` stands for. */
+  readonly home: string | undefined;
+  readonly readFile: (absolutePath: string) => FileContent;
+}
+
+/** Where attachments are written, inside of the directory that the rendered files are written to. */
+export const ATTACHMENTS_DIRECTORY = 'attachments';
+
+export interface Attachment {
+  /** In the attachments directory. */
+  readonly name: string;
+  readonly content: Buffer;
+  /** The path as it stands in the stack file. */
+  readonly origin: string;
+}
+
+/** Upper limits, exclusive; swarmkit, api/validation/secrets.go and manager/controlapi/config.go. */
+const OBJECT_LIMITS = { configs: 1000 * 1024, secrets: 500 * 1024 } as const;
+
+/** The files that the stack refers to, each once. */
+export class Attachments {
+  readonly list: Attachment[] = [];
+  /** Variables that env files leave empty. */
+  readonly empty: string[] = [];
+  readonly #known = new Map<string, string | readonly Problem[]>();
+
+  constructor(readonly access: FileAccess) {}
+
+  /** The path on the runner that a path in a stack file means. */
+  absolute(path: string): string {
+    const { home, workingDirectory } = this.access;
+    if (home !== undefined && /^~(?:$|\/)/.test(path)) return join(home, path.slice(1));
+    return resolve(workingDirectory, path);
+  }
+
+  /**
+   * Attaches a file and gives what stands for its path in the rendered text, or why it can't be.
+   * @param what for messages: `config app`
+   */
+  add(
+    path: string,
+    what: string,
+    role: 'env_file' | 'configs' | 'secrets',
+    at: Position,
+  ): string | readonly Problem[] {
+    const absolute = this.absolute(path);
+    const content = this.access.readFile(absolute);
+    if (!Buffer.isBuffer(content)) {
+      const why =
+        content === 'missing'
+          ? 'does not exist'
+          : content === 'not-a-file'
+            ? 'is not a file'
+            : `can't be read: ${content.error}`;
+      return [
+        problemAt(at, `${what}: the file ${path} ${why} (looked at ${absolute})`, {
+          hint:
+            isAbsolute(path) || path.startsWith('~')
+              ? 'The path is one on the runner.'
+              : `Relative paths start at the directory of the first stack file, ${this.access.workingDirectory}.`,
+        }),
+      ];
+    }
+    if (role !== 'env_file') {
+      const limit = OBJECT_LIMITS[role];
+      if (content.length === 0) {
+        return [problemAt(at, `${what}: the file ${path} is empty, which Swarm refuses`)];
+      }
+      if (content.length >= limit) {
+        return [
+          problemAt(
+            at,
+            `${what}: the file ${path} has ${content.length} bytes; Swarm takes less than ${limit}`,
+          ),
+        ];
+      }
+    }
+    const key = `${role === 'env_file' ? 'env' : 'raw'}:${absolute}`;
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    let bytes = content;
+    if (role === 'env_file') {
+      const file = renderEnvFile({ path, text: content }, this.access.variables);
+      if (file.problems.length > 0) {
+        // Reported where the file is first used.
+        this.#known.set(key, []);
+        return file.problems;
+      }
+      this.empty.push(...file.empty);
+      bytes = file.content;
+    }
+    const number = String(this.list.length + 1).padStart(3, '0');
+    const name = `${number}-${sanitised(path)}`;
+    this.list.push({ name, content: bytes, origin: path });
+    const reference = `./${ATTACHMENTS_DIRECTORY}/${name}`;
+    this.#known.set(key, reference);
+    return reference;
+  }
+}
+
+/** The end of a path as a file name of harmless characters. */
+export function sanitised(path: string): string {
+  return basename(path)
+    .replace(/[^A-Za-z0-9._-]/g, '_')
+    .slice(-64);
+}

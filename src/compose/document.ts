@@ -1,0 +1,373 @@
+/**
+ * One stack file on its way through: its variables are filled in, what it says about files,
+ * environments and mounts is looked at, and the result is a list of edits to its text.
+ */
+import {
+  isMap,
+  isScalar,
+  isSeq,
+  type Alias,
+  type Node,
+  type Pair,
+  type Scalar,
+  type YAMLMap,
+} from 'yaml';
+import type { Position, Problem } from '../errors.js';
+import { sanitised, type Attachments } from './attachments.js';
+import { interpolate, type Fault, type Interpolation, type Variables } from './interpolate.js';
+import { problemAt, type Source } from './source.js';
+import {
+  applyEdits,
+  movedOffset,
+  quoted,
+  rendered,
+  replaceNode,
+  setValue,
+  type Edit,
+} from './splice.js';
+import { isNull, isTrue, Tree, type Entry } from './tree.js';
+import { insertVersion, type VersionPlace } from './version.js';
+
+/** What the files are rendered with. */
+export interface RenderSettings {
+  readonly stack: string;
+  readonly variables: Variables;
+  /** An unset variable is empty, with a warning, instead of a problem. */
+  readonly allowUnset: boolean;
+}
+
+export interface RenderedFile {
+  /** Unique in the directory of the run, which attachments get a directory of their own in. */
+  readonly name: string;
+  readonly text: string;
+  /** The path as the user gave it. */
+  readonly origin: string;
+  /** Where a `version:` would go; absent where the file has one. */
+  readonly versionAt?: VersionPlace;
+}
+
+const KINDS = { configs: 'config', secrets: 'secret' } as const;
+/** An extension field that every client ignores, in place of the `name:` that all of them refuse. */
+const RENAMED = 'x-swarm-deploy-name';
+
+/** One stack file on its way through. */
+export class Document {
+  readonly tree: Tree;
+  readonly problems: Problem[] = [];
+  readonly warnings: Problem[] = [];
+  /** Container variables that this file leaves empty. */
+  readonly empty = new Set<string>();
+  readonly version: string | undefined;
+  readonly #values = new Map<Scalar, Interpolation>();
+  /** New text of scalars and aliases whose meaning, not just whose variables, is filled in. */
+  readonly #replaced = new Map<Node | Pair<Node, Node | null>, string>();
+  readonly #more: Edit[] = [];
+
+  constructor(
+    readonly source: Source,
+    root: YAMLMap,
+    readonly settings: RenderSettings,
+    readonly attachments: Attachments,
+  ) {
+    this.tree = new Tree(source, root);
+    this.#interpolate();
+    // Structure that can't be trusted has been reported; what would be found in it is noise.
+    if (this.tree.problems.length === 0) {
+      this.version = this.#readVersion();
+      this.#renameName();
+      this.#readServices();
+      this.#readObjects('configs');
+      this.#readObjects('secrets');
+    }
+    this.problems.push(...this.tree.problems);
+    this.warnings.push(...this.tree.warnings);
+  }
+
+  /** The value of a scalar, variables filled in; undefined for anything else. */
+  value(node: Node | null): string | undefined {
+    const scalar = this.tree.resolve(node);
+    if (!isScalar(scalar)) return undefined;
+    return this.#values.get(scalar)?.value ?? String(scalar.value);
+  }
+
+  position(node: Node): Position {
+    return this.source.position(node.range?.[0] ?? 0);
+  }
+
+  rendered(index: number, composeVersion: string | undefined): RenderedFile {
+    const edits = this.#edits();
+    const text = applyEdits(this.source.text, edits);
+    const name = `${index}-${sanitised(this.source.path)}`;
+    const file = { name, origin: this.source.path };
+    if (this.version !== undefined) return { ...file, text };
+    const flow = this.tree.root.flow === true;
+    const start = this.tree.root.range?.[0] ?? 0;
+    const line = this.source.text.lastIndexOf('\n', start - 1) + 1;
+    const indent = /^[ ]*/.exec(this.source.text.slice(line, start))?.[0] ?? '';
+    const versionAt = flow
+      ? { offset: movedOffset(start + 1, edits), before: '"', after: ', ' }
+      : { offset: movedOffset(line, edits), before: indent, after: '\n' };
+    // Docker refuses files of different versions: those without one take that of the others.
+    if (composeVersion === undefined) return { ...file, text, versionAt };
+    return { ...file, text: insertVersion(text, versionAt, composeVersion) };
+  }
+
+  #interpolate(): void {
+    const { allowUnset, stack } = this.settings;
+    // The Compose specification makes the project's name known to the files.
+    const variables = this.settings.variables.has('COMPOSE_PROJECT_NAME')
+      ? this.settings.variables
+      : new Map([...this.settings.variables, ['COMPOSE_PROJECT_NAME', stack]]);
+    const name = this.tree.entries(this.tree.root).get('name')?.value;
+    for (const scalar of this.tree.values) {
+      const result = interpolate(String(scalar.value), variables);
+      if (result.used === 'none') continue;
+      this.#values.set(scalar, result);
+      if (scalar === name) continue; // never reaches Docker
+      const [start = 0, end = 0] = scalar.range ?? [];
+      let from = start;
+      for (const fault of result.faults) {
+        const found = this.source.text.indexOf(fault.expression, from);
+        const at = found >= 0 && found < end ? found : start;
+        if (found >= 0 && found < end) from = found + 1;
+        const lenient = allowUnset && fault.kind === 'unset';
+        (lenient ? this.warnings : this.problems).push(
+          this.source.problem(at, lenient ? `${fault.message}; it is empty` : fault.message, {
+            reason: fault.kind === 'malformed' ? 'compose-invalid' : 'variable-unset',
+            ...(lenient ? {} : { hint: faultHint(fault) }),
+          }),
+        );
+      }
+    }
+  }
+
+  #readVersion(): string | undefined {
+    const entry = this.tree.entries(this.tree.root).get('version');
+    if (entry === undefined) return undefined;
+    const version = this.value(entry.value) ?? '';
+    const at = entry.site ?? entry.key;
+    const number =
+      isScalar(entry.value) && entry.value.type === 'PLAIN' && /^[0-9.]+$/.test(version);
+    if (number && entry.value.tag === undefined) {
+      this.#problem(at, '`version` must be a string', `Write version: "${version}", in quotes.`);
+    } else if (!/^3(?:\.[0-9]+)?$/.test(version)) {
+      this.#problem(
+        at,
+        `\`version\` ${version} is none that Docker deploys a stack from`,
+        'Swarm takes 3 to 3.13; newer Docker clients need no `version` at all.',
+      );
+    }
+    return version;
+  }
+
+  /** All clients refuse the `name:` of modern Compose files; the stack has its name already. */
+  #renameName(): void {
+    const entry = this.tree.entries(this.tree.root).get('name');
+    if (entry === undefined) return;
+    const name = this.value(entry.value) ?? '';
+    if (name !== this.settings.stack) {
+      this.warnings.push(
+        this.source.problem(
+          entry.key.range?.[0] ?? 0,
+          `\`name\` is ${name}, but the stack is deployed as ${this.settings.stack}`,
+          { hint: 'The input `stack` decides; `name` is left out.' },
+        ),
+      );
+    }
+    // Renamed, not cut out: its value may carry an anchor, and it may stand in { } with commas.
+    const [start = 0, end = 0] = entry.key.range ?? [];
+    this.#more.push({ start, end, text: `"${RENAMED}"` });
+  }
+
+  #readServices(): void {
+    const services = this.tree.entries(this.tree.root).get('services');
+    if (services === undefined || isNull(services.value)) return;
+    if (!isMap(services.value)) {
+      this.#problem(services.site ?? services.key, '`services` must be a mapping');
+      return;
+    }
+    for (const service of this.tree.entries(services.value).values()) {
+      if (!isMap(service.value)) {
+        this.#problem(service.key, `the service ${service.name} must be a mapping`);
+        continue;
+      }
+      const entries = this.tree.entries(service.value);
+      this.#readEnvironment(entries.get('environment'));
+      this.#readEnvFiles(service.name, entries.get('env_file'));
+      this.#readVolumes(service.name, entries.get('volumes'));
+    }
+  }
+
+  /** Variables without a value are the runner's, not the manager's on which the client runs. */
+  #readEnvironment(environment: Entry | undefined): void {
+    const node = environment?.value ?? null;
+    for (const { name, pair, site, value } of this.tree.entries(node).values()) {
+      if (isNull(value)) {
+        const known = this.settings.variables.get(name);
+        if (known === undefined || known === '') this.empty.add(name);
+        if (known !== undefined) this.#replace(site ?? pair, quoted(escaped(known)));
+      } else if (this.value(value) === '') {
+        this.empty.add(name);
+      }
+    }
+    for (const item of this.tree.items(node)) {
+      const text = isNull(this.tree.resolve(item)) ? undefined : this.value(item);
+      if (text === undefined) continue;
+      const equals = text.indexOf('=');
+      if (equals < 0) {
+        const known = this.settings.variables.get(text);
+        if (known === undefined || known === '') this.empty.add(text);
+        if (known !== undefined) this.#replace(item, quoted(escaped(`${text}=${known}`)));
+      } else if (equals === text.length - 1) {
+        this.empty.add(text.slice(0, equals));
+      }
+    }
+  }
+
+  #readEnvFiles(service: string, entry: Entry | undefined): void {
+    if (entry === undefined) return;
+    const { value, site } = entry;
+    const items = isSeq(value) ? this.tree.items(value) : site === null ? [] : [site];
+    for (const item of items) {
+      if (isMap(this.tree.resolve(item))) {
+        this.#problem(
+          item,
+          `service ${service}: \`docker stack deploy\` takes an env_file as a path only`,
+          'Write the path alone, without `path:`, `required:` and `format:`.',
+        );
+        continue;
+      }
+      this.#attach(item, `env_file of service ${service}`, 'env_file');
+    }
+  }
+
+  #readObjects(section: 'configs' | 'secrets'): void {
+    const objects = this.tree.get(this.tree.root, section);
+    for (const object of this.tree.entries(objects).values()) {
+      const entries = this.tree.entries(object.value);
+      const what = `${KINDS[section]} ${object.name}`;
+      const external = entries.get('external')?.value ?? null;
+      if (isMap(external) || isTrue(this.value(external))) continue;
+      const file = entries.get('file');
+      if (file !== undefined) {
+        this.#attach(file.site ?? file.key, what, section);
+      } else if (!['driver', 'content', 'environment'].some((key) => entries.has(key))) {
+        this.#problem(object.key, `${what} has neither \`file\` nor \`external: true\``);
+      }
+    }
+  }
+
+  #attach(site: Node, what: string, role: 'env_file' | 'configs' | 'secrets'): void {
+    const path = this.value(site);
+    if (path === undefined || isNull(this.tree.resolve(site)) || this.#isFaulty(site)) return;
+    const attached = this.attachments.add(path, what, role, this.position(site));
+    if (typeof attached === 'string') this.#replace(site, quoted(attached));
+    else this.problems.push(...attached);
+  }
+
+  /** A path is one on the nodes; a relative one would come to lie in the manager's directory of this run. */
+  #readVolumes(service: string, entry: Entry | undefined): void {
+    for (const item of this.tree.items(entry?.value ?? null)) {
+      const volume = this.tree.resolve(item);
+      let source = '';
+      let at = item;
+      if (isMap(volume)) {
+        if (this.value(this.tree.get(volume, 'type')) !== 'bind') continue;
+        const written = this.tree.entries(volume).get('source');
+        source = this.value(written?.value ?? null) ?? '';
+        at = written?.site ?? item;
+        if (source === '' || /^(?:[/\\]|[A-Za-z]:)/.test(source)) continue;
+      } else {
+        const text = this.value(item) ?? '';
+        source = text.split(':')[0] ?? '';
+        // As docker/cli, internal/volumespec: a source is a path only if it looks like one.
+        if (text.length <= 2 || !text.includes(':') || !/^[.~]/.test(source)) continue;
+      }
+      if (this.#isFaulty(at)) continue;
+      this.#problem(
+        at,
+        `service ${service}: the bind mount of ${source} is not an absolute path`,
+        'It is a path on the nodes, which do not have the checkout. Write an absolute path that exists on every node that may run the service, or ship files as `configs:`.',
+      );
+    }
+  }
+
+  #isFaulty(node: Node): boolean {
+    const scalar = this.tree.resolve(node);
+    const faults = isScalar(scalar) ? (this.#values.get(scalar)?.faults ?? []) : [];
+    return faults.some((fault) => fault.kind !== 'unset' || !this.settings.allowUnset);
+  }
+
+  #replace(site: Node | Pair<Node, Node | null>, text: string): void {
+    const before = this.#replaced.get(site);
+    if (before !== undefined && before !== text) {
+      this.#problem(
+        isPair(site) ? site.key : site,
+        'this is used in several places through an anchor, and means different things there',
+        'Write it out in each of the places.',
+      );
+    }
+    this.#replaced.set(site, text);
+  }
+
+  #problem(node: Node, message: string, hint?: string): void {
+    this.problems.push(problemAt(this.position(node), message, hint === undefined ? {} : { hint }));
+  }
+
+  #edits(): readonly Edit[] {
+    const edits = [...this.#more];
+    const version = this.tree.entries(this.tree.root).get('version')?.value;
+    for (const scalar of this.tree.values) {
+      const text = this.#replaced.get(scalar) ?? this.#filledIn(scalar, scalar === version);
+      if (text !== undefined) edits.push(...replaceNode(this.source, scalar, text));
+    }
+    for (const alias of this.tree.aliases) {
+      const text = this.#replaced.get(alias) ?? this.#restored(alias);
+      if (text !== undefined) edits.push(...replaceNode(this.source, alias, text));
+    }
+    for (const alias of this.tree.keyAliases) {
+      // Docker interpolates no keys: a key keeps what the anchor said before.
+      const scalar = this.tree.resolve(alias);
+      if (!isScalar(scalar)) continue;
+      if (this.#replaced.has(scalar) || this.#filledIn(scalar, false) !== undefined) {
+        edits.push(...replaceNode(this.source, alias, quoted(String(scalar.value))));
+      }
+    }
+    for (const [site, text] of this.#replaced) {
+      if (isPair(site)) edits.push(...setValue(this.source, site, text));
+    }
+    return edits;
+  }
+
+  /** The new text of a scalar with variables. `version` is read before Docker interpolates. */
+  #filledIn(scalar: Scalar, isVersion: boolean): string | undefined {
+    const result = this.#values.get(scalar);
+    if (result?.used !== 'variables') return undefined;
+    return isVersion ? quoted(result.value) : rendered(result.value);
+  }
+
+  /** What an alias must say where its anchor now has a text that is right at the anchor only. */
+  #restored(alias: Alias): string | undefined {
+    const scalar = this.tree.resolve(alias);
+    if (!isScalar(scalar) || !this.#replaced.has(scalar)) return undefined;
+    const filledIn = this.#filledIn(scalar, false);
+    if (filledIn !== undefined) return filledIn;
+    if (isNull(scalar)) return 'null';
+    const plain = scalar.type === 'PLAIN' && !String(scalar.value).includes('\n');
+    return plain ? String(scalar.value) : quoted(String(scalar.value));
+  }
+}
+
+function isPair(site: Node | Pair<Node, Node | null>): site is Pair<Node, Node | null> {
+  return 'key' in site && !('range' in site);
+}
+
+function escaped(value: string): string {
+  return value.replaceAll('$', '$$$$');
+}
+
+function faultHint(fault: Fault): string {
+  if (fault.kind === 'malformed') return 'For a literal $ write $$.';
+  if (fault.kind === 'required') return 'Set it in `env`, `env-file` or the `env:` of the step.';
+  return 'Set it in `env`, `env-file` or the `env:` of the step, give it a default (${NAME:-default}), or write $$ for a literal $. `allow-unset: true` makes it empty.';
+}

@@ -1,0 +1,84 @@
+/**
+ * An `env_file` of a service on its way to the manager. Docker's client reads it line by line and
+ * takes a `KEY` without `=` from the environment of the machine that it runs on, the manager; here
+ * such lines get the runner's value. All other lines stay as they are, byte for byte.
+ */
+import type { Problem } from '../errors.js';
+import type { Variables } from './interpolate.js';
+import { problemAt, Source, type SourceFile } from './source.js';
+
+export interface RenderedEnvFile {
+  readonly content: Buffer;
+  readonly problems: readonly Problem[];
+  /** Names that the file leaves empty. */
+  readonly empty: readonly string[];
+}
+
+/** The scanner of Docker's client gives up at a line of this size (Go, bufio.MaxScanTokenSize). */
+const MAX_LINE_BYTES = 64 * 1024;
+
+/**
+ * Renders one file by the rules of docker/cli, pkg/kvfile: no quotes, no escapes, no variables. A
+ * `KEY` that the runner does not have is commented out, so that the manager's own is not taken.
+ */
+export function renderEnvFile(file: SourceFile, variables: Variables): RenderedEnvFile {
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(file.text);
+  } catch {
+    const problem = problemAt({ file: file.path }, 'the env_file is not valid UTF-8');
+    return { content: file.text, problems: [problem], empty: [] };
+  }
+  const source = new Source(file.path, text);
+  const problems: Problem[] = [];
+  const empty: string[] = [];
+  const resolved: string[] = [];
+  let offset = 0;
+  const lines = text.split('\n').map((line) => {
+    const at = offset;
+    offset += line.length + 1;
+    if (Buffer.byteLength(line) >= MAX_LINE_BYTES) {
+      problems.push(
+        source.problem(at, `a line of ${MAX_LINE_BYTES} bytes or more; Docker refuses it`),
+      );
+    }
+    const ending = line.endsWith('\r') ? '\r' : '';
+    const statement = line.slice(0, line.length - ending.length).trimStart();
+    if (statement === '' || statement.startsWith('#')) return line;
+    const equals = statement.indexOf('=');
+    const name = equals < 0 ? statement : statement.slice(0, equals);
+    if (name === '' || /[ \t]/.test(name)) {
+      problems.push(
+        source.problem(
+          at,
+          name === '' ? 'a line without a variable name' : 'a variable name with a space in it',
+          {
+            hint: 'Docker reads an env_file as plain KEY=VALUE lines, without `export` or spaces.',
+          },
+        ),
+      );
+      return line;
+    }
+    if (equals >= 0) {
+      if (equals === statement.length - 1) empty.push(name);
+      return line;
+    }
+    const value = variables.get(name);
+    resolved.push(name);
+    if (value === undefined) return `#${name}${ending}`;
+    if (value === '') empty.push(name);
+    if (/[\r\n\0]/.test(value)) {
+      problems.push(
+        source.problem(at, `the value of ${name} has line breaks, which an env_file can't hold`, {
+          hint: `Write ${name} under \`environment:\` of the service instead.`,
+        }),
+      );
+    }
+    return `${name}=${value}${ending}`;
+  });
+  return {
+    content: resolved.length > 0 ? Buffer.from(lines.join('\n')) : file.text,
+    problems,
+    empty,
+  };
+}

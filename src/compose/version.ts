@@ -1,0 +1,49 @@
+/**
+ * The `version:` of a stack file. Clients before 23.0 take a file without one for version 1 and
+ * refuse it; all of them refuse files of different versions in one deploy.
+ */
+import type { RenderedStack } from './render.js';
+
+/** Where a `version:` would go in a text, and what stands around it there. */
+export interface VersionPlace {
+  readonly offset: number;
+  readonly before: string;
+  readonly after: string;
+}
+
+/**
+ * The newest version that a Docker client without a default takes (docker/cli, cli/compose/schema
+ * at each tag), to be given to `withVersion`.
+ * @param clientVersion such as `20.10.24`
+ * @returns undefined for clients that need no `version:` at all
+ */
+export function composeVersionFor(clientVersion: string): string | undefined {
+  const [major = 0, minor = 0] = clientVersion.split('.').map((part) => Number.parseInt(part, 10));
+  if (!(major < 23)) return undefined;
+  if (major >= 20) return '3.9';
+  if (major >= 19) return '3.8';
+  return major === 18 && minor >= 9 ? '3.7' : '3.6';
+}
+
+/** Adds `version: "..."` to each file that has none; unchanged where all have one. */
+export function withVersion(stack: RenderedStack, version: string): RenderedStack {
+  if (stack.files.every((file) => file.versionAt === undefined)) return stack;
+  return {
+    ...stack,
+    composeVersion: stack.composeVersion ?? version,
+    files: stack.files.map(({ versionAt, ...file }) => {
+      if (versionAt === undefined) return file;
+      return { ...file, text: insertVersion(file.text, versionAt, version) };
+    }),
+  };
+}
+
+/** Writes a `version:` into a rendered text. */
+export function insertVersion(
+  text: string,
+  { offset, before, after }: VersionPlace,
+  version: string,
+): string {
+  const key = before === '"' ? '"version"' : `${before}version`;
+  return `${text.slice(0, offset)}${key}: "${version}"${after}${text.slice(offset)}`;
+}

@@ -1,0 +1,181 @@
+/** The two steps that stay commands of the Docker CLI: logging in and `docker stack deploy`. */
+import type { RenderedStack } from './compose/render.js';
+import {
+  deployFailure,
+  dockerArgv,
+  engineUnreachable,
+  isTransientDeployError,
+  loginArgs,
+  loginFailure,
+  stackDeployArgs,
+  withoutVariables,
+  type DockerCommand,
+} from './docker/cli.js';
+import { ConnectionLost, DeployError, type Reason } from './errors.js';
+import type { Workspace } from './docker/workspace.js';
+import type { Inputs } from './inputs.js';
+import type { Narrator } from './report/narrator.js';
+import { safeLine } from './report/text.js';
+import type { Clock } from './rollout/watch.js';
+import type { Session } from './session.js';
+
+interface Surroundings {
+  readonly narrator: Narrator;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+}
+
+const LOGIN_ATTEMPTS = 3;
+const LOGIN_TIMEOUT_MS = 60_000;
+const DEPLOY_ATTEMPTS = 8;
+const RETRY_MS = 1000;
+const MAX_RETRY_MS = 5000;
+
+/**
+ * Logs into every registry, with the password on standard input and the result in the workspace.
+ * @throws DeployError `registry-auth` or `registry-unreachable`
+ */
+export async function logIn(
+  session: Session,
+  { inputs, workspace }: { readonly inputs: Inputs; readonly workspace: Workspace },
+  { narrator, clock, signal }: Surroundings,
+): Promise<void> {
+  const docker = { ...inputs.docker, configDirectory: `${workspace.path}/docker` };
+  for (const { registry, username, password } of inputs.registries) {
+    const name = registry === '' ? 'Docker Hub' : registry;
+    for (let attempt = 1; ; attempt += 1) {
+      signal.throwIfAborted();
+      const result = await session.transport.run(
+        dockerArgv(docker, ...loginArgs(registry, username)),
+        { input: password.reveal(), timeoutMs: LOGIN_TIMEOUT_MS },
+      );
+      if (result.code === 0) break;
+      const words = safeLine(result.stderr.toString('utf8'));
+      const { reason, transient } = loginFailure(words);
+      if (!transient || attempt === LOGIN_ATTEMPTS)
+        throw new DeployError(
+          reason,
+          'invalid',
+          `cannot log into ${name} as ${username}: ${words || `exit code ${result.code ?? 'none'}`}`,
+          {
+            hint:
+              reason === 'registry-auth'
+                ? 'Check `registry-username` and `registry-password`; the token may have expired or lack the right to pull.'
+                : `Check that the manager can reach ${name}, and that the input \`registry\` names it right.`,
+          },
+        );
+      narrator.say(`login to ${name} failed (${words}); trying again`);
+      await clock.sleep(RETRY_MS * attempt, signal);
+    }
+    narrator.say(`logged into ${name} as ${username}`);
+  }
+}
+
+export interface Deployed {
+  /** Set when the command failed; it may have written some services all the same. */
+  readonly failure?: {
+    readonly reason: Reason;
+    readonly message: string;
+    readonly hint: string;
+  };
+}
+
+/**
+ * Runs `docker stack deploy`, again where what failed goes away by itself: the command changes
+ * nothing that is already as the files say, so repeating it is safe.
+ */
+export async function deployStack(
+  session: Session,
+  {
+    inputs,
+    rendered,
+    workspace,
+    wasWritten,
+  }: {
+    readonly inputs: Inputs;
+    readonly rendered: RenderedStack;
+    readonly workspace: Workspace;
+    /**
+     * After a lost connection: connects again, and makes ready for the command to be repeated.
+     * @returns true where there is no need, because every service has been written
+     */
+    readonly wasWritten: (loss: ConnectionLost) => Promise<boolean>;
+  },
+  { narrator, clock, signal }: Surroundings,
+): Promise<Deployed> {
+  const docker: DockerCommand =
+    inputs.registries.length === 0
+      ? inputs.docker
+      : { ...inputs.docker, configDirectory: `${workspace.path}/docker` };
+  const argv = withoutVariables(
+    dockerArgv(
+      docker,
+      ...stackDeployArgs({
+        stack: inputs.stack,
+        files: rendered.files.map(({ name }) => `${workspace.path}/${name}`),
+        version: session.cliVersion,
+        withRegistryAuth: inputs.withRegistryAuth,
+        resolveImage: inputs.resolveImage,
+      }),
+    ),
+    rendered.mustBeUnset,
+  );
+  for (let attempt = 1; ; attempt += 1) {
+    signal.throwIfAborted();
+    const printer = linePrinter(narrator);
+    let result;
+    try {
+      result = await session.transport.run(argv, {
+        timeoutMs: inputs.watch.timeoutMs,
+        onOutput: printer.push,
+      });
+    } catch (error) {
+      if (!(error instanceof ConnectionLost)) throw error;
+      // The command may have ended, gone on or stopped half-way: the swarm itself has to say.
+      if (attempt === DEPLOY_ATTEMPTS) throw error;
+      if (await wasWritten(error)) return {};
+      narrator.say('the stack was not deployed in full; repeating the command');
+      continue;
+    }
+    printer.end();
+    if (result.code === 0) return {};
+    const words = result.stderr.toString('utf8').trim();
+    if (!isTransientDeployError(words) || attempt === DEPLOY_ATTEMPTS)
+      return { failure: explain(words, result.code) };
+    narrator.say(`that passes by itself; trying again (${attempt} of ${DEPLOY_ATTEMPTS - 1})`);
+    await clock.sleep(Math.min(RETRY_MS * attempt, MAX_RETRY_MS), signal);
+  }
+}
+
+function explain(words: string, code: number | null): NonNullable<Deployed['failure']> {
+  const reason: Reason = engineUnreachable(words) ? 'docker-unavailable' : deployFailure(words);
+  const lines = words.split('\n').filter((line) => !/^(Ignoring|Updating|Creating)\b/.test(line));
+  const said = safeLine(lines.join(' ')) || `exit code ${code ?? 'none'}`;
+  return {
+    reason,
+    message: `docker stack deploy failed: ${said}`,
+    hint: /only updates to Labels are allowed/i.test(words)
+      ? 'A config or secret cannot change its content under the same name: give it a new name.'
+      : 'The message is from Docker on the manager; correct what it names in the stack files.',
+  };
+}
+
+/** Prints whole lines of output as they come. */
+function linePrinter(narrator: Narrator): {
+  readonly push: (chunk: Buffer) => void;
+  readonly end: () => void;
+} {
+  let rest = '';
+  const print = (line: string): void => {
+    const safe = safeLine(line);
+    if (safe !== '') narrator.say(`docker: ${safe}`);
+  };
+  return {
+    push: (chunk) => {
+      const lines = (rest + chunk.toString('utf8')).split('\n');
+      rest = lines.pop() ?? '';
+      lines.forEach(print);
+    },
+    end: () => print(rest),
+  };
+}

@@ -1,0 +1,122 @@
+/** The Docker CLI as data: argument vectors out, its messages read. */
+import type { Reason } from '../errors.js';
+
+/** How the CLI is called on the manager. */
+export interface DockerCommand {
+  readonly sudo: boolean;
+  /** The engine's socket, where it is not the default. */
+  readonly host?: string;
+  /** The configuration directory of this run, where it has logins of its own. */
+  readonly configDirectory?: string;
+}
+
+/** 20.10: the first with jobs, `GET /services?status` and all that a verdict reads. */
+export const MINIMUM_VERSION = [20, 10] as const;
+/** `stack deploy --detach` exists from this CLI on; before, it never waited. */
+const DETACH_VERSION = [26, 0] as const;
+
+/**
+ * The argument vector of a docker command. Options instead of environment variables, because sudo
+ * passes no environment on.
+ */
+export function dockerArgv(command: DockerCommand, ...args: readonly string[]): readonly string[] {
+  const { sudo, host, configDirectory } = command;
+  return [
+    ...(sudo ? ['sudo', '-n'] : []),
+    'docker',
+    ...(configDirectory === undefined ? [] : ['--config', configDirectory]),
+    ...(host === undefined ? [] : ['--host', host.startsWith('/') ? `unix://${host}` : host]),
+    ...args,
+  ];
+}
+
+/** Runs a command without some variables, whatever their names are; sudo passes none on anyway. */
+export function withoutVariables(
+  argv: readonly string[],
+  names: readonly string[],
+): readonly string[] {
+  return names.length === 0 ? argv : ['env', ...names.flatMap((name) => ['-u', name]), ...argv];
+}
+
+/** `[major, minor]` from `Docker version 28.2.2, build e6534b4`, or undefined. */
+export function cliVersion(output: string): readonly [number, number] | undefined {
+  const match = /version v?(\d+)\.(\d+)/.exec(output);
+  return match === null ? undefined : [Number(match[1]), Number(match[2])];
+}
+
+export function isAtLeast(
+  version: readonly [number, number],
+  minimum: readonly [number, number],
+): boolean {
+  return version[0] > minimum[0] || (version[0] === minimum[0] && version[1] >= minimum[1]);
+}
+
+export function stackDeployArgs(options: {
+  readonly stack: string;
+  readonly files: readonly string[];
+  readonly version: readonly [number, number];
+  readonly withRegistryAuth: boolean;
+  readonly resolveImage: string;
+}): readonly string[] {
+  return [
+    'stack',
+    'deploy',
+    ...options.files.flatMap((file) => ['--compose-file', file]),
+    ...(options.withRegistryAuth ? ['--with-registry-auth'] : []),
+    '--resolve-image',
+    options.resolveImage,
+    ...(isAtLeast(options.version, DETACH_VERSION) ? ['--detach=true'] : []),
+    options.stack,
+  ];
+}
+
+export function loginArgs(registry: string, username: string): readonly string[] {
+  return [
+    'login',
+    '--username',
+    username,
+    '--password-stdin',
+    ...(registry === '' ? [] : [registry]),
+  ];
+}
+
+/** Why a login failed, and whether trying again can help. */
+export function loginFailure(stderr: string): {
+  readonly reason: Reason;
+  readonly transient: boolean;
+} {
+  // The registry's answer, as the engine quotes it: `unauthorized: incorrect username or password`,
+  // `denied: ...`, or the bare status for registries that answer without a body.
+  if (/unauthorized|denied|401|403|incorrect username|authentication required/i.test(stderr))
+    return { reason: 'registry-auth', transient: false };
+  return { reason: 'registry-unreachable', transient: true };
+}
+
+/**
+ * Errors of `stack deploy` that go away by themselves: a write that lost against another one, and
+ * networks that a `stack rm` just before has not finished removing (moby#39891, tried).
+ */
+export function isTransientDeployError(stderr: string): boolean {
+  return (
+    /update out of sequence/i.test(stderr) ||
+    /network \S+ not found/i.test(stderr) ||
+    /network with name \S+ already exists/i.test(stderr) ||
+    /has active endpoints/i.test(stderr)
+  );
+}
+
+/** What `stack deploy` says went wrong: an error in the files, or a refusal by the engine. */
+export function deployFailure(stderr: string): Reason {
+  return /error response from daemon|rpc error|failed to (create|update)|declared as external/i.test(
+    stderr,
+  )
+    ? 'deploy-refused'
+    : 'compose-invalid';
+}
+
+/** The engine cannot be reached from the CLI, in the CLI's words. */
+export function engineUnreachable(stderr: string): boolean {
+  return /cannot connect to the docker daemon|permission denied.*docker|docker\.sock|is the docker daemon running/i.test(
+    stderr,
+  );
+}

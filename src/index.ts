@@ -1,0 +1,117 @@
+/** Entry of the bundle, for `main` and `post` alike; the only place that fails the step. */
+import { randomBytes } from 'node:crypto';
+import { homedir } from 'node:os';
+import { performance } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { run } from './action.js';
+import { loadStack } from './compose-files.js';
+import { removeWorkspace } from './docker/workspace.js';
+import { parseInputs, secretValues, type Inputs } from './inputs.js';
+import { createNarrator, type Narrator } from './report/narrator.js';
+import {
+  actionsLog,
+  maskSecrets,
+  publish,
+  rawInput,
+  recallState,
+  rememberState,
+} from './report/github.js';
+import type { Clock } from './rollout/watch.js';
+import type { Connect } from './session.js';
+import { connect } from './transport/connect.js';
+import { localTransport } from './transport/local.js';
+import { checkPrivateKey } from './transport/private-key.js';
+
+const clock: Clock = {
+  now: () => performance.now(),
+  sleep: (ms, signal) => sleep(ms, undefined, signal === undefined ? {} : { signal }),
+};
+
+function readInputs(): Inputs {
+  const inputs = parseInputs(rawInput, {
+    agentSocket: process.env['SSH_AUTH_SOCK'],
+    checkPrivateKey,
+  });
+  maskSecrets(secretValues(inputs));
+  return inputs;
+}
+
+function connector({ connection }: Inputs, narrator: Narrator): Connect {
+  if (connection.kind === 'local')
+    return async (accept) => {
+      const transport = localTransport();
+      await accept(transport);
+      return transport;
+    };
+  return (accept) =>
+    connect({
+      targets: connection.managers,
+      credentials: connection.credentials,
+      hostKeys: connection.hostKeys,
+      connectTimeoutMs: connection.connectTimeoutMs,
+      log: narrator.say,
+      onUnverified: ({ host, fingerprint, type }) =>
+        narrator.warn(
+          `the host key of ${host} was not checked (host-key-check: off). To pin it, compare it with the ` +
+            `server's own and set host-fingerprint: ${fingerprint} (${type})`,
+        ),
+      accept,
+    });
+}
+
+async function main(): Promise<void> {
+  const narrator = createNarrator(actionsLog, clock);
+  const cancel = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const)
+    process.on(name, () => {
+      narrator.say(`${name}: nothing more is written to the swarm`);
+      cancel.abort(new Error(`cancelled by ${name}`));
+    });
+  const report = await run({
+    inputs: readInputs,
+    renderStack: (inputs) =>
+      loadStack(inputs.compose, inputs.stack, {
+        cwd: process.cwd(),
+        environment: process.env,
+        home: homedir(),
+      }),
+    connect: (inputs) => connector(inputs, narrator),
+    narrator,
+    clock,
+    randomName: () => randomBytes(16).toString('hex'),
+    rememberWorkspace: (name) => rememberState('workspace', name),
+    signal: cancel.signal,
+  });
+  const green = await publish(report);
+  process.exitCode = green ? 0 : 1;
+}
+
+/** Removes what main could not, because it lost the connection or was killed. */
+async function post(): Promise<void> {
+  const name = recallState('workspace');
+  if (name === '') return;
+  const narrator = createNarrator(actionsLog, clock);
+  try {
+    const transport = await connector(readInputs(), narrator)(() => Promise.resolve());
+    try {
+      const gone = await removeWorkspace(transport, name);
+      narrator.say(
+        gone ? 'removed what the run had left on the manager' : 'nothing could be removed',
+      );
+    } finally {
+      await transport.close();
+    }
+  } catch (error) {
+    narrator.warn(
+      `could not clean up on the manager: ${error instanceof Error ? error.message : String(error)}; ` +
+        `the directory ${name} in its temporary directory may still hold a registry login`,
+    );
+  }
+}
+
+const isPost = recallState('main') === 'started';
+if (!isPost) rememberState('main', 'started');
+(isPost ? post() : main()).catch((error: unknown) => {
+  actionsLog.line(error instanceof Error ? (error.stack ?? error.message) : String(error));
+  process.exitCode = 1;
+});

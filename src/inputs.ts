@@ -1,0 +1,247 @@
+/**
+ * The first step of every run: the raw text of the action's inputs becomes one decided value, or
+ * every problem at once. Pure: nothing here reads the environment, a file or the network.
+ */
+import { formatDuration } from './duration.js';
+import { InvalidInput } from './errors.js';
+import {
+  type Connection,
+  hostNameProblem,
+  type InputContext,
+  isIpv6,
+  parsePort,
+  readConnection,
+} from './inputs/connection.js';
+import { Form, type InputName, named, ODD, secretLines } from './inputs/form.js';
+import { readRegistries, type RegistryLogin } from './inputs/registries.js';
+
+export type { Connection, InputContext } from './inputs/connection.js';
+export { inputDefaults, type InputName, inputNames } from './inputs/form.js';
+export type { RegistryLogin } from './inputs/registries.js';
+
+/** What the user asked for, decided: nothing after this looks at an input's text again. */
+export interface Inputs {
+  readonly mode: 'deploy';
+  readonly stack: string;
+  readonly connection: Connection;
+  readonly docker: {
+    readonly sudo: boolean;
+    /** A value for `DOCKER_HOST` on the manager, as a URL; absent for the default socket. */
+    readonly host?: string;
+  };
+  readonly registries: readonly RegistryLogin[];
+  readonly compose: {
+    /** Paths as given; empty when they are to be discovered. */
+    readonly files: readonly string[];
+    readonly env: ReadonlyMap<string, string>;
+    readonly envFiles: readonly string[];
+    readonly allowUnset: boolean;
+  };
+  readonly prune: boolean;
+  readonly resolveImage: 'always' | 'changed' | 'never';
+  readonly withRegistryAuth: boolean;
+  readonly watch: {
+    readonly wait: boolean;
+    readonly timeoutMs: number;
+    readonly progressTimeoutMs: number;
+    readonly stableForMs: number | 'auto';
+    readonly maxFailures: number;
+  };
+  readonly onFailure: 'rollback' | 'keep';
+}
+
+/**
+ * Decides what the user asked for.
+ * @param raw the exact text of an input, '' where it is not given (GitHub enforces no `required`).
+ *   An input of blanks alone counts as not given and takes its default.
+ * @throws InvalidInput with every problem of every input; no message holds the text of a secret
+ */
+export function parseInputs(raw: (name: InputName) => string, context: InputContext): Inputs {
+  const form = new Form(raw);
+  const inputs: Inputs = {
+    mode: form.choice('mode', ['deploy']),
+    stack: stackName(form),
+    connection: readConnection(form, context),
+    docker: docker(form),
+    registries: readRegistries(form),
+    compose: {
+      files: paths(form, 'compose-file'),
+      env: variables(form),
+      envFiles: paths(form, 'env-file'),
+      allowUnset: form.flag('allow-unset'),
+    },
+    prune: form.flag('prune'),
+    resolveImage: form.choice('resolve-image', ['always', 'changed', 'never']),
+    withRegistryAuth: form.flag('with-registry-auth'),
+    watch: watch(form),
+    onFailure: form.choice('on-failure', ['rollback', 'keep']),
+  };
+  const [first, ...more] = form.problems;
+  if (first !== undefined) throw new InvalidInput([first, ...more]);
+  return inputs;
+}
+
+/**
+ * Every text that must not appear in a log, one line each, as the runner masks line by line. Lines
+ * of fewer than 4 characters are left out: masking them would garble the log and protect nothing.
+ */
+export function secretValues(inputs: Inputs): readonly string[] {
+  const { connection: by, registries: logins } = inputs;
+  const credentials = by.kind === 'ssh' ? by.credentials : {};
+  const texts = [
+    ...[credentials.privateKey, credentials.passphrase, credentials.password].map(
+      (secret) => secret?.reveal() ?? '',
+    ),
+    ...logins.flatMap(({ username, password }) => [
+      password.reveal(),
+      // As Docker writes both into its config.json.
+      Buffer.from(`${username}:${password.reveal()}`, 'utf8').toString('base64'),
+    ]),
+  ];
+  return [...new Set(texts.flatMap(secretLines))];
+}
+
+/**
+ * Docker's own check of a stack name refuses blanks and quotes alone (docker/cli,
+ * cli/command/stack/common.go), but every service is called `STACK_SERVICE`, and the swarm takes
+ * `^[a-zA-Z0-9](?:[-_]*[A-Za-z0-9]+)*$` of at most 63 characters (swarmkit,
+ * manager/controlapi/common.go). Refused here is a name that no service could ever have in front.
+ */
+const STACK_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_-]*$/;
+const LONGEST_STACK_NAME = 63 - '_x'.length;
+
+function stackName(form: Form): string {
+  const name = form.text('stack');
+  if (form.isBad('stack')) return name;
+  if (name === '') form.reject('stack', 'missing: the name of the stack', 'stack: shop');
+  else if (!STACK_NAME.test(name))
+    form.reject(
+      'stack',
+      `${form.shown(name)} is not a stack name; accepted: letters, digits, - and _, a letter or digit first`,
+      'Services are called STACK_SERVICE, and the swarm accepts no other characters in that.',
+    );
+  else if (name.length > LONGEST_STACK_NAME)
+    form.reject(
+      'stack',
+      `${form.shown(name)} has ${name.length} characters; accepted: at most ${LONGEST_STACK_NAME}`,
+      'Services are called STACK_SERVICE, and the swarm accepts at most 63 characters for that.',
+    );
+  return name;
+}
+
+function docker(form: Form): Inputs['docker'] {
+  const sudo = form.flag('sudo');
+  const text = form.text('docker-host');
+  if (text === '') return { sudo };
+  const path = text.replace(/^unix:\/\//, '');
+  if (/^\/[^\s$~]*[^\s$~/]$/.test(path) && !ODD.test(path)) return { sudo, host: `unix://${path}` };
+  const [, host = '', port = ''] = /^tcp:\/\/(\[.*\]|[^:/@]*):(\d+)$/.exec(text) ?? [];
+  const ipv6 = /^\[(.*)\]$/.exec(host)?.[1];
+  if (
+    parsePort(port) !== undefined &&
+    (ipv6 === undefined ? hostNameProblem(host) === undefined : isIpv6(ipv6))
+  )
+    return { sudo, host: text };
+  form.reject(
+    'docker-host',
+    `${form.shown(text)} is not accepted; accepted: a socket on the manager, as unix:///PATH or /PATH, or tcp://HOST:PORT`,
+    /[$~]/.test(text)
+      ? 'Nothing is expanded here: write the path out, as in unix:///run/user/1000/docker.sock'
+      : /^ssh:/i.test(text)
+        ? 'The manager to connect to goes into host.'
+        : 'docker-host: unix:///run/user/1000/docker.sock',
+  );
+  return { sudo };
+}
+
+function paths(form: Form, name: 'compose-file' | 'env-file'): readonly string[] {
+  const found: string[] = [];
+  for (const { text, place } of form.lines(name)) {
+    if (text === '-')
+      form.reject(
+        name,
+        '"-" is not accepted: there is no standard input to read',
+        undefined,
+        place,
+      );
+    else if (/[\p{Cc}\p{Cs}]/u.test(text))
+      form.reject(
+        name,
+        `${form.shown(text)} is not a path; accepted: paths of files, one per line`,
+        undefined,
+        place,
+      );
+    else found.push(text);
+  }
+  return found;
+}
+
+/** What `${...}` in a stack file can name (docker/cli, cli/compose/template). */
+const VARIABLE_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
+
+/**
+ * `KEY=VALUE` lines, the value byte for byte. Messages give line numbers and no content: a line that
+ * is no such line may be the middle of a secret of several.
+ */
+function variables(form: Form): ReadonlyMap<string, string> {
+  const found = new Map<string, { readonly value: string; readonly place: string }>();
+  const oneLine =
+    'A value is one line; give one of several lines in the env: of the step or in an env-file.';
+  for (const [index, line] of form.exact('env').split('\n').entries()) {
+    // A YAML block has no CRLF, but text from a Windows file does: it ends the line, not the value.
+    const text = line.replace(/\r$/, '').trimStart();
+    if (text === '') continue;
+    const place = `line ${index + 1}`;
+    const equals = text.indexOf('=');
+    const key = text.slice(0, Math.max(0, equals));
+    const earlier = found.get(key);
+    if (equals < 0)
+      form.reject(
+        'env',
+        'no "=" in it; accepted: KEY=VALUE',
+        text.startsWith('#') ? 'Inside a YAML block (|) there are no comments.' : oneLine,
+        place,
+      );
+    else if (!VARIABLE_NAME.test(key)) form.reject('env', keyProblem(key), oneLine, place);
+    else if (earlier !== undefined)
+      form.reject('env', `${key} is given already in ${earlier.place}`, undefined, place);
+    else found.set(key, { value: text.slice(equals + 1), place });
+  }
+  return new Map([...found].map(([key, { value }]) => [key, value]));
+}
+
+/** Shows no more of the name than one sign: it may be no name at all. */
+function keyProblem(key: string): string {
+  const accepted = 'accepted: letters, digits and _, no digit first';
+  if (key === '') return `no name before the "="; ${accepted}`;
+  if (key.startsWith('export '))
+    return `"export" before the name, which is for shells; ${accepted}`;
+  if (/^\d/.test(key)) return `the name before the "=" starts with a digit; ${accepted}`;
+  const sign = Array.from(key).find((character) => !/[A-Za-z0-9_]/.test(character)) ?? '';
+  const shown = sign === ' ' ? 'a space' : ODD.test(sign) ? named(sign) : `"${sign}"`;
+  return `${shown} in the name before the "="; ${accepted}`;
+}
+
+function watch(form: Form): Inputs['watch'] {
+  const wait = form.flag('wait');
+  const timeoutMs = form.duration('timeout', 'not zero');
+  const progressTimeoutMs = form.duration('progress-timeout', 'not zero');
+  const stableForMs =
+    form.text('stable-for') === 'auto'
+      ? 'auto'
+      : form.duration('stable-for', 'zero allowed', ', or auto');
+  const known = !form.isBad('timeout') && !form.isBad('stable-for');
+  if (wait && known && stableForMs !== 'auto' && stableForMs >= timeoutMs)
+    form.reject(
+      'stable-for',
+      `"${formatDuration(stableForMs)}" is not less than the timeout of ${formatDuration(timeoutMs)}: no deploy could succeed`,
+      'Make timeout longer than the rollout and stable-for together.',
+    );
+  const failures = form.text('max-failures');
+  if (!/^\d{1,9}$/.test(failures))
+    form.reject(
+      'max-failures',
+      `${form.shown(failures)} is not a number of failures; accepted: a whole number, 0 or more`,
+    );
+  return { wait, timeoutMs, progressTimeoutMs, stableForMs, maxFailures: Number(failures) };
+}

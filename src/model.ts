@@ -1,0 +1,205 @@
+/**
+ * The swarm's own words, as the Engine API spells them, reduced to what decisions need. A spec is
+ * kept whole as parsed JSON, so that it can be written back exactly; the accessors below read it.
+ */
+
+export type Json = null | boolean | number | bigint | string | readonly Json[] | JsonObject;
+export interface JsonObject {
+  readonly [key: string]: Json | undefined;
+}
+
+/** A service spec exactly as the engine gave it; unknown fields included. */
+export type ServiceSpec = JsonObject & { readonly Name: string };
+
+export type UpdateState =
+  | 'updating'
+  | 'paused'
+  | 'completed'
+  | 'rollback_started'
+  | 'rollback_paused'
+  | 'rollback_completed';
+
+export interface UpdateStatus {
+  readonly State?: UpdateState;
+  readonly Message?: string;
+  readonly StartedAt?: string;
+}
+
+export interface Service {
+  readonly ID: string;
+  readonly Version: { readonly Index: number };
+  readonly Spec: ServiceSpec;
+  readonly PreviousSpec?: ServiceSpec;
+  readonly UpdateStatus?: UpdateStatus;
+  readonly JobStatus?: { readonly JobIteration: { readonly Index?: number } };
+}
+
+/** In the order a task goes through them; `shutdown` and later are ends. */
+export const TASK_STATES = [
+  'new',
+  'pending',
+  'assigned',
+  'accepted',
+  'preparing',
+  'ready',
+  'starting',
+  'running',
+  'complete',
+  'shutdown',
+  'failed',
+  'rejected',
+  'remove',
+  'orphaned',
+] as const;
+export type TaskState = (typeof TASK_STATES)[number];
+
+export interface Task {
+  readonly ID: string;
+  readonly CreatedAt: string;
+  readonly ServiceID: string;
+  /** Counts from 1 (from 0 for jobs); absent for global services. */
+  readonly Slot?: number;
+  readonly NodeID?: string;
+  readonly Status: {
+    readonly Timestamp?: string;
+    readonly State: TaskState;
+    readonly Message?: string;
+    readonly Err?: string;
+    readonly ContainerStatus?: { readonly ExitCode?: number; readonly ContainerID?: string };
+  };
+  readonly DesiredState: TaskState;
+  readonly JobIteration?: { readonly Index?: number };
+  readonly Spec?: JsonObject;
+}
+
+export interface Node {
+  readonly ID: string;
+  readonly Spec: {
+    readonly Role?: string;
+    readonly Availability?: 'active' | 'pause' | 'drain';
+    readonly Labels?: Readonly<Record<string, string>>;
+  };
+  readonly Description?: {
+    readonly Hostname?: string;
+    readonly Platform?: { readonly Architecture?: string; readonly OS?: string };
+    readonly Engine?: { readonly Labels?: Readonly<Record<string, string>> };
+  };
+  readonly Status: { readonly State?: string; readonly Addr?: string };
+}
+
+/** Everything the swarm said at one moment; `upToDate` holds the ids of tasks of the live spec. */
+export interface Snapshot {
+  /** Milliseconds on the clock of the watcher. */
+  readonly at: number;
+  readonly services: readonly Service[];
+  readonly tasks: readonly Task[];
+  readonly upToDate: ReadonlySet<string>;
+  readonly nodes: readonly Node[];
+}
+
+/** What a service is meant to be doing, decided from its spec. */
+export type Kind =
+  | { readonly kind: 'replicated'; readonly replicas: number; readonly oneShot: boolean }
+  | { readonly kind: 'global'; readonly constraints: readonly string[]; readonly oneShot: boolean }
+  | { readonly kind: 'replicated-job'; readonly completions: number }
+  | { readonly kind: 'global-job'; readonly constraints: readonly string[] };
+
+/** The value at a path of object keys, or undefined where the path ends early. */
+export function at(value: Json | undefined, ...path: readonly string[]): Json | undefined {
+  let here: Json | undefined = value;
+  for (const key of path) {
+    if (typeof here !== 'object' || here === null || Array.isArray(here)) return undefined;
+    here = (here as JsonObject)[key];
+  }
+  return here;
+}
+
+function text(value: Json | undefined): string | undefined {
+  return typeof value === 'string' ? value : undefined;
+}
+
+function count(value: Json | undefined): number | undefined {
+  return typeof value === 'number' || typeof value === 'bigint' ? Number(value) : undefined;
+}
+
+function strings(value: Json | undefined): readonly string[] {
+  return Array.isArray(value)
+    ? (value as readonly Json[]).filter((item) => typeof item === 'string')
+    : [];
+}
+
+/** The image as the service asks for it, tag and digest included. */
+export function imageOf(spec: ServiceSpec): string {
+  return text(at(spec, 'TaskTemplate', 'ContainerSpec', 'Image')) ?? '';
+}
+
+/** Whether tasks of this spec are judged by a healthcheck of the service itself (not the image's). */
+export function hasOwnHealthcheck(spec: ServiceSpec): boolean {
+  const test = strings(at(spec, 'TaskTemplate', 'ContainerSpec', 'Healthcheck', 'Test'));
+  return test.length > 0 && test[0] !== 'NONE';
+}
+
+/** `any` (the default), `on-failure` or `none`. */
+export function restartCondition(spec: ServiceSpec): 'any' | 'on-failure' | 'none' {
+  const condition = text(at(spec, 'TaskTemplate', 'RestartPolicy', 'Condition'));
+  return condition === 'on-failure' || condition === 'none' ? condition : 'any';
+}
+
+/**
+ * The update monitor in milliseconds: how long after starting a failure still counts for Swarm.
+ * Swarm's default is 5 s (swarmkit api/defaults/service.go).
+ */
+export function monitorMs(spec: ServiceSpec): number {
+  const nanoseconds = count(at(spec, 'UpdateConfig', 'Monitor'));
+  return nanoseconds === undefined || nanoseconds === 0 ? 5000 : nanoseconds / 1e6;
+}
+
+/** The pause between the batches of an update, in milliseconds. */
+export function delayMs(spec: ServiceSpec): number {
+  return (count(at(spec, 'UpdateConfig', 'Delay')) ?? 0) / 1e6;
+}
+
+export function kindOf(spec: ServiceSpec): Kind {
+  const mode = at(spec, 'Mode');
+  const constraints = strings(at(spec, 'TaskTemplate', 'Placement', 'Constraints'));
+  const oneShot = restartCondition(spec) !== 'any';
+  if (at(mode, 'Global') !== undefined) return { kind: 'global', constraints, oneShot };
+  if (at(mode, 'GlobalJob') !== undefined) return { kind: 'global-job', constraints };
+  const job = at(mode, 'ReplicatedJob');
+  if (job !== undefined) {
+    const completions = count(at(job, 'TotalCompletions')) ?? count(at(job, 'MaxConcurrent')) ?? 1;
+    return { kind: 'replicated-job', completions };
+  }
+  return { kind: 'replicated', replicas: count(at(mode, 'Replicated', 'Replicas')) ?? 1, oneShot };
+}
+
+export function isJob(kind: Kind): boolean {
+  return kind.kind === 'replicated-job' || kind.kind === 'global-job';
+}
+
+/** A node's name for people. */
+export function hostnameOf(nodes: readonly Node[], id: string | undefined): string | undefined {
+  if (id === undefined || id === '') return undefined;
+  return nodes.find((node) => node.ID === id)?.Description?.Hostname ?? id.slice(0, 12);
+}
+
+/** `repository:tag` and the digest apart, of an image reference that may have either. */
+export function splitImage(image: string): { readonly name: string; readonly digest?: string } {
+  const cut = image.indexOf('@');
+  return cut < 0 ? { name: image } : { name: image.slice(0, cut), digest: image.slice(cut + 1) };
+}
+
+/** Two pieces of JSON with the same content; an absent key equals an undefined one. */
+export function sameJson(a: Json | undefined, b: Json | undefined): boolean {
+  if (a === b) return true;
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
+  if (Array.isArray(a) || Array.isArray(b)) {
+    if (!Array.isArray(a) || !Array.isArray(b) || a.length !== b.length) return false;
+    return (a as readonly Json[]).every((item, index) =>
+      sameJson(item, (b as readonly Json[])[index]),
+    );
+  }
+  const [left, right] = [a as JsonObject, b as JsonObject];
+  const keys = new Set([...Object.keys(left), ...Object.keys(right)]);
+  return [...keys].every((key) => sameJson(left[key], right[key]));
+}

@@ -1,0 +1,95 @@
+/** What a deploy did to each service, by comparing specs before and after; nothing else is trusted. */
+import { imageOf, sameJson, splitImage, type Service, type Snapshot } from './model.js';
+import type { Target } from './rollout/observe.js';
+
+export interface Changes {
+  /** The services of the files, as they are meant to be now. */
+  readonly targets: readonly Target[];
+  /** Services as they were before this deploy changed them. */
+  readonly updated: readonly Service[];
+  readonly created: readonly { readonly id: string; readonly name: string }[];
+  /** Services of the stack that are not in the files. */
+  readonly orphans: readonly Service[];
+  /** Whether any service was created or updated. */
+  readonly any: boolean;
+  /** A line each for people. */
+  readonly lines: readonly string[];
+}
+
+const iterationOf = (service: Service): number => service.JobStatus?.JobIteration.Index ?? 0;
+
+/**
+ * Whether the deploy changed the service. A job starts again with every deploy, and a service that
+ * Swarm rolled back at once has its former spec: both were changed all the same.
+ */
+function wasChanged(former: Service, live: Service): boolean {
+  if (!sameJson(former.Spec, live.Spec) || iterationOf(former) !== iterationOf(live)) return true;
+  const state = live.UpdateStatus?.State;
+  return (
+    state?.startsWith('rollback_') === true &&
+    !(
+      former.UpdateStatus?.State === state &&
+      former.UpdateStatus.StartedAt === live.UpdateStatus?.StartedAt
+    )
+  );
+}
+
+/**
+ * @param before the swarm before the deploy
+ * @param live the stack's services after it
+ * @param names full names of the services in the files
+ */
+export function changesOf(
+  before: Pick<Snapshot, 'services'>,
+  live: readonly Service[],
+  names: readonly string[],
+): Changes {
+  const wanted = new Set(names);
+  const formerByName = new Map(before.services.map((service) => [service.Spec.Name, service]));
+  const targets: Target[] = [];
+  const updated: Service[] = [];
+  const created: { id: string; name: string }[] = [];
+  const lines: string[] = [];
+  for (const service of [...live].sort((a, b) => a.Spec.Name.localeCompare(b.Spec.Name, 'en'))) {
+    const { Name: name } = service.Spec;
+    if (!wanted.has(name)) continue;
+    const former = formerByName.get(name);
+    const change =
+      former?.ID !== service.ID ? 'created' : wasChanged(former, service) ? 'updated' : 'unchanged';
+    targets.push({
+      id: service.ID,
+      name,
+      change,
+      spec: service.Spec,
+      ...(former?.UpdateStatus === undefined ? {} : { staleStatus: former.UpdateStatus }),
+    });
+    if (change === 'created') created.push({ id: service.ID, name });
+    if (change === 'updated' && former !== undefined) updated.push(former);
+    lines.push(describe(name, change, former, service));
+  }
+  return {
+    targets,
+    updated,
+    created,
+    orphans: live.filter(({ Spec }) => !wanted.has(Spec.Name)),
+    any: updated.length > 0 || created.length > 0,
+    lines,
+  };
+}
+
+function describe(
+  name: string,
+  change: Target['change'],
+  former: Service | undefined,
+  live: Service,
+): string {
+  const [was, is] = [former === undefined ? '' : imageOf(former.Spec), imageOf(live.Spec)];
+  if (change !== 'updated' || was === is) return `${name} ${change}: ${short(is)}`;
+  return `${name} ${change}: ${short(was)} -> ${short(is)}`;
+}
+
+/** The reference with its digest shortened. */
+function short(image: string): string {
+  const { name, digest } = splitImage(image);
+  return digest === undefined ? name : `${name}@${digest.slice(0, 19)}`;
+}

@@ -1,0 +1,99 @@
+/**
+ * The Actions runner: inputs, log, annotations, outputs, summary and state. The only module that
+ * speaks to @actions/core.
+ */
+import {
+  endGroup,
+  error as annotateError,
+  getInput,
+  getState,
+  info,
+  saveState,
+  setOutput,
+  setSecret,
+  startGroup,
+  summary,
+  warning as annotateWarning,
+  type AnnotationProperties,
+} from '@actions/core';
+import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Position } from '../errors.js';
+import type { Log } from './narrator.js';
+import type { RunReport } from './outcome.js';
+import { headline, isGreen, outputsOf, reportOf, summaryOf } from './render.js';
+import { safeLine } from './text.js';
+
+/** The exact text of an input, as the workflow gave it. */
+export const rawInput = (name: string): string => getInput(name, { trimWhitespace: false });
+
+export const rememberState: (name: string, value: string) => void = saveState;
+export const recallState: (name: string) => string = getState;
+export const maskSecrets = (values: readonly string[]): void => values.forEach(setSecret);
+
+function annotation(position: Position | undefined): AnnotationProperties {
+  if (position === undefined) return {};
+  return {
+    file: position.file,
+    ...(position.line === undefined ? {} : { startLine: position.line }),
+    ...(position.column === undefined ? {} : { startColumn: position.column }),
+  };
+}
+
+export const actionsLog: Log = {
+  line: (text) => info(text),
+  warning: (text, position) => annotateWarning(text, annotation(position)),
+  startGroup,
+  endGroup,
+};
+
+/**
+ * Writes outputs, report and summary, and annotates a red end. Each is tried for itself: a runner
+ * whose disk is full must still learn the verdict.
+ * @returns whether the step is green
+ */
+export async function publish(run: RunReport): Promise<boolean> {
+  const green = isGreen(run.outcome);
+  const attempt = async (what: string, action: () => unknown): Promise<void> => {
+    try {
+      await action();
+    } catch (error) {
+      const words = error instanceof Error ? error.message : String(error);
+      annotateWarning(safeLine(`could not write the ${what}: ${words}`));
+    }
+  };
+  await attempt('outputs', () => {
+    for (const [name, value] of outputsOf(run)) setOutput(name, value);
+  });
+  await attempt('report', () => {
+    const path = join(
+      process.env['RUNNER_TEMP'] ?? tmpdir(),
+      `swarm-deploy-${randomBytes(8).toString('hex')}.json`,
+    );
+    writeFileSync(path, reportOf(run), { mode: 0o600, flag: 'wx' });
+    setOutput('report', path);
+  });
+  if (process.env['GITHUB_STEP_SUMMARY'] !== undefined)
+    await attempt('summary', () => summary.addRaw(summaryOf(run)).write());
+  tell(run, green);
+  return green;
+}
+
+function tell(run: RunReport, green: boolean): void {
+  info('');
+  if (green) {
+    info(`${headline(run)} ${safeLine(run.message)}`);
+    return;
+  }
+  const hint = run.hint === '' ? '' : `\n${safeLine(run.hint)}`;
+  if (run.problems.length > 1)
+    for (const problem of run.problems)
+      annotateError(
+        safeLine(problem.message) +
+          (problem.hint === undefined ? '' : `\n${safeLine(problem.hint)}`),
+        annotation(problem.position),
+      );
+  else annotateError(`${headline(run)}\n${safeLine(run.message)}${hint}`, annotation(run.position));
+}

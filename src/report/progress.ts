@@ -1,0 +1,109 @@
+/** The live log of a rollout: what changed from one snapshot to the next, in Docker's words. */
+import { hostnameOf, splitImage, type Snapshot, type Task } from '../model.js';
+import type { Rollout, ServiceProgress } from '../rollout/observe.js';
+import type { Narrator } from './narrator.js';
+import { plural, safeLine } from './text.js';
+
+/** Above this many tasks moving between two looks, only sums are logged. */
+const MAX_LINES_A_LOOK = 12;
+
+/** Said when a task gets there; what lies between is over in a moment. */
+const TOLD = new Set(['starting', 'running', 'complete', 'failed', 'rejected']);
+
+export type TaskStates = ReadonlyMap<string, string>;
+
+/** The state of every task, to compare the next snapshot with. */
+export function statesOf(tasks: readonly Task[]): TaskStates {
+  return new Map(tasks.map((task) => [task.ID, task.Status.State]));
+}
+
+/** `api.3 running on worker-2`: a line for each task of this rollout that got somewhere. */
+export function transitions(
+  before: TaskStates,
+  snapshot: Snapshot,
+  rollout: Rollout,
+): readonly string[] {
+  const { formerTasks } = rollout.goal;
+  const names = new Map([...rollout.services].map(([id, { name }]) => [id, name]));
+  const moved = snapshot.tasks.filter(
+    (task) =>
+      names.has(task.ServiceID) &&
+      !formerTasks.has(task.ID) &&
+      TOLD.has(task.Status.State) &&
+      before.get(task.ID) !== task.Status.State,
+  );
+  if (moved.length > MAX_LINES_A_LOOK) {
+    const sums = new Map<string, number>();
+    for (const task of moved) {
+      const key = `${names.get(task.ServiceID) ?? ''} ${task.Status.State}`;
+      sums.set(key, (sums.get(key) ?? 0) + 1);
+    }
+    return [...sums].map(([key, count]) => safeLine(`${key}: ${plural(count, 'task')}`));
+  }
+  return moved.map((task) => {
+    const name = names.get(task.ServiceID) ?? task.ServiceID;
+    const place = task.Slot === undefined ? name : `${name}.${task.Slot}`;
+    const node = hostnameOf(snapshot.nodes, task.NodeID);
+    const error = task.Status.Err ?? '';
+    return safeLine(
+      `${place} ${task.Status.State}${node === undefined ? '' : ` on ${node}`}${error === '' ? '' : `: ${error}`}`,
+    );
+  });
+}
+
+/** `api 7/10 updated, 3 older still running`. */
+export function standingLine(progress: ServiceProgress): string {
+  const { name, kind, done, wanted, older, failures, unplaced } = progress;
+  const noun = kind.kind.endsWith('job') ? 'completed' : 'up to date and running';
+  return safeLine(
+    [
+      `${name} ${done}/${wanted} ${noun}`,
+      ...(older === 0 ? [] : [`${older} of another version meant to run`]),
+      ...(failures.length === 0 ? [] : [`${failures.length} failed`]),
+      ...(unplaced === undefined ? [] : [`waiting for a node: ${unplaced}`]),
+    ].join(', '),
+  );
+}
+
+/** What the rollout waits for right now, for the heartbeat. */
+export function waitingFor(rollout: Rollout): string {
+  const behind = [...rollout.services.values()].filter(({ complete }) => !complete);
+  if (behind.length > 0) return behind.slice(0, 5).map(standingLine).join('; ');
+  if (rollout.lingering > 0) return `${plural(rollout.lingering, 'removed service or task')} to go`;
+  const updating = [...rollout.services.values()].filter((service) => service.updating);
+  if (updating.length > 0)
+    return `Swarm to finish monitoring ${updating.map(({ name }) => name).join(', ')}`;
+  return 'everything to stay as it is for the stability window';
+}
+
+/** An image for people: the reference, and the digest shortened. */
+export function imageLine(image: string): string {
+  const { name, digest } = splitImage(image);
+  return digest === undefined ? name : `${name} (${digest.slice(7, 19)})`;
+}
+
+const HEARTBEAT_MS = 30_000;
+
+/** Logs each step of a rollout as it is seen, and what is waited for when nothing moves. */
+export function progressLog(
+  narrator: Narrator,
+): (before: Rollout, after: Rollout, snapshot: Snapshot) => void {
+  let states: TaskStates = new Map();
+  const standings = new Map<string, string>();
+  let spoken = -Infinity;
+  return (_, after, snapshot) => {
+    const lines = [...transitions(states, snapshot, after)];
+    states = statesOf(snapshot.tasks);
+    for (const [id, progress] of after.services) {
+      const line = standingLine(progress);
+      if (standings.get(id) !== line) {
+        standings.set(id, line);
+        lines.push(line);
+      }
+    }
+    if (lines.length === 0 && after.at - spoken >= HEARTBEAT_MS && after.end === undefined)
+      lines.push(`waiting for ${waitingFor(after)}`);
+    if (lines.length > 0) spoken = after.at;
+    lines.forEach(narrator.say);
+  };
+}

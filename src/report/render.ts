@@ -1,0 +1,194 @@
+/** Turns the end of a run into what people and workflows read: outputs, step summary, report. */
+import { GREEN_OUTCOMES, type Outcome } from '../errors.js';
+import { exitCodeMeaning } from '../rollout/classify.js';
+import type { FailureReport, RunReport, ServiceReport } from './outcome.js';
+import { clockTime, code, plural, safeCell, safeLine, shortDigest, spokenTime } from './text.js';
+
+/** GitHub drops a step's summary whole above 1 MiB; stay well below. */
+const SUMMARY_LIMIT = 900_000;
+const MAX_ROWS = 500;
+const MAX_FAILURES = 20;
+
+export function isGreen(outcome: Outcome): boolean {
+  return (GREEN_OUTCOMES as readonly string[]).includes(outcome);
+}
+
+/** Every output of action.yml but `report`, as strings. */
+export function outputsOf(run: RunReport): ReadonlyMap<string, string> {
+  return new Map([
+    ['outcome', run.outcome],
+    ['reason', run.reason],
+    [
+      'changed-services',
+      JSON.stringify(
+        run.services.filter(({ change }) => change !== 'unchanged').map(({ name }) => name),
+      ),
+    ],
+    ['services', JSON.stringify(run.services.map(serviceOutput))],
+    ['duration', (run.durationMs / 1000).toFixed(1)],
+  ]);
+}
+
+function serviceOutput(service: ServiceReport): object {
+  const { name, change, image, digest, previousImage, replicas, outcome, reason } = service;
+  return { name, change, image, digest, previousImage, replicas, outcome, reason };
+}
+
+/** The verdict as a person would say it. */
+export function headline(run: RunReport): string {
+  const { stack } = run;
+  switch (run.outcome) {
+    case 'deployed':
+      return `${stack} is deployed: every service runs what was asked for.`;
+    case 'unchanged':
+      return `${stack} already ran exactly this; nothing was restarted.`;
+    case 'rolled-back':
+      return `The deploy of ${stack} failed and was rolled back: the stack is as it was before.`;
+    case 'rollback-failed':
+      return `The deploy of ${stack} failed, AND THE ROLLBACK DID NOT SUCCEED. Look at the stack now.`;
+    case 'failed':
+      return `The deploy of ${stack} failed.`;
+    case 'superseded':
+      return `The deploy of ${stack} was overtaken by somebody else's change.`;
+    case 'cancelled':
+      return `The deploy of ${stack} was cancelled.`;
+    case 'unreachable':
+      return `The swarm of ${stack} could not be reached.`;
+    case 'invalid':
+      return `The deploy of ${stack} was not started; nothing was touched.`;
+  }
+}
+
+function imageCell(image: string, digest: string): string {
+  if (image === '') return '';
+  return digest === '' ? code(image) : `${code(image)} ${code(shortDigest(digest))}`;
+}
+
+function serviceRow(service: ServiceReport): string {
+  const { replicas } = service;
+  const cells = [
+    safeCell(service.name),
+    service.change,
+    imageCell(service.previousImage, service.previousDigest),
+    imageCell(service.image, service.digest),
+    service.outcome === 'removed' ? '' : `${replicas.running}/${replicas.desired}`,
+    service.reason === '' ? service.outcome : `${service.outcome}: ${service.reason}`,
+  ];
+  return `| ${cells.join(' | ')} |`;
+}
+
+/** `api.3 on worker-1: exit code 137 (killed ...): Docker's words`. */
+export function failureLine(failure: FailureReport): string {
+  const place = failure.slot === undefined ? failure.service : `${failure.service}.${failure.slot}`;
+  const where = failure.node === '' ? place : `${place} on ${failure.node}`;
+  const { exitCode } = failure;
+  const meaning = exitCode === undefined ? undefined : exitCodeMeaning(exitCode);
+  const exit =
+    exitCode === undefined || failure.reason === 'unhealthy'
+      ? ''
+      : `exit code ${exitCode}${meaning === undefined ? '' : ` (${meaning})`}: `;
+  return safeLine(`${where}: ${exit}${failure.error}`);
+}
+
+/** The step summary in GitHub's markdown, most important first and below the size limit. */
+export function summaryOf(run: RunReport): string {
+  const green = isGreen(run.outcome);
+  const lines = [
+    `## ${green ? '✅' : '❌'} ${safeCell(headline(run))}`,
+    '',
+    ...(run.message === '' ? [] : [safeCell(run.message), '']),
+    ...(run.problems.length < 2
+      ? []
+      : [...run.problems.map(({ message }) => `- ${safeCell(message)}`), '']),
+    ...(run.hint === '' ? [] : [`**What to do:** ${safeCell(run.hint)}`, '']),
+  ];
+  if (run.services.length > 0) {
+    lines.push(
+      '| service | change | image before | image asked for | running | outcome |',
+      '| --- | --- | --- | --- | --- | --- |',
+      ...ranked(run.services).slice(0, MAX_ROWS).map(serviceRow),
+      '',
+    );
+    if (run.services.length > MAX_ROWS)
+      lines.push(`and ${plural(run.services.length - MAX_ROWS, 'more service')}`, '');
+  }
+  if (run.failures.length > 0) {
+    lines.push(
+      `**${plural(run.failures.length, 'failed task')}**`,
+      '',
+      ...run.failures
+        .slice(0, MAX_FAILURES)
+        .map((failure) => `- ${code(failure.reason)} ${safeCell(failureLine(failure))}`),
+      '',
+    );
+    if (run.failures.length > MAX_FAILURES)
+      lines.push(`and ${run.failures.length - MAX_FAILURES} more`, '');
+  }
+  if (run.warnings.length > 0)
+    lines.push(
+      `<details><summary>${plural(run.warnings.length, 'warning')}</summary>`,
+      '',
+      ...run.warnings.slice(0, MAX_FAILURES).map((warning) => `- ${safeCell(warning)}`),
+      '',
+      '</details>',
+      '',
+    );
+  const where = run.manager === '' ? '' : ` through ${code(run.manager)}`;
+  lines.push(
+    `Outcome ${code(run.outcome)}${run.reason === '' ? '' : `, reason ${code(run.reason)}`}, ` +
+      `${spokenTime(run.durationMs)}${where}.`,
+    '',
+  );
+  return cutToLimit(lines);
+}
+
+function cutToLimit(lines: readonly string[]): string {
+  let size = 0;
+  const kept: string[] = [];
+  for (const line of lines) {
+    size += Buffer.byteLength(line) + 1;
+    if (size > SUMMARY_LIMIT) {
+      kept.push('', 'The rest is too long for a summary; it stands in the report.');
+      break;
+    }
+    kept.push(line);
+  }
+  return `${kept.join('\n')}\n`;
+}
+
+const ORDER: Readonly<Record<ServiceReport['outcome'], number>> = {
+  failed: 0,
+  unknown: 1,
+  restored: 2,
+  healthy: 3,
+  accepted: 4,
+  removed: 5,
+  untouched: 6,
+};
+
+function ranked(services: readonly ServiceReport[]): readonly ServiceReport[] {
+  return [...services].sort(
+    (a, b) => ORDER[a.outcome] - ORDER[b.outcome] || a.name.localeCompare(b.name, 'en'),
+  );
+}
+
+/** The report file: everything of the run, no secrets. */
+export function reportOf(run: RunReport): string {
+  const report = {
+    version: 1,
+    stack: run.stack,
+    mode: run.mode,
+    manager: run.manager,
+    outcome: run.outcome,
+    reason: run.reason,
+    message: run.message,
+    hint: run.hint,
+    durationSeconds: Number((run.durationMs / 1000).toFixed(3)),
+    services: run.services,
+    failures: run.failures,
+    warnings: run.warnings,
+    problems: run.problems,
+    timeline: run.timeline.map(({ at, text }) => ({ at: clockTime(at), ms: Math.round(at), text })),
+  };
+  return `${JSON.stringify(report, null, 2)}\n`;
+}

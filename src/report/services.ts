@@ -1,0 +1,109 @@
+/** What became of each service, from the rollout and the verdict on the whole. */
+import type { Reason } from '../errors.js';
+import { imageOf, kindOf, splitImage, type Service, type Snapshot } from '../model.js';
+import type { Changes } from '../plan.js';
+import type { Rollout, Target } from '../rollout/observe.js';
+import type { ServiceReport } from './outcome.js';
+
+/** What became of the services as a whole. */
+export type Fate = 'healthy' | 'accepted' | 'failed' | 'restored' | 'untouched' | 'unknown';
+
+export interface ServicesEnding {
+  readonly reason: Reason | '';
+  readonly before?: Snapshot;
+  readonly changes?: Changes;
+  readonly rollout?: Rollout;
+  readonly restored?: Rollout;
+  readonly pruned?: readonly string[];
+  readonly fate: Fate;
+  readonly culprit?: string;
+}
+
+/** One entry for each service of the files, and for each that was pruned. */
+export function serviceReports(ending: ServicesEnding): readonly ServiceReport[] {
+  const { changes, before } = ending;
+  if (changes === undefined) return [];
+  const former = new Map((before?.services ?? []).map((service) => [service.Spec.Name, service]));
+  return [
+    ...changes.targets.map((target) => reportOf(target, former.get(target.name), ending)),
+    ...changes.orphans
+      .filter(({ Spec }) => ending.pruned?.includes(Spec.Name) === true)
+      .map((service) => removedReport(service)),
+  ];
+}
+
+function reportOf(
+  target: Target,
+  former: Service | undefined,
+  ending: ServicesEnding,
+): ServiceReport {
+  const now = splitImage(imageOf(target.spec));
+  const was = former === undefined ? { name: '' } : splitImage(imageOf(former.Spec));
+  const progress =
+    ending.restored?.services.get(target.id) ?? ending.rollout?.services.get(target.id);
+  const removed = ending.fate === 'restored' && target.change === 'created';
+  const outcome = outcomeOf(target, ending);
+  return {
+    name: target.name,
+    change: target.change,
+    image: now.name,
+    digest: now.digest ?? '',
+    previousImage: was.name,
+    previousDigest: was.digest ?? '',
+    replicas: removed
+      ? { running: 0, desired: 0 }
+      : { running: progress?.done ?? 0, desired: progress?.wanted ?? desiredOf(target) },
+    outcome,
+    reason: reasonOf(target, ending),
+  };
+}
+
+function desiredOf(target: Target): number {
+  const kind = kindOf(target.spec);
+  if (kind.kind === 'replicated') return kind.replicas;
+  return kind.kind === 'replicated-job' ? kind.completions : 0;
+}
+
+function outcomeOf(target: Target, ending: ServicesEnding): ServiceReport['outcome'] {
+  switch (ending.fate) {
+    case 'healthy':
+    case 'accepted':
+    case 'untouched':
+      return ending.fate;
+    case 'restored':
+      if (target.change === 'created') return 'removed';
+      return target.change === 'updated' ? 'restored' : 'untouched';
+    case 'failed': {
+      const progress = ending.rollout?.services.get(target.id);
+      if (target.name === ending.culprit || (progress?.failures.length ?? 0) > 0) return 'failed';
+      return progress?.complete === true ? 'healthy' : 'unknown';
+    }
+    case 'unknown':
+      return target.change === 'unchanged' ? 'untouched' : 'unknown';
+  }
+}
+
+/**
+ * Why this very service is not well: what its tasks died of, where they did; '' for services that
+ * only went back with the others.
+ */
+function reasonOf(target: Target, ending: ServicesEnding): Reason | '' {
+  if (ending.reason === '') return '';
+  const failure = ending.rollout?.services.get(target.id)?.failures.at(-1);
+  return failure?.reason ?? (target.name === ending.culprit ? ending.reason : '');
+}
+
+function removedReport(service: Service): ServiceReport {
+  const was = splitImage(imageOf(service.Spec));
+  return {
+    name: service.Spec.Name,
+    change: 'removed',
+    image: '',
+    digest: '',
+    previousImage: was.name,
+    previousDigest: was.digest ?? '',
+    replicas: { running: 0, desired: 0 },
+    outcome: 'removed',
+    reason: '',
+  };
+}

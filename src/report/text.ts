@@ -1,0 +1,66 @@
+/** Words for people, from values: safe to print whatever a container or Docker put into them. */
+
+/** ANSI escape sequences, whole; a lone escape character is taken by the control characters. */
+const ANSI = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)?|[@-Z\\-_])/g;
+/** Control characters, and the format characters that reorder or hide text. */
+const CONTROL =
+  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+
+const MAX_LINE = 2000;
+
+/**
+ * One line of foreign text as it may stand in a log: no terminal tricks, no line breaks, nothing
+ * that the runner takes for a workflow command (`::name::` at the start, `##[name]` anywhere).
+ */
+export function safeLine(text: string): string {
+  const flat = text
+    .replace(ANSI, '')
+    .replace(/[\r\n\t]+/g, ' ')
+    .replace(CONTROL, '')
+    .replaceAll('##[', '## [')
+    .trim();
+  const cut = flat.length > MAX_LINE ? `${flat.slice(0, MAX_LINE)} ...` : flat;
+  return cut.startsWith('::') ? ` ${cut.replace(/^::/, ': :')}` : cut;
+}
+
+/** Foreign text as it may stand in a markdown table cell: shown as it is, never as markup. */
+export function safeCell(text: string): string {
+  return safeLine(text)
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;')
+    .replace(/[\\`*_{}[\]#|~@$:]/g, (character) => `&#${character.charCodeAt(0)};`);
+}
+
+/** Foreign text in a code span of a table cell. */
+export function code(text: string): string {
+  return text === '' ? '' : `<code>${safeCell(text)}</code>`;
+}
+
+/** `0:07`, `12:30`, `1:02:03`. */
+export function clockTime(ms: number): string {
+  const seconds = Math.max(0, Math.floor(ms / 1000));
+  const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
+  const pad = (value: number): string => String(value).padStart(2, '0');
+  return h > 0 ? `${h}:${pad(m)}:${pad(s)}` : `${m}:${pad(s)}`;
+}
+
+/** `850 ms`, `7.2 s`, `2 min 5 s`. */
+export function spokenTime(ms: number): string {
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 60_000) return `${(ms / 1000).toFixed(1).replace(/\.0$/, '')} s`;
+  const seconds = Math.round(ms / 1000);
+  return seconds % 60 === 0
+    ? `${Math.floor(seconds / 60)} min`
+    : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+}
+
+/** `sha256:` and the first 12 digits, as Docker shortens ids. */
+export function shortDigest(digest: string): string {
+  return digest.replace(/^sha256:/, '').slice(0, 12);
+}
+
+/** `1 task`, `3 tasks`. */
+export function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}

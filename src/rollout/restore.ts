@@ -1,0 +1,98 @@
+/**
+ * Puts a stack back as it was: kept specs are written over changed services, created services and
+ * what came with them are removed. Works from the state it reads, so it can be repeated after a
+ * lost connection, and does nothing where Swarm itself already went back.
+ */
+import { EngineError, type Engine, type StackObject } from '../docker/engine.js';
+import { at, sameJson, type Service, type ServiceSpec } from '../model.js';
+
+/** What was there before the deploy, and what the deploy made of it. */
+export interface Undo {
+  /** Services as they were before; their specs are restored exactly. */
+  readonly changed: readonly Service[];
+  readonly created: readonly { readonly id: string; readonly name: string }[];
+}
+
+/** What the deploy wrote for a service; anything else that is live is somebody else's. */
+export type Intended = ReadonlyMap<string, ServiceSpec>;
+
+const MAX_CONFLICTS = 20;
+
+/**
+ * Writes until every changed service has its former spec and every created one is gone.
+ * @returns names of services that run neither what was there before nor what was deployed: somebody
+ *   else changed them, and they are left alone
+ */
+export async function restore(
+  engine: Engine,
+  undo: Undo,
+  intended: Intended,
+  log: (line: string) => void,
+): Promise<readonly string[]> {
+  const foreign: string[] = [];
+  for (const former of undo.changed)
+    if (!(await restoreService(engine, former, intended.get(former.ID), log)))
+      foreign.push(former.Spec.Name);
+  for (const { id, name } of undo.created) {
+    log(`removing ${name}, which this deploy created`);
+    await engine.removeService(id);
+  }
+  return foreign;
+}
+
+/** @returns false where the service is somebody else's by now */
+async function restoreService(
+  engine: Engine,
+  former: Service,
+  intended: ServiceSpec | undefined,
+  log: (line: string) => void,
+): Promise<boolean> {
+  const { Name: name } = former.Spec;
+  for (let attempt = 1; ; attempt += 1) {
+    const live = await engine.service(former.ID);
+    if (live === undefined) return false;
+    if (sameJson(live.Spec, former.Spec)) {
+      if (live.UpdateStatus?.State !== 'rollback_paused') return true;
+      log(`${name} already has its former spec, but Swarm paused on the way back: resuming`);
+    } else if (intended !== undefined && !sameJson(live.Spec, intended)) return false;
+    else log(`restoring the former spec of ${name}`);
+    try {
+      await engine.updateService(former.ID, live.Version.Index, former.Spec, wayBack(live, former));
+      return true;
+    } catch (error) {
+      const conflict = error instanceof EngineError && /out of sequence/i.test(error.message);
+      if (!conflict || attempt >= MAX_CONFLICTS) throw error;
+    }
+  }
+}
+
+/**
+ * The kept spec says nothing of registry credentials, which the engine never shows. They are those
+ * of the spec that is live, or of the one before. Where that one is what is to be restored, Swarm's
+ * own rollback gives the same spec back and is the only way that honours `rollback_config`.
+ */
+function wayBack(
+  live: Service,
+  former: Service,
+): { readonly registryAuthFrom?: 'spec' | 'previous-spec'; readonly rollback?: 'previous' } {
+  const previousIsFormer =
+    live.PreviousSpec !== undefined && sameJson(live.PreviousSpec, former.Spec);
+  if (!previousIsFormer) return { registryAuthFrom: 'spec' };
+  return at(former.Spec, 'RollbackConfig') === undefined
+    ? { registryAuthFrom: 'previous-spec' }
+    : { rollback: 'previous' };
+}
+
+/**
+ * Removes networks, configs and secrets that were not there before. Those still in use stay and
+ * are named: a network is free only once the last task on it has stopped.
+ * @returns what could not be removed
+ */
+export async function removeObjects(
+  engine: Engine,
+  objects: readonly StackObject[],
+): Promise<readonly StackObject[]> {
+  const left: StackObject[] = [];
+  for (const object of objects) if (!(await engine.removeObject(object))) left.push(object);
+  return left;
+}

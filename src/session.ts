@@ -1,0 +1,174 @@
+/**
+ * The connection to a manager as the rest of a run uses it: one transport, one engine on it, and a
+ * way to get both again when they are lost.
+ */
+import {
+  cliVersion,
+  dockerArgv,
+  isAtLeast,
+  MINIMUM_VERSION,
+  type DockerCommand,
+} from './docker/cli.js';
+import { Engine, type EngineVersion } from './docker/engine.js';
+import { ConnectionLost, DeployError } from './errors.js';
+import type { Transport } from './transport/transport.js';
+
+/** Makes a connection that `accept` agrees to, trying one manager after another. */
+export type Connect = (accept: (transport: Transport) => Promise<void>) => Promise<Transport>;
+
+interface Line {
+  readonly transport: Transport;
+  readonly engine: Engine;
+  readonly engineVersion: EngineVersion;
+  readonly cliVersion: readonly [number, number];
+  readonly nodeName: string;
+}
+
+export class Session {
+  readonly #connect: Connect;
+  readonly #docker: DockerCommand;
+  #line: Line;
+
+  private constructor(connect: Connect, docker: DockerCommand, line: Line) {
+    this.#connect = connect;
+    this.#docker = docker;
+    this.#line = line;
+  }
+
+  /**
+   * @throws DeployError `not-a-manager`, `engine-too-old`, `docker-unavailable`, or why there is no
+   *   connection
+   */
+  static async open(connect: Connect, docker: DockerCommand): Promise<Session> {
+    return new Session(connect, docker, await openLine(connect, docker));
+  }
+
+  get transport(): Transport {
+    return this.#line.transport;
+  }
+  get engine(): Engine {
+    return this.#line.engine;
+  }
+  get engineVersion(): EngineVersion {
+    return this.#line.engineVersion;
+  }
+  get cliVersion(): readonly [number, number] {
+    return this.#line.cliVersion;
+  }
+  /** The manager's own name for itself. */
+  get nodeName(): string {
+    return this.#line.nodeName;
+  }
+
+  /** @throws ConnectionLost when no manager answers any more */
+  async reconnect(): Promise<void> {
+    await this.close();
+    this.#line = await openLine(this.#connect, this.#docker);
+  }
+
+  async close(): Promise<void> {
+    this.#line.engine.close();
+    await this.#line.transport.close();
+  }
+}
+
+async function openLine(connect: Connect, docker: DockerCommand): Promise<Line> {
+  let found: Omit<Line, 'transport'> | undefined;
+  const transport = await connect(async (candidate) => {
+    found = await probe(candidate, docker);
+  });
+  if (found === undefined) throw new Error('connected without a check of the manager');
+  return { transport, ...found };
+}
+
+/** Is this a manager, and new enough? */
+async function probe(
+  transport: Transport,
+  docker: DockerCommand,
+): Promise<Omit<Line, 'transport'>> {
+  const engine = new Engine(() => transport.open(dockerArgv(docker, 'system', 'dial-stdio')));
+  try {
+    const [cli, engineVersion] = await Promise.all([
+      probeCli(transport, docker),
+      engine.negotiate().catch(async (error: unknown) => {
+        throw await explain(transport, docker, error);
+      }),
+    ]);
+    const number = cliVersion(`version ${engineVersion.version}`);
+    if (number !== undefined && !isAtLeast(number, MINIMUM_VERSION))
+      throw tooOld('Docker engine', engineVersion.version, transport.description);
+    const info = await engine.swarmInfo();
+    if (!info.isManager) throw notAManager(transport.description, info.state, info.error);
+    return { engine, engineVersion, cliVersion: cli, nodeName: info.nodeName };
+  } catch (error) {
+    engine.close();
+    throw error;
+  }
+}
+
+async function probeCli(
+  transport: Transport,
+  docker: DockerCommand,
+): Promise<readonly [number, number]> {
+  const result = await transport.run(dockerArgv(docker, '--version'));
+  const version = cliVersion(result.stdout.toString('utf8'));
+  if (result.code !== 0 || version === undefined)
+    throw new DeployError(
+      'docker-unavailable',
+      'invalid',
+      `cannot run docker on ${transport.description}: ${result.stderr.toString('utf8').trim() || `exit code ${result.code ?? 'none'}`}`,
+      {
+        hint: docker.sudo
+          ? 'The login user must be allowed to run docker by sudo without a password.'
+          : 'Install Docker there, or check the PATH of non-interactive logins.',
+      },
+    );
+  if (!isAtLeast(version, MINIMUM_VERSION))
+    throw tooOld('Docker CLI', version.join('.'), transport.description);
+  return version;
+}
+
+function tooOld(what: string, version: string, where: string): DeployError {
+  return new DeployError(
+    'engine-too-old',
+    'invalid',
+    `the ${what} on ${where} is ${version}; ${MINIMUM_VERSION.join('.')} or newer is needed`,
+    { hint: 'Update Docker on the manager.' },
+  );
+}
+
+function notAManager(where: string, state: string, error: string): DeployError {
+  const detail =
+    state === 'active'
+      ? 'it is a worker of a swarm'
+      : `it is not part of a running swarm (state: ${state}${error === '' ? '' : `, ${error}`})`;
+  return new DeployError('not-a-manager', 'invalid', `${where} is not a swarm manager: ${detail}`, {
+    hint: 'Give the address of a manager in the input `host`; `docker node ls` on a manager lists them.',
+  });
+}
+
+/** The engine did not answer through the CLI: the CLI's own words say why. */
+async function explain(
+  transport: Transport,
+  docker: DockerCommand,
+  error: unknown,
+): Promise<unknown> {
+  if (!(error instanceof ConnectionLost)) return error;
+  const result = await transport.run(
+    dockerArgv(docker, 'version', '--format', '{{.Server.Version}}'),
+    { timeoutMs: 15_000 },
+  );
+  if (result.code === 0) return error;
+  const words = result.stderr.toString('utf8').trim();
+  return new DeployError(
+    'docker-unavailable',
+    'invalid',
+    `the Docker engine on ${transport.description} cannot be used: ${words || error.message}`,
+    {
+      hint: /permission denied/i.test(words)
+        ? 'Add the login user to the group `docker` there, or set the input `sudo: true`.'
+        : 'Check that the engine runs there; a socket that is not the default goes into the input `docker-host`.',
+      cause: error,
+    },
+  );
+}
