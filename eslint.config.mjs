@@ -4,7 +4,9 @@ import tseslint from 'typescript-eslint';
 const pure = [
   'src/model.ts',
   'src/errors.ts',
+  'src/duration.ts',
   'src/inputs.ts',
+  'src/inputs/**/*.ts',
   'src/plan.ts',
   'src/compose/**/*.ts',
   'src/transport/known-hosts.ts',
@@ -12,7 +14,10 @@ const pure = [
   'src/docker/cli.ts',
   'src/rollout/observe.ts',
   'src/rollout/classify.ts',
+  'src/rollout/placement.ts',
   'src/report/render.ts',
+  'src/report/services.ts',
+  'src/report/text.ts',
 ];
 
 export default tseslint.config(

@@ -10,6 +10,8 @@ const project = (name, more = {}) => ({
   ...preset,
   displayName: name,
   testEnvironment: 'node',
+  // TypeScript's imports name the file that will be there once compiled.
+  moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
   testMatch: [`<rootDir>/__tests__/${name}/**/*.test.ts`],
   ...more,
 });
@@ -17,10 +19,16 @@ const project = (name, more = {}) => ({
 export default {
   projects: [
     project('unit', {
-      testMatch: ['<rootDir>/__tests__/unit/**/*.test.ts', '<rootDir>/__tests__/scenarios/**/*.test.ts'],
+      testMatch: [
+        '<rootDir>/__tests__/unit/**/*.test.ts',
+        '<rootDir>/__tests__/scenarios/**/*.test.ts',
+      ],
     }),
     project('action'),
     project('bundle'),
-    project('swarm'),
+    project('swarm', {
+      globalSetup: '<rootDir>/__tests__/support/swarm-setup.mjs',
+      globalTeardown: '<rootDir>/__tests__/support/swarm-teardown.mjs',
+    }),
   ],
 };

@@ -5,19 +5,30 @@
 import type { RenderedStack } from './compose/render.js';
 import { composeVersionFor, withVersion } from './compose/version.js';
 import { changesOf, type Changes } from './plan.js';
-import { deployStack, logIn } from './deploy.js';
+import { deployStack, logIn, type Deployed } from './deploy.js';
 import { createWorkspace, removeWorkspace, upload, type Workspace } from './docker/workspace.js';
-import type { StackObject } from './docker/engine.js';
-import { ConnectionLost, DeployError, InvalidInput, type Outcome, type Reason } from './errors.js';
-import type { Inputs } from './inputs.js';
-import { hostnameOf, monitorMs, type Snapshot } from './model.js';
-import { serviceReports, type Fate } from './report/services.js';
+import type { Engine, StackObject } from './docker/engine.js';
+import type { ConnectionLost} from './errors.js';
+import { DeployError, InvalidInput, type Outcome, type Reason } from './errors.js';
+import { describeInputs, type Inputs } from './inputs.js';
+import {
+  hasOwnHealthcheck,
+  hostnameOf,
+  imageOf,
+  isJob,
+  kindOf,
+  monitorMs,
+  splitImage,
+  type Service,
+  type Snapshot,
+} from './model.js';
+import { serviceReports, taskReports, type Fate } from './report/services.js';
 import type { RunReport } from './report/outcome.js';
 import { plural, safeLine } from './report/text.js';
 import { beginRollout, failuresOf, type End, type Goal, type Rollout } from './rollout/observe.js';
 import { rollBack } from './rollout/rollback.js';
 import { watch, type Clock, type Watcher } from './rollout/watch.js';
-import { progressLog } from './report/progress.js';
+import { progressLog, standingLine } from './report/progress.js';
 import type { Narrator } from './report/narrator.js';
 import { Session, type Connect } from './session.js';
 
@@ -64,9 +75,12 @@ export async function run(world: World): Promise<RunReport> {
   let manager = '';
   let ending: Ending;
   let error: unknown;
+  let described: object = {};
+  const seen: Seen = {};
   try {
     const inputs = world.inputs();
     stack = inputs.stack;
+    described = describeInputs(inputs);
     const rendered = world.renderStack(inputs);
     for (const warning of rendered.warnings) narrator.warn(warning.message, warning.position);
     const session = await Session.open(world.connect(inputs), inputs.docker);
@@ -81,7 +95,8 @@ export async function run(world: World): Promise<RunReport> {
         inputs,
         rendered,
         session,
-        onSnapshot: progressLog(narrator),
+        seen,
+        tell: progressLog(narrator),
       });
     } finally {
       await session.close();
@@ -108,6 +123,8 @@ export async function run(world: World): Promise<RunReport> {
     warnings: narrator.warnings(),
     timeline: narrator.timeline(),
     durationMs: clock.now() - begun,
+    inputs: described,
+    tasks: taskReports(seen.snapshot ?? ending.before),
   };
 }
 
@@ -142,7 +159,14 @@ interface Deployment {
   readonly inputs: Inputs;
   readonly rendered: RenderedStack;
   readonly session: Session;
-  readonly onSnapshot: Watcher['onSnapshot'];
+  readonly tell: Watcher['onSnapshot'];
+  readonly seen: Seen;
+}
+
+/** What the swarm was last seen doing, for a run that is cut short. */
+interface Seen {
+  rollout?: Rollout;
+  snapshot?: Snapshot;
 }
 
 /** From a connected manager to a verdict; the workspace is gone afterwards, whatever happened. */
@@ -195,12 +219,30 @@ async function deployIn(deployment: Deployment, workspaceName: string): Promise<
       world,
     ),
   );
-  const live = await settle(deployment, () => session.engine.services(stack));
+  const live = await settle(deployment, (engine) => engine.services(stack));
   const changes = changesOf(before, live, names);
   const startedAt = clock.now();
   for (const line of changes.lines) narrator.say(line);
+  for (const line of weakEvidence(rendered, changes)) narrator.say(line);
 
   const context = { deployment, before, objectsBefore, changes, startedAt };
+  try {
+    return await judge(context, deployed, live, names);
+  } catch (interruption) {
+    return interrupted(context, interruption);
+  }
+}
+
+/** From what the swarm has accepted to what became of it. */
+async function judge(
+  context: Context,
+  deployed: Deployed,
+  live: readonly Service[],
+  names: readonly string[],
+): Promise<Ending> {
+  const { deployment, before, changes, startedAt } = context;
+  const { inputs, world } = deployment;
+  const { narrator } = world;
   if (deployed.failure !== undefined) {
     const { reason, message, hint } = deployed.failure;
     const objects = await newObjects(context);
@@ -216,6 +258,8 @@ async function deployIn(deployment: Deployment, workspaceName: string): Promise<
       };
     return await fail(context, { kind: 'failed', reason, message }, undefined);
   }
+  if (inputs.prune && !inputs.watch.wait)
+    narrator.say('nothing is pruned: that takes a verdict (wait: true)');
   const missing = names.find((name) => !live.some(({ Spec }) => Spec.Name === name));
   if (missing !== undefined)
     return {
@@ -254,6 +298,39 @@ async function deployIn(deployment: Deployment, workspaceName: string): Promise<
   return await fail(context, end, rollout);
 }
 
+/** A run that was cut short after the swarm had been written to. */
+function interrupted(context: Context, interruption: unknown): Ending {
+  const { deployment, before, changes } = context;
+  const { world, seen, inputs } = deployment;
+  const ending = endingOf(interruption, world.signal);
+  const last =
+    seen.rollout === undefined
+      ? ''
+      : ` Last seen: ${[...seen.rollout.services.values()].map(standingLine).join('; ')}.`;
+  return {
+    ...ending,
+    message: `${ending.message}${last}`,
+    hint:
+      ending.hint ??
+      `See how it went on: docker stack services ${inputs.stack}; docker stack ps --no-trunc ${inputs.stack}`,
+    before,
+    changes,
+    ...(seen.rollout === undefined ? {} : { rollout: seen.rollout }),
+  };
+}
+
+/** Without a healthcheck, running only means that the process has started. */
+function weakEvidence(rendered: RenderedStack, changes: Changes): readonly string[] {
+  return changes.targets
+    .filter(({ change }) => change !== 'unchanged')
+    .filter(({ spec }) => !isJob(kindOf(spec)) && !hasOwnHealthcheck(spec))
+    .map(
+      ({ name, spec }) =>
+        `${name} has no healthcheck in its ${rendered.files.length === 1 ? 'file' : 'files'}: unless ` +
+        `${splitImage(imageOf(spec)).name} has one, "running" only means that its process has started`,
+    );
+}
+
 interface Context {
   readonly deployment: Deployment;
   readonly before: Snapshot;
@@ -286,36 +363,27 @@ function stableFor(inputs: Inputs, changes: Changes): number {
 
 /** Watches a rollout to its end, telling what moves. */
 async function look(
-  { world, inputs, session, onSnapshot }: Deployment,
+  deployment: Deployment,
   rollout: Rollout,
 ): Promise<{ readonly rollout: Rollout; readonly end: End }> {
+  const { world, inputs, tell, seen } = deployment;
   return await watch(rollout, {
     clock: world.clock,
-    stack: inputs.stack,
-    engine: () => session.engine,
-    reconnect: (cause) => reconnect(world, session, cause),
-    onSnapshot,
+    read: () => settle(deployment, (engine) => engine.snapshot(inputs.stack, world.clock.now())),
+    onSnapshot: (now, snapshot) => {
+      Object.assign(seen, { rollout: now, snapshot });
+      tell(now, snapshot);
+    },
     signal: world.signal,
   });
 }
 
-async function reconnect(world: World, session: Session, cause: ConnectionLost): Promise<void> {
-  world.signal.throwIfAborted();
-  world.narrator.say(`connection lost (${cause.message}); connecting again`);
-  await session.reconnect();
-  world.narrator.say(`connected to ${session.transport.description} again`);
-}
-
-/** Repeats a read on a new connection where the old one was lost. */
-async function settle<T>({ world, session }: Deployment, read: () => Promise<T>): Promise<T> {
-  for (;;) {
-    try {
-      return await read();
-    } catch (error) {
-      if (!(error instanceof ConnectionLost)) throw error;
-      await reconnect(world, session, error);
-    }
-  }
+/** Asks the swarm until it answers. */
+function settle<T>(
+  { world: { clock, signal, narrator }, session }: Deployment,
+  action: (engine: Engine) => Promise<T>,
+): Promise<T> {
+  return session.settle(action, { clock, signal, log: narrator.say });
 }
 
 /**
@@ -332,8 +400,8 @@ async function recover(
   },
 ): Promise<boolean> {
   const { world, session, inputs } = deployment;
-  await reconnect(world, session, loss.loss);
-  const live = await settle(deployment, () => session.engine.services(inputs.stack));
+  world.narrator.say(`connection lost while the stack was being deployed: ${loss.loss.message}`);
+  const live = await settle(deployment, (engine) => engine.services(inputs.stack));
   const former = new Map(loss.before.services.map((service) => [service.ID, service]));
   const written = loss.names.every((name) => {
     const service = live.find(({ Spec }) => Spec.Name === name);
@@ -349,21 +417,21 @@ async function recover(
 }
 
 async function newObjects({ deployment, objectsBefore }: Context): Promise<readonly StackObject[]> {
-  const { session, inputs } = deployment;
+  const { inputs } = deployment;
   const known = new Set(objectsBefore.map(({ id }) => id));
-  const now = await settle(deployment, () => session.engine.stackObjects(inputs.stack));
+  const now = await settle(deployment, (engine) => engine.stackObjects(inputs.stack));
   return now.filter(({ id }) => !known.has(id));
 }
 
 async function succeed(context: Context, rollout: Rollout): Promise<Ending> {
   const { deployment, before, changes } = context;
-  const { inputs, session, world } = deployment;
+  const { inputs, world } = deployment;
   const pruned: string[] = [];
   if (inputs.prune)
     for (const orphan of changes.orphans) {
       world.signal.throwIfAborted();
       world.narrator.say(`pruning ${orphan.Spec.Name}, which is no longer in the files`);
-      await settle(deployment, () => session.engine.removeService(orphan.ID));
+      await settle(deployment, (engine) => engine.removeService(orphan.ID));
       pruned.push(orphan.Spec.Name);
     }
   else if (changes.orphans.length > 0)
@@ -392,7 +460,7 @@ async function fail(
   rollout: Rollout | undefined,
 ): Promise<Ending> {
   const { deployment, before, changes } = context;
-  const { inputs, world, session } = deployment;
+  const { inputs, world } = deployment;
   world.narrator.fail(end.message);
   const common = {
     before,
@@ -429,7 +497,6 @@ async function fail(
     };
   const result = await world.narrator.group('Roll back', () =>
     rollBack({
-      session,
       stack: inputs.stack,
       before,
       changes,
@@ -438,7 +505,7 @@ async function fail(
       stableForMs: stableFor(inputs, changes),
       world,
       watch: (start) => look(deployment, start),
-      settle: (read) => settle(deployment, read),
+      settle: (action) => settle(deployment, action),
       cleanUpLimitMs: CLEAN_UP_LIMIT_MS,
     }),
   );

@@ -120,17 +120,26 @@ export async function deployStack(
     ),
     rendered.mustBeUnset,
   );
+  const deadline = clock.now() + inputs.watch.timeoutMs;
   for (let attempt = 1; ; attempt += 1) {
     signal.throwIfAborted();
     const printer = linePrinter(narrator);
     let result;
     try {
       result = await session.transport.run(argv, {
-        timeoutMs: inputs.watch.timeoutMs,
+        timeoutMs: Math.max(1, deadline - clock.now()),
         onOutput: printer.push,
       });
     } catch (error) {
       if (!(error instanceof ConnectionLost)) throw error;
+      if (clock.now() >= deadline)
+        return {
+          failure: {
+            reason: 'timeout',
+            message: 'docker stack deploy did not end within the timeout',
+            hint: 'Does the engine answer? Is a registry slow to answer for the digest of an image?',
+          },
+        };
       // The command may have ended, gone on or stopped half-way: the swarm itself has to say.
       if (attempt === DEPLOY_ATTEMPTS) throw error;
       if (await wasWritten(error)) return {};

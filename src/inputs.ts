@@ -245,3 +245,30 @@ function watch(form: Form): Inputs['watch'] {
     );
   return { wait, timeoutMs, progressTimeoutMs, stableForMs, maxFailures: Number(failures) };
 }
+
+/** The decided inputs for the report: no credential, and of variables only the names. */
+export function describeInputs(inputs: Inputs): object {
+  const { connection, registries, compose, docker, mode, stack, watch } = inputs;
+  return {
+    mode,
+    stack,
+    hosts:
+      connection.kind === 'local'
+        ? ['local']
+        : connection.managers.map(({ host, port, username }) => ({ host, port, username })),
+    hostKeys: connection.kind === 'local' ? 'none' : connection.hostKeys.kind,
+    docker,
+    registries: registries.map(({ registry, username }) => ({ registry, username })),
+    compose: {
+      files: compose.files,
+      env: [...compose.env.keys()],
+      envFiles: compose.envFiles,
+      allowUnset: compose.allowUnset,
+    },
+    prune: inputs.prune,
+    resolveImage: inputs.resolveImage,
+    withRegistryAuth: inputs.withRegistryAuth,
+    onFailure: inputs.onFailure,
+    watch,
+  };
+}

@@ -9,8 +9,9 @@ import {
   MINIMUM_VERSION,
   type DockerCommand,
 } from './docker/cli.js';
-import { Engine, type EngineVersion } from './docker/engine.js';
+import { Engine, EngineError, type EngineVersion } from './docker/engine.js';
 import { ConnectionLost, DeployError } from './errors.js';
+import type { Clock } from './rollout/watch.js';
 import type { Transport } from './transport/transport.js';
 
 /** Makes a connection that `accept` agrees to, trying one manager after another. */
@@ -22,6 +23,24 @@ interface Line {
   readonly engineVersion: EngineVersion;
   readonly cliVersion: readonly [number, number];
   readonly nodeName: string;
+}
+
+/** What patience takes. */
+export interface Patience {
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  readonly log: (line: string) => void;
+}
+
+/** Long enough for an engine to restart or a leader to be elected. */
+const PATIENCE_MS = 180_000;
+const RETRY_MS = 1000;
+
+function gaveUp(error: Error): ConnectionLost {
+  return new ConnectionLost(`the swarm could not be read any more: ${error.message}`, {
+    cause: error,
+    hint: 'Check that a manager can be reached, then run the workflow again: nothing was rolled back because of the connection.',
+  });
 }
 
 export class Session {
@@ -60,10 +79,49 @@ export class Session {
     return this.#line.nodeName;
   }
 
-  /** @throws ConnectionLost when no manager answers any more */
-  async reconnect(): Promise<void> {
+  /**
+   * Gets an answer from the swarm, however often it takes: connects again where the connection was
+   * lost, and waits where the swarm has no leader or the engine is restarting. For reads, and for
+   * writes that look at the state first.
+   * @throws ConnectionLost when there was no answer for three minutes
+   */
+  async settle<T>(
+    action: (engine: Engine) => Promise<T>,
+    { clock, signal, log }: Patience,
+  ): Promise<T> {
+    const deadline = clock.now() + PATIENCE_MS;
+    for (;;) {
+      signal.throwIfAborted();
+      try {
+        return await action(this.engine);
+      } catch (error) {
+        const lost = error instanceof ConnectionLost;
+        // 500 and 503: no leader, or the engine is starting or stopping.
+        const passing = error instanceof EngineError && error.status >= 500;
+        if (!lost && !passing) throw error;
+        if (clock.now() >= deadline) throw gaveUp(error);
+        log(`${lost ? 'connection lost' : 'the swarm does not answer'}: ${error.message}`);
+        await clock.sleep(RETRY_MS, signal);
+        if (lost) await this.#reconnect(deadline, { clock, signal, log });
+      }
+    }
+  }
+
+  async #reconnect(deadline: number, { clock, signal, log }: Patience): Promise<void> {
     await this.close();
-    this.#line = await openLine(this.#connect, this.#docker);
+    for (;;) {
+      signal.throwIfAborted();
+      try {
+        this.#line = await openLine(this.#connect, this.#docker);
+        return;
+      } catch (error) {
+        // Even a refusal may pass here: a manager that restarts is for a while none.
+        if (!(error instanceof DeployError)) throw error;
+        if (error.reason === 'host-key' || clock.now() >= deadline) throw gaveUp(error);
+        log(`still no connection: ${error.message}`);
+        await clock.sleep(RETRY_MS, signal);
+      }
+    }
   }
 
   async close(): Promise<void> {

@@ -77,8 +77,8 @@ export interface SshServerOptions {
   readonly questions?: readonly { readonly prompt: string; readonly answer: string }[];
   /** A key is not enough: the password must follow. */
   readonly keyAndPassword?: boolean;
-  /** Never answers a login. */
-  readonly stallLogin?: boolean;
+  /** Never answers a login, or closes the connection instead. */
+  readonly failLogin?: 'stall' | 'close';
   readonly banner?: string;
   /** Environment of the commands. Default: that of the tests */
   readonly env?: NodeJS.ProcessEnv;
@@ -211,8 +211,9 @@ function acceptLogin(
       attempts.push({ username, method, accepted, ...more });
       return accepted;
     };
-    if (options.stallLogin === true) {
+    if (options.failLogin !== undefined) {
       record(false);
+      if (options.failLogin === 'close') connection.end();
       return;
     }
     if (context.method === 'publickey') {

@@ -42,6 +42,9 @@ export interface RenderedStack {
   readonly warnings: readonly Problem[];
 }
 
+/** Nobody reads more, and a file of another kind can have a hundred thousand. */
+const MAX_PROBLEMS = 200;
+
 /**
  * Renders all files of a stack.
  * @throws InvalidInput with every problem of every file
@@ -84,6 +87,10 @@ export function renderStack(request: RenderRequest): RenderedStack {
       );
     }
     problems.push(...versionConflicts(documents));
+  }
+  if (problems.length > MAX_PROBLEMS) {
+    const message = `${problems.length - MAX_PROBLEMS} more problems like these`;
+    problems.splice(MAX_PROBLEMS, Infinity, { reason: 'compose-invalid', message });
   }
   const [problem, ...more] = problems;
   if (problem !== undefined) throw new InvalidInput([problem, ...more]);

@@ -180,7 +180,7 @@ function readQuoted(text: string, open: number): { value: string; end: number } 
     if (char === quote) return { value, end: at + 1 };
     if (char === '\\' && at + 1 < text.length) {
       const next = text[at + 1] ?? '';
-      value += char + next;
+      value += next === quote ? quote : char + next;
       at += 1;
     } else {
       value += char;

@@ -23,6 +23,18 @@ export interface TimelineEntry {
   readonly text: string;
 }
 
+/** A task as it was last seen. */
+export interface TaskReport {
+  readonly id: string;
+  readonly service: string;
+  readonly slot: number | undefined;
+  readonly node: string;
+  readonly state: string;
+  readonly desiredState: string;
+  readonly upToDate: boolean;
+  readonly error: string;
+}
+
 /** A failure with its node's name. */
 export interface FailureReport extends Failure {
   readonly node: string;
@@ -44,4 +56,7 @@ export interface RunReport {
   readonly warnings: readonly string[];
   readonly timeline: readonly TimelineEntry[];
   readonly durationMs: number;
+  /** The decided inputs without any secret. */
+  readonly inputs: object;
+  readonly tasks: readonly TaskReport[];
 }

@@ -2,13 +2,14 @@
 import { hostnameOf, splitImage, type Snapshot, type Task } from '../model.js';
 import type { Rollout, ServiceProgress } from '../rollout/observe.js';
 import type { Narrator } from './narrator.js';
-import { plural, safeLine } from './text.js';
+import { plural, safeLine, spokenTime } from './text.js';
 
 /** Above this many tasks moving between two looks, only sums are logged. */
 const MAX_LINES_A_LOOK = 12;
 
 /** Said when a task gets there; what lies between is over in a moment. */
 const TOLD = new Set(['starting', 'running', 'complete', 'failed', 'rejected']);
+const ENDED = new Set(['complete', 'failed', 'rejected']);
 
 export type TaskStates = ReadonlyMap<string, string>;
 
@@ -17,21 +18,33 @@ export function statesOf(tasks: readonly Task[]): TaskStates {
   return new Map(tasks.map((task) => [task.ID, task.Status.State]));
 }
 
+/** The tasks of this rollout that got to one of these states since the last look. */
+function movedTasks(
+  before: TaskStates,
+  snapshot: Snapshot,
+  { goal, services }: Rollout,
+  told: ReadonlySet<string>,
+): readonly Task[] {
+  return snapshot.tasks.filter(
+    (task) =>
+      services.has(task.ServiceID) &&
+      !goal.formerTasks.has(task.ID) &&
+      // On the way back, what becomes of the failed version's tasks is no news.
+      (goal.phase === 'deploy' || snapshot.upToDate.has(task.ID)) &&
+      told.has(task.Status.State) &&
+      before.get(task.ID) !== task.Status.State,
+  );
+}
+
 /** `api.3 running on worker-2`: a line for each task of this rollout that got somewhere. */
 export function transitions(
   before: TaskStates,
   snapshot: Snapshot,
   rollout: Rollout,
+  told: ReadonlySet<string> = TOLD,
 ): readonly string[] {
-  const { formerTasks } = rollout.goal;
   const names = new Map([...rollout.services].map(([id, { name }]) => [id, name]));
-  const moved = snapshot.tasks.filter(
-    (task) =>
-      names.has(task.ServiceID) &&
-      !formerTasks.has(task.ID) &&
-      TOLD.has(task.Status.State) &&
-      before.get(task.ID) !== task.Status.State,
-  );
+  const moved = movedTasks(before, snapshot, rollout, told);
   if (moved.length > MAX_LINES_A_LOOK) {
     const sums = new Map<string, number>();
     for (const task of moved) {
@@ -82,26 +95,63 @@ export function imageLine(image: string): string {
   return digest === undefined ? name : `${name} (${digest.slice(7, 19)})`;
 }
 
-const HEARTBEAT_MS = 30_000;
+/** ` (+ .9 .1 on manager-1, .3 on worker-2)`: the tasks that began to run, node by node. */
+function arrivalsText(tasks: readonly Task[], snapshot: Snapshot): string {
+  if (tasks.length === 0) return '';
+  const byNode = new Map<string, Task[]>();
+  for (const task of tasks) {
+    const node = hostnameOf(snapshot.nodes, task.NodeID) ?? 'an unknown node';
+    byNode.set(node, [...(byNode.get(node) ?? []), task]);
+  }
+  const parts = [...byNode].map(([node, here]) => {
+    const slots = here.flatMap(({ Slot }) => (Slot === undefined ? [] : [`.${Slot}`]));
+    const few = tasks.length <= MAX_LINES_A_LOOK && slots.length === here.length;
+    return `${few ? slots.join(' ') : here.length} on ${node}`;
+  });
+  return safeLine(`(+ ${parts.join(', ')})`);
+}
 
-/** Logs each step of a rollout as it is seen, and what is waited for when nothing moves. */
-export function progressLog(
-  narrator: Narrator,
-): (before: Rollout, after: Rollout, snapshot: Snapshot) => void {
+const HEARTBEAT_MS = 30_000;
+/** What goes well is told in lines this far apart, however many tasks there are. */
+const LULL_MS = 1000;
+const RUNNING = new Set(['running']);
+
+/**
+ * Logs a rollout as it is seen: failures at once and one by one, what goes well summed up, and what
+ * is waited for when nothing moves.
+ */
+export function progressLog(narrator: Narrator): (rollout: Rollout, snapshot: Snapshot) => void {
   let states: TaskStates = new Map();
   const standings = new Map<string, string>();
+  let arrivals = new Map<string, Task[]>();
   let spoken = -Infinity;
-  return (_, after, snapshot) => {
-    const lines = [...transitions(states, snapshot, after)];
+  let held = '';
+  return (after, snapshot) => {
+    const lines = [...transitions(states, snapshot, after, ENDED)];
+    for (const task of movedTasks(states, snapshot, after, RUNNING))
+      arrivals.set(task.ServiceID, [...(arrivals.get(task.ServiceID) ?? []), task]);
     states = statesOf(snapshot.tasks);
-    for (const [id, progress] of after.services) {
-      const line = standingLine(progress);
-      if (standings.get(id) !== line) {
+
+    const settled = after.holding !== undefined || after.end !== undefined;
+    if (settled || lines.length > 0 || after.at - spoken >= LULL_MS) {
+      for (const [id, progress] of after.services) {
+        const line = standingLine(progress);
+        if (standings.get(id) === line) continue;
         standings.set(id, line);
-        lines.push(line);
+        lines.push(`${line} ${arrivalsText(arrivals.get(id) ?? [], snapshot)}`.trimEnd());
       }
+      arrivals = new Map();
     }
-    if (lines.length === 0 && after.at - spoken >= HEARTBEAT_MS && after.end === undefined)
+    const { holding, goal, end } = after;
+    const waits = holding !== undefined && !holding.proven && goal.stableForMs > 0;
+    if (waits && holding.tasks !== held) {
+      held = holding.tasks;
+      if (end === undefined)
+        lines.push(`everything runs; now it must stay so for ${spokenTime(goal.stableForMs)}`);
+    }
+    if (waits && end?.kind === 'converged')
+      lines.push(`stayed so for ${spokenTime(goal.stableForMs)}`);
+    if (lines.length === 0 && after.at - spoken >= HEARTBEAT_MS && end === undefined)
       lines.push(`waiting for ${waitingFor(after)}`);
     if (lines.length > 0) spoken = after.at;
     lines.forEach(narrator.say);

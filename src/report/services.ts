@@ -1,9 +1,9 @@
 /** What became of each service, from the rollout and the verdict on the whole. */
 import type { Reason } from '../errors.js';
-import { imageOf, kindOf, splitImage, type Service, type Snapshot } from '../model.js';
+import { hostnameOf, imageOf, kindOf, splitImage, type Service, type Snapshot } from '../model.js';
 import type { Changes } from '../plan.js';
 import type { Rollout, Target } from '../rollout/observe.js';
-import type { ServiceReport } from './outcome.js';
+import type { ServiceReport, TaskReport } from './outcome.js';
 
 /** What became of the services as a whole. */
 export type Fate = 'healthy' | 'accepted' | 'failed' | 'restored' | 'untouched' | 'unknown';
@@ -106,4 +106,20 @@ function removedReport(service: Service): ServiceReport {
     outcome: 'removed',
     reason: '',
   };
+}
+
+/** The tasks of a snapshot, for the report. */
+export function taskReports(snapshot: Snapshot | undefined): readonly TaskReport[] {
+  if (snapshot === undefined) return [];
+  const names = new Map(snapshot.services.map((service) => [service.ID, service.Spec.Name]));
+  return snapshot.tasks.map((task) => ({
+    id: task.ID,
+    service: names.get(task.ServiceID) ?? task.ServiceID,
+    slot: task.Slot,
+    node: hostnameOf(snapshot.nodes, task.NodeID) ?? '',
+    state: task.Status.State,
+    desiredState: task.DesiredState,
+    upToDate: snapshot.upToDate.has(task.ID),
+    error: task.Status.Err ?? '',
+  }));
 }

@@ -2,20 +2,16 @@
  * The way back of a failed deploy: restores, watches that the stack runs as before, and removes
  * what the deploy brought. Happens at most once a run.
  */
-import type { StackObject } from '../docker/engine.js';
-import { EngineError } from '../docker/engine.js';
+import { EngineError, type Engine, type StackObject } from '../docker/engine.js';
 import { ConnectionLost } from '../errors.js';
 import { kindOf, type Snapshot } from '../model.js';
 import type { Changes } from '../plan.js';
 import type { Narrator } from '../report/narrator.js';
-import type { Session } from '../session.js';
-import { beginRollout, type End, type Goal, type Rollout } from './observe.js';
-import { placedTasks } from './observe.js';
+import { beginRollout, placedTasks, type End, type Goal, type Rollout } from './observe.js';
 import { removeObjects, restore } from './restore.js';
 import type { Clock } from './watch.js';
 
 export interface RollBackRequest {
-  readonly session: Session;
   readonly stack: string;
   readonly before: Snapshot;
   readonly changes: Changes;
@@ -30,7 +26,7 @@ export interface RollBackRequest {
   };
   readonly watch: (start: Rollout) => Promise<{ readonly rollout: Rollout; readonly end: End }>;
   /** Repeats on a new connection what a lost one interrupted. */
-  readonly settle: <T>(action: () => Promise<T>) => Promise<T>;
+  readonly settle: <T>(action: (engine: Engine) => Promise<T>) => Promise<T>;
   readonly cleanUpLimitMs: number;
 }
 
@@ -49,7 +45,7 @@ export async function rollBack(request: RollBackRequest): Promise<RollBackResult
     if (error instanceof ConnectionLost)
       return {
         outcome: 'unreachable',
-        message: `The connection was lost during the rollback (${error.message}), and no manager could be reached again.`,
+        message: `The rollback could not be finished: ${error.message}.`,
         hint: lookHint(request.stack),
       };
     if (!(error instanceof EngineError)) throw error;
@@ -62,11 +58,11 @@ export async function rollBack(request: RollBackRequest): Promise<RollBackResult
 }
 
 async function attempt(request: RollBackRequest): Promise<RollBackResult> {
-  const { session, before, changes, world, settle, limits, stack } = request;
+  const { before, changes, world, settle, limits, stack } = request;
   const { narrator, clock } = world;
   const intended = new Map(changes.targets.map(({ id, spec }) => [id, spec]));
   const undo = { changed: changes.updated, created: changes.created };
-  const foreign = await settle(() => restore(session.engine, undo, intended, narrator.say));
+  const foreign = await settle((engine) => restore(engine, undo, intended, narrator.say));
   const ours = changes.updated.filter(({ Spec }) => !foreign.includes(Spec.Name));
 
   const goal: Goal = {
@@ -115,12 +111,12 @@ async function attempt(request: RollBackRequest): Promise<RollBackResult> {
 
 /** A network is free only when the last task on it has stopped, a moment after its service. */
 async function removeBrought(request: RollBackRequest): Promise<readonly StackObject[]> {
-  const { session, world, settle, cleanUpLimitMs } = request;
+  const { world, settle, cleanUpLimitMs } = request;
   const deadline = world.clock.now() + cleanUpLimitMs;
   let left = request.objects;
   for (;;) {
     const remaining = left;
-    left = await settle(() => removeObjects(session.engine, remaining));
+    left = await settle((engine) => removeObjects(engine, remaining));
     if (left.length === 0 || world.clock.now() >= deadline) return left;
     await world.clock.sleep(500, world.signal);
   }

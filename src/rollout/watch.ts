@@ -1,9 +1,4 @@
-/**
- * Looks at the swarm until a rollout has ended: the clock and the engine around `observe`. A lost
- * connection is not a verdict; it is made again and the watching goes on where it was.
- */
-import { ConnectionLost } from '../errors.js';
-import type { Engine } from '../docker/engine.js';
+/** Looks at the swarm until a rollout has ended: the clock and the engine around `observe`. */
 import type { Snapshot } from '../model.js';
 import { observe, verdict, type End, type Rollout } from './observe.js';
 
@@ -16,13 +11,10 @@ export interface Clock {
 
 export interface Watcher {
   readonly clock: Clock;
-  readonly stack: string;
-  /** The engine as it is connected now. */
-  engine(): Engine;
-  /** Connects again, to this manager or another. @throws ConnectionLost when none answers */
-  reconnect(cause: ConnectionLost): Promise<void>;
-  /** Told of every snapshot, with the rollout before and after it. */
-  onSnapshot(before: Rollout, after: Rollout, snapshot: Snapshot): void;
+  /** Reads the swarm, however often the connection has to be made again for it. */
+  readonly read: () => Promise<Snapshot>;
+  /** Told of every snapshot, with the rollout that it led to. */
+  readonly onSnapshot: (rollout: Rollout, snapshot: Snapshot) => void;
   readonly signal: AbortSignal;
 }
 
@@ -38,24 +30,17 @@ const CALM_AFTER_MS = 20_000;
  */
 export async function watch(
   start: Rollout,
-  watcher: Watcher,
+  { clock, read, onSnapshot, signal }: Watcher,
 ): Promise<{ readonly rollout: Rollout; readonly end: End }> {
   let rollout = start;
   for (;;) {
-    watcher.signal.throwIfAborted();
-    try {
-      const snapshot = await watcher.engine().snapshot(watcher.stack, watcher.clock.now());
-      const before = rollout;
-      rollout = observe(rollout, snapshot);
-      watcher.onSnapshot(before, rollout, snapshot);
-    } catch (error) {
-      if (!(error instanceof ConnectionLost)) throw error;
-      await watcher.reconnect(error);
-      continue;
-    }
+    signal.throwIfAborted();
+    const snapshot = await read();
+    rollout = observe(rollout, snapshot);
+    onSnapshot(rollout, snapshot);
     const end = verdict(rollout);
     if (end.kind !== 'waiting') return { rollout, end };
-    await watcher.clock.sleep(pause(rollout), watcher.signal);
+    await clock.sleep(pause(rollout), signal);
   }
 }
 

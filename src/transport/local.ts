@@ -3,21 +3,18 @@
  * @actions/exec, and nothing is sent anywhere.
  */
 import { spawn } from 'node:child_process';
-import { constants } from 'node:os';
 import { exec } from '@actions/exec';
 import { ConnectionLost } from '../errors.js';
 import { CommandEnded, CommandStream } from './command-stream.js';
-import { commandTitle } from './quote.js';
+import { commandLine, commandTitle } from './quote.js';
 import type { CommandResult, RunOptions, Transport } from './transport.js';
 
 const WHERE = 'the runner';
 
-/** Exit code of a POSIX shell for a program that it does not find. */
-const NOT_FOUND = 127;
-
 /**
- * Runs a command with its input and then reads what the command left of it: @actions/exec listens
- * for no error of the input, and a command that ends early would end this process with EPIPE.
+ * Runs a command and then reads what the command left of its input. @actions/exec (3.0) listens for
+ * no error of the input, so that a command which ends early, even before an empty input is closed,
+ * would end this whole process with EPIPE. As over SSH, a program that is not there ends with 127.
  */
 const DRAIN = '"$@"; status=$?; cat >/dev/null; exit "$status"';
 
@@ -33,7 +30,9 @@ export function localTransport(environment: NodeJS.ProcessEnv = process.env): Tr
   );
   const streams = new Set<CommandStream>();
   let closed = false;
-  const assertOpen = (): void => {
+  const assertUsable = (argv: readonly string[]): void => {
+    // What can't be passed is refused as over SSH; @actions/exec would never return from it.
+    commandLine(argv);
     if (closed) throw new ConnectionLost('the local transport was closed');
   };
 
@@ -41,12 +40,12 @@ export function localTransport(environment: NodeJS.ProcessEnv = process.env): Tr
     description: 'local',
 
     async run(argv, options = {}) {
-      assertOpen();
+      assertUsable(argv);
       return runLocally(argv, options, env);
     },
 
     async open(argv) {
-      assertOpen();
+      assertUsable(argv);
       const stream = await openLocally(argv, env);
       streams.add(stream);
       stream.once('close', () => streams.delete(stream));
@@ -67,49 +66,28 @@ async function runLocally(
   { input, timeoutMs, onOutput }: RunOptions,
   env: Record<string, string>,
 ): Promise<CommandResult> {
-  const stdout: Buffer[] = [];
-  const stderr: Buffer[] = [];
-  const bytes = Buffer.from(input ?? '');
-  const [program = '', ...args] = bytes.length === 0 ? argv : ['sh', '-c', DRAIN, 'sh', ...argv];
-  // @actions/exec takes its first argument apart at spaces, unless they are in double quotes.
-  const running = exec(`"${program.replaceAll('"', '\\"')}"`, args, {
+  const output: Record<'stdout' | 'stderr', Buffer[]> = { stdout: [], stderr: [] };
+  const collect = (stream: 'stdout' | 'stderr') => (chunk: Buffer) => {
+    output[stream].push(chunk);
+    onOutput?.(chunk, stream);
+  };
+  const running = exec('sh', ['-c', DRAIN, 'sh', ...argv], {
     env,
     silent: true,
     ignoreReturnCode: true,
     // Never left out, or the input of the command stays open and it may wait for ever.
-    input: bytes,
-    listeners: {
-      stdout: (chunk) => {
-        stdout.push(chunk);
-        onOutput?.(chunk, 'stdout');
-      },
-      stderr: (chunk) => {
-        stderr.push(chunk);
-        onOutput?.(chunk, 'stderr');
-      },
-    },
-  }).then(
-    // The types of @actions/exec leave out that the code is null after a signal.
-    (code: number | null) => code,
-    (error: unknown) => {
-      const [exitCode, text] = notStarted(argv, error);
-      stderr.push(Buffer.from(`${text}\n`));
-      return exitCode;
-    },
-  );
+    input: Buffer.from(input ?? ''),
+    listeners: { stdout: collect('stdout'), stderr: collect('stderr') },
+  }).catch((cause: unknown) => {
+    const { message } = cause as Error;
+    throw new ConnectionLost(`no command can be started on ${WHERE}: ${message}`, { cause });
+  });
   const code = await within(running, timeoutMs, commandTitle(argv));
-  // With `sh` in between, a signal that ended the command comes as 128 and its number.
-  const signal = bytes.length > 0 && code !== null ? signalOf(code) : undefined;
   return {
-    code: signal === undefined ? code : null,
-    ...(signal === undefined ? {} : { signal }),
-    stdout: Buffer.concat(stdout),
-    stderr: Buffer.concat(stderr),
+    code,
+    stdout: Buffer.concat(output.stdout),
+    stderr: Buffer.concat(output.stderr),
   };
-}
-
-function signalOf(code: number): string | undefined {
-  return Object.entries(constants.signals).find(([, number]) => number + 128 === code)?.[0];
 }
 
 /**
@@ -139,18 +117,6 @@ async function within<T>(
   }
 }
 
-/** A program that can't be started ends as it does in a shell: with 127 or 126, and a sentence. */
-function notStarted(
-  argv: readonly string[],
-  error: unknown,
-): readonly [code: number, text: string] {
-  const { message } = error as Error;
-  const program = argv[0] ?? '';
-  return /Unable to locate executable|ENOENT/.test(message)
-    ? [NOT_FOUND, `${program}: not found on ${WHERE}: there is no such program in its PATH`]
-    : [126, `${program}: can not be started on ${WHERE}: ${message}`];
-}
-
 /**
  * A stream in both directions is beyond @actions/exec, which takes the whole input beforehand:
  * here the process is started by Node itself.
@@ -160,9 +126,10 @@ function openLocally(argv: readonly string[], env: Record<string, string>): Prom
   const title = commandTitle(argv);
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, { env, stdio: 'pipe' });
-    child.once('error', (error) => {
-      const [code, text] = notStarted(argv, error);
-      reject(new CommandEnded(title, WHERE, { code }, text));
+    child.once('error', (error: NodeJS.ErrnoException) => {
+      // Ends as it does in a shell, with 127 or 126 and a sentence.
+      const [code, why] = error.code === 'ENOENT' ? [127, 'not found'] : [126, error.message];
+      reject(new CommandEnded(title, WHERE, { code }, `${program}: ${why}`));
     });
     child.once('spawn', () => {
       const stream = new CommandStream({

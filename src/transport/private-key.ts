@@ -197,7 +197,8 @@ function parse(text: string, passphrase: string | undefined): ParsedKey | Error 
       ? key
       : new Error('its two halves do not fit together');
   } catch (error) {
-    return error as Error; // node:crypto throws nothing else
+    // Anew: what OpenSSL throws has a `reason` of its own, which a problem has too.
+    return new Error((error as Error).message);
   }
 }
 

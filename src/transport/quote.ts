@@ -22,21 +22,37 @@ export function quoteArgument(argument: string): string {
   return `'${argument.replace(/['\\]/g, "'\\$&'")}'`;
 }
 
+/** Linux takes no single argument of this many bytes or more (MAX_ARG_STRLEN, 32 pages). */
+const LONGEST_LINE = 131_072;
+
 /**
  * One line for a POSIX shell that runs `argv[0]` with the other items as its arguments. The program
  * is quoted too, so that no alias, keyword or assignment is found in its name.
- * @throws RangeError as `quoteArgument`, and for an empty vector
+ * @throws RangeError as `quoteArgument`, for an empty vector, and for a line so long that no shell
+ *   could be started with it
  */
 export function commandLine(argv: readonly string[]): string {
   if (argv.length === 0) throw new RangeError('a command needs a program');
-  return argv.map(quoteArgument).join(' ');
+  const line = argv.map(quoteArgument).join(' ');
+  if (Buffer.byteLength(line) >= LONGEST_LINE) {
+    throw new RangeError(`the command line of "${commandTitle(argv)}" is longer than 128 KiB`);
+  }
+  return line;
 }
 
 /**
- * A short name of a command for messages: the program and the words before its first option, as
- * `docker stack deploy`. Never more: what follows may be long, or nobody's business.
+ * A short name of a command for messages: the program and up to two words that follow, without
+ * options and what stands in front of docker, as `docker stack deploy`. Never more: what follows
+ * may be long, or nobody's business.
  */
 export function commandTitle(argv: readonly string[]): string {
-  const option = argv.findIndex((word) => word.startsWith('-'));
-  return argv.slice(0, Math.min(3, option === -1 ? argv.length : Math.max(option, 1))).join(' ');
+  const title: string[] = [];
+  const words = argv.slice(Math.max(argv.indexOf('docker'), 0));
+  for (let index = 0; index < words.length && title.length < 3; index += 1) {
+    const word = words[index] ?? '';
+    if (word.startsWith('--')) index += word.includes('=') ? 0 : 1;
+    else if (!/^[\w./-]+$/.test(word)) break;
+    else if (!word.startsWith('-')) title.push(word);
+  }
+  return title.join(' ');
 }

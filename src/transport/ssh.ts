@@ -5,7 +5,7 @@
  */
 import { connect as connectSocket } from 'node:net';
 import type { Socket } from 'node:net';
-import { NodeSSH } from 'node-ssh';
+import { NodeSSH, SSHError } from 'node-ssh';
 import ssh2 from 'ssh2';
 import type {
   AnyAuthMethod,
@@ -101,7 +101,7 @@ export async function connectSsh(options: SshOptions): Promise<Transport> {
       seen.push(attempt.seen);
       verdict = attempt.verdict;
       // A fingerprint may be that of another key of the server: ask for those as well.
-      if (hostKeys.kind === 'fingerprints') continue;
+      
     }
     const [first, ...others] = seen;
     if (first === undefined || verdict === undefined) {
@@ -432,14 +432,13 @@ function connectFailure(
         : 'Is it an SSH server, and is it overloaded? The input connect-timeout gives it more time.',
     );
   }
-  const known = typeof code === 'string' ? NETWORK[code] : undefined;
+  // node-ssh gives the code ETIMEDOUT to a connection that was closed without an error.
+  const closed = cause instanceof SSHError || message.includes('lost before handshake');
+  const known = typeof code === 'string' && !closed ? NETWORK[code] : undefined;
   if (known !== undefined) return failed(known[0], known[1]);
   if (code === TOO_MANY_CONNECTIONS) return failed(`has too many connections: ${message}`, true);
   // sshd closes without a word when MaxStartups is reached, and so does one that is restarting.
-  if (
-    code === 'ERR_STREAM_PREMATURE_CLOSE' ||
-    /lost before handshake|No response from server/.test(message)
-  ) {
+  if (closed) {
     return failed(
       phase === 'login'
         ? 'closed the connection during the login'

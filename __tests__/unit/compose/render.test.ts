@@ -37,7 +37,7 @@ function render(
     stack: 'demo',
     variables: new Map(Object.entries(variables)),
     allowUnset: false,
-    workingDirectory: '/work',
+    workingDirectory: '/repo',
     home: '/home/me',
     readFile: (path) => {
       const content = files[path];
@@ -83,7 +83,7 @@ describe('cases that Docker itself has confirmed', () => {
   it.each(names)('%s', (name) => {
     const given = parseCase(readFileSync(join(fixtures, name), 'utf8'));
     const files = Object.fromEntries(
-      [...given.otherFiles].map(([path, content]) => [join('/work', path), content]),
+      [...given.otherFiles].map(([path, content]) => [join('/repo', path), content]),
     );
     const stack = render(Object.fromEntries(given.stackFiles), given.variables, { files });
     const written = new Map([
@@ -219,7 +219,7 @@ describe('environment without values', () => {
 
 describe('files that a stack refers to', () => {
   const source = `${WEB}    env_file: ./a.env\nconfigs:\n  c: {file: "\${DIR}/c.txt"}\nsecrets:\n  s: {file: ~/s}\n  t: {external: true, name: q}\n  u: {external: "\${YES}"}\n`;
-  const files = { '/work/a.env': 'A\n', '/work/d/c.txt': '${A} $$', '/home/me/s': 's' };
+  const files = { '/repo/a.env': 'A\n', '/repo/d/c.txt': '${A} $$', '/home/me/s': 's' };
 
   it('go along, and the text says where they are', () => {
     const { attachments, files: rendered } = render(
@@ -239,8 +239,8 @@ describe('files that a stack refers to', () => {
   });
 
   it('go along once, however often they are used', () => {
-    const twice = `x-f: &f ./c\n${WEB}configs:\n  a: {file: *f}\n  b: {file: c}\nsecrets:\n  s: {file: ../work/c}\n`;
-    const stack = render(twice, {}, { files: { '/work/c': 'x' } });
+    const twice = `x-f: &f ./c\n${WEB}configs:\n  a: {file: *f}\n  b: {file: c}\nsecrets:\n  s: {file: ../repo/c}\n`;
+    const stack = render(twice, {}, { files: { '/repo/c': 'x' } });
     expect(stack.attachments).toHaveLength(1);
     expect(stack.files[0]!.text).toContain('x-f: &f ./c\n');
     expect(stack.files[0]!.text.match(/attachments\/001-c/g)).toHaveLength(3);
@@ -248,22 +248,22 @@ describe('files that a stack refers to', () => {
 
   it('have harmless names on the manager', () => {
     const odd = `${WEB}configs:\n  a: {file: "x/$(id) 'é.txt"}\n`;
-    const { attachments } = render(odd, {}, { files: { "/work/x/$(id) 'é.txt": 'x' } });
+    const { attachments } = render(odd, {}, { files: { "/repo/x/$(id) 'é.txt": 'x' } });
     expect(attachments[0]!.name).toBe('001-__id____.txt');
   });
 
   it.each<[string, Options['files'], string]>([
-    ['is missing', {}, 'stack.yml:5:13: config c: the file ./f does not exist (looked at /work/f)'],
-    ['is a directory', { '/work/f': DIRECTORY }, 'config c: the file ./f is not a file'],
+    ['is missing', {}, 'stack.yml:5:13: config c: the file ./f does not exist (looked at /repo/f)'],
+    ['is a directory', { '/repo/f': DIRECTORY }, 'config c: the file ./f is not a file'],
     [
       "can't be read",
-      { '/work/f': { error: 'denied' } },
+      { '/repo/f': { error: 'denied' } },
       "config c: the file ./f can't be read: denied",
     ],
-    ['is empty', { '/work/f': Buffer.alloc(0) }, 'config c: the file ./f is empty'],
+    ['is empty', { '/repo/f': Buffer.alloc(0) }, 'config c: the file ./f is empty'],
     [
       'is too large',
-      { '/work/f': Buffer.alloc(1000 * 1024) },
+      { '/repo/f': Buffer.alloc(1000 * 1024) },
       'config c: the file ./f has 1024000 bytes; Swarm takes less than 1024000',
     ],
   ])('a file that %s is told with its place', (_, present, message) => {
@@ -273,8 +273,8 @@ describe('files that a stack refers to', () => {
 
   it('takes what is just below the limits', () => {
     const present = {
-      '/work/f': Buffer.alloc(500 * 1024 - 1),
-      '/work/g': Buffer.alloc(500 * 1024),
+      '/repo/f': Buffer.alloc(500 * 1024 - 1),
+      '/repo/g': Buffer.alloc(500 * 1024),
     };
     expect(messages(`${WEB}secrets:\n  s: {file: ./f}\n`, {}, { files: present })).toEqual([]);
     expect(messages(`${WEB}secrets:\n  s: {file: ./g}\n`, {}, { files: present })).toHaveLength(1);
@@ -282,7 +282,7 @@ describe('files that a stack refers to', () => {
 
   it('tells what is wrong inside of an env_file, once', () => {
     const twice = `${WEB}    env_file: [e]\n  b: {image: x, env_file: e}\n`;
-    expect(messages(twice, {}, { files: { '/work/e': 'A=1\nexport B=1\n' } })).toEqual([
+    expect(messages(twice, {}, { files: { '/repo/e': 'A=1\nexport B=1\n' } })).toEqual([
       'e:2:1: a variable name with a space in it',
     ]);
   });
@@ -410,6 +410,12 @@ describe('problems', () => {
         `${name}: &${name} {<<: [${Array(9).fill(`*${'abcdefghi'[index]!}`).join(', ')}]}`,
     );
     expect(messages(`a: &a {k: v}\n${merges.join('\n')}\n${WEB}`)).toHaveLength(1);
+  });
+
+  it('are told in a number that can be read', () => {
+    const found = messages(`x: [${'$A, '.repeat(1000)}]\n${WEB}`);
+    expect(found).toHaveLength(201);
+    expect(found.at(-1)).toBe('800 more problems like these');
   });
 
   it('are all that arbitrary text leads to', () => {

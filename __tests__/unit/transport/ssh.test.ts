@@ -586,12 +586,15 @@ describe('login', () => {
     expect(server.connections).toBe(0);
   });
 
-  it('says that it did not finish when the server never answers it', async () => {
-    const server = await serve({ stallLogin: true });
+  it.each<['stall' | 'close', RegExp]>([
+    ['stall', /did not finish the login within 0\.4 s/],
+    ['close', /closed the connection during the login/],
+  ])('may be tried again when the server does not answer it (%s)', async (failLogin, message) => {
+    const server = await serve({ failLogin });
     const error = await failure(connectSsh(optionsFor(server, { connectTimeoutMs: 400 })));
     expect(error).toBeInstanceOf(ConnectFailed);
     expect(error).toMatchObject({ transient: true });
-    expect((error as Error).message).toMatch(/did not finish the login within 0\.4 s/);
+    expect((error as Error).message).toMatch(message);
   });
 });
 

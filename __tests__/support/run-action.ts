@@ -1,0 +1,101 @@
+/** Runs the whole action of src/action.ts on a fake swarm, on its clock, and keeps all it said. */
+import { run } from '../../src/action.js';
+import { renderStack } from '../../src/compose/render.js';
+import { inputDefaults, parseInputs, type InputName } from '../../src/inputs.js';
+import { createNarrator } from '../../src/report/narrator.js';
+import type { RunReport } from '../../src/report/outcome.js';
+import type { FakeSwarm } from './fake-swarm.js';
+
+export interface Attempt {
+  readonly report: RunReport;
+  readonly log: readonly string[];
+  /** What was kept for `post`, in order; ends with '' where the run cleaned up itself. */
+  readonly remembered: readonly string[];
+}
+
+export interface Asked {
+  readonly yaml: string;
+  readonly inputs?: Partial<Record<InputName, string>>;
+  readonly cancel?: AbortController;
+}
+
+let runs = 0;
+
+export async function runAction(swarm: FakeSwarm, asked: Asked): Promise<Attempt> {
+  const log: string[] = [];
+  const remembered: string[] = [];
+  const raw: Partial<Record<InputName, string>> = {
+    stack: 'shop',
+    host: 'local',
+    timeout: '10m',
+    'progress-timeout': '1m',
+    'stable-for': '1s',
+    ...asked.inputs,
+  };
+  runs += 1;
+  const name = runs.toString(16).padStart(32, '0');
+  const report = await run({
+    inputs: () =>
+      parseInputs((input) => raw[input] ?? inputDefaults[input], {
+        agentSocket: undefined,
+        checkPrivateKey: () => undefined,
+      }),
+    renderStack: (inputs) =>
+      renderStack({
+        files: [{ path: 'compose.yaml', text: Buffer.from(asked.yaml) }],
+        stack: inputs.stack,
+        variables: new Map(),
+        allowUnset: false,
+        workingDirectory: '/nowhere',
+        home: undefined,
+        readFile: () => 'missing',
+      }),
+    connect: () => swarm.connect,
+    narrator: createNarrator(
+      {
+        line: (text) => log.push(text),
+        warning: (text) => log.push(`warning: ${text}`),
+        startGroup: (text) => log.push(`> ${text}`),
+        endGroup: () => undefined,
+      },
+      swarm.clock,
+    ),
+    clock: swarm.clock,
+    randomName: () => name,
+    rememberWorkspace: (text) => remembered.push(text),
+    signal: (asked.cancel ?? new AbortController()).signal,
+  });
+  return { report, log, remembered };
+}
+
+/** A stack file of services by name: the image, and what else it says. */
+export function stackFile(
+  services: Readonly<
+    Record<
+      string,
+      {
+        readonly image: string;
+        readonly replicas?: number;
+        readonly global?: boolean;
+        readonly failureAction?: 'pause' | 'continue' | 'rollback';
+        readonly environment?: readonly string[];
+      }
+    >
+  >,
+): string {
+  return JSON.stringify({
+    services: Object.fromEntries(
+      Object.entries(services).map(([name, service]) => [
+        name,
+        {
+          image: service.image,
+          environment: service.environment ?? [],
+          deploy: {
+            ...(service.global === true ? { mode: 'global' } : { replicas: service.replicas ?? 1 }),
+            update_config: { failure_action: service.failureAction ?? 'pause' },
+          },
+        },
+      ]),
+    ),
+  });
+}

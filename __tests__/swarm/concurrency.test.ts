@@ -1,0 +1,76 @@
+/** Somebody else writes to the same stack meanwhile: never a wrong verdict, never their loss. */
+import { expect } from '@jest/globals';
+import { digestOf, onSwarm, quickUpdate, scenario, until } from '../support/swarm.js';
+
+onSwarm('with another writer', () => {
+  scenario('a service that changes all the time is deployed or superseded', async (stack) => {
+    const api = (tag: string): object => ({
+      api: { image: stack.image('web', tag), deploy: { replicas: 2, update_config: quickUpdate } },
+    });
+    expect((await stack.deploy({ ...api('v1') })).outcome).toBe('deployed');
+    let over = false;
+    let writes = 0;
+    const writing = (async () => {
+      while (!over) {
+        const label = `writer=${writes}`;
+        const command = ['docker', 'service', 'update', '--detach', '--label-add', label];
+        const { code } = await stack.manager.exec([...command, `${stack.name}_api`]);
+        if (code === 0) writes += 1;
+      }
+    })();
+    let run;
+    try {
+      await until('the other one is at it', () => writes > 1);
+      run = await stack.deploy({ ...api('v2') });
+    } finally {
+      over = true;
+      await writing;
+    }
+    expect(['deployed', 'superseded']).toContain(run.outcome);
+    expect(run.code).toBe(run.outcome === 'deployed' ? 0 : 1);
+    const v2 = await stack.bed.digest('web:v2');
+    const { Spec } = await stack.service('api');
+    // The other one only adds a label to what is there, and nobody rolled that back.
+    expect(digestOf(Spec.TaskTemplate.ContainerSpec.Image)).toBe(v2);
+    expect(Spec.Labels['writer']).toBe(String(writes - 1));
+  });
+
+  scenario('a change in mid-watch supersedes the deploy, and stays', async (stack) => {
+    const foreign = async (): Promise<void> => {
+      await stack.manager.docker(
+        ...['service', 'update', '--detach', '--env-add', 'FROM=somebody', `${stack.name}_api`],
+      );
+    };
+    let changing: Promise<void> | undefined;
+    const run = await stack.deploy(
+      { api: { image: stack.image('slow'), deploy: { replicas: 1 } } },
+      {},
+      {
+        onLine: (line) => {
+          if (line.includes('::group::Watch')) changing ??= foreign();
+        },
+      },
+    );
+    await changing;
+    expect(run).toMatchObject({ outcome: 'superseded', reason: 'superseded', code: 1 });
+    const { Spec } = await stack.service('api');
+    expect(Spec.TaskTemplate.ContainerSpec.Env).toEqual(['FROM=somebody']);
+  });
+
+  scenario('a service that is removed in mid-watch is not deployed', async (stack) => {
+    let removing: Promise<string> | undefined;
+    const run = await stack.deploy(
+      { api: { image: stack.image('slow'), deploy: { replicas: 1 } } },
+      {},
+      {
+        onLine: (line) => {
+          if (line.includes('::group::Watch'))
+            removing ??= stack.manager.docker('service', 'rm', `${stack.name}_api`);
+        },
+      },
+    );
+    await removing;
+    expect(run).toMatchObject({ outcome: 'superseded', reason: 'superseded', code: 1 });
+    expect(await stack.services()).toEqual({});
+  });
+});
