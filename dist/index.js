@@ -63247,7 +63247,9 @@ function delayMs(spec) {
 function kindOf(spec) {
     const mode = at(spec, 'Mode');
     const constraints = strings(at(spec, 'TaskTemplate', 'Placement', 'Constraints'));
-    const oneShot = restartCondition(spec) !== 'any';
+    // A container that fails its healthcheck and answers SIGTERM with exit code 0 ends `complete`,
+    // like a task that did its work (tried): what has a healthcheck is meant to keep running.
+    const oneShot = restartCondition(spec) !== 'any' && !hasOwnHealthcheck(spec);
     if (at(mode, 'Global') !== undefined)
         return { kind: 'global', constraints, oneShot };
     if (at(mode, 'GlobalJob') !== undefined)
@@ -63376,9 +63378,12 @@ function dockerArgv(command, ...args) {
         ...args,
     ];
 }
+/** Without these a program is not found, or not its configuration. */
+const NEEDED_VARIABLES = new Set(['PATH', 'HOME']);
 /** Runs a command without some variables, whatever their names are; sudo passes none on anyway. */
 function withoutVariables(argv, names) {
-    return names.length === 0 ? argv : ['env', ...names.flatMap((name) => ['-u', name]), ...argv];
+    const unset = names.filter((name) => !NEEDED_VARIABLES.has(name));
+    return unset.length === 0 ? argv : ['env', ...unset.flatMap((name) => ['-u', name]), ...argv];
 }
 /** `[major, minor]` from `Docker version 28.2.2, build e6534b4`, or undefined. */
 function cliVersion(output) {
@@ -63646,19 +63651,28 @@ async function deployStack(session, { inputs, rendered, workspace, wasWritten, }
         withRegistryAuth: inputs.withRegistryAuth,
         resolveImage: inputs.resolveImage,
     })), rendered.mustBeUnset);
+    const deadline = clock.now() + inputs.watch.timeoutMs;
     for (let attempt = 1;; attempt += 1) {
         signal.throwIfAborted();
         const printer = linePrinter(narrator);
         let result;
         try {
             result = await session.transport.run(argv, {
-                timeoutMs: inputs.watch.timeoutMs,
+                timeoutMs: Math.max(1, deadline - clock.now()),
                 onOutput: printer.push,
             });
         }
         catch (error) {
             if (!(error instanceof ConnectionLost))
                 throw error;
+            if (clock.now() >= deadline)
+                return {
+                    failure: {
+                        reason: 'timeout',
+                        message: 'docker stack deploy did not end within the timeout',
+                        hint: 'Does the engine answer? Is a registry slow to answer for the digest of an image?',
+                    },
+                };
             // The command may have ended, gone on or stopped half-way: the swarm itself has to say.
             if (attempt === DEPLOY_ATTEMPTS)
                 throw error;
@@ -63770,6 +63784,1119 @@ async function removeWorkspace(transport, name) {
     return result.code === 0;
 }
 
+;// CONCATENATED MODULE: ./src/duration.ts
+/**
+ * Durations as people write them in inputs (`1h30m`) and as logs show them, to and from
+ * milliseconds. Pure; whoever takes a duration decides which lengths make sense for it.
+ */
+/** The accepted spellings, for messages. */
+const DURATION_FORMS = '500ms, 30s, 10m or 1h30m';
+/**
+ * The longest duration any input takes, in milliseconds: 24 days. Node turns a timer of more than
+ * 2^31-1 ms (24.85 days) into one of 1 ms, so a longer "timeout" would end at once.
+ */
+const MAX_DURATION_MS = 24 * 24 * 3_600_000;
+const UNITS = [
+    ['h', 3_600_000],
+    ['m', 60_000],
+    ['s', 1000],
+    ['ms', 1],
+];
+/** Whole numbers, each with its unit, the largest unit first and no unit twice. */
+const PATTERN = /^(?=\d)(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?$/;
+/**
+ * Milliseconds of `500ms`, `30s`, `10m`, `1h30m` and their like; undefined for anything else: signs,
+ * decimals, spaces, capital letters, other units and numbers without a unit. The result may exceed
+ * `MAX_DURATION_MS`.
+ */
+function parseDuration(text) {
+    const match = PATTERN.exec(text);
+    if (match === null)
+        return undefined;
+    return UNITS.reduce((sum, [, ms], index) => sum + Number(match[index + 1] ?? 0) * ms, 0);
+}
+/**
+ * The shortest spelling that `parseDuration` reads back as the same length: `1h30m`, `1s500ms`,
+ * `0s`.
+ * @param ms milliseconds, a non-negative whole number; others are rounded to the nearest one
+ */
+function formatDuration(ms) {
+    let rest = Math.max(0, Math.round(ms));
+    let text = '';
+    for (const [unit, size] of UNITS) {
+        const count = Math.floor(rest / size);
+        rest -= count * size;
+        if (count > 0)
+            text += `${count}${unit}`;
+    }
+    return text === '' ? '0s' : text;
+}
+
+// EXTERNAL MODULE: external "node:util"
+var external_node_util_ = __nccwpck_require__(7975);
+;// CONCATENATED MODULE: ./src/secret.ts
+/** A credential that cannot be printed by accident: only `reveal()` gives the text. */
+
+class Secret {
+    #text;
+    constructor(text) {
+        this.#text = text;
+    }
+    /** The credential itself; call it only where it is handed to its one receiver. */
+    reveal() {
+        return this.#text;
+    }
+    toString() {
+        return '***';
+    }
+    toJSON() {
+        return '***';
+    }
+    [external_node_util_.inspect.custom]() {
+        return '***';
+    }
+}
+
+;// CONCATENATED MODULE: ./src/transport/known-hosts.ts
+/**
+ * Reads the text of the `known-hosts` and `host-fingerprint` inputs and finds what is known of a
+ * server's key. Follows the file format of sshd(8), section SSH_KNOWN_HOSTS FILE FORMAT, and the
+ * lookup of ssh(1).
+ */
+
+/** `SHA256:` and the base64 without padding of the hash of a key blob, as OpenSSH prints it. */
+function fingerprint(blob) {
+    return `SHA256:${(0,external_node_crypto_.createHash)('sha256').update(blob).digest('base64').replace(/=+$/, '')}`;
+}
+/**
+ * Reads a key blob: a sequence of strings, each with its length in front (RFC 4253, 6.6), of which
+ * the first names the type. `undefined` when it is cut off or is no key at all.
+ */
+function publicKey(blob) {
+    const fields = [];
+    for (let at = 0; at < blob.length;) {
+        if (at + 4 > blob.length)
+            return undefined;
+        const end = at + 4 + blob.readUInt32BE(at);
+        if (end > blob.length)
+            return undefined;
+        fields.push(blob.subarray(at + 4, end));
+        at = end;
+    }
+    const [name, ...rest] = fields;
+    if (name === undefined || rest.length === 0)
+        return undefined;
+    const type = name.toString('latin1');
+    if (!/^[a-z0-9][a-z0-9@.-]+$/i.test(type))
+        return undefined;
+    return { type, fingerprint: fingerprint(blob), blob };
+}
+/** The name under which ssh(1) looks a server up: with its port only where that is not 22. */
+function lookupName(host, port) {
+    const name = host.toLowerCase();
+    return port === 22 ? name : `[${name}]:${port}`;
+}
+/** The line that `ssh-keyscan` would print for this key. */
+function knownHostsLine(host, port, key) {
+    return `${lookupName(host, port)} ${key.type} ${key.blob.toString('base64')}`;
+}
+/**
+ * Reads known_hosts text. Never throws: what can't be used is a problem that names the input and
+ * the line, and all of them are found at once.
+ * @param input name of the input that the text came from, for the messages
+ */
+function parseKnownHosts(text, input = 'known-hosts') {
+    const entries = [];
+    const problems = [];
+    text
+        .replace(/^\uFEFF/, '')
+        .split(/\r\n|\n|\r/)
+        .forEach((raw, index) => {
+        const content = raw.trim();
+        if (content === '' || content.startsWith('#'))
+            return;
+        const line = index + 1;
+        const entry = parseLine(content, line);
+        if ('names' in entry)
+            entries.push(entry);
+        else {
+            problems.push({
+                reason: 'input-invalid',
+                message: `input ${input}, line ${line}: ${entry.message}`,
+                hint: entry.hint,
+            });
+        }
+    });
+    return { entries, problems };
+}
+const SCAN_HINT = 'A line is a host name, a key type and the key, as `ssh-keyscan <host>` prints it.';
+function parseLine(content, line) {
+    const words = content.split(/[ \t]+/);
+    const marker = content.startsWith('@') ? words.shift() : undefined;
+    if (marker === '@cert-authority') {
+        return {
+            message: 'host certificates (@cert-authority) are not supported',
+            hint: "List the server's own public key instead, as `ssh-keyscan <host>` prints it.",
+        };
+    }
+    if (marker !== undefined && marker !== '@revoked') {
+        return { message: `unknown marker "${marker}"; only @revoked is accepted`, hint: SCAN_HINT };
+    }
+    const [names = '', type, encoded] = words;
+    if (/^(SHA256|MD5):/.test(names)) {
+        return {
+            message: 'this is a fingerprint, not a known_hosts line',
+            hint: 'Fingerprints go into the input host-fingerprint.',
+        };
+    }
+    if (/^(ssh-|ecdsa-sha2-|sk-)/.test(names) && type?.startsWith('AAAA') === true) {
+        return { message: 'the host name in front of the key type is missing', hint: SCAN_HINT };
+    }
+    if (type === undefined || encoded === undefined) {
+        return {
+            message: `expected a host name, a key type and a key, but found ${words.length} of the 3`,
+            hint: SCAN_HINT,
+        };
+    }
+    const blob = base64(encoded);
+    const key = blob === undefined ? undefined : publicKey(blob);
+    if (key === undefined) {
+        return {
+            message: `the key of "${names}" can not be read; it may be cut off or broken over two lines`,
+            hint: SCAN_HINT,
+        };
+    }
+    if (key.type !== type) {
+        return {
+            message: `the key of "${names}" is of type ${key.type}, but the line calls it ${type}`,
+            hint: SCAN_HINT,
+        };
+    }
+    const parsed = parseNames(names);
+    if (parsed === undefined) {
+        return { message: `the host name "${names}" can not be read`, hint: SCAN_HINT };
+    }
+    return { line, revoked: marker === '@revoked', names: parsed, key };
+}
+function parseNames(text) {
+    if (!text.startsWith('|')) {
+        // Names are compared as ssh(1) does it: in lower case, the pattern too.
+        const patterns = text.toLowerCase().split(',');
+        return patterns.some((pattern) => /^!?$|^\|/.test(pattern))
+            ? undefined
+            : { kind: 'patterns', patterns };
+    }
+    const [, salted, hashed] = /^\|1\|([^|]+)\|([^|]+)$/.exec(text) ?? [];
+    const salt = base64(salted ?? '');
+    const hash = base64(hashed ?? '');
+    return salt?.length === 20 && hash?.length === 20 ? { kind: 'hashed', salt, hash } : undefined;
+}
+/** Node's own decoder skips what it doesn't know, so a damaged key would pass as another one. */
+function base64(text) {
+    if (!/^[A-Za-z0-9+/]+={0,2}$/.test(text))
+        return undefined;
+    const bytes = Buffer.from(text, 'base64');
+    return bytes.toString('base64').replace(/=+$/, '') === text.replace(/=+$/, '')
+        ? bytes
+        : undefined;
+}
+/** The lines of known_hosts that speak of this server, revoked keys included. */
+function entriesFor(entries, host, port) {
+    const name = lookupName(host, port);
+    const own = entries.filter((entry) => listsName(entry.names, name));
+    if (port === 22)
+        return own;
+    // ssh(1) takes a key that is known for the bare name where the one with the port is unknown.
+    const bare = entries.filter((entry) => listsName(entry.names, lookupName(host, 22)));
+    return own.some((entry) => !entry.revoked)
+        ? [...own, ...bare.filter((entry) => entry.revoked)]
+        : [...new Set([...own, ...bare])];
+}
+/**
+ * Whether this server is known by this key.
+ * @param host name or address as the user gave it, IPv6 without brackets
+ */
+function lookup(entries, host, port, keyBlob) {
+    const found = entriesFor(entries, host, port);
+    const same = found.filter((entry) => entry.key.blob.equals(keyBlob));
+    if (same.some((entry) => entry.revoked))
+        return 'revoked';
+    if (same.length > 0)
+        return 'match';
+    // Another key under the bare name is no alarm: on another port another server may well listen.
+    const name = lookupName(host, port);
+    const known = found
+        .filter((entry) => !entry.revoked && listsName(entry.names, name))
+        .map((entry) => entry.key);
+    return known.length === 0 ? 'unknown' : { changed: known };
+}
+function listsName(names, name) {
+    if (names.kind === 'hashed') {
+        return (0,external_node_crypto_.createHmac)('sha1', names.salt).update(name).digest().equals(names.hash);
+    }
+    const matching = names.patterns.filter((pattern) => wildcard(pattern.startsWith('!') ? pattern.slice(1) : pattern).test(name));
+    // One negated match takes the whole line out, wherever it stands in the list.
+    return matching.length > 0 && matching.every((pattern) => !pattern.startsWith('!'));
+}
+/** `*` is any text and `?` any one character; brackets are plain, they enclose a host with port. */
+function wildcard(pattern) {
+    const source = pattern
+        .replace(/[.+^${}()|[\]\\]/g, '\\$&')
+        .replace(/\*+/g, '.*')
+        .replace(/\?/g, '.');
+    return new RegExp(`^${source}$`, 's');
+}
+/**
+ * Reads the `host-fingerprint` input: one `SHA256:...` a line, with or without padding; a line as
+ * `ssh-keygen -lf` prints it is accepted too. Never throws.
+ */
+function parseFingerprints(text, input = 'host-fingerprint') {
+    const fingerprints = [];
+    const problems = [];
+    text.split(/\r\n|\n|\r/).forEach((raw, index) => {
+        const content = raw.trim();
+        if (content === '' || content.startsWith('#'))
+            return;
+        const word = content.split(/\s+/).find((part) => part.startsWith('SHA256:')) ?? '';
+        const digest = base64(word.slice('SHA256:'.length));
+        if (digest?.length === 32) {
+            fingerprints.push(`SHA256:${digest.toString('base64').replace(/=+$/, '')}`);
+            return;
+        }
+        // Only what looks like a fingerprint is repeated: a private key in the wrong input must not be.
+        const value = content.includes(':') && content.length < 200 ? `"${content}"` : 'this';
+        problems.push({
+            reason: 'input-invalid',
+            message: `input ${input}, line ${index + 1}: ${value} is not a fingerprint of the form SHA256:<43 characters of base64>`,
+            hint: 'On the server, `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` prints it. A whole public key goes into the input known-hosts.',
+        });
+    });
+    return { fingerprints, problems };
+}
+
+;// CONCATENATED MODULE: ./src/inputs/form.ts
+/**
+ * The form that the inputs are: their names and defaults, the reading of single ones, and the list
+ * of what is wrong with them. Used by `parseInputs` alone.
+ */
+
+
+/** Every input with its default; '' where there is none. Equal to action.yml, which a test proves. */
+const inputDefaults = {
+    mode: 'deploy',
+    stack: '',
+    host: '',
+    port: '22',
+    username: '',
+    'private-key': '',
+    passphrase: '',
+    password: '',
+    'known-hosts': '',
+    'host-fingerprint': '',
+    'host-key-check': 'strict',
+    'connect-timeout': '20s',
+    sudo: 'false',
+    'docker-host': '',
+    registry: '',
+    'registry-username': '',
+    'registry-password': '',
+    registries: '',
+    'compose-file': '',
+    env: '',
+    'env-file': '',
+    'allow-unset': 'false',
+    prune: 'false',
+    'resolve-image': 'always',
+    'with-registry-auth': 'true',
+    wait: 'true',
+    timeout: '15m',
+    'progress-timeout': '5m',
+    'stable-for': 'auto',
+    'max-failures': '3',
+    'on-failure': 'rollback',
+};
+const inputNames = Object.keys(inputDefaults);
+const PRIVATE_KEY = /-----BEGIN [A-Z0-9 ]*PRIVATE KEY|PuTTY-User-Key-File-/;
+/** Credentials, and texts that may carry some: never shown. */
+const CONFIDENTIAL = [
+    'private-key',
+    'passphrase',
+    'password',
+    'registry-password',
+    'registries',
+    'env',
+];
+/** Hint where a secret was expected and is empty. */
+const EMPTY_SECRET = 'A secret that does not exist, or that this workflow may not read (as in a pull request from a fork), is empty.';
+/**
+ * Reads single inputs and gathers what is wrong with them. After a problem a reader goes on with
+ * some valid value, so that the rest is checked too; `parseInputs` throws in the end.
+ */
+class Form {
+    problems = [];
+    #raw;
+    #bad = new Set();
+    #secrets;
+    constructor(raw) {
+        this.#raw = raw;
+        this.#secrets = ['private-key', 'passphrase', 'password', 'registry-password']
+            .flatMap((name) => secretLines(raw(name)))
+            .sort((a, b) => b.length - a.length);
+        for (const name of inputNames)
+            if (!CONFIDENTIAL.includes(name) && PRIVATE_KEY.test(raw(name)))
+                this.reject(name, 'holds a private key', 'A private key goes into private-key only.');
+    }
+    /**
+     * Adds a problem of the input, or of one line of it.
+     * @param place `line 3`, or `line 3, column 5`, counted from 1
+     */
+    reject(name, what, hint, place) {
+        this.#bad.add(name);
+        this.problems.push({
+            reason: 'input-invalid',
+            message: `input ${name}${place === undefined ? '' : `, ${place}`}: ${what}`,
+            ...(hint === undefined ? {} : { hint }),
+        });
+    }
+    /** Adds a problem that another module found in the input, without any secret it may quote. */
+    adopt(name, problem) {
+        const { reason, message, hint } = problem;
+        const clean = (text) => this.#secrets.reduce((rest, secret) => rest.replaceAll(secret, '***'), text);
+        this.#bad.add(name);
+        this.problems.push({
+            reason,
+            message: clean(message.startsWith(`input ${name}`) ? message : `input ${name}: ${message}`),
+            ...(hint === undefined ? {} : { hint: clean(hint) }),
+        });
+    }
+    isBad(name) {
+        return this.#bad.has(name);
+    }
+    isGiven(name) {
+        return this.#raw(name).trim() !== '';
+    }
+    /** The input byte for byte. */
+    exact(name) {
+        return this.#raw(name);
+    }
+    /** The input without the blanks around it, or its default; its default too where it is bad. */
+    text(name) {
+        const text = this.isBad(name) ? '' : this.#raw(name).trim();
+        return text === '' ? inputDefaults[name] : text;
+    }
+    /** The lines of the input, trimmed, without the blank ones; none where it is bad. */
+    lines(name) {
+        if (this.isBad(name))
+            return [];
+        const lines = this.#raw(name)
+            .split('\n')
+            .map((line, index) => ({ text: line.trim(), place: `line ${index + 1}` }))
+            .filter(({ text }) => text !== '');
+        return lines.length > 1 ? lines : lines.map(({ text }) => ({ text, place: undefined }));
+    }
+    /**
+     * A credential, byte for byte but for one line end at its end, which a YAML block or `echo` put
+     * there; blanks may belong to it.
+     */
+    secret(name) {
+        const text = withoutLineEnd(this.#raw(name));
+        return text === '' ? undefined : new Secret(text);
+    }
+    /** A value for a message: in quotes, with everything visible; '***' where it holds a secret. */
+    shown(text) {
+        return this.#secrets.some((secret) => text.includes(secret)) ? '***' : visible(text);
+    }
+    choice(name, accepted) {
+        const text = this.text(name);
+        const found = accepted.find((value) => value === text);
+        if (found === undefined)
+            this.reject(name, `${this.shown(text)} is not accepted; accepted: ${alternatives(accepted)}`);
+        return found ?? accepted[0];
+    }
+    flag(name) {
+        const text = this.text(name);
+        const lower = text.toLowerCase();
+        if (lower !== 'true' && lower !== 'false')
+            this.reject(name, `${this.shown(text)} is not a boolean; accepted: true or false`);
+        return lower === 'true';
+    }
+    /** Milliseconds. */
+    duration(name, zero, also = '') {
+        const text = this.text(name);
+        const ms = parseDuration(text);
+        const accepted = `accepted: ${DURATION_FORMS}${also}`;
+        if (ms === undefined)
+            this.reject(name, `${this.shown(text)} is not a duration; ${accepted}`, /^\d+$/.test(text)
+                ? `A number needs its unit: ${this.shown(`${text}s`)} for seconds, ${this.shown(`${text}m`)} for minutes.`
+                : 'Durations are whole numbers, each with its unit (h, m, s, ms), the largest unit first.');
+        else if (ms > MAX_DURATION_MS)
+            this.reject(name, `${this.shown(text)} is too long; accepted: at most ${formatDuration(MAX_DURATION_MS)}`);
+        else if (ms === 0 && zero === 'not zero')
+            this.reject(name, `${this.shown(text)} leaves no time at all; ${accepted}, more than zero`);
+        return ms ?? 0;
+    }
+}
+/** Without the line end at its end. */
+const withoutLineEnd = (text) => text.replace(/\r?\n$/, '');
+/** Accepted words, for a message. */
+const alternatives = (values) => values.length === 1
+    ? `only ${values.join('')}`
+    : `${values.slice(0, -1).join(', ')} or ${values.slice(-1).join('')}`;
+const ODD_CHARACTERS = new Map([
+    ['\t', 'tab'],
+    ['\n', 'line feed'],
+    ['\r', 'carriage return'],
+    ['\u00a0', 'no-break space'],
+    ['\u00ad', 'soft hyphen'],
+    ['\u200b', 'zero width space'],
+    ['\u200e', 'left-to-right mark'],
+    ['\u2010', 'hyphen'],
+    ['\u2011', 'no-break hyphen'],
+    ['\u2013', 'en dash'],
+    ['\u2014', 'em dash'],
+    ['\u2018', 'curly quote'],
+    ['\u2019', 'curly quote'],
+    ['\u201c', 'curly quote'],
+    ['\u201d', 'curly quote'],
+    ['\u2026', 'ellipsis'],
+    ['\u202f', 'narrow no-break space'],
+    ['\u2060', 'word joiner'],
+    ['\ufeff', 'byte order mark'],
+]);
+/** Controls, formats, lone surrogates, blanks but the space, and the signs that editors put in. */
+const ODD = /[\p{C}\p{Zl}\p{Zp}\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000\u2010-\u2026]/u;
+const codePoint = (character) => `U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}`;
+/** `U+00A0, no-break space`. */
+const named = (character) => {
+    const name = ODD_CHARACTERS.get(character);
+    return name === undefined ? codePoint(character) : `${codePoint(character)}, ${name}`;
+};
+/** In quotes, at most 80 characters of it; what cannot be told by eye is escaped and named. */
+function visible(text) {
+    const characters = Array.from(text);
+    const kept = characters.slice(0, 80);
+    const odd = [...new Set(kept.filter((character) => ODD.test(character)))];
+    const quoted = kept
+        .map((character) => (ODD.test(character) ? `<${codePoint(character)}>` : character))
+        .join('');
+    return (`"${quoted}"${characters.length > kept.length ? '... (cut)' : ''}` +
+        (odd.length === 0 ? '' : ` (with ${odd.slice(0, 3).map(named).join('; ')})`));
+}
+/**
+ * The lines of a secret to keep out of logs and messages; those of fewer than 4 characters are left
+ * out. Also without the blanks around them: a key's stray indentation is repaired before it is used.
+ */
+function secretLines(text) {
+    return text
+        .split(/\r\n|\r|\n/)
+        .flatMap((line) => [line, line.trim()])
+        .filter((line) => line.trim().length >= 4);
+}
+
+;// CONCATENATED MODULE: ./src/inputs/connection.ts
+
+
+
+/** How to reach a manager, from `host` and the inputs that go with it. */
+function readConnection(form, context) {
+    const lines = form.lines('host');
+    const local = lines.find(({ text }) => text.toLowerCase() === 'local');
+    if (local !== undefined) {
+        if (lines.length > 1)
+            form.reject('host', 'local stands with other hosts; accepted: local alone, or hosts to reach by SSH', 'Use local where the runner is itself a manager; nothing is connected to then.', local.place);
+        else if (local.text !== 'local')
+            form.reject('host', `${form.shown(local.text)} is not accepted; accepted: local, in small letters`);
+        // The inputs for SSH are not looked at: one workflow can then serve runners of both kinds.
+        return { kind: 'local' };
+    }
+    return {
+        kind: 'ssh',
+        managers: managers(form, lines),
+        credentials: credentials(form, context),
+        hostKeys: hostKeys(form),
+        connectTimeoutMs: form.duration('connect-timeout', 'not zero'),
+    };
+}
+function managers(form, lines) {
+    const defaultPort = parsePort(form.text('port'));
+    if (defaultPort === undefined)
+        form.reject('port', `${form.shown(form.text('port'))} is not a port; accepted: a number from 1 to 65535`);
+    const defaultUser = form.text('username');
+    if (defaultUser !== '' && !isUser(defaultUser))
+        form.reject('username', defaultUser.includes(':')
+            ? 'contains ":"; accepted: a login name alone' // what follows may be a password: not shown
+            : `${form.shown(defaultUser)} is not a login name; accepted: a name without blanks`, defaultUser.includes(':') ? 'A password goes into the input password.' : undefined);
+    if (lines.length === 0 && !form.isBad('host'))
+        form.reject('host', 'missing: the address of a swarm manager, or local', 'host: deploy@manager.example.com');
+    const found = new Map();
+    for (const { text, place } of lines) {
+        const address = parseAddress(text, (value) => form.shown(value));
+        if ('problem' in address) {
+            form.reject('host', `${address.problem}; ${ADDRESS_FORM}`, address.hint, place);
+            continue;
+        }
+        const { host, port = defaultPort ?? 22, username = defaultUser } = address;
+        if (username === '' && !form.isBad('username'))
+            form.reject('host', `${form.shown(text)} names no user, and username is not given`, `Set username, or write the user in front: ${form.shown(`deploy@${text}`)}`, place);
+        const target = { host, port, username };
+        found.set(JSON.stringify(target), target);
+    }
+    return [...found.values()];
+}
+/** A port in decimal digits, or undefined. */
+function parsePort(text) {
+    return /^[1-9]\d{0,4}$/.test(text) && Number(text) <= 65_535 ? Number(text) : undefined;
+}
+/** Users of a directory may be called `user@domain` or `DOMAIN\user`; a colon starts a password. */
+const isUser = (text) => /^[^\s:]+$/.test(text) && !ODD.test(text);
+const ADDRESS_FORM = 'accepted: [user@]host[:port], IPv6 in brackets';
+/** One line of `host`. The user ends at the last `@`, as for ssh itself. */
+function parseAddress(text, shown) {
+    const wrong = (what, hint) => ({
+        problem: `${shown(text)} ${what}`,
+        ...(hint === undefined ? {} : { hint }),
+    });
+    const scheme = /^[a-z][a-z0-9+.-]*:\/\//i.exec(text)?.[0] ?? '';
+    const plain = text.slice(scheme.length);
+    const at = plain.lastIndexOf('@');
+    const username = at < 0 ? undefined : plain.slice(0, at);
+    const rest = plain.slice(at + 1);
+    if (username?.includes(':') === true)
+        return {
+            problem: 'has ":" before the "@", as if a password stood there',
+            hint: 'A password goes into the input password.',
+        };
+    if (scheme !== '')
+        return wrong('is a URL', `Write it without scheme and path: ${shown(plain.replace(/\/.*$/s, ''))}`);
+    if (/[\s,;]/.test(text))
+        return wrong('is more than one host', 'Write one host per line.');
+    if (username !== undefined && !isUser(username))
+        return wrong('has no user before the "@"');
+    if (isIpv6(rest))
+        return wrong('is an IPv6 address without brackets, in which a port cannot be told apart', `Write ${shown(`${plain.slice(0, at + 1)}[${rest}]`)}`);
+    const match = /^(?:\[(?<ipv6>[^[\]]*)\]|(?<name>[^:[\]]*))(?::(?<port>.*))?$/s.exec(rest);
+    if (match === null)
+        return wrong('is not a host');
+    const { ipv6, name, port: digits } = match.groups ?? {};
+    if (ipv6 !== undefined && !isIpv6(ipv6))
+        return wrong('has no IPv6 address in its brackets');
+    const wrongName = name === undefined ? undefined : hostNameProblem(name);
+    if (wrongName !== undefined)
+        return wrong(wrongName);
+    const port = digits === undefined ? undefined : parsePort(digits);
+    if (digits !== undefined && port === undefined)
+        return wrong('has no port after the ":", which is a number from 1 to 65535');
+    return {
+        host: ipv6 ?? name ?? '',
+        ...(username === undefined ? {} : { username }),
+        ...(port === undefined ? {} : { port }),
+    };
+}
+/** With or without a zone, as in `fe80::1%eth0`. */
+function isIpv6(text) {
+    const address = /^([0-9a-f:.]*:[0-9a-f:.]*)(?:%[0-9a-z._~-]+)?$/i.exec(text)?.[1];
+    return address !== undefined && URL.canParse(`http://[${address}]/`);
+}
+/** Underscores are no part of host names, yet resolvers and container networks take them. */
+function hostNameProblem(name) {
+    if (name === '')
+        return 'names no host';
+    if (/[^\u0020-\u007e]/.test(name))
+        return 'has characters outside ASCII (an international name is written in its xn-- form)';
+    const labels = name.replace(/\.$/, '').split('.');
+    if (labels.every((label) => /^\d+$/.test(label)))
+        return labels.length === 4 &&
+            labels.every((label) => /^(?:0|[1-9]\d{0,2})$/.test(label) && Number(label) <= 255)
+            ? undefined
+            : 'is not an IPv4 address, which is four numbers from 0 to 255 without leading zeros';
+    return name.length <= 253 &&
+        labels.every((label) => /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/i.test(label))
+        ? undefined
+        : 'is not a host name';
+}
+function credentials(form, { agentSocket, checkPrivateKey }) {
+    const privateKey = form.isGiven('private-key')
+        ? new Secret(form.exact('private-key'))
+        : undefined;
+    const passphrase = form.secret('passphrase');
+    const password = form.secret('password');
+    const agent = privateKey === undefined && agentSocket !== '' ? agentSocket : undefined;
+    if (privateKey === undefined && passphrase !== undefined)
+        form.reject('passphrase', 'given, but private-key is empty', EMPTY_SECRET);
+    else if (privateKey === undefined && password === undefined && agent === undefined)
+        form.reject('private-key', 'empty, password too, and there is no SSH agent (SSH_AUTH_SOCK): nothing to log in with', `private-key: \${{ secrets.SSH_PRIVATE_KEY }} - ${EMPTY_SECRET}`);
+    const wrongKey = privateKey === undefined ? undefined : checkPrivateKey?.(privateKey, passphrase);
+    if (wrongKey !== undefined)
+        form.adopt('private-key', wrongKey);
+    return {
+        ...(privateKey === undefined ? {} : { privateKey }),
+        ...(privateKey === undefined || passphrase === undefined ? {} : { passphrase }),
+        ...(password === undefined ? {} : { password }),
+        ...(agent === undefined ? {} : { agentSocket: agent }),
+    };
+}
+const HOW_TO_PIN = 'Give the lines that `ssh-keyscan HOST` prints (`-p PORT` for another port) as known-hosts, once ' +
+    'their fingerprints (`ssh-keygen -lf FILE`) are those that `ssh-keygen -lf ' +
+    '/etc/ssh/ssh_host_ed25519_key.pub` prints on the host itself.';
+function hostKeys(form) {
+    // Turned off on purpose: what a key would be checked against need not even be well formed then.
+    if (form.choice('host-key-check', ['strict', 'off']) === 'off')
+        return { kind: 'off' };
+    const listed = form.isGiven('known-hosts');
+    const pinned = form.isGiven('host-fingerprint');
+    if (listed && pinned)
+        form.reject('host-fingerprint', 'given, and known-hosts too; accepted: one of them', 'With both it is unclear whether a host key must match one or both.');
+    else if (!listed && !pinned && !form.isBad('host-key-check'))
+        form.reject('known-hosts', 'empty, host-fingerprint too: the key of the host cannot be checked', HOW_TO_PIN);
+    const entries = listed ? knownHosts(form) : [];
+    const found = pinned ? fingerprints(form) : [];
+    return pinned ? { kind: 'fingerprints', fingerprints: found } : { kind: 'known-hosts', entries };
+}
+function knownHosts(form) {
+    if (form.isBad('known-hosts'))
+        return [];
+    const { entries, problems } = parseKnownHosts(form.exact('known-hosts'));
+    for (const problem of problems)
+        form.adopt('known-hosts', problem);
+    if (entries.every(({ revoked }) => revoked) && problems.length === 0)
+        form.reject('known-hosts', 'holds no key to trust', HOW_TO_PIN);
+    return entries;
+}
+function fingerprints(form) {
+    const lines = form.lines('host-fingerprint').filter(({ text }) => !text.startsWith('#'));
+    const found = new Set();
+    for (const { text, place } of lines) {
+        const [fingerprint] = parseFingerprints(text).fingerprints;
+        if (fingerprint !== undefined)
+            found.add(fingerprint);
+        else
+            form.reject('host-fingerprint', `${form.shown(text)} is not accepted; accepted: SHA256: and 43 characters of base64`, fingerprintHint(text), place);
+    }
+    if (lines.length === 0 && !form.isBad('host-fingerprint'))
+        form.reject('host-fingerprint', 'holds no fingerprint', HOW_TO_PIN);
+    return [...found];
+}
+function fingerprintHint(text) {
+    if (/\bMD5:|^(?:[0-9a-f]{2}:){15}[0-9a-f]{2}$/i.test(text))
+        return 'MD5 fingerprints are too weak to trust; `ssh-keygen -l -E sha256 -f FILE` prints the other.';
+    if (/^(?:SHA256:)?(?:[0-9a-f]{2}:?){32}$/i.test(text))
+        return 'This is hexadecimal; `ssh-keygen -l -f FILE` prints the fingerprint in base64.';
+    if (/^(?:\S+ )?(?:ssh-|ecdsa-|sk-)\S+ AAAA/.test(text))
+        return 'This is a public key, not its fingerprint: with the host in front it is a line for known-hosts.';
+    return 'Copy it whole from `ssh-keygen -l -f /etc/ssh/ssh_host_ed25519_key.pub`, run on the host.';
+}
+
+// EXTERNAL MODULE: ./node_modules/yaml/dist/index.js
+var dist = __nccwpck_require__(8815);
+;// CONCATENATED MODULE: ./src/inputs/registries.ts
+/** Reads the inputs for registry logins. Used by `parseInputs` alone. */
+
+
+
+
+/** The logins, from `registry` with its kin and from `registries`; one for each registry. */
+function readRegistries(form) {
+    const found = new Map();
+    const add = (login, name, place) => {
+        const { registry } = login;
+        if (!found.has(registry))
+            found.set(registry, login);
+        else
+            form.reject(name, `${registry === '' ? 'Docker Hub' : form.shown(registry)} has a login already; accepted: one for each registry`, 'Give it either in registry, registry-username and registry-password, or in registries.', place);
+    };
+    const single = singleRegistry(form);
+    if (single !== undefined)
+        add(single, 'registry');
+    if (form.isGiven('registries'))
+        for (const { place, ...login } of registryList(form))
+            add(login, 'registries', place);
+    return [...found.values()];
+}
+function singleRegistry(form) {
+    const text = form.text('registry');
+    const registry = registryHost(text);
+    if ('problem' in registry)
+        form.reject('registry', `${text.includes('@') ? 'it' : form.shown(text)} ${registry.problem}`, registry.hint);
+    const username = form.text('registry-username');
+    const password = form.secret('registry-password');
+    if (username === '' && password === undefined)
+        return undefined;
+    if (username === '')
+        form.reject('registry-username', 'empty, but registry-password is given', EMPTY_SECRET);
+    else if (!isRegistryUser(username))
+        form.reject('registry-username', `it ${REGISTRY_USER_PROBLEM}`);
+    if (password === undefined)
+        form.reject('registry-password', 'empty, but registry-username is given', EMPTY_SECRET);
+    else if (password.reveal().trim() === '')
+        form.reject('registry-password', 'it consists of blanks, which Docker takes for no password');
+    if ('problem' in registry || password === undefined)
+        return undefined;
+    return { registry: registry.host, username, password };
+}
+/** Docker keeps `USER:PASSWORD` in its configuration and ends the user at the first colon. */
+const isRegistryUser = (text) => !/[:\r\n]/.test(text) && !ODD.test(text);
+const REGISTRY_USER_PROBLEM = 'contains ":" or a control character, which Docker cannot keep in the name of a user';
+const REGISTRY_FORM = 'is not a registry; accepted: host or host:port';
+/**
+ * What `docker login` is to be called with. Docker keeps a login under the host alone: scheme, path
+ * and the `/v1/` of old are dropped (docker/cli, ConvertToHostname), and Docker Hub has a key of its
+ * own, '' here. A path other than an API's is refused rather than dropped: it asks for a login to
+ * one repository, which there is not.
+ */
+function registryHost(text) {
+    if (text.includes('@'))
+        return {
+            problem: 'contains "@"; accepted: host or host:port',
+            hint: 'User and password go into inputs of their own.',
+        };
+    const plain = text.replace(/^https?:\/\//i, '');
+    const host = /^([^/]*)(?:\/(?:v[12]\/?)?)?$/i.exec(plain)?.[1];
+    if (host === undefined)
+        return { problem: REGISTRY_FORM, hint: 'Without the path: ghcr.io, not ghcr.io/org/image.' };
+    if (text === '' || /^(?:index\.)?docker\.io$/i.test(host))
+        return { host: '' };
+    if (/^(?:hub|www)\.docker\.com$/i.test(host))
+        return { problem: 'is the web site of Docker Hub', hint: 'For Docker Hub leave it empty.' };
+    const match = /^(?:\[(?<ipv6>[^[\]]*)\]|(?<name>[^:[\]]*))(?::(?<port>.*))?$/s.exec(host);
+    const { ipv6, name = '', port } = match?.groups ?? {};
+    if (!(ipv6 === undefined ? isRegistryName(name) : isIpv6(ipv6)) ||
+        (port !== undefined && parsePort(port) === undefined))
+        return { problem: REGISTRY_FORM };
+    // distribution/reference, splitDockerDomain: such a login would never be used.
+    if (port === undefined && name !== 'localhost' && /^[a-z0-9-]+$/.test(name))
+        return {
+            problem: 'is no registry to Docker, which looks for images called so on Docker Hub',
+            hint: 'Write the host in full, with a dot or its port, as in the image; for Docker Hub leave it empty.',
+        };
+    return { host };
+}
+/** The host of an image as Docker reads it (distribution/reference): no underscores. */
+const isRegistryName = (name) => name.split('.').every((label) => /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/i.test(label));
+const REGISTRY_KEYS = ['registry', 'username', 'password'];
+const REGISTRIES_FORM = 'accepted: a YAML list of {registry, username, password}';
+const QUOTE_IT = "Put the value in single quotes, and write a single quote in it twice: password: 'it''s'";
+/**
+ * The logins of `registries`. A value that YAML would read differently than it is written (cut off
+ * at ` #`, folded, taken for an alias) is a problem. Everything is text: `010` stays `010`.
+ * Messages give positions and never quote: any piece of a broken list may be part of a password.
+ */
+function registryList(form) {
+    const text = form.exact('registries');
+    if (isTooDeep(text)) {
+        form.reject('registries', `too long or too deep; ${REGISTRIES_FORM}`);
+        return [];
+    }
+    const lineCounter = new dist/* LineCounter */.HN();
+    // The failsafe schema knows text only; the parser's own messages quote the source.
+    const document = (0,dist/* parseDocument */.Tp)(text, { schema: 'failsafe', prettyErrors: false, lineCounter });
+    const place = (offset) => {
+        const { line, col } = lineCounter.linePos(offset);
+        return `line ${Math.max(1, line)}, column ${Math.max(1, col)}`;
+    };
+    const reject = (offset, what, hint) => form.reject('registries', what, hint, place(offset));
+    const [error] = document.errors;
+    if (error !== undefined) {
+        const [offset] = error.pos;
+        const line = text.slice(text.lastIndexOf('\n', offset - 1) + 1);
+        reject(offset, ...yamlProblem(/^ *\t/.test(line) ? 'TAB_AS_INDENT' : error.code));
+        return [];
+    }
+    const list = document.contents;
+    if (!(0,dist/* isSeq */.oP)(list) || list.items.length === 0) {
+        const offset = (0,dist/* isNode */.Ll)(list) ? (list.range?.[0] ?? 0) : 0;
+        reject(offset, `not a list of registries; ${REGISTRIES_FORM}`, REGISTRIES_EXAMPLE);
+        return [];
+    }
+    return list.items.flatMap((item) => {
+        const offset = (0,dist/* isNode */.Ll)(item) ? (item.range?.[0] ?? 0) : 0;
+        const login = registryEntry(item, offset, text, reject);
+        return login === undefined ? [] : [{ ...login, place: place(offset) }];
+    });
+}
+const REGISTRIES_EXAMPLE = "- {registry: ghcr.io, username: octocat, password: '${{ secrets.GHCR_TOKEN }}'}";
+function registryEntry(item, start, source, reject) {
+    if (!(0,dist/* isMap */.jh)(item)) {
+        reject(start, `not an entry; ${REGISTRIES_FORM}`, REGISTRIES_EXAMPLE);
+        return undefined;
+    }
+    let problems = 0;
+    const wrong = (...problem) => {
+        problems += 1;
+        reject(...problem);
+    };
+    /** Undefined for a value that is a problem already. */
+    const texts = new Map();
+    const offsets = new Map();
+    for (const { key, value } of item.items) {
+        const keyOffset = (0,dist/* isNode */.Ll)(key) ? (key.range?.[0] ?? start) : start;
+        const known = REGISTRY_KEYS.find((name) => (0,dist/* isScalar */.jn)(key) && key.value === name);
+        if (known === undefined) {
+            wrong(keyOffset, `unknown key; accepted: ${alternatives(REGISTRY_KEYS)}`);
+            continue;
+        }
+        const offset = (0,dist/* isNode */.Ll)(value) ? (value.range?.[0] ?? keyOffset) : keyOffset;
+        const misread = misreading(known, value, source);
+        if (misread !== undefined)
+            wrong(offset, `the ${known} ${misread}`, QUOTE_IT);
+        offsets.set(known, offset);
+        texts.set(known, misread === undefined && (0,dist/* isScalar */.jn)(value) ? value.value : undefined);
+    }
+    const given = (key) => (texts.has(key) ? texts.get(key) : '');
+    const offsetOf = (key) => offsets.get(key) ?? start;
+    const registry = registryHost(given('registry')?.trim() ?? '');
+    if ('problem' in registry)
+        wrong(offsetOf('registry'), `the registry ${registry.problem}`, registry.hint);
+    const username = given('username')?.trim();
+    if (username === '')
+        wrong(offsetOf('username'), 'the username is missing', EMPTY_SECRET);
+    else if (username !== undefined && !isRegistryUser(username))
+        wrong(offsetOf('username'), `the username ${REGISTRY_USER_PROBLEM}`);
+    const password = given('password');
+    if (password?.trim() === '')
+        wrong(offsetOf('password'), 'the password is missing', EMPTY_SECRET);
+    if (problems > 0 || 'problem' in registry || username === undefined || password === undefined)
+        return undefined;
+    return {
+        registry: registry.host,
+        username,
+        password: new Secret(withoutLineEnd(password)),
+    };
+}
+/** Why YAML does not read this value as it is written, if so. */
+function misreading(key, value, source) {
+    if (value === null)
+        return undefined;
+    if ((0,dist/* isAlias */.Vj)(value))
+        return 'starts with *, a sign of YAML';
+    if (!(0,dist/* isScalar */.jn)(value))
+        return 'is not plain text';
+    if (value.anchor !== undefined)
+        return 'starts with &, a sign of YAML';
+    if (value.tag !== undefined)
+        return 'starts with !, a sign of YAML';
+    const [start, end] = value.range ?? [0, 0];
+    const isBlock = value.type === 'BLOCK_LITERAL' || value.type === 'BLOCK_FOLDED';
+    if (!isBlock && source.slice(start, end).includes('\n'))
+        return 'goes over several lines, which YAML joins';
+    // Behind a host a comment is meant as one; a password with " #" in it would lose its end.
+    if (key === 'password' && value.type === 'PLAIN' && /^[ \t]+#/.test(source.slice(end)))
+        return 'has a comment behind it: for YAML it ends before " #"';
+    return undefined;
+}
+/**
+ * The parser recurses. On text nested some thousand levels deep it can end the whole process (a
+ * regular expression compiled when the stack is all but used up), which nothing can catch.
+ */
+const isTooDeep = (text) => text.length > 50_000 ||
+    (text.match(/[[{]/g)?.length ?? 0) > 300 ||
+    /(?:[-?:][ \t]+){30}/.test(text);
+function yamlProblem(code) {
+    switch (code) {
+        case 'DUPLICATE_KEY':
+            return ['a key stands there twice', 'Each registry starts with a "- " of its own.'];
+        case 'TAB_AS_INDENT':
+            return ['a tab, which YAML does not take as indentation', 'Indent with spaces.'];
+        case 'MULTIPLE_DOCS':
+            return [`a second YAML document; ${REGISTRIES_FORM}`];
+        default:
+            return [`not valid YAML; ${REGISTRIES_FORM}`, QUOTE_IT];
+    }
+}
+
+;// CONCATENATED MODULE: ./src/inputs.ts
+/**
+ * The first step of every run: the raw text of the action's inputs becomes one decided value, or
+ * every problem at once. Pure: nothing here reads the environment, a file or the network.
+ */
+
+
+
+
+
+
+/**
+ * Decides what the user asked for.
+ * @param raw the exact text of an input, '' where it is not given (GitHub enforces no `required`).
+ *   An input of blanks alone counts as not given and takes its default.
+ * @throws InvalidInput with every problem of every input; no message holds the text of a secret
+ */
+function parseInputs(raw, context) {
+    const form = new Form(raw);
+    const inputs = {
+        mode: form.choice('mode', ['deploy']),
+        stack: stackName(form),
+        connection: readConnection(form, context),
+        docker: docker(form),
+        registries: readRegistries(form),
+        compose: {
+            files: paths(form, 'compose-file'),
+            env: variables(form),
+            envFiles: paths(form, 'env-file'),
+            allowUnset: form.flag('allow-unset'),
+        },
+        prune: form.flag('prune'),
+        resolveImage: form.choice('resolve-image', ['always', 'changed', 'never']),
+        withRegistryAuth: form.flag('with-registry-auth'),
+        watch: watch(form),
+        onFailure: form.choice('on-failure', ['rollback', 'keep']),
+    };
+    const [first, ...more] = form.problems;
+    if (first !== undefined)
+        throw new InvalidInput([first, ...more]);
+    return inputs;
+}
+/**
+ * Every text that must not appear in a log, one line each, as the runner masks line by line. Lines
+ * of fewer than 4 characters are left out: masking them would garble the log and protect nothing.
+ */
+function secretValues(inputs) {
+    const { connection: by, registries: logins } = inputs;
+    const credentials = by.kind === 'ssh' ? by.credentials : {};
+    const texts = [
+        ...[credentials.privateKey, credentials.passphrase, credentials.password].map((secret) => secret?.reveal() ?? ''),
+        ...logins.flatMap(({ username, password }) => [
+            password.reveal(),
+            // As Docker writes both into its config.json.
+            Buffer.from(`${username}:${password.reveal()}`, 'utf8').toString('base64'),
+        ]),
+    ];
+    return [...new Set(texts.flatMap(secretLines))];
+}
+/**
+ * Docker's own check of a stack name refuses blanks and quotes alone (docker/cli,
+ * cli/command/stack/common.go), but every service is called `STACK_SERVICE`, and the swarm takes
+ * `^[a-zA-Z0-9](?:[-_]*[A-Za-z0-9]+)*$` of at most 63 characters (swarmkit,
+ * manager/controlapi/common.go). Refused here is a name that no service could ever have in front.
+ */
+const STACK_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_-]*$/;
+const LONGEST_STACK_NAME = 63 - '_x'.length;
+function stackName(form) {
+    const name = form.text('stack');
+    if (form.isBad('stack'))
+        return name;
+    if (name === '')
+        form.reject('stack', 'missing: the name of the stack', 'stack: shop');
+    else if (!STACK_NAME.test(name))
+        form.reject('stack', `${form.shown(name)} is not a stack name; accepted: letters, digits, - and _, a letter or digit first`, 'Services are called STACK_SERVICE, and the swarm accepts no other characters in that.');
+    else if (name.length > LONGEST_STACK_NAME)
+        form.reject('stack', `${form.shown(name)} has ${name.length} characters; accepted: at most ${LONGEST_STACK_NAME}`, 'Services are called STACK_SERVICE, and the swarm accepts at most 63 characters for that.');
+    return name;
+}
+function docker(form) {
+    const sudo = form.flag('sudo');
+    const text = form.text('docker-host');
+    if (text === '')
+        return { sudo };
+    const path = text.replace(/^unix:\/\//, '');
+    if (/^\/[^\s$~]*[^\s$~/]$/.test(path) && !ODD.test(path))
+        return { sudo, host: `unix://${path}` };
+    const [, host = '', port = ''] = /^tcp:\/\/(\[.*\]|[^:/@]*):(\d+)$/.exec(text) ?? [];
+    const ipv6 = /^\[(.*)\]$/.exec(host)?.[1];
+    if (parsePort(port) !== undefined &&
+        (ipv6 === undefined ? hostNameProblem(host) === undefined : isIpv6(ipv6)))
+        return { sudo, host: text };
+    form.reject('docker-host', `${form.shown(text)} is not accepted; accepted: a socket on the manager, as unix:///PATH or /PATH, or tcp://HOST:PORT`, /[$~]/.test(text)
+        ? 'Nothing is expanded here: write the path out, as in unix:///run/user/1000/docker.sock'
+        : /^ssh:/i.test(text)
+            ? 'The manager to connect to goes into host.'
+            : 'docker-host: unix:///run/user/1000/docker.sock');
+    return { sudo };
+}
+function paths(form, name) {
+    const found = [];
+    for (const { text, place } of form.lines(name)) {
+        if (text === '-')
+            form.reject(name, '"-" is not accepted: there is no standard input to read', undefined, place);
+        else if (/[\p{Cc}\p{Cs}]/u.test(text))
+            form.reject(name, `${form.shown(text)} is not a path; accepted: paths of files, one per line`, undefined, place);
+        else
+            found.push(text);
+    }
+    return found;
+}
+/** What `${...}` in a stack file can name (docker/cli, cli/compose/template). */
+const VARIABLE_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
+/**
+ * `KEY=VALUE` lines, the value byte for byte. Messages give line numbers and no content: a line that
+ * is no such line may be the middle of a secret of several.
+ */
+function variables(form) {
+    const found = new Map();
+    const oneLine = 'A value is one line; give one of several lines in the env: of the step or in an env-file.';
+    for (const [index, line] of form.exact('env').split('\n').entries()) {
+        // A YAML block has no CRLF, but text from a Windows file does: it ends the line, not the value.
+        const text = line.replace(/\r$/, '').trimStart();
+        if (text === '')
+            continue;
+        const place = `line ${index + 1}`;
+        const equals = text.indexOf('=');
+        const key = text.slice(0, Math.max(0, equals));
+        const earlier = found.get(key);
+        if (equals < 0)
+            form.reject('env', 'no "=" in it; accepted: KEY=VALUE', text.startsWith('#') ? 'Inside a YAML block (|) there are no comments.' : oneLine, place);
+        else if (!VARIABLE_NAME.test(key))
+            form.reject('env', keyProblem(key), oneLine, place);
+        else if (earlier !== undefined)
+            form.reject('env', `${key} is given already in ${earlier.place}`, undefined, place);
+        else
+            found.set(key, { value: text.slice(equals + 1), place });
+    }
+    return new Map([...found].map(([key, { value }]) => [key, value]));
+}
+/** Shows no more of the name than one sign: it may be no name at all. */
+function keyProblem(key) {
+    const accepted = 'accepted: letters, digits and _, no digit first';
+    if (key === '')
+        return `no name before the "="; ${accepted}`;
+    if (key.startsWith('export '))
+        return `"export" before the name, which is for shells; ${accepted}`;
+    if (/^\d/.test(key))
+        return `the name before the "=" starts with a digit; ${accepted}`;
+    const sign = Array.from(key).find((character) => !/[A-Za-z0-9_]/.test(character)) ?? '';
+    const shown = sign === ' ' ? 'a space' : ODD.test(sign) ? named(sign) : `"${sign}"`;
+    return `${shown} in the name before the "="; ${accepted}`;
+}
+function watch(form) {
+    const wait = form.flag('wait');
+    const timeoutMs = form.duration('timeout', 'not zero');
+    const progressTimeoutMs = form.duration('progress-timeout', 'not zero');
+    const stableForMs = form.text('stable-for') === 'auto'
+        ? 'auto'
+        : form.duration('stable-for', 'zero allowed', ', or auto');
+    const known = !form.isBad('timeout') && !form.isBad('stable-for');
+    if (wait && known && stableForMs !== 'auto' && stableForMs >= timeoutMs)
+        form.reject('stable-for', `"${formatDuration(stableForMs)}" is not less than the timeout of ${formatDuration(timeoutMs)}: no deploy could succeed`, 'Make timeout longer than the rollout and stable-for together.');
+    const failures = form.text('max-failures');
+    if (!/^\d{1,9}$/.test(failures))
+        form.reject('max-failures', `${form.shown(failures)} is not a number of failures; accepted: a whole number, 0 or more`);
+    return { wait, timeoutMs, progressTimeoutMs, stableForMs, maxFailures: Number(failures) };
+}
+/** The decided inputs for the report: no credential, and of variables only the names. */
+function describeInputs(inputs) {
+    const { connection, registries, compose, docker, mode, stack, watch } = inputs;
+    return {
+        mode,
+        stack,
+        hosts: connection.kind === 'local'
+            ? ['local']
+            : connection.managers.map(({ host, port, username }) => ({ host, port, username })),
+        hostKeys: connection.kind === 'local' ? 'none' : connection.hostKeys.kind,
+        docker,
+        registries: registries.map(({ registry, username }) => ({ registry, username })),
+        compose: {
+            files: compose.files,
+            env: [...compose.env.keys()],
+            envFiles: compose.envFiles,
+            allowUnset: compose.allowUnset,
+        },
+        prune: inputs.prune,
+        resolveImage: inputs.resolveImage,
+        withRegistryAuth: inputs.withRegistryAuth,
+        onFailure: inputs.onFailure,
+        watch,
+    };
+}
+
 ;// CONCATENATED MODULE: ./src/report/services.ts
 
 /** One entry for each service of the files, and for each that was pruned. */
@@ -63855,9 +64982,26 @@ function removedReport(service) {
         reason: '',
     };
 }
+/** The tasks of a snapshot, for the report. */
+function taskReports(snapshot) {
+    if (snapshot === undefined)
+        return [];
+    const names = new Map(snapshot.services.map((service) => [service.ID, service.Spec.Name]));
+    return snapshot.tasks.map((task) => ({
+        id: task.ID,
+        service: names.get(task.ServiceID) ?? task.ServiceID,
+        slot: task.Slot,
+        node: hostnameOf(snapshot.nodes, task.NodeID) ?? '',
+        state: task.Status.State,
+        desiredState: task.DesiredState,
+        upToDate: snapshot.upToDate.has(task.ID),
+        error: task.Status.Err ?? '',
+    }));
+}
 
 ;// CONCATENATED MODULE: ./src/rollout/classify.ts
 
+const ENDED = 'the process ended (exit code 0), but the service is meant to keep running';
 /** First match wins. Patterns are the words of moby's executor and of runc, 20.10 to 28. */
 const RULES = [
     { pattern: /unhealthy container/i, reason: 'unhealthy', effect: 'counted' },
@@ -63909,6 +65053,7 @@ function memoryIsLimited(spec) {
  * Why a task that ended has ended.
  * @param spec the spec the task was made from
  * @param isJob jobs and tasks that are never restarted get the reason `job-failed`
+ * @param final Swarm does not replace this task: its failure cannot heal
  */
 function classify(task, service, spec, isJob, final) {
     const error = task.Status.Err ?? '';
@@ -63934,7 +65079,7 @@ function classify(task, service, spec, isJob, final) {
         error: error !== ''
             ? error
             : task.Status.State === 'complete'
-                ? 'the process ended (exit code 0), but the service is meant to keep running'
+                ? `${ENDED}${hasOwnHealthcheck(spec) ? '; so does one that fails its healthcheck and stops in good order' : ''}`
                 : (task.Status.Message ?? task.Status.State),
         ...(exitCode === undefined ? {} : { exitCode }),
         ...(task.Status.Timestamp === undefined ? {} : { timestamp: task.Status.Timestamp }),
@@ -64057,7 +65202,6 @@ function newestBy(tasks, key) {
     const newest = new Map();
     for (const task of tasks) {
         const other = newest.get(key(task));
-        // RFC 3339 in UTC with varying digits of fraction: compare as time first, then as text.
         if (other === undefined || isLater(task.CreatedAt, other.CreatedAt))
             newest.set(key(task), task);
     }
@@ -64065,8 +65209,10 @@ function newestBy(tasks, key) {
 }
 function isLater(a, b) {
     const [left, right] = [Date.parse(a), Date.parse(b)];
-    return left === right ? a.padEnd(31, '0') > b.padEnd(31, '0') : left > right;
+    return left === right ? fraction(a) > fraction(b) : left > right;
 }
+/** Nine digits: Date reads three of them, and Go leaves out the zeros at the end. */
+const fraction = (time) => (/\.(\d+)/.exec(time)?.[1] ?? '').padEnd(9, '0');
 /** Where a task stands: its slot, or its node for global services. */
 const placeOf = (task) => task.Slot === undefined || task.Slot === 0 ? `@${task.NodeID ?? ''}` : String(task.Slot);
 /** Counts what the service has against what its kind asks for. */
@@ -64305,11 +65451,12 @@ function collectFailures(known, goal, target, kind, tasks, upToDate, service) {
         (!isJob(kind) || (task.JobIteration?.Index ?? 0) === iteration));
     if (fresh.length === 0)
         return known;
-    const neverRestarted = restartCondition(target.spec) === 'none';
-    const oneShot = isJob(kind) || ('oneShot' in kind && kind.oneShot && neverRestarted);
+    const condition = restartCondition(target.spec);
+    const oneShot = isJob(kind) || ('oneShot' in kind && kind.oneShot && condition === 'none');
+    const isFinal = (task) => condition === 'none' || (condition === 'on-failure' && task.Status.State === 'complete');
     return [
         ...known,
-        ...fresh.map((task) => classify(task, target.name, target.spec, oneShot, neverRestarted)),
+        ...fresh.map((task) => classify(task, target.name, target.spec, oneShot, isFinal(task))),
     ];
 }
 const observe_plural = (count, noun) => `${count} ${noun}${count === 1 ? '' : 's'}`;
@@ -65521,8 +66668,8 @@ class Engine {
                 id: textAt(item, 'Id'),
                 name: textAt(item, 'Name'),
             })),
-            ...configs.map((item) => named('config', item)),
-            ...secrets.map((item) => named('secret', item)),
+            ...configs.map((item) => engine_named('config', item)),
+            ...secrets.map((item) => engine_named('secret', item)),
         ];
     }
     /**
@@ -65605,7 +66752,7 @@ function textAt(item, ...path) {
     const value = at(item, ...path);
     return typeof value === 'string' ? value : '';
 }
-function named(kind, item) {
+function engine_named(kind, item) {
     return { kind, id: textAt(item, 'ID'), name: textAt(item, 'Spec', 'Name') };
 }
 async function collect(incoming, what, parseBody) {
@@ -65623,8 +66770,16 @@ async function collect(incoming, what, parseBody) {
     }
     const text = Buffer.concat(chunks).toString('utf8');
     const status = incoming.statusCode ?? 0;
-    if (status >= 200 && status < 300)
-        return text.trim() === '' ? null : parseBody(text);
+    if (status >= 200 && status < 300) {
+        if (text.trim() === '')
+            return null;
+        try {
+            return parseBody(text);
+        }
+        catch (error) {
+            throw new DeployError('docker-unavailable', 'unreachable', `the answer to ${what} is no JSON: ${text.trim().slice(0, 200)}`, { hint: 'Something other than the Docker engine answers on its socket.', cause: error });
+        }
+    }
     let message = text.trim();
     try {
         const parsed = JSON.parse(text);
@@ -65727,7 +66882,10 @@ async function removeObjects(engine, objects) {
 }
 
 ;// CONCATENATED MODULE: ./src/rollout/rollback.ts
-
+/**
+ * The way back of a failed deploy: restores, watches that the stack runs as before, and removes
+ * what the deploy brought. Happens at most once a run.
+ */
 
 
 
@@ -65742,7 +66900,7 @@ async function rollBack(request) {
         if (error instanceof ConnectionLost)
             return {
                 outcome: 'unreachable',
-                message: `The connection was lost during the rollback (${error.message}), and no manager could be reached again.`,
+                message: `The rollback could not be finished: ${error.message}.`,
                 hint: lookHint(request.stack),
             };
         if (!(error instanceof EngineError))
@@ -65755,11 +66913,11 @@ async function rollBack(request) {
     }
 }
 async function attempt(request) {
-    const { session, before, changes, world, settle, limits, stack } = request;
+    const { before, changes, world, settle, limits, stack } = request;
     const { narrator, clock } = world;
     const intended = new Map(changes.targets.map(({ id, spec }) => [id, spec]));
     const undo = { changed: changes.updated, created: changes.created };
-    const foreign = await settle(() => restore(session.engine, undo, intended, narrator.say));
+    const foreign = await settle((engine) => restore(engine, undo, intended, narrator.say));
     const ours = changes.updated.filter(({ Spec }) => !foreign.includes(Spec.Name));
     const goal = {
         phase: 'restore',
@@ -65805,12 +66963,12 @@ async function attempt(request) {
 }
 /** A network is free only when the last task on it has stopped, a moment after its service. */
 async function removeBrought(request) {
-    const { session, world, settle, cleanUpLimitMs } = request;
+    const { world, settle, cleanUpLimitMs } = request;
     const deadline = world.clock.now() + cleanUpLimitMs;
     let left = request.objects;
     for (;;) {
         const remaining = left;
-        left = await settle(() => removeObjects(session.engine, remaining));
+        left = await settle((engine) => removeObjects(engine, remaining));
         if (left.length === 0 || world.clock.now() >= deadline)
             return left;
         await world.clock.sleep(500, world.signal);
@@ -65819,11 +66977,6 @@ async function removeBrought(request) {
 const lookHint = (stack) => `Look at it on a manager: docker stack services ${stack}; docker stack ps --no-trunc ${stack}`;
 
 ;// CONCATENATED MODULE: ./src/rollout/watch.ts
-/**
- * Looks at the swarm until a rollout has ended: the clock and the engine around `observe`. A lost
- * connection is not a verdict; it is made again and the watching goes on where it was.
- */
-
 
 /** While something moves, and while nothing does. A poll takes the manager 5 to 15 ms. */
 const FAST_MS = 250;
@@ -65834,26 +66987,17 @@ const CALM_AFTER_MS = 20_000;
  * @returns the rollout and how it ended
  * @throws ConnectionLost when the swarm could not be read any more
  */
-async function watch(start, watcher) {
+async function watch_watch(start, { clock, read, onSnapshot, signal }) {
     let rollout = start;
     for (;;) {
-        watcher.signal.throwIfAborted();
-        try {
-            const snapshot = await watcher.engine().snapshot(watcher.stack, watcher.clock.now());
-            const before = rollout;
-            rollout = observe(rollout, snapshot);
-            watcher.onSnapshot(before, rollout, snapshot);
-        }
-        catch (error) {
-            if (!(error instanceof ConnectionLost))
-                throw error;
-            await watcher.reconnect(error);
-            continue;
-        }
+        signal.throwIfAborted();
+        const snapshot = await read();
+        rollout = observe(rollout, snapshot);
+        onSnapshot(rollout, snapshot);
         const end = verdict(rollout);
         if (end.kind !== 'waiting')
             return { rollout, end };
-        await watcher.clock.sleep(pause(rollout), watcher.signal);
+        await clock.sleep(pause(rollout), signal);
     }
 }
 /** How long to wait for the next look: never past the end of a stability window or a deadline. */
@@ -65872,18 +67016,24 @@ function pause(rollout) {
 const MAX_LINES_A_LOOK = 12;
 /** Said when a task gets there; what lies between is over in a moment. */
 const TOLD = new Set(['starting', 'running', 'complete', 'failed', 'rejected']);
+const progress_ENDED = new Set(['complete', 'failed', 'rejected']);
 /** The state of every task, to compare the next snapshot with. */
 function statesOf(tasks) {
     return new Map(tasks.map((task) => [task.ID, task.Status.State]));
 }
-/** `api.3 running on worker-2`: a line for each task of this rollout that got somewhere. */
-function transitions(before, snapshot, rollout) {
-    const { formerTasks } = rollout.goal;
-    const names = new Map([...rollout.services].map(([id, { name }]) => [id, name]));
-    const moved = snapshot.tasks.filter((task) => names.has(task.ServiceID) &&
-        !formerTasks.has(task.ID) &&
-        TOLD.has(task.Status.State) &&
+/** The tasks of this rollout that got to one of these states since the last look. */
+function movedTasks(before, snapshot, { goal, services }, told) {
+    return snapshot.tasks.filter((task) => services.has(task.ServiceID) &&
+        !goal.formerTasks.has(task.ID) &&
+        // On the way back, what becomes of the failed version's tasks is no news.
+        (goal.phase === 'deploy' || snapshot.upToDate.has(task.ID)) &&
+        told.has(task.Status.State) &&
         before.get(task.ID) !== task.Status.State);
+}
+/** `api.3 running on worker-2`: a line for each task of this rollout that got somewhere. */
+function transitions(before, snapshot, rollout, told = TOLD) {
+    const names = new Map([...rollout.services].map(([id, { name }]) => [id, name]));
+    const moved = movedTasks(before, snapshot, rollout, told);
     if (moved.length > MAX_LINES_A_LOOK) {
         const sums = new Map();
         for (const task of moved) {
@@ -65906,7 +67056,7 @@ function standingLine(progress) {
     const noun = kind.kind.endsWith('job') ? 'completed' : 'up to date and running';
     return safeLine([
         `${name} ${done}/${wanted} ${noun}`,
-        ...(older === 0 ? [] : [`${older} of the former version meant to run`]),
+        ...(older === 0 ? [] : [`${older} of another version meant to run`]),
         ...(failures.length === 0 ? [] : [`${failures.length} failed`]),
         ...(unplaced === undefined ? [] : [`waiting for a node: ${unplaced}`]),
     ].join(', '));
@@ -65928,23 +67078,62 @@ function imageLine(image) {
     const { name, digest } = splitImage(image);
     return digest === undefined ? name : `${name} (${digest.slice(7, 19)})`;
 }
+/** ` (+ .9 .1 on manager-1, .3 on worker-2)`: the tasks that began to run, node by node. */
+function arrivalsText(tasks, snapshot) {
+    if (tasks.length === 0)
+        return '';
+    const byNode = new Map();
+    for (const task of tasks) {
+        const node = hostnameOf(snapshot.nodes, task.NodeID) ?? 'an unknown node';
+        byNode.set(node, [...(byNode.get(node) ?? []), task]);
+    }
+    const parts = [...byNode].map(([node, here]) => {
+        const slots = here.flatMap(({ Slot }) => (Slot === undefined ? [] : [`.${Slot}`]));
+        const few = tasks.length <= MAX_LINES_A_LOOK && slots.length === here.length;
+        return `${few ? slots.join(' ') : here.length} on ${node}`;
+    });
+    return safeLine(`(+ ${parts.join(', ')})`);
+}
 const HEARTBEAT_MS = 30_000;
-/** Logs each step of a rollout as it is seen, and what is waited for when nothing moves. */
+/** What goes well is told in lines this far apart, however many tasks there are. */
+const LULL_MS = 1000;
+const progress_RUNNING = new Set(['running']);
+/**
+ * Logs a rollout as it is seen: failures at once and one by one, what goes well summed up, and what
+ * is waited for when nothing moves.
+ */
 function progressLog(narrator) {
     let states = new Map();
     const standings = new Map();
+    let arrivals = new Map();
     let spoken = -Infinity;
-    return (_, after, snapshot) => {
-        const lines = [...transitions(states, snapshot, after)];
+    let held = '';
+    return (after, snapshot) => {
+        const lines = [...transitions(states, snapshot, after, progress_ENDED)];
+        for (const task of movedTasks(states, snapshot, after, progress_RUNNING))
+            arrivals.set(task.ServiceID, [...(arrivals.get(task.ServiceID) ?? []), task]);
         states = statesOf(snapshot.tasks);
-        for (const [id, progress] of after.services) {
-            const line = standingLine(progress);
-            if (standings.get(id) !== line) {
+        const settled = after.holding !== undefined || after.end !== undefined;
+        if (settled || lines.length > 0 || after.at - spoken >= LULL_MS) {
+            for (const [id, progress] of after.services) {
+                const line = standingLine(progress);
+                if (standings.get(id) === line)
+                    continue;
                 standings.set(id, line);
-                lines.push(line);
+                lines.push(`${line} ${arrivalsText(arrivals.get(id) ?? [], snapshot)}`.trimEnd());
             }
+            arrivals = new Map();
         }
-        if (lines.length === 0 && after.at - spoken >= HEARTBEAT_MS && after.end === undefined)
+        const { holding, goal, end } = after;
+        const waits = holding !== undefined && !holding.proven && goal.stableForMs > 0;
+        if (waits && holding.tasks !== held) {
+            held = holding.tasks;
+            if (end === undefined)
+                lines.push(`everything runs; now it must stay so for ${spokenTime(goal.stableForMs)}`);
+        }
+        if (waits && end?.kind === 'converged')
+            lines.push(`stayed so for ${spokenTime(goal.stableForMs)}`);
+        if (lines.length === 0 && after.at - spoken >= HEARTBEAT_MS && end === undefined)
             lines.push(`waiting for ${waitingFor(after)}`);
         if (lines.length > 0)
             spoken = after.at;
@@ -65960,6 +67149,15 @@ function progressLog(narrator) {
 
 
 
+/** Long enough for an engine to restart or a leader to be elected. */
+const PATIENCE_MS = 180_000;
+const session_RETRY_MS = 1000;
+function gaveUp(error) {
+    return new ConnectionLost(`the swarm could not be read any more: ${error.message}`, {
+        cause: error,
+        hint: 'Check that a manager can be reached, then run the workflow again: nothing was rolled back because of the connection.',
+    });
+}
 class Session {
     #connect;
     #docker;
@@ -65992,10 +67190,52 @@ class Session {
     get nodeName() {
         return this.#line.nodeName;
     }
-    /** @throws ConnectionLost when no manager answers any more */
-    async reconnect() {
+    /**
+     * Gets an answer from the swarm, however often it takes: connects again where the connection was
+     * lost, and waits where the swarm has no leader or the engine is restarting. For reads, and for
+     * writes that look at the state first.
+     * @throws ConnectionLost when there was no answer for three minutes
+     */
+    async settle(action, { clock, signal, log }) {
+        const deadline = clock.now() + PATIENCE_MS;
+        for (;;) {
+            signal.throwIfAborted();
+            try {
+                return await action(this.engine);
+            }
+            catch (error) {
+                const lost = error instanceof ConnectionLost;
+                // 500 and 503: no leader, or the engine is starting or stopping.
+                const passing = error instanceof EngineError && error.status >= 500;
+                if (!lost && !passing)
+                    throw error;
+                if (clock.now() >= deadline)
+                    throw gaveUp(error);
+                log(`${lost ? 'connection lost' : 'the swarm does not answer'}: ${error.message}`);
+                await clock.sleep(session_RETRY_MS, signal);
+                if (lost)
+                    await this.#reconnect(deadline, { clock, signal, log });
+            }
+        }
+    }
+    async #reconnect(deadline, { clock, signal, log }) {
         await this.close();
-        this.#line = await openLine(this.#connect, this.#docker);
+        for (;;) {
+            signal.throwIfAborted();
+            try {
+                this.#line = await openLine(this.#connect, this.#docker);
+                return;
+            }
+            catch (error) {
+                // Even a refusal may pass here: a manager that restarts is for a while none.
+                if (!(error instanceof DeployError))
+                    throw error;
+                if (error.reason === 'host-key' || clock.now() >= deadline)
+                    throw gaveUp(error);
+                log(`still no connection: ${error.message}`);
+                await clock.sleep(session_RETRY_MS, signal);
+            }
+        }
     }
     async close() {
         this.#line.engine.close();
@@ -66088,6 +67328,7 @@ async function session_explain(transport, docker, error) {
 
 
 
+
 const MIN_STABLE_MS = 5000;
 const CLEAN_UP_LIMIT_MS = 30_000;
 /** Runs the whole action; never throws: every way it can end is in the report. */
@@ -66098,9 +67339,12 @@ async function run(world) {
     let manager = '';
     let ending;
     let error;
+    let described = {};
+    const seen = {};
     try {
         const inputs = world.inputs();
         stack = inputs.stack;
+        described = describeInputs(inputs);
         const rendered = world.renderStack(inputs);
         for (const warning of rendered.warnings)
             narrator.warn(warning.message, warning.position);
@@ -66114,7 +67358,8 @@ async function run(world) {
                 inputs,
                 rendered,
                 session,
-                onSnapshot: progressLog(narrator),
+                seen,
+                tell: progressLog(narrator),
             });
         }
         finally {
@@ -66143,6 +67388,8 @@ async function run(world) {
         warnings: narrator.warnings(),
         timeline: narrator.timeline(),
         durationMs: clock.now() - begun,
+        inputs: described,
+        tasks: taskReports(seen.snapshot ?? ending.before),
     };
 }
 /** What an error means that ended the run before there was a verdict. */
@@ -66196,11 +67443,14 @@ async function deployIn(deployment, workspaceName) {
     const { world, inputs, rendered, session } = deployment;
     const { narrator, clock, signal } = world;
     const { stack } = inputs;
-    const [before, objectsBefore, workspace] = await Promise.all([
-        session.engine.snapshot(stack, clock.now()),
-        session.engine.stackObjects(stack),
-        prepare(deployment, workspaceName),
-    ]);
+    const preparing = prepare(deployment, workspaceName);
+    const reading = settle(deployment, async (engine) => ({
+        before: await engine.snapshot(stack, clock.now()),
+        objectsBefore: await engine.stackObjects(stack),
+    }));
+    // Both come to their end, whatever the other does: a directory must not be made after its removal.
+    await Promise.allSettled([preparing, reading]);
+    const [workspace, { before, objectsBefore }] = await Promise.all([preparing, reading]);
     signal.throwIfAborted();
     if (inputs.registries.length > 0)
         await narrator.group('Log into the registry', () => logIn(session, { inputs, workspace }, world));
@@ -66211,12 +67461,26 @@ async function deployIn(deployment, workspaceName) {
         workspace,
         wasWritten: (loss) => recover(deployment, { loss, before, names, workspaceName }),
     }, world));
-    const live = await settle(deployment, () => session.engine.services(stack));
+    const live = await settle(deployment, (engine) => engine.services(stack));
     const changes = changesOf(before, live, names);
     const startedAt = clock.now();
     for (const line of changes.lines)
         narrator.say(line);
+    for (const line of weakEvidence(rendered, changes))
+        narrator.say(line);
     const context = { deployment, before, objectsBefore, changes, startedAt };
+    try {
+        return await judge(context, deployed, live, names);
+    }
+    catch (interruption) {
+        return interrupted(context, interruption);
+    }
+}
+/** From what the swarm has accepted to what became of it. */
+async function judge(context, deployed, live, names) {
+    const { deployment, before, changes, startedAt } = context;
+    const { inputs, world } = deployment;
+    const { narrator } = world;
     if (deployed.failure !== undefined) {
         const { reason, message, hint } = deployed.failure;
         const objects = await newObjects(context);
@@ -66232,6 +67496,8 @@ async function deployIn(deployment, workspaceName) {
             };
         return await fail(context, { kind: 'failed', reason, message }, undefined);
     }
+    if (inputs.prune && !inputs.watch.wait)
+        narrator.say('nothing is pruned: that takes a verdict (wait: true)');
     const missing = names.find((name) => !live.some(({ Spec }) => Spec.Name === name));
     if (missing !== undefined)
         return {
@@ -66268,6 +67534,32 @@ async function deployIn(deployment, workspaceName) {
         return await succeed(context, rollout);
     return await fail(context, end, rollout);
 }
+/** A run that was cut short after the swarm had been written to. */
+function interrupted(context, interruption) {
+    const { deployment, before, changes } = context;
+    const { world, seen, inputs } = deployment;
+    const ending = endingOf(interruption, world.signal);
+    const last = seen.rollout === undefined
+        ? ''
+        : ` Last seen: ${[...seen.rollout.services.values()].map(standingLine).join('; ')}.`;
+    return {
+        ...ending,
+        message: `${ending.message}${last}`,
+        hint: ending.hint ??
+            `See how it went on: docker stack services ${inputs.stack}; docker stack ps --no-trunc ${inputs.stack}`,
+        before,
+        changes,
+        ...(seen.rollout === undefined ? {} : { rollout: seen.rollout }),
+    };
+}
+/** Without a healthcheck, running only means that the process has started. */
+function weakEvidence(rendered, changes) {
+    return changes.targets
+        .filter(({ change }) => change !== 'unchanged')
+        .filter(({ spec }) => !isJob(kindOf(spec)) && !hasOwnHealthcheck(spec))
+        .map(({ name, spec }) => `${name} has no healthcheck in its ${rendered.files.length === 1 ? 'file' : 'files'}: unless ` +
+        `${model_splitImage(imageOf(spec)).name} has one, "running" only means that its process has started`);
+}
 async function prepare({ session, rendered }, name) {
     const version = composeVersionFor(session.cliVersion.join('.'));
     const { files } = version === undefined ? rendered : withVersion(rendered, version);
@@ -66291,34 +67583,21 @@ function stableFor(inputs, changes) {
     return Math.max(MIN_STABLE_MS, ...changed.map(({ spec }) => monitorMs(spec)));
 }
 /** Watches a rollout to its end, telling what moves. */
-async function look({ world, inputs, session, onSnapshot }, rollout) {
-    return await watch(rollout, {
+async function look(deployment, rollout) {
+    const { world, inputs, tell, seen } = deployment;
+    return await watch_watch(rollout, {
         clock: world.clock,
-        stack: inputs.stack,
-        engine: () => session.engine,
-        reconnect: (cause) => reconnect(world, session, cause),
-        onSnapshot,
+        read: () => settle(deployment, (engine) => engine.snapshot(inputs.stack, world.clock.now())),
+        onSnapshot: (now, snapshot) => {
+            Object.assign(seen, { rollout: now, snapshot });
+            tell(now, snapshot);
+        },
         signal: world.signal,
     });
 }
-async function reconnect(world, session, cause) {
-    world.signal.throwIfAborted();
-    world.narrator.say(`connection lost (${cause.message}); connecting again`);
-    await session.reconnect();
-    world.narrator.say(`connected to ${session.transport.description} again`);
-}
-/** Repeats a read on a new connection where the old one was lost. */
-async function settle({ world, session }, read) {
-    for (;;) {
-        try {
-            return await read();
-        }
-        catch (error) {
-            if (!(error instanceof ConnectionLost))
-                throw error;
-            await reconnect(world, session, error);
-        }
-    }
+/** Asks the swarm until it answers. */
+function settle({ world: { clock, signal, narrator }, session }, action) {
+    return session.settle(action, { clock, signal, log: narrator.say });
 }
 /**
  * After a connection lost in mid-deploy: `stack deploy` writes each service once, so that a service
@@ -66326,8 +67605,8 @@ async function settle({ world, session }, read) {
  */
 async function recover(deployment, loss) {
     const { world, session, inputs } = deployment;
-    await reconnect(world, session, loss.loss);
-    const live = await settle(deployment, () => session.engine.services(inputs.stack));
+    world.narrator.say(`connection lost while the stack was being deployed: ${loss.loss.message}`);
+    const live = await settle(deployment, (engine) => engine.services(inputs.stack));
     const former = new Map(loss.before.services.map((service) => [service.ID, service]));
     const written = loss.names.every((name) => {
         const service = live.find(({ Spec }) => Spec.Name === name);
@@ -66343,20 +67622,20 @@ async function recover(deployment, loss) {
     return false;
 }
 async function newObjects({ deployment, objectsBefore }) {
-    const { session, inputs } = deployment;
+    const { inputs } = deployment;
     const known = new Set(objectsBefore.map(({ id }) => id));
-    const now = await settle(deployment, () => session.engine.stackObjects(inputs.stack));
+    const now = await settle(deployment, (engine) => engine.stackObjects(inputs.stack));
     return now.filter(({ id }) => !known.has(id));
 }
 async function succeed(context, rollout) {
     const { deployment, before, changes } = context;
-    const { inputs, session, world } = deployment;
+    const { inputs, world } = deployment;
     const pruned = [];
     if (inputs.prune)
         for (const orphan of changes.orphans) {
             world.signal.throwIfAborted();
             world.narrator.say(`pruning ${orphan.Spec.Name}, which is no longer in the files`);
-            await settle(deployment, () => session.engine.removeService(orphan.ID));
+            await settle(deployment, (engine) => engine.removeService(orphan.ID));
             pruned.push(orphan.Spec.Name);
         }
     else if (changes.orphans.length > 0)
@@ -66378,7 +67657,7 @@ async function succeed(context, rollout) {
 /** A deploy that did not succeed: left as it is, or put back. */
 async function fail(context, end, rollout) {
     const { deployment, before, changes } = context;
-    const { inputs, world, session } = deployment;
+    const { inputs, world } = deployment;
     world.narrator.fail(end.message);
     const common = {
         before,
@@ -66414,7 +67693,6 @@ async function fail(context, end, rollout) {
             fate: 'failed',
         };
     const result = await world.narrator.group('Roll back', () => rollBack({
-        session,
         stack: inputs.stack,
         before,
         changes,
@@ -66423,7 +67701,7 @@ async function fail(context, end, rollout) {
         stableForMs: stableFor(inputs, changes),
         world,
         watch: (start) => look(deployment, start),
-        settle: (read) => settle(deployment, read),
+        settle: (action) => settle(deployment, action),
         cleanUpLimitMs: CLEAN_UP_LIMIT_MS,
     }));
     return {
@@ -66458,8 +67736,6 @@ function discoverComposeFile(exists) {
     return COMPOSE_FILE_NAMES.find((name) => exists(name));
 }
 
-// EXTERNAL MODULE: ./node_modules/yaml/dist/index.js
-var dist = __nccwpck_require__(8815);
 ;// CONCATENATED MODULE: ./src/compose/source.ts
 /**
  * First step of the stack files: bytes become text that Docker's YAML reader will accept, and text
@@ -67605,6 +68881,8 @@ function viewHealthcheck(document, entry, before = 'none') {
 
 
 
+/** Nobody reads more, and a file of another kind can have a hundred thousand. */
+const MAX_PROBLEMS = 200;
 /**
  * Renders all files of a stack.
  * @throws InvalidInput with every problem of every file
@@ -67645,6 +68923,10 @@ function renderStack(request) {
             }));
         }
         problems.push(...versionConflicts(documents));
+    }
+    if (problems.length > MAX_PROBLEMS) {
+        const message = `${problems.length - MAX_PROBLEMS} more problems like these`;
+        problems.splice(MAX_PROBLEMS, Infinity, { reason: 'compose-invalid', message });
     }
     const [problem, ...more] = problems;
     if (problem !== undefined)
@@ -67968,1092 +69250,6 @@ function unreadable(path, absolute, input, content) {
     }
     const why = content === 'not-a-file' ? 'is not a file' : `can't be read: ${content.error}`;
     return { reason: 'input-invalid', message: `${path} ${why} ${looked}`, position };
-}
-
-;// CONCATENATED MODULE: ./src/duration.ts
-/**
- * Durations as people write them in inputs (`1h30m`) and as logs show them, to and from
- * milliseconds. Pure; whoever takes a duration decides which lengths make sense for it.
- */
-/** The accepted spellings, for messages. */
-const DURATION_FORMS = '500ms, 30s, 10m or 1h30m';
-/**
- * The longest duration any input takes, in milliseconds: 24 days. Node turns a timer of more than
- * 2^31-1 ms (24.85 days) into one of 1 ms, so a longer "timeout" would end at once.
- */
-const MAX_DURATION_MS = 24 * 24 * 3_600_000;
-const UNITS = [
-    ['h', 3_600_000],
-    ['m', 60_000],
-    ['s', 1000],
-    ['ms', 1],
-];
-/** Whole numbers, each with its unit, the largest unit first and no unit twice. */
-const PATTERN = /^(?=\d)(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?$/;
-/**
- * Milliseconds of `500ms`, `30s`, `10m`, `1h30m` and their like; undefined for anything else: signs,
- * decimals, spaces, capital letters, other units and numbers without a unit. The result may exceed
- * `MAX_DURATION_MS`.
- */
-function parseDuration(text) {
-    const match = PATTERN.exec(text);
-    if (match === null)
-        return undefined;
-    return UNITS.reduce((sum, [, ms], index) => sum + Number(match[index + 1] ?? 0) * ms, 0);
-}
-/**
- * The shortest spelling that `parseDuration` reads back as the same length: `1h30m`, `1s500ms`,
- * `0s`.
- * @param ms milliseconds, a non-negative whole number; others are rounded to the nearest one
- */
-function formatDuration(ms) {
-    let rest = Math.max(0, Math.round(ms));
-    let text = '';
-    for (const [unit, size] of UNITS) {
-        const count = Math.floor(rest / size);
-        rest -= count * size;
-        if (count > 0)
-            text += `${count}${unit}`;
-    }
-    return text === '' ? '0s' : text;
-}
-
-// EXTERNAL MODULE: external "node:util"
-var external_node_util_ = __nccwpck_require__(7975);
-;// CONCATENATED MODULE: ./src/secret.ts
-/** A credential that cannot be printed by accident: only `reveal()` gives the text. */
-
-class Secret {
-    #text;
-    constructor(text) {
-        this.#text = text;
-    }
-    /** The credential itself; call it only where it is handed to its one receiver. */
-    reveal() {
-        return this.#text;
-    }
-    toString() {
-        return '***';
-    }
-    toJSON() {
-        return '***';
-    }
-    [external_node_util_.inspect.custom]() {
-        return '***';
-    }
-}
-
-;// CONCATENATED MODULE: ./src/transport/known-hosts.ts
-/**
- * Reads the text of the `known-hosts` and `host-fingerprint` inputs and finds what is known of a
- * server's key. Follows the file format of sshd(8), section SSH_KNOWN_HOSTS FILE FORMAT, and the
- * lookup of ssh(1).
- */
-
-/** `SHA256:` and the base64 without padding of the hash of a key blob, as OpenSSH prints it. */
-function fingerprint(blob) {
-    return `SHA256:${(0,external_node_crypto_.createHash)('sha256').update(blob).digest('base64').replace(/=+$/, '')}`;
-}
-/**
- * Reads a key blob: a sequence of strings, each with its length in front (RFC 4253, 6.6), of which
- * the first names the type. `undefined` when it is cut off or is no key at all.
- */
-function publicKey(blob) {
-    const fields = [];
-    for (let at = 0; at < blob.length;) {
-        if (at + 4 > blob.length)
-            return undefined;
-        const end = at + 4 + blob.readUInt32BE(at);
-        if (end > blob.length)
-            return undefined;
-        fields.push(blob.subarray(at + 4, end));
-        at = end;
-    }
-    const [name, ...rest] = fields;
-    if (name === undefined || rest.length === 0)
-        return undefined;
-    const type = name.toString('latin1');
-    if (!/^[a-z0-9][a-z0-9@.-]+$/i.test(type))
-        return undefined;
-    return { type, fingerprint: fingerprint(blob), blob };
-}
-/** The name under which ssh(1) looks a server up: with its port only where that is not 22. */
-function lookupName(host, port) {
-    const name = host.toLowerCase();
-    return port === 22 ? name : `[${name}]:${port}`;
-}
-/** The line that `ssh-keyscan` would print for this key. */
-function knownHostsLine(host, port, key) {
-    return `${lookupName(host, port)} ${key.type} ${key.blob.toString('base64')}`;
-}
-/**
- * Reads known_hosts text. Never throws: what can't be used is a problem that names the input and
- * the line, and all of them are found at once.
- * @param input name of the input that the text came from, for the messages
- */
-function parseKnownHosts(text, input = 'known-hosts') {
-    const entries = [];
-    const problems = [];
-    text
-        .replace(/^\uFEFF/, '')
-        .split(/\r\n|\n|\r/)
-        .forEach((raw, index) => {
-        const content = raw.trim();
-        if (content === '' || content.startsWith('#'))
-            return;
-        const line = index + 1;
-        const entry = parseLine(content, line);
-        if ('names' in entry)
-            entries.push(entry);
-        else {
-            problems.push({
-                reason: 'input-invalid',
-                message: `input ${input}, line ${line}: ${entry.message}`,
-                hint: entry.hint,
-            });
-        }
-    });
-    return { entries, problems };
-}
-const SCAN_HINT = 'A line is a host name, a key type and the key, as `ssh-keyscan <host>` prints it.';
-function parseLine(content, line) {
-    const words = content.split(/[ \t]+/);
-    const marker = content.startsWith('@') ? words.shift() : undefined;
-    if (marker === '@cert-authority') {
-        return {
-            message: 'host certificates (@cert-authority) are not supported',
-            hint: "List the server's own public key instead, as `ssh-keyscan <host>` prints it.",
-        };
-    }
-    if (marker !== undefined && marker !== '@revoked') {
-        return { message: `unknown marker "${marker}"; only @revoked is accepted`, hint: SCAN_HINT };
-    }
-    const [names = '', type, encoded] = words;
-    if (/^(SHA256|MD5):/.test(names)) {
-        return {
-            message: 'this is a fingerprint, not a known_hosts line',
-            hint: 'Fingerprints go into the input host-fingerprint.',
-        };
-    }
-    if (/^(ssh-|ecdsa-sha2-|sk-)/.test(names) && type?.startsWith('AAAA') === true) {
-        return { message: 'the host name in front of the key type is missing', hint: SCAN_HINT };
-    }
-    if (type === undefined || encoded === undefined) {
-        return {
-            message: `expected a host name, a key type and a key, but found ${words.length} of the 3`,
-            hint: SCAN_HINT,
-        };
-    }
-    const blob = base64(encoded);
-    const key = blob === undefined ? undefined : publicKey(blob);
-    if (key === undefined) {
-        return {
-            message: `the key of "${names}" can not be read; it may be cut off or broken over two lines`,
-            hint: SCAN_HINT,
-        };
-    }
-    if (key.type !== type) {
-        return {
-            message: `the key of "${names}" is of type ${key.type}, but the line calls it ${type}`,
-            hint: SCAN_HINT,
-        };
-    }
-    const parsed = parseNames(names);
-    if (parsed === undefined) {
-        return { message: `the host name "${names}" can not be read`, hint: SCAN_HINT };
-    }
-    return { line, revoked: marker === '@revoked', names: parsed, key };
-}
-function parseNames(text) {
-    if (!text.startsWith('|')) {
-        // Names are compared as ssh(1) does it: in lower case, the pattern too.
-        const patterns = text.toLowerCase().split(',');
-        return patterns.some((pattern) => /^!?$|^\|/.test(pattern))
-            ? undefined
-            : { kind: 'patterns', patterns };
-    }
-    const [, salted, hashed] = /^\|1\|([^|]+)\|([^|]+)$/.exec(text) ?? [];
-    const salt = base64(salted ?? '');
-    const hash = base64(hashed ?? '');
-    return salt?.length === 20 && hash?.length === 20 ? { kind: 'hashed', salt, hash } : undefined;
-}
-/** Node's own decoder skips what it doesn't know, so a damaged key would pass as another one. */
-function base64(text) {
-    if (!/^[A-Za-z0-9+/]+={0,2}$/.test(text))
-        return undefined;
-    const bytes = Buffer.from(text, 'base64');
-    return bytes.toString('base64').replace(/=+$/, '') === text.replace(/=+$/, '')
-        ? bytes
-        : undefined;
-}
-/** The lines of known_hosts that speak of this server, revoked keys included. */
-function entriesFor(entries, host, port) {
-    const name = lookupName(host, port);
-    const own = entries.filter((entry) => listsName(entry.names, name));
-    if (port === 22)
-        return own;
-    // ssh(1) takes a key that is known for the bare name where the one with the port is unknown.
-    const bare = entries.filter((entry) => listsName(entry.names, lookupName(host, 22)));
-    return own.some((entry) => !entry.revoked)
-        ? [...own, ...bare.filter((entry) => entry.revoked)]
-        : [...new Set([...own, ...bare])];
-}
-/**
- * Whether this server is known by this key.
- * @param host name or address as the user gave it, IPv6 without brackets
- */
-function lookup(entries, host, port, keyBlob) {
-    const found = entriesFor(entries, host, port);
-    const same = found.filter((entry) => entry.key.blob.equals(keyBlob));
-    if (same.some((entry) => entry.revoked))
-        return 'revoked';
-    if (same.length > 0)
-        return 'match';
-    // Another key under the bare name is no alarm: on another port another server may well listen.
-    const name = lookupName(host, port);
-    const known = found
-        .filter((entry) => !entry.revoked && listsName(entry.names, name))
-        .map((entry) => entry.key);
-    return known.length === 0 ? 'unknown' : { changed: known };
-}
-function listsName(names, name) {
-    if (names.kind === 'hashed') {
-        return (0,external_node_crypto_.createHmac)('sha1', names.salt).update(name).digest().equals(names.hash);
-    }
-    const matching = names.patterns.filter((pattern) => wildcard(pattern.startsWith('!') ? pattern.slice(1) : pattern).test(name));
-    // One negated match takes the whole line out, wherever it stands in the list.
-    return matching.length > 0 && matching.every((pattern) => !pattern.startsWith('!'));
-}
-/** `*` is any text and `?` any one character; brackets are plain, they enclose a host with port. */
-function wildcard(pattern) {
-    const source = pattern
-        .replace(/[.+^${}()|[\]\\]/g, '\\$&')
-        .replace(/\*+/g, '.*')
-        .replace(/\?/g, '.');
-    return new RegExp(`^${source}$`, 's');
-}
-/**
- * Reads the `host-fingerprint` input: one `SHA256:...` a line, with or without padding; a line as
- * `ssh-keygen -lf` prints it is accepted too. Never throws.
- */
-function parseFingerprints(text, input = 'host-fingerprint') {
-    const fingerprints = [];
-    const problems = [];
-    text.split(/\r\n|\n|\r/).forEach((raw, index) => {
-        const content = raw.trim();
-        if (content === '' || content.startsWith('#'))
-            return;
-        const word = content.split(/\s+/).find((part) => part.startsWith('SHA256:')) ?? '';
-        const digest = base64(word.slice('SHA256:'.length));
-        if (digest?.length === 32) {
-            fingerprints.push(`SHA256:${digest.toString('base64').replace(/=+$/, '')}`);
-            return;
-        }
-        // Only what looks like a fingerprint is repeated: a private key in the wrong input must not be.
-        const value = content.includes(':') && content.length < 200 ? `"${content}"` : 'this';
-        problems.push({
-            reason: 'input-invalid',
-            message: `input ${input}, line ${index + 1}: ${value} is not a fingerprint of the form SHA256:<43 characters of base64>`,
-            hint: 'On the server, `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` prints it. A whole public key goes into the input known-hosts.',
-        });
-    });
-    return { fingerprints, problems };
-}
-
-;// CONCATENATED MODULE: ./src/inputs/form.ts
-/**
- * The form that the inputs are: their names and defaults, the reading of single ones, and the list
- * of what is wrong with them. Used by `parseInputs` alone.
- */
-
-
-/** Every input with its default; '' where there is none. Equal to action.yml, which a test proves. */
-const inputDefaults = {
-    mode: 'deploy',
-    stack: '',
-    host: '',
-    port: '22',
-    username: '',
-    'private-key': '',
-    passphrase: '',
-    password: '',
-    'known-hosts': '',
-    'host-fingerprint': '',
-    'host-key-check': 'strict',
-    'connect-timeout': '20s',
-    sudo: 'false',
-    'docker-host': '',
-    registry: '',
-    'registry-username': '',
-    'registry-password': '',
-    registries: '',
-    'compose-file': '',
-    env: '',
-    'env-file': '',
-    'allow-unset': 'false',
-    prune: 'false',
-    'resolve-image': 'always',
-    'with-registry-auth': 'true',
-    wait: 'true',
-    timeout: '15m',
-    'progress-timeout': '5m',
-    'stable-for': 'auto',
-    'max-failures': '3',
-    'on-failure': 'rollback',
-};
-const inputNames = Object.keys(inputDefaults);
-const PRIVATE_KEY = /-----BEGIN [A-Z0-9 ]*PRIVATE KEY|PuTTY-User-Key-File-/;
-/** Credentials, and texts that may carry some: never shown. */
-const CONFIDENTIAL = [
-    'private-key',
-    'passphrase',
-    'password',
-    'registry-password',
-    'registries',
-    'env',
-];
-/** Hint where a secret was expected and is empty. */
-const EMPTY_SECRET = 'A secret that does not exist, or that this workflow may not read (as in a pull request from a fork), is empty.';
-/**
- * Reads single inputs and gathers what is wrong with them. After a problem a reader goes on with
- * some valid value, so that the rest is checked too; `parseInputs` throws in the end.
- */
-class Form {
-    problems = [];
-    #raw;
-    #bad = new Set();
-    #secrets;
-    constructor(raw) {
-        this.#raw = raw;
-        this.#secrets = ['private-key', 'passphrase', 'password', 'registry-password']
-            .flatMap((name) => secretLines(raw(name)))
-            .sort((a, b) => b.length - a.length);
-        for (const name of inputNames)
-            if (!CONFIDENTIAL.includes(name) && PRIVATE_KEY.test(raw(name)))
-                this.reject(name, 'holds a private key', 'A private key goes into private-key only.');
-    }
-    /**
-     * Adds a problem of the input, or of one line of it.
-     * @param place `line 3`, or `line 3, column 5`, counted from 1
-     */
-    reject(name, what, hint, place) {
-        this.#bad.add(name);
-        this.problems.push({
-            reason: 'input-invalid',
-            message: `input ${name}${place === undefined ? '' : `, ${place}`}: ${what}`,
-            ...(hint === undefined ? {} : { hint }),
-        });
-    }
-    /** Adds a problem that another module found in the input, without any secret it may quote. */
-    adopt(name, problem) {
-        const { reason, message, hint } = problem;
-        const clean = (text) => this.#secrets.reduce((rest, secret) => rest.replaceAll(secret, '***'), text);
-        this.#bad.add(name);
-        this.problems.push({
-            reason,
-            message: clean(message.startsWith(`input ${name}`) ? message : `input ${name}: ${message}`),
-            ...(hint === undefined ? {} : { hint: clean(hint) }),
-        });
-    }
-    isBad(name) {
-        return this.#bad.has(name);
-    }
-    isGiven(name) {
-        return this.#raw(name).trim() !== '';
-    }
-    /** The input byte for byte. */
-    exact(name) {
-        return this.#raw(name);
-    }
-    /** The input without the blanks around it, or its default; its default too where it is bad. */
-    text(name) {
-        const text = this.isBad(name) ? '' : this.#raw(name).trim();
-        return text === '' ? inputDefaults[name] : text;
-    }
-    /** The lines of the input, trimmed, without the blank ones; none where it is bad. */
-    lines(name) {
-        if (this.isBad(name))
-            return [];
-        const lines = this.#raw(name)
-            .split('\n')
-            .map((line, index) => ({ text: line.trim(), place: `line ${index + 1}` }))
-            .filter(({ text }) => text !== '');
-        return lines.length > 1 ? lines : lines.map(({ text }) => ({ text, place: undefined }));
-    }
-    /**
-     * A credential, byte for byte but for one line end at its end, which a YAML block or `echo` put
-     * there; blanks may belong to it.
-     */
-    secret(name) {
-        const text = withoutLineEnd(this.#raw(name));
-        return text === '' ? undefined : new Secret(text);
-    }
-    /** A value for a message: in quotes, with everything visible; '***' where it holds a secret. */
-    shown(text) {
-        return this.#secrets.some((secret) => text.includes(secret)) ? '***' : visible(text);
-    }
-    choice(name, accepted) {
-        const text = this.text(name);
-        const found = accepted.find((value) => value === text);
-        if (found === undefined)
-            this.reject(name, `${this.shown(text)} is not accepted; accepted: ${alternatives(accepted)}`);
-        return found ?? accepted[0];
-    }
-    flag(name) {
-        const text = this.text(name);
-        const lower = text.toLowerCase();
-        if (lower !== 'true' && lower !== 'false')
-            this.reject(name, `${this.shown(text)} is not a boolean; accepted: true or false`);
-        return lower === 'true';
-    }
-    /** Milliseconds. */
-    duration(name, zero, also = '') {
-        const text = this.text(name);
-        const ms = parseDuration(text);
-        const accepted = `accepted: ${DURATION_FORMS}${also}`;
-        if (ms === undefined)
-            this.reject(name, `${this.shown(text)} is not a duration; ${accepted}`, /^\d+$/.test(text)
-                ? `A number needs its unit: ${this.shown(`${text}s`)} for seconds, ${this.shown(`${text}m`)} for minutes.`
-                : 'Durations are whole numbers, each with its unit (h, m, s, ms), the largest unit first.');
-        else if (ms > MAX_DURATION_MS)
-            this.reject(name, `${this.shown(text)} is too long; accepted: at most ${formatDuration(MAX_DURATION_MS)}`);
-        else if (ms === 0 && zero === 'not zero')
-            this.reject(name, `${this.shown(text)} leaves no time at all; ${accepted}, more than zero`);
-        return ms ?? 0;
-    }
-}
-/** Without the line end at its end. */
-const withoutLineEnd = (text) => text.replace(/\r?\n$/, '');
-/** Accepted words, for a message. */
-const alternatives = (values) => values.length === 1
-    ? `only ${values.join('')}`
-    : `${values.slice(0, -1).join(', ')} or ${values.slice(-1).join('')}`;
-const ODD_CHARACTERS = new Map([
-    ['\t', 'tab'],
-    ['\n', 'line feed'],
-    ['\r', 'carriage return'],
-    ['\u00a0', 'no-break space'],
-    ['\u00ad', 'soft hyphen'],
-    ['\u200b', 'zero width space'],
-    ['\u200e', 'left-to-right mark'],
-    ['\u2010', 'hyphen'],
-    ['\u2011', 'no-break hyphen'],
-    ['\u2013', 'en dash'],
-    ['\u2014', 'em dash'],
-    ['\u2018', 'curly quote'],
-    ['\u2019', 'curly quote'],
-    ['\u201c', 'curly quote'],
-    ['\u201d', 'curly quote'],
-    ['\u2026', 'ellipsis'],
-    ['\u202f', 'narrow no-break space'],
-    ['\u2060', 'word joiner'],
-    ['\ufeff', 'byte order mark'],
-]);
-/** Controls, formats, lone surrogates, blanks but the space, and the signs that editors put in. */
-const ODD = /[\p{C}\p{Zl}\p{Zp}\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000\u2010-\u2026]/u;
-const codePoint = (character) => `U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}`;
-/** `U+00A0, no-break space`. */
-const form_named = (character) => {
-    const name = ODD_CHARACTERS.get(character);
-    return name === undefined ? codePoint(character) : `${codePoint(character)}, ${name}`;
-};
-/** In quotes, at most 80 characters of it; what cannot be told by eye is escaped and named. */
-function visible(text) {
-    const characters = Array.from(text);
-    const kept = characters.slice(0, 80);
-    const odd = [...new Set(kept.filter((character) => ODD.test(character)))];
-    const quoted = kept
-        .map((character) => (ODD.test(character) ? `<${codePoint(character)}>` : character))
-        .join('');
-    return (`"${quoted}"${characters.length > kept.length ? '... (cut)' : ''}` +
-        (odd.length === 0 ? '' : ` (with ${odd.slice(0, 3).map(form_named).join('; ')})`));
-}
-/**
- * The lines of a secret to keep out of logs and messages; those of fewer than 4 characters are left
- * out. Also without the blanks around them: a key's stray indentation is repaired before it is used.
- */
-function secretLines(text) {
-    return text
-        .split(/\r\n|\r|\n/)
-        .flatMap((line) => [line, line.trim()])
-        .filter((line) => line.trim().length >= 4);
-}
-
-;// CONCATENATED MODULE: ./src/inputs/connection.ts
-
-
-
-/** How to reach a manager, from `host` and the inputs that go with it. */
-function readConnection(form, context) {
-    const lines = form.lines('host');
-    const local = lines.find(({ text }) => text.toLowerCase() === 'local');
-    if (local !== undefined) {
-        if (lines.length > 1)
-            form.reject('host', 'local stands with other hosts; accepted: local alone, or hosts to reach by SSH', 'Use local where the runner is itself a manager; nothing is connected to then.', local.place);
-        else if (local.text !== 'local')
-            form.reject('host', `${form.shown(local.text)} is not accepted; accepted: local, in small letters`);
-        // The inputs for SSH are not looked at: one workflow can then serve runners of both kinds.
-        return { kind: 'local' };
-    }
-    return {
-        kind: 'ssh',
-        managers: managers(form, lines),
-        credentials: credentials(form, context),
-        hostKeys: hostKeys(form),
-        connectTimeoutMs: form.duration('connect-timeout', 'not zero'),
-    };
-}
-function managers(form, lines) {
-    const defaultPort = parsePort(form.text('port'));
-    if (defaultPort === undefined)
-        form.reject('port', `${form.shown(form.text('port'))} is not a port; accepted: a number from 1 to 65535`);
-    const defaultUser = form.text('username');
-    if (defaultUser !== '' && !isUser(defaultUser))
-        form.reject('username', defaultUser.includes(':')
-            ? 'contains ":"; accepted: a login name alone' // what follows may be a password: not shown
-            : `${form.shown(defaultUser)} is not a login name; accepted: a name without blanks`, defaultUser.includes(':') ? 'A password goes into the input password.' : undefined);
-    if (lines.length === 0 && !form.isBad('host'))
-        form.reject('host', 'missing: the address of a swarm manager, or local', 'host: deploy@manager.example.com');
-    const found = new Map();
-    for (const { text, place } of lines) {
-        const address = parseAddress(text, (value) => form.shown(value));
-        if ('problem' in address) {
-            form.reject('host', `${address.problem}; ${ADDRESS_FORM}`, address.hint, place);
-            continue;
-        }
-        const { host, port = defaultPort ?? 22, username = defaultUser } = address;
-        if (username === '' && !form.isBad('username'))
-            form.reject('host', `${form.shown(text)} names no user, and username is not given`, `Set username, or write the user in front: ${form.shown(`deploy@${text}`)}`, place);
-        const target = { host, port, username };
-        found.set(JSON.stringify(target), target);
-    }
-    return [...found.values()];
-}
-/** A port in decimal digits, or undefined. */
-function parsePort(text) {
-    return /^[1-9]\d{0,4}$/.test(text) && Number(text) <= 65_535 ? Number(text) : undefined;
-}
-/** Users of a directory may be called `user@domain` or `DOMAIN\user`; a colon starts a password. */
-const isUser = (text) => /^[^\s:]+$/.test(text) && !ODD.test(text);
-const ADDRESS_FORM = 'accepted: [user@]host[:port], IPv6 in brackets';
-/** One line of `host`. The user ends at the last `@`, as for ssh itself. */
-function parseAddress(text, shown) {
-    const wrong = (what, hint) => ({
-        problem: `${shown(text)} ${what}`,
-        ...(hint === undefined ? {} : { hint }),
-    });
-    const scheme = /^[a-z][a-z0-9+.-]*:\/\//i.exec(text)?.[0] ?? '';
-    const plain = text.slice(scheme.length);
-    const at = plain.lastIndexOf('@');
-    const username = at < 0 ? undefined : plain.slice(0, at);
-    const rest = plain.slice(at + 1);
-    if (username?.includes(':') === true)
-        return {
-            problem: 'has ":" before the "@", as if a password stood there',
-            hint: 'A password goes into the input password.',
-        };
-    if (scheme !== '')
-        return wrong('is a URL', `Write it without scheme and path: ${shown(plain.replace(/\/.*$/s, ''))}`);
-    if (/[\s,;]/.test(text))
-        return wrong('is more than one host', 'Write one host per line.');
-    if (username !== undefined && !isUser(username))
-        return wrong('has no user before the "@"');
-    if (isIpv6(rest))
-        return wrong('is an IPv6 address without brackets, in which a port cannot be told apart', `Write ${shown(`${plain.slice(0, at + 1)}[${rest}]`)}`);
-    const match = /^(?:\[(?<ipv6>[^[\]]*)\]|(?<name>[^:[\]]*))(?::(?<port>.*))?$/s.exec(rest);
-    if (match === null)
-        return wrong('is not a host');
-    const { ipv6, name, port: digits } = match.groups ?? {};
-    if (ipv6 !== undefined && !isIpv6(ipv6))
-        return wrong('has no IPv6 address in its brackets');
-    const wrongName = name === undefined ? undefined : hostNameProblem(name);
-    if (wrongName !== undefined)
-        return wrong(wrongName);
-    const port = digits === undefined ? undefined : parsePort(digits);
-    if (digits !== undefined && port === undefined)
-        return wrong('has no port after the ":", which is a number from 1 to 65535');
-    return {
-        host: ipv6 ?? name ?? '',
-        ...(username === undefined ? {} : { username }),
-        ...(port === undefined ? {} : { port }),
-    };
-}
-/** With or without a zone, as in `fe80::1%eth0`. */
-function isIpv6(text) {
-    const address = /^([0-9a-f:.]*:[0-9a-f:.]*)(?:%[0-9a-z._~-]+)?$/i.exec(text)?.[1];
-    return address !== undefined && URL.canParse(`http://[${address}]/`);
-}
-/** Underscores are no part of host names, yet resolvers and container networks take them. */
-function hostNameProblem(name) {
-    if (name === '')
-        return 'names no host';
-    if (/[^\u0020-\u007e]/.test(name))
-        return 'has characters outside ASCII (an international name is written in its xn-- form)';
-    const labels = name.replace(/\.$/, '').split('.');
-    if (labels.every((label) => /^\d+$/.test(label)))
-        return labels.length === 4 &&
-            labels.every((label) => /^(?:0|[1-9]\d{0,2})$/.test(label) && Number(label) <= 255)
-            ? undefined
-            : 'is not an IPv4 address, which is four numbers from 0 to 255 without leading zeros';
-    return name.length <= 253 &&
-        labels.every((label) => /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/i.test(label))
-        ? undefined
-        : 'is not a host name';
-}
-function credentials(form, { agentSocket, checkPrivateKey }) {
-    const privateKey = form.isGiven('private-key')
-        ? new Secret(form.exact('private-key'))
-        : undefined;
-    const passphrase = form.secret('passphrase');
-    const password = form.secret('password');
-    const agent = privateKey === undefined && agentSocket !== '' ? agentSocket : undefined;
-    if (privateKey === undefined && passphrase !== undefined)
-        form.reject('passphrase', 'given, but private-key is empty', EMPTY_SECRET);
-    else if (privateKey === undefined && password === undefined && agent === undefined)
-        form.reject('private-key', 'empty, password too, and there is no SSH agent (SSH_AUTH_SOCK): nothing to log in with', `private-key: \${{ secrets.SSH_PRIVATE_KEY }} - ${EMPTY_SECRET}`);
-    const wrongKey = privateKey === undefined ? undefined : checkPrivateKey?.(privateKey, passphrase);
-    if (wrongKey !== undefined)
-        form.adopt('private-key', wrongKey);
-    return {
-        ...(privateKey === undefined ? {} : { privateKey }),
-        ...(privateKey === undefined || passphrase === undefined ? {} : { passphrase }),
-        ...(password === undefined ? {} : { password }),
-        ...(agent === undefined ? {} : { agentSocket: agent }),
-    };
-}
-const HOW_TO_PIN = 'Give the lines that `ssh-keyscan HOST` prints (`-p PORT` for another port) as known-hosts, once ' +
-    'their fingerprints (`ssh-keygen -lf FILE`) are those that `ssh-keygen -lf ' +
-    '/etc/ssh/ssh_host_ed25519_key.pub` prints on the host itself.';
-function hostKeys(form) {
-    // Turned off on purpose: what a key would be checked against need not even be well formed then.
-    if (form.choice('host-key-check', ['strict', 'off']) === 'off')
-        return { kind: 'off' };
-    const listed = form.isGiven('known-hosts');
-    const pinned = form.isGiven('host-fingerprint');
-    if (listed && pinned)
-        form.reject('host-fingerprint', 'given, and known-hosts too; accepted: one of them', 'With both it is unclear whether a host key must match one or both.');
-    else if (!listed && !pinned && !form.isBad('host-key-check'))
-        form.reject('known-hosts', 'empty, host-fingerprint too: the key of the host cannot be checked', HOW_TO_PIN);
-    const entries = listed ? knownHosts(form) : [];
-    const found = pinned ? fingerprints(form) : [];
-    return pinned ? { kind: 'fingerprints', fingerprints: found } : { kind: 'known-hosts', entries };
-}
-function knownHosts(form) {
-    if (form.isBad('known-hosts'))
-        return [];
-    const { entries, problems } = parseKnownHosts(form.exact('known-hosts'));
-    for (const problem of problems)
-        form.adopt('known-hosts', problem);
-    if (entries.every(({ revoked }) => revoked) && problems.length === 0)
-        form.reject('known-hosts', 'holds no key to trust', HOW_TO_PIN);
-    return entries;
-}
-function fingerprints(form) {
-    const lines = form.lines('host-fingerprint').filter(({ text }) => !text.startsWith('#'));
-    const found = new Set();
-    for (const { text, place } of lines) {
-        const [fingerprint] = parseFingerprints(text).fingerprints;
-        if (fingerprint !== undefined)
-            found.add(fingerprint);
-        else
-            form.reject('host-fingerprint', `${form.shown(text)} is not accepted; accepted: SHA256: and 43 characters of base64`, fingerprintHint(text), place);
-    }
-    if (lines.length === 0 && !form.isBad('host-fingerprint'))
-        form.reject('host-fingerprint', 'holds no fingerprint', HOW_TO_PIN);
-    return [...found];
-}
-function fingerprintHint(text) {
-    if (/\bMD5:|^(?:[0-9a-f]{2}:){15}[0-9a-f]{2}$/i.test(text))
-        return 'MD5 fingerprints are too weak to trust; `ssh-keygen -l -E sha256 -f FILE` prints the other.';
-    if (/^(?:SHA256:)?(?:[0-9a-f]{2}:?){32}$/i.test(text))
-        return 'This is hexadecimal; `ssh-keygen -l -f FILE` prints the fingerprint in base64.';
-    if (/^(?:\S+ )?(?:ssh-|ecdsa-|sk-)\S+ AAAA/.test(text))
-        return 'This is a public key, not its fingerprint: with the host in front it is a line for known-hosts.';
-    return 'Copy it whole from `ssh-keygen -l -f /etc/ssh/ssh_host_ed25519_key.pub`, run on the host.';
-}
-
-;// CONCATENATED MODULE: ./src/inputs/registries.ts
-/** Reads the inputs for registry logins. Used by `parseInputs` alone. */
-
-
-
-
-/** The logins, from `registry` with its kin and from `registries`; one for each registry. */
-function readRegistries(form) {
-    const found = new Map();
-    const add = (login, name, place) => {
-        const { registry } = login;
-        if (!found.has(registry))
-            found.set(registry, login);
-        else
-            form.reject(name, `${registry === '' ? 'Docker Hub' : form.shown(registry)} has a login already; accepted: one for each registry`, 'Give it either in registry, registry-username and registry-password, or in registries.', place);
-    };
-    const single = singleRegistry(form);
-    if (single !== undefined)
-        add(single, 'registry');
-    if (form.isGiven('registries'))
-        for (const { place, ...login } of registryList(form))
-            add(login, 'registries', place);
-    return [...found.values()];
-}
-function singleRegistry(form) {
-    const text = form.text('registry');
-    const registry = registryHost(text);
-    if ('problem' in registry)
-        form.reject('registry', `${text.includes('@') ? 'it' : form.shown(text)} ${registry.problem}`, registry.hint);
-    const username = form.text('registry-username');
-    const password = form.secret('registry-password');
-    if (username === '' && password === undefined)
-        return undefined;
-    if (username === '')
-        form.reject('registry-username', 'empty, but registry-password is given', EMPTY_SECRET);
-    else if (!isRegistryUser(username))
-        form.reject('registry-username', `it ${REGISTRY_USER_PROBLEM}`);
-    if (password === undefined)
-        form.reject('registry-password', 'empty, but registry-username is given', EMPTY_SECRET);
-    else if (password.reveal().trim() === '')
-        form.reject('registry-password', 'it consists of blanks, which Docker takes for no password');
-    if ('problem' in registry || password === undefined)
-        return undefined;
-    return { registry: registry.host, username, password };
-}
-/** Docker keeps `USER:PASSWORD` in its configuration and ends the user at the first colon. */
-const isRegistryUser = (text) => !/[:\r\n]/.test(text) && !ODD.test(text);
-const REGISTRY_USER_PROBLEM = 'contains ":" or a control character, which Docker cannot keep in the name of a user';
-const REGISTRY_FORM = 'is not a registry; accepted: host or host:port';
-/**
- * What `docker login` is to be called with. Docker keeps a login under the host alone: scheme, path
- * and the `/v1/` of old are dropped (docker/cli, ConvertToHostname), and Docker Hub has a key of its
- * own, '' here. A path other than an API's is refused rather than dropped: it asks for a login to
- * one repository, which there is not.
- */
-function registryHost(text) {
-    if (text.includes('@'))
-        return {
-            problem: 'contains "@"; accepted: host or host:port',
-            hint: 'User and password go into inputs of their own.',
-        };
-    const plain = text.replace(/^https?:\/\//i, '');
-    const host = /^([^/]*)(?:\/(?:v[12]\/?)?)?$/i.exec(plain)?.[1];
-    if (host === undefined)
-        return { problem: REGISTRY_FORM, hint: 'Without the path: ghcr.io, not ghcr.io/org/image.' };
-    if (text === '' || /^(?:index\.)?docker\.io$/i.test(host))
-        return { host: '' };
-    if (/^(?:hub|www)\.docker\.com$/i.test(host))
-        return { problem: 'is the web site of Docker Hub', hint: 'For Docker Hub leave it empty.' };
-    const match = /^(?:\[(?<ipv6>[^[\]]*)\]|(?<name>[^:[\]]*))(?::(?<port>.*))?$/s.exec(host);
-    const { ipv6, name = '', port } = match?.groups ?? {};
-    if (!(ipv6 === undefined ? isRegistryName(name) : isIpv6(ipv6)) ||
-        (port !== undefined && parsePort(port) === undefined))
-        return { problem: REGISTRY_FORM };
-    // distribution/reference, splitDockerDomain: such a login would never be used.
-    if (port === undefined && name !== 'localhost' && /^[a-z0-9-]+$/.test(name))
-        return {
-            problem: 'is no registry to Docker, which looks for images called so on Docker Hub',
-            hint: 'Write the host in full, with a dot or its port, as in the image; for Docker Hub leave it empty.',
-        };
-    return { host };
-}
-/** The host of an image as Docker reads it (distribution/reference): no underscores. */
-const isRegistryName = (name) => name.split('.').every((label) => /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/i.test(label));
-const REGISTRY_KEYS = ['registry', 'username', 'password'];
-const REGISTRIES_FORM = 'accepted: a YAML list of {registry, username, password}';
-const QUOTE_IT = "Put the value in single quotes, and write a single quote in it twice: password: 'it''s'";
-/**
- * The logins of `registries`. A value that YAML would read differently than it is written (cut off
- * at ` #`, folded, taken for an alias) is a problem. Everything is text: `010` stays `010`.
- * Messages give positions and never quote: any piece of a broken list may be part of a password.
- */
-function registryList(form) {
-    const text = form.exact('registries');
-    if (isTooDeep(text)) {
-        form.reject('registries', `too long or too deep; ${REGISTRIES_FORM}`);
-        return [];
-    }
-    const lineCounter = new dist/* LineCounter */.HN();
-    // The failsafe schema knows text only; the parser's own messages quote the source.
-    const document = (0,dist/* parseDocument */.Tp)(text, { schema: 'failsafe', prettyErrors: false, lineCounter });
-    const place = (offset) => {
-        const { line, col } = lineCounter.linePos(offset);
-        return `line ${Math.max(1, line)}, column ${Math.max(1, col)}`;
-    };
-    const reject = (offset, what, hint) => form.reject('registries', what, hint, place(offset));
-    const [error] = document.errors;
-    if (error !== undefined) {
-        const [offset] = error.pos;
-        const line = text.slice(text.lastIndexOf('\n', offset - 1) + 1);
-        reject(offset, ...yamlProblem(/^ *\t/.test(line) ? 'TAB_AS_INDENT' : error.code));
-        return [];
-    }
-    const list = document.contents;
-    if (!(0,dist/* isSeq */.oP)(list) || list.items.length === 0) {
-        const offset = (0,dist/* isNode */.Ll)(list) ? (list.range?.[0] ?? 0) : 0;
-        reject(offset, `not a list of registries; ${REGISTRIES_FORM}`, REGISTRIES_EXAMPLE);
-        return [];
-    }
-    return list.items.flatMap((item) => {
-        const offset = (0,dist/* isNode */.Ll)(item) ? (item.range?.[0] ?? 0) : 0;
-        const login = registryEntry(item, offset, text, reject);
-        return login === undefined ? [] : [{ ...login, place: place(offset) }];
-    });
-}
-const REGISTRIES_EXAMPLE = "- {registry: ghcr.io, username: octocat, password: '${{ secrets.GHCR_TOKEN }}'}";
-function registryEntry(item, start, source, reject) {
-    if (!(0,dist/* isMap */.jh)(item)) {
-        reject(start, `not an entry; ${REGISTRIES_FORM}`, REGISTRIES_EXAMPLE);
-        return undefined;
-    }
-    let problems = 0;
-    const wrong = (...problem) => {
-        problems += 1;
-        reject(...problem);
-    };
-    /** Undefined for a value that is a problem already. */
-    const texts = new Map();
-    const offsets = new Map();
-    for (const { key, value } of item.items) {
-        const keyOffset = (0,dist/* isNode */.Ll)(key) ? (key.range?.[0] ?? start) : start;
-        const known = REGISTRY_KEYS.find((name) => (0,dist/* isScalar */.jn)(key) && key.value === name);
-        if (known === undefined) {
-            wrong(keyOffset, `unknown key; accepted: ${alternatives(REGISTRY_KEYS)}`);
-            continue;
-        }
-        const offset = (0,dist/* isNode */.Ll)(value) ? (value.range?.[0] ?? keyOffset) : keyOffset;
-        const misread = misreading(known, value, source);
-        if (misread !== undefined)
-            wrong(offset, `the ${known} ${misread}`, QUOTE_IT);
-        offsets.set(known, offset);
-        texts.set(known, misread === undefined && (0,dist/* isScalar */.jn)(value) ? value.value : undefined);
-    }
-    const given = (key) => (texts.has(key) ? texts.get(key) : '');
-    const offsetOf = (key) => offsets.get(key) ?? start;
-    const registry = registryHost(given('registry')?.trim() ?? '');
-    if ('problem' in registry)
-        wrong(offsetOf('registry'), `the registry ${registry.problem}`, registry.hint);
-    const username = given('username')?.trim();
-    if (username === '')
-        wrong(offsetOf('username'), 'the username is missing', EMPTY_SECRET);
-    else if (username !== undefined && !isRegistryUser(username))
-        wrong(offsetOf('username'), `the username ${REGISTRY_USER_PROBLEM}`);
-    const password = given('password');
-    if (password?.trim() === '')
-        wrong(offsetOf('password'), 'the password is missing', EMPTY_SECRET);
-    if (problems > 0 || 'problem' in registry || username === undefined || password === undefined)
-        return undefined;
-    return {
-        registry: registry.host,
-        username,
-        password: new Secret(withoutLineEnd(password)),
-    };
-}
-/** Why YAML does not read this value as it is written, if so. */
-function misreading(key, value, source) {
-    if (value === null)
-        return undefined;
-    if ((0,dist/* isAlias */.Vj)(value))
-        return 'starts with *, a sign of YAML';
-    if (!(0,dist/* isScalar */.jn)(value))
-        return 'is not plain text';
-    if (value.anchor !== undefined)
-        return 'starts with &, a sign of YAML';
-    if (value.tag !== undefined)
-        return 'starts with !, a sign of YAML';
-    const [start, end] = value.range ?? [0, 0];
-    const isBlock = value.type === 'BLOCK_LITERAL' || value.type === 'BLOCK_FOLDED';
-    if (!isBlock && source.slice(start, end).includes('\n'))
-        return 'goes over several lines, which YAML joins';
-    // Behind a host a comment is meant as one; a password with " #" in it would lose its end.
-    if (key === 'password' && value.type === 'PLAIN' && /^[ \t]+#/.test(source.slice(end)))
-        return 'has a comment behind it: for YAML it ends before " #"';
-    return undefined;
-}
-/**
- * The parser recurses. On text nested some thousand levels deep it can end the whole process (a
- * regular expression compiled when the stack is all but used up), which nothing can catch.
- */
-const isTooDeep = (text) => text.length > 50_000 ||
-    (text.match(/[[{]/g)?.length ?? 0) > 300 ||
-    /(?:[-?:][ \t]+){30}/.test(text);
-function yamlProblem(code) {
-    switch (code) {
-        case 'DUPLICATE_KEY':
-            return ['a key stands there twice', 'Each registry starts with a "- " of its own.'];
-        case 'TAB_AS_INDENT':
-            return ['a tab, which YAML does not take as indentation', 'Indent with spaces.'];
-        case 'MULTIPLE_DOCS':
-            return [`a second YAML document; ${REGISTRIES_FORM}`];
-        default:
-            return [`not valid YAML; ${REGISTRIES_FORM}`, QUOTE_IT];
-    }
-}
-
-;// CONCATENATED MODULE: ./src/inputs.ts
-/**
- * The first step of every run: the raw text of the action's inputs becomes one decided value, or
- * every problem at once. Pure: nothing here reads the environment, a file or the network.
- */
-
-
-
-
-
-
-/**
- * Decides what the user asked for.
- * @param raw the exact text of an input, '' where it is not given (GitHub enforces no `required`).
- *   An input of blanks alone counts as not given and takes its default.
- * @throws InvalidInput with every problem of every input; no message holds the text of a secret
- */
-function parseInputs(raw, context) {
-    const form = new Form(raw);
-    const inputs = {
-        mode: form.choice('mode', ['deploy']),
-        stack: stackName(form),
-        connection: readConnection(form, context),
-        docker: docker(form),
-        registries: readRegistries(form),
-        compose: {
-            files: paths(form, 'compose-file'),
-            env: variables(form),
-            envFiles: paths(form, 'env-file'),
-            allowUnset: form.flag('allow-unset'),
-        },
-        prune: form.flag('prune'),
-        resolveImage: form.choice('resolve-image', ['always', 'changed', 'never']),
-        withRegistryAuth: form.flag('with-registry-auth'),
-        watch: inputs_watch(form),
-        onFailure: form.choice('on-failure', ['rollback', 'keep']),
-    };
-    const [first, ...more] = form.problems;
-    if (first !== undefined)
-        throw new InvalidInput([first, ...more]);
-    return inputs;
-}
-/**
- * Every text that must not appear in a log, one line each, as the runner masks line by line. Lines
- * of fewer than 4 characters are left out: masking them would garble the log and protect nothing.
- */
-function secretValues(inputs) {
-    const { connection: by, registries: logins } = inputs;
-    const credentials = by.kind === 'ssh' ? by.credentials : {};
-    const texts = [
-        ...[credentials.privateKey, credentials.passphrase, credentials.password].map((secret) => secret?.reveal() ?? ''),
-        ...logins.flatMap(({ username, password }) => [
-            password.reveal(),
-            // As Docker writes both into its config.json.
-            Buffer.from(`${username}:${password.reveal()}`, 'utf8').toString('base64'),
-        ]),
-    ];
-    return [...new Set(texts.flatMap(secretLines))];
-}
-/**
- * Docker's own check of a stack name refuses blanks and quotes alone (docker/cli,
- * cli/command/stack/common.go), but every service is called `STACK_SERVICE`, and the swarm takes
- * `^[a-zA-Z0-9](?:[-_]*[A-Za-z0-9]+)*$` of at most 63 characters (swarmkit,
- * manager/controlapi/common.go). Refused here is a name that no service could ever have in front.
- */
-const STACK_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_-]*$/;
-const LONGEST_STACK_NAME = 63 - '_x'.length;
-function stackName(form) {
-    const name = form.text('stack');
-    if (form.isBad('stack'))
-        return name;
-    if (name === '')
-        form.reject('stack', 'missing: the name of the stack', 'stack: shop');
-    else if (!STACK_NAME.test(name))
-        form.reject('stack', `${form.shown(name)} is not a stack name; accepted: letters, digits, - and _, a letter or digit first`, 'Services are called STACK_SERVICE, and the swarm accepts no other characters in that.');
-    else if (name.length > LONGEST_STACK_NAME)
-        form.reject('stack', `${form.shown(name)} has ${name.length} characters; accepted: at most ${LONGEST_STACK_NAME}`, 'Services are called STACK_SERVICE, and the swarm accepts at most 63 characters for that.');
-    return name;
-}
-function docker(form) {
-    const sudo = form.flag('sudo');
-    const text = form.text('docker-host');
-    if (text === '')
-        return { sudo };
-    const path = text.replace(/^unix:\/\//, '');
-    if (/^\/[^\s$~]*[^\s$~/]$/.test(path) && !ODD.test(path))
-        return { sudo, host: `unix://${path}` };
-    const [, host = '', port = ''] = /^tcp:\/\/(\[.*\]|[^:/@]*):(\d+)$/.exec(text) ?? [];
-    const ipv6 = /^\[(.*)\]$/.exec(host)?.[1];
-    if (parsePort(port) !== undefined &&
-        (ipv6 === undefined ? hostNameProblem(host) === undefined : isIpv6(ipv6)))
-        return { sudo, host: text };
-    form.reject('docker-host', `${form.shown(text)} is not accepted; accepted: a socket on the manager, as unix:///PATH or /PATH, or tcp://HOST:PORT`, /[$~]/.test(text)
-        ? 'Nothing is expanded here: write the path out, as in unix:///run/user/1000/docker.sock'
-        : /^ssh:/i.test(text)
-            ? 'The manager to connect to goes into host.'
-            : 'docker-host: unix:///run/user/1000/docker.sock');
-    return { sudo };
-}
-function paths(form, name) {
-    const found = [];
-    for (const { text, place } of form.lines(name)) {
-        if (text === '-')
-            form.reject(name, '"-" is not accepted: there is no standard input to read', undefined, place);
-        else if (/[\p{Cc}\p{Cs}]/u.test(text))
-            form.reject(name, `${form.shown(text)} is not a path; accepted: paths of files, one per line`, undefined, place);
-        else
-            found.push(text);
-    }
-    return found;
-}
-/** What `${...}` in a stack file can name (docker/cli, cli/compose/template). */
-const VARIABLE_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
-/**
- * `KEY=VALUE` lines, the value byte for byte. Messages give line numbers and no content: a line that
- * is no such line may be the middle of a secret of several.
- */
-function variables(form) {
-    const found = new Map();
-    const oneLine = 'A value is one line; give one of several lines in the env: of the step or in an env-file.';
-    for (const [index, line] of form.exact('env').split('\n').entries()) {
-        // A YAML block has no CRLF, but text from a Windows file does: it ends the line, not the value.
-        const text = line.replace(/\r$/, '').trimStart();
-        if (text === '')
-            continue;
-        const place = `line ${index + 1}`;
-        const equals = text.indexOf('=');
-        const key = text.slice(0, Math.max(0, equals));
-        const earlier = found.get(key);
-        if (equals < 0)
-            form.reject('env', 'no "=" in it; accepted: KEY=VALUE', text.startsWith('#') ? 'Inside a YAML block (|) there are no comments.' : oneLine, place);
-        else if (!VARIABLE_NAME.test(key))
-            form.reject('env', keyProblem(key), oneLine, place);
-        else if (earlier !== undefined)
-            form.reject('env', `${key} is given already in ${earlier.place}`, undefined, place);
-        else
-            found.set(key, { value: text.slice(equals + 1), place });
-    }
-    return new Map([...found].map(([key, { value }]) => [key, value]));
-}
-/** Shows no more of the name than one sign: it may be no name at all. */
-function keyProblem(key) {
-    const accepted = 'accepted: letters, digits and _, no digit first';
-    if (key === '')
-        return `no name before the "="; ${accepted}`;
-    if (key.startsWith('export '))
-        return `"export" before the name, which is for shells; ${accepted}`;
-    if (/^\d/.test(key))
-        return `the name before the "=" starts with a digit; ${accepted}`;
-    const sign = Array.from(key).find((character) => !/[A-Za-z0-9_]/.test(character)) ?? '';
-    const shown = sign === ' ' ? 'a space' : ODD.test(sign) ? form_named(sign) : `"${sign}"`;
-    return `${shown} in the name before the "="; ${accepted}`;
-}
-function inputs_watch(form) {
-    const wait = form.flag('wait');
-    const timeoutMs = form.duration('timeout', 'not zero');
-    const progressTimeoutMs = form.duration('progress-timeout', 'not zero');
-    const stableForMs = form.text('stable-for') === 'auto'
-        ? 'auto'
-        : form.duration('stable-for', 'zero allowed', ', or auto');
-    const known = !form.isBad('timeout') && !form.isBad('stable-for');
-    if (wait && known && stableForMs !== 'auto' && stableForMs >= timeoutMs)
-        form.reject('stable-for', `"${formatDuration(stableForMs)}" is not less than the timeout of ${formatDuration(timeoutMs)}: no deploy could succeed`, 'Make timeout longer than the rollout and stable-for together.');
-    const failures = form.text('max-failures');
-    if (!/^\d{1,9}$/.test(failures))
-        form.reject('max-failures', `${form.shown(failures)} is not a number of failures; accepted: a whole number, 0 or more`);
-    return { wait, timeoutMs, progressTimeoutMs, stableForMs, maxFailures: Number(failures) };
 }
 
 ;// CONCATENATED MODULE: ./src/report/narrator.ts
@@ -72189,7 +72385,9 @@ function render_reportOf(run) {
         message: run.message,
         hint: run.hint,
         durationSeconds: Number((run.durationMs / 1000).toFixed(3)),
+        inputs: run.inputs,
         services: run.services,
+        tasks: run.tasks,
         failures: run.failures,
         warnings: run.warnings,
         problems: run.problems,
@@ -73563,7 +73761,8 @@ function private_key_parse(text, passphrase) {
             : new Error('its two halves do not fit together');
     }
     catch (error) {
-        return error; // node:crypto throws nothing else
+        // Anew: what OpenSSL throws has a `reason` of its own, which a problem has too.
+        return new Error(error.message);
     }
 }
 /**
@@ -73634,23 +73833,41 @@ function quoteArgument(argument) {
     }
     return `'${argument.replace(/['\\]/g, "'\\$&'")}'`;
 }
+/** Linux takes no single argument of this many bytes or more (MAX_ARG_STRLEN, 32 pages). */
+const LONGEST_LINE = 131_072;
 /**
  * One line for a POSIX shell that runs `argv[0]` with the other items as its arguments. The program
  * is quoted too, so that no alias, keyword or assignment is found in its name.
- * @throws RangeError as `quoteArgument`, and for an empty vector
+ * @throws RangeError as `quoteArgument`, for an empty vector, and for a line so long that no shell
+ *   could be started with it
  */
 function commandLine(argv) {
     if (argv.length === 0)
         throw new RangeError('a command needs a program');
-    return argv.map(quoteArgument).join(' ');
+    const line = argv.map(quoteArgument).join(' ');
+    if (Buffer.byteLength(line) >= LONGEST_LINE) {
+        throw new RangeError(`the command line of "${commandTitle(argv)}" is longer than 128 KiB`);
+    }
+    return line;
 }
 /**
- * A short name of a command for messages: the program and the words before its first option, as
- * `docker stack deploy`. Never more: what follows may be long, or nobody's business.
+ * A short name of a command for messages: the program and up to two words that follow, without
+ * options and what stands in front of docker, as `docker stack deploy`. Never more: what follows
+ * may be long, or nobody's business.
  */
 function commandTitle(argv) {
-    const option = argv.findIndex((word) => word.startsWith('-'));
-    return argv.slice(0, Math.min(3, option === -1 ? argv.length : Math.max(option, 1))).join(' ');
+    const title = [];
+    const words = argv.slice(Math.max(argv.indexOf('docker'), 0));
+    for (let index = 0; index < words.length && title.length < 3; index += 1) {
+        const word = words[index] ?? '';
+        if (word.startsWith('--'))
+            index += word.includes('=') ? 0 : 1;
+        else if (!/^[\w./-]+$/.test(word))
+            break;
+        else if (!word.startsWith('-'))
+            title.push(word);
+    }
+    return title.join(' ');
 }
 
 ;// CONCATENATED MODULE: ./src/transport/ssh.ts
@@ -73989,14 +74206,15 @@ function connectFailure(where, phase, timeoutMs, cause) {
             ? 'Does a firewall let the runner through? Hosted runners come from changing addresses.'
             : 'Is it an SSH server, and is it overloaded? The input connect-timeout gives it more time.');
     }
-    const known = typeof code === 'string' ? NETWORK[code] : undefined;
+    // node-ssh gives the code ETIMEDOUT to a connection that was closed without an error.
+    const closed = cause instanceof SSHError || message.includes('lost before handshake');
+    const known = typeof code === 'string' && !closed ? NETWORK[code] : undefined;
     if (known !== undefined)
         return failed(known[0], known[1]);
     if (code === TOO_MANY_CONNECTIONS)
         return failed(`has too many connections: ${message}`, true);
     // sshd closes without a word when MaxStartups is reached, and so does one that is restarting.
-    if (code === 'ERR_STREAM_PREMATURE_CLOSE' ||
-        /lost before handshake|No response from server/.test(message)) {
+    if (closed) {
         return failed(phase === 'login'
             ? 'closed the connection during the login'
             : 'closed the connection before the SSH handshake', true, 'A server that is starting, that has too many logins at once (MaxStartups) or that blocks this address does so.');
@@ -74315,13 +74533,11 @@ const external_node_child_process_namespaceObject = require("node:child_process"
 
 
 
-
 const WHERE = 'the runner';
-/** Exit code of a POSIX shell for a program that it does not find. */
-const NOT_FOUND = 127;
 /**
- * Runs a command with its input and then reads what the command left of it: @actions/exec listens
- * for no error of the input, and a command that ends early would end this process with EPIPE.
+ * Runs a command and then reads what the command left of its input. @actions/exec (3.0) listens for
+ * no error of the input, so that a command which ends early, even before an empty input is closed,
+ * would end this whole process with EPIPE. As over SSH, a program that is not there ends with 127.
  */
 const DRAIN = '"$@"; status=$?; cat >/dev/null; exit "$status"';
 /**
@@ -74332,18 +74548,20 @@ function localTransport(environment = process.env) {
     const env = Object.fromEntries(Object.entries(environment).flatMap(([name, value]) => value === undefined || name.startsWith('INPUT_') ? [] : [[name, value]]));
     const streams = new Set();
     let closed = false;
-    const assertOpen = () => {
+    const assertUsable = (argv) => {
+        // What can't be passed is refused as over SSH; @actions/exec would never return from it.
+        commandLine(argv);
         if (closed)
             throw new ConnectionLost('the local transport was closed');
     };
     return {
         description: 'local',
         async run(argv, options = {}) {
-            assertOpen();
+            assertUsable(argv);
             return runLocally(argv, options, env);
         },
         async open(argv) {
-            assertOpen();
+            assertUsable(argv);
             const stream = await openLocally(argv, env);
             streams.add(stream);
             stream.once('close', () => streams.delete(stream));
@@ -74359,46 +74577,28 @@ function localTransport(environment = process.env) {
     };
 }
 async function runLocally(argv, { input, timeoutMs, onOutput }, env) {
-    const stdout = [];
-    const stderr = [];
-    const bytes = Buffer.from(input ?? '');
-    const [program = '', ...args] = bytes.length === 0 ? argv : ['sh', '-c', DRAIN, 'sh', ...argv];
-    // @actions/exec takes its first argument apart at spaces, unless they are in double quotes.
-    const running = exec_exec(`"${program.replaceAll('"', '\\"')}"`, args, {
+    const output = { stdout: [], stderr: [] };
+    const collect = (stream) => (chunk) => {
+        output[stream].push(chunk);
+        onOutput?.(chunk, stream);
+    };
+    const running = exec_exec('sh', ['-c', DRAIN, 'sh', ...argv], {
         env,
         silent: true,
         ignoreReturnCode: true,
         // Never left out, or the input of the command stays open and it may wait for ever.
-        input: bytes,
-        listeners: {
-            stdout: (chunk) => {
-                stdout.push(chunk);
-                onOutput?.(chunk, 'stdout');
-            },
-            stderr: (chunk) => {
-                stderr.push(chunk);
-                onOutput?.(chunk, 'stderr');
-            },
-        },
-    }).then(
-    // The types of @actions/exec leave out that the code is null after a signal.
-    (code) => code, (error) => {
-        const [exitCode, text] = notStarted(argv, error);
-        stderr.push(Buffer.from(`${text}\n`));
-        return exitCode;
+        input: Buffer.from(input ?? ''),
+        listeners: { stdout: collect('stdout'), stderr: collect('stderr') },
+    }).catch((cause) => {
+        const { message } = cause;
+        throw new ConnectionLost(`no command can be started on ${WHERE}: ${message}`, { cause });
     });
     const code = await within(running, timeoutMs, commandTitle(argv));
-    // With `sh` in between, a signal that ended the command comes as 128 and its number.
-    const signal = bytes.length > 0 && code !== null ? signalOf(code) : undefined;
     return {
-        code: signal === undefined ? code : null,
-        ...(signal === undefined ? {} : { signal }),
-        stdout: Buffer.concat(stdout),
-        stderr: Buffer.concat(stderr),
+        code,
+        stdout: Buffer.concat(output.stdout),
+        stderr: Buffer.concat(output.stderr),
     };
-}
-function signalOf(code) {
-    return Object.entries(external_node_os_namespaceObject.constants.signals).find(([, number]) => number + 128 === code)?.[0];
 }
 /**
  * Gives up waiting after so many milliseconds. @actions/exec does not hand out the process, so the
@@ -74422,14 +74622,6 @@ async function within(running, timeoutMs, title) {
         clearTimeout(timer);
     }
 }
-/** A program that can't be started ends as it does in a shell: with 127 or 126, and a sentence. */
-function notStarted(argv, error) {
-    const { message } = error;
-    const program = argv[0] ?? '';
-    return /Unable to locate executable|ENOENT/.test(message)
-        ? [NOT_FOUND, `${program}: not found on ${WHERE}: there is no such program in its PATH`]
-        : [126, `${program}: can not be started on ${WHERE}: ${message}`];
-}
 /**
  * A stream in both directions is beyond @actions/exec, which takes the whole input beforehand:
  * here the process is started by Node itself.
@@ -74440,8 +74632,9 @@ function openLocally(argv, env) {
     return new Promise((resolve, reject) => {
         const child = (0,external_node_child_process_namespaceObject.spawn)(program, args, { env, stdio: 'pipe' });
         child.once('error', (error) => {
-            const [code, text] = notStarted(argv, error);
-            reject(new CommandEnded(title, WHERE, { code }, text));
+            // Ends as it does in a shell, with 127 or 126 and a sentence.
+            const [code, why] = error.code === 'ENOENT' ? [127, 'not found'] : [126, error.message];
+            reject(new CommandEnded(title, WHERE, { code }, `${program}: ${why}`));
         });
         child.once('spawn', () => {
             const stream = new CommandStream({

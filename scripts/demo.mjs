@@ -4,7 +4,15 @@
  * afterwards. Everything it makes is gone at the end; see demo/caretaker.mjs.
  */
 import { spawn } from 'node:child_process';
-import { existsSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -87,18 +95,42 @@ async function checkMachine(html) {
   }
   const possible = await probe();
   if (!possible.ok) throw new Obstacle(possible.reason);
-  // npm writes the second one last: without it an installation was cut short
-  const installed = ['marked', '.package-lock.json'].map((name) =>
-    join(ROOT, 'node_modules', name),
-  );
-  if (html && !installed.every((path) => existsSync(path))) await installPackages();
+  if (html && !existsSync(join(ROOT, 'node_modules', 'marked', 'package.json'))) {
+    await installMarked();
+  }
 }
 
-async function installPackages() {
-  say('Installing the packages of package-lock.json (npm ci), once ...');
+/**
+ * Of all development dependencies the demo needs one, which depends on nothing: installs that, as
+ * package-lock.json has it, and moves it into place when it is whole.
+ */
+async function installMarked() {
+  say('Installing one package, marked, for the page at the end (npm ci) ...');
+  const path = 'node_modules/marked';
+  const lock = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8'));
+  const { version, integrity } = lock.packages[path];
+  const own = { name: 'demo', version: '0.0.0', dependencies: { marked: version } };
+  mkdirSync(join(ROOT, 'node_modules'), { recursive: true });
+  const home = mkdtempSync(join(ROOT, 'node_modules', '.demo-'));
+  try {
+    writeFileSync(join(home, 'package.json'), JSON.stringify(own));
+    const packages = { '': own, [path]: { version, integrity } };
+    const ownLock = { ...own, lockfileVersion: 3, requires: true, packages };
+    writeFileSync(join(home, 'package-lock.json'), JSON.stringify(ownLock));
+    await npmCi(home);
+    rmSync(join(ROOT, path), { recursive: true, force: true });
+    renameSync(join(home, path), join(ROOT, path));
+  } finally {
+    rmSync(home, { recursive: true, force: true });
+  }
+}
+
+/** @param {string} cwd */
+async function npmCi(cwd) {
   const { signal } = interrupt;
-  const child = spawn('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
-    cwd: ROOT,
+  const quiet = ['--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
+  const child = spawn('npm', ['ci', ...quiet], {
+    cwd,
     stdio: ['ignore', 'ignore', 'pipe'],
     signal,
   });
@@ -106,7 +138,7 @@ async function installPackages() {
   child.stderr.on('data', (chunk) => void (words += String(chunk)));
   const code = await new Promise((done) => {
     child.once('close', done);
-    child.once('error', (error) => done((words = error.message)));
+    child.once('error', (error) => done((words ||= error.message)));
   });
   signal.throwIfAborted();
   if (code !== 0) throw new Obstacle(`npm ci failed; --no-html does without it. ${words.trim()}`);

@@ -8,7 +8,7 @@ import { changesOf, type Changes } from './plan.js';
 import { deployStack, logIn, type Deployed } from './deploy.js';
 import { createWorkspace, removeWorkspace, upload, type Workspace } from './docker/workspace.js';
 import type { Engine, StackObject } from './docker/engine.js';
-import type { ConnectionLost} from './errors.js';
+import type { ConnectionLost } from './errors.js';
 import { DeployError, InvalidInput, type Outcome, type Reason } from './errors.js';
 import { describeInputs, type Inputs } from './inputs.js';
 import {
@@ -195,11 +195,14 @@ async function deployIn(deployment: Deployment, workspaceName: string): Promise<
   const { narrator, clock, signal } = world;
   const { stack } = inputs;
 
-  const [before, objectsBefore, workspace] = await Promise.all([
-    session.engine.snapshot(stack, clock.now()),
-    session.engine.stackObjects(stack),
-    prepare(deployment, workspaceName),
-  ]);
+  const preparing = prepare(deployment, workspaceName);
+  const reading = settle(deployment, async (engine) => ({
+    before: await engine.snapshot(stack, clock.now()),
+    objectsBefore: await engine.stackObjects(stack),
+  }));
+  // Both come to their end, whatever the other does: a directory must not be made after its removal.
+  await Promise.allSettled([preparing, reading]);
+  const [workspace, { before, objectsBefore }] = await Promise.all([preparing, reading]);
   signal.throwIfAborted();
   if (inputs.registries.length > 0)
     await narrator.group('Log into the registry', () =>

@@ -162,7 +162,9 @@ export function delayMs(spec: ServiceSpec): number {
 export function kindOf(spec: ServiceSpec): Kind {
   const mode = at(spec, 'Mode');
   const constraints = strings(at(spec, 'TaskTemplate', 'Placement', 'Constraints'));
-  const oneShot = restartCondition(spec) !== 'any';
+  // A container that fails its healthcheck and answers SIGTERM with exit code 0 ends `complete`,
+  // like a task that did its work (tried): what has a healthcheck is meant to keep running.
+  const oneShot = restartCondition(spec) !== 'any' && !hasOwnHealthcheck(spec);
   if (at(mode, 'Global') !== undefined) return { kind: 'global', constraints, oneShot };
   if (at(mode, 'GlobalJob') !== undefined) return { kind: 'global-job', constraints };
   const job = at(mode, 'ReplicatedJob');

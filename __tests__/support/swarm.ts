@@ -65,8 +65,8 @@ async function withStack(body: (stack: Stack) => Promise<void>): Promise<void> {
   try {
     await body(stack);
   } catch (error) {
-    const words = error instanceof Error ? error.message : String(error);
-    throw new Error(`${words}\n\n${stack.story()}`, { cause: error });
+    const words = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    throw new Error(`${words}\n\n${stack.story()}`);
   } finally {
     await stack.remove();
   }

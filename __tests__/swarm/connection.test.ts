@@ -31,7 +31,7 @@ onSwarm('a manager is reached', () => {
       { ...api(stack) },
       { 'private-key': stack.bed.ssh.encryptedPrivateKey, passphrase: 'not this one' },
     );
-    expect(run).toMatchObject({ outcome: 'invalid', reason: 'input-invalid', code: 1 });
+    expect(run).toMatchObject({ outcome: 'invalid', reason: 'auth-failed', code: 1 });
     expect(run.log).toContain('passphrase');
     expect(await stack.services()).toEqual({});
   });

@@ -30,12 +30,16 @@ export function dockerArgv(command: DockerCommand, ...args: readonly string[]): 
   ];
 }
 
+/** Without these a program is not found, or not its configuration. */
+const NEEDED_VARIABLES = new Set(['PATH', 'HOME']);
+
 /** Runs a command without some variables, whatever their names are; sudo passes none on anyway. */
 export function withoutVariables(
   argv: readonly string[],
   names: readonly string[],
 ): readonly string[] {
-  return names.length === 0 ? argv : ['env', ...names.flatMap((name) => ['-u', name]), ...argv];
+  const unset = names.filter((name) => !NEEDED_VARIABLES.has(name));
+  return unset.length === 0 ? argv : ['env', ...unset.flatMap((name) => ['-u', name]), ...argv];
 }
 
 /** `[major, minor]` from `Docker version 28.2.2, build e6534b4`, or undefined. */

@@ -305,7 +305,19 @@ async function collect(
   }
   const text = Buffer.concat(chunks).toString('utf8');
   const status = incoming.statusCode ?? 0;
-  if (status >= 200 && status < 300) return text.trim() === '' ? null : parseBody(text);
+  if (status >= 200 && status < 300) {
+    if (text.trim() === '') return null;
+    try {
+      return parseBody(text);
+    } catch (error) {
+      throw new DeployError(
+        'docker-unavailable',
+        'unreachable',
+        `the answer to ${what} is no JSON: ${text.trim().slice(0, 200)}`,
+        { hint: 'Something other than the Docker engine answers on its socket.', cause: error },
+      );
+    }
+  }
   let message = text.trim();
   try {
     const parsed = JSON.parse(text) as { message?: unknown };

@@ -3,7 +3,7 @@
  * table is the single source; docs/reasons.md repeats it.
  */
 import type { Reason } from '../errors.js';
-import { at, type ServiceSpec, type Task } from '../model.js';
+import { at, hasOwnHealthcheck, type ServiceSpec, type Task } from '../model.js';
 
 export interface Failure {
   readonly taskId: string;
@@ -26,6 +26,8 @@ interface Rule {
   /** `counted`: another node or attempt may do better; `max-failures` decides. */
   readonly effect: 'fatal' | 'counted';
 }
+
+const ENDED = 'the process ended (exit code 0), but the service is meant to keep running';
 
 /** First match wins. Patterns are the words of moby's executor and of runc, 20.10 to 28. */
 export const RULES: readonly Rule[] = [
@@ -81,6 +83,7 @@ function memoryIsLimited(spec: ServiceSpec): boolean {
  * Why a task that ended has ended.
  * @param spec the spec the task was made from
  * @param isJob jobs and tasks that are never restarted get the reason `job-failed`
+ * @param final Swarm does not replace this task: its failure cannot heal
  */
 export function classify(
   task: Task,
@@ -113,7 +116,7 @@ export function classify(
       error !== ''
         ? error
         : task.Status.State === 'complete'
-          ? 'the process ended (exit code 0), but the service is meant to keep running'
+          ? `${ENDED}${hasOwnHealthcheck(spec) ? '; so does one that fails its healthcheck and stops in good order' : ''}`
           : (task.Status.Message ?? task.Status.State),
     ...(exitCode === undefined ? {} : { exitCode }),
     ...(task.Status.Timestamp === undefined ? {} : { timestamp: task.Status.Timestamp }),

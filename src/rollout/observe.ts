@@ -112,7 +112,6 @@ function newestBy<Key>(tasks: readonly Task[], key: (task: Task) => Key): Map<Ke
   const newest = new Map<Key, Task>();
   for (const task of tasks) {
     const other = newest.get(key(task));
-    // RFC 3339 in UTC with varying digits of fraction: compare as time first, then as text.
     if (other === undefined || isLater(task.CreatedAt, other.CreatedAt))
       newest.set(key(task), task);
   }
@@ -121,8 +120,11 @@ function newestBy<Key>(tasks: readonly Task[], key: (task: Task) => Key): Map<Ke
 
 function isLater(a: string, b: string): boolean {
   const [left, right] = [Date.parse(a), Date.parse(b)];
-  return left === right ? a.padEnd(31, '0') > b.padEnd(31, '0') : left > right;
+  return left === right ? fraction(a) > fraction(b) : left > right;
 }
+
+/** Nine digits: Date reads three of them, and Go leaves out the zeros at the end. */
+const fraction = (time: string): string => (/\.(\d+)/.exec(time)?.[1] ?? '').padEnd(9, '0');
 
 /** Where a task stands: its slot, or its node for global services. */
 const placeOf = (task: Task): string =>
@@ -429,11 +431,13 @@ function collectFailures(
       (!isJob(kind) || (task.JobIteration?.Index ?? 0) === iteration),
   );
   if (fresh.length === 0) return known;
-  const neverRestarted = restartCondition(target.spec) === 'none';
-  const oneShot = isJob(kind) || ('oneShot' in kind && kind.oneShot && neverRestarted);
+  const condition = restartCondition(target.spec);
+  const oneShot = isJob(kind) || ('oneShot' in kind && kind.oneShot && condition === 'none');
+  const isFinal = (task: Task): boolean =>
+    condition === 'none' || (condition === 'on-failure' && task.Status.State === 'complete');
   return [
     ...known,
-    ...fresh.map((task) => classify(task, target.name, target.spec, oneShot, neverRestarted)),
+    ...fresh.map((task) => classify(task, target.name, target.spec, oneShot, isFinal(task))),
   ];
 }
 

@@ -101,7 +101,7 @@ export async function connectSsh(options: SshOptions): Promise<Transport> {
       seen.push(attempt.seen);
       verdict = attempt.verdict;
       // A fingerprint may be that of another key of the server: ask for those as well.
-      
+      if (hostKeys.kind === 'fingerprints') continue;
     }
     const [first, ...others] = seen;
     if (first === undefined || verdict === undefined) {

@@ -1,0 +1,329 @@
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { connect, type AddressInfo, type Socket } from 'node:net';
+import { once } from 'node:events';
+import { Engine, EngineError, formatJson, parseJson } from '../../../src/docker/engine.js';
+import { ConnectionLost, DeployError } from '../../../src/errors.js';
+import { sameJson, type ServiceSpec } from '../../../src/model.js';
+
+interface Asked {
+  readonly line: string;
+  readonly body: string;
+  readonly headers: IncomingMessage['headers'];
+}
+
+let server: Server;
+let engine: Engine;
+let asked: Asked[];
+let streams: Socket[];
+let reply: (request: Asked, response: ServerResponse) => void;
+
+const json = (response: ServerResponse, value: string, status = 200): void => {
+  response.writeHead(status, { 'Content-Type': 'application/json' }).end(value);
+};
+
+beforeEach(async () => {
+  asked = [];
+  streams = [];
+  reply = (_, response) => json(response, '[]');
+  server = createServer((request, response) => {
+    const chunks: Buffer[] = [];
+    request.on('data', (chunk: Buffer) => chunks.push(chunk));
+    request.on('end', () => {
+      const { method = '', url = '', headers } = request;
+      const one = { line: `${method} ${url}`, body: Buffer.concat(chunks).toString(), headers };
+      asked.push(one);
+      reply(one, response);
+    });
+  });
+  server.keepAliveTimeout = 0;
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  engine = new Engine(async () => {
+    const socket = connect(port, '127.0.0.1');
+    streams.push(socket);
+    await once(socket, 'connect');
+    return socket;
+  });
+});
+
+afterEach(async () => {
+  engine.close();
+  server.closeAllConnections();
+  await new Promise((resolve) => server.close(resolve));
+});
+
+const failure = async (promise: Promise<unknown>): Promise<Error> => {
+  const error: unknown = await promise.then(
+    (value) => new TypeError(`was expected to fail, gave ${JSON.stringify(value)}`),
+    (each: unknown) => each,
+  );
+  expect(error).toBeInstanceOf(Error);
+  return error as Error;
+};
+
+describe('the version', () => {
+  it('is asked for once, and spoken from then on', async () => {
+    reply = ({ line }, response) =>
+      json(
+        response,
+        line.endsWith('/version') ? '{"Version":"20.10.24","ApiVersion":"1.41"}' : '[]',
+      );
+    expect(await engine.negotiate()).toEqual({ version: '20.10.24', apiVersion: '1.41' });
+    await engine.nodes();
+    expect(asked.map(({ line }) => line)).toEqual(['GET /version', 'GET /v1.41/nodes']);
+  });
+
+  it('that is not said is an error', async () => {
+    reply = (_, response) => json(response, '{}');
+    expect(await failure(engine.negotiate())).toBeInstanceOf(DeployError);
+  });
+
+  it.each([
+    ['{"Name":"m","Swarm":{"ControlAvailable":true,"LocalNodeState":"active"}}', true, 'active'],
+    ['{"Name":"m","Swarm":{"ControlAvailable":false,"LocalNodeState":"active"}}', false, 'active'],
+    ['{"Name":"m"}', false, 'inactive'],
+  ])('info %s', async (body, isManager, state) => {
+    reply = (_, response) => json(response, body);
+    expect(await engine.swarmInfo()).toEqual({ isManager, state, nodeName: 'm', error: '' });
+  });
+});
+
+describe('exactness', () => {
+  const text =
+    '{"Name":"api","Max":9223372036854775807,"Min":-9223372036854775808,"Limit":9007199254740993,' +
+    '"Small":12,"Zero":0,"Share":0.25,"Text":"a \\u2028 \\"é\\" 日本","None":null,"List":[1,9223372036854775807],"Empty":{}}';
+
+  it('keeps every digit of a spec that is read and written back', async () => {
+    reply = ({ line }, response) =>
+      json(
+        response,
+        line.startsWith('GET') ? `{"ID":"s","Version":{"Index":5},"Spec":${text}}` : '',
+      );
+    const service = await engine.service('s');
+    await engine.updateService('s', 5, service!.Spec, { registryAuthFrom: 'previous-spec' });
+    const [, update] = asked;
+    expect(update?.line).toBe('POST /services/s/update?version=5&registryAuthFrom=previous-spec');
+    expect(update?.headers['content-length']).toBe(String(Buffer.byteLength(update?.body ?? '')));
+    const numbers = (json: string): readonly string[] => json.match(/-?\d[\d.]*/g) ?? [];
+    expect(numbers(update?.body ?? '')).toEqual(numbers(text));
+    expect(update?.body).toBe(text.replaceAll('\\u2028', '\u2028'));
+  });
+
+  it('keeps it through lists too', async () => {
+    reply = (_, response) => json(response, `[{"ID":"s","Version":{"Index":5},"Spec":${text}}]`);
+    const [service] = await engine.services('shop');
+    expect(service?.Spec['Max']).toBe(9223372036854775807n);
+    expect(sameJson(parseJson(formatJson(service!.Spec)), service?.Spec)).toBe(true);
+  });
+
+  it('asks for a rollback in the words of the API', async () => {
+    await engine.updateService('s', 7, { Name: 'api' } as ServiceSpec, { rollback: 'previous' });
+    expect(asked[0]?.line).toBe('POST /services/s/update?version=7&rollback=previous');
+  });
+});
+
+describe('reading', () => {
+  it('takes a snapshot, tasks first, and knows which are up to date', async () => {
+    reply = ({ line }, response) =>
+      json(
+        response,
+        line.includes('_up-to-date')
+          ? '[{"ID":"b"}]'
+          : line.includes('/tasks')
+            ? '[{"ID":"a"},{"ID":"b"}]'
+            : '[]',
+      );
+    const snapshot = await engine.snapshot('my stack', 42);
+    expect(snapshot).toMatchObject({
+      at: 42,
+      tasks: [{ ID: 'a' }, { ID: 'b' }],
+      upToDate: new Set(['b']),
+    });
+    expect(asked.map(({ line }) => line.replace(/\?.*/, ''))).toEqual([
+      'GET /tasks',
+      'GET /tasks',
+      'GET /nodes',
+      'GET /services',
+    ]);
+    const filters = asked.map(
+      ({ line }) =>
+        JSON.parse(
+          new URL(line.slice(4), 'http://x').searchParams.get('filters') ?? 'null',
+        ) as unknown,
+    );
+    const label = ['com.docker.stack.namespace=my stack'];
+    expect(filters).toEqual([{ label }, { label, '_up-to-date': ['true'] }, null, { label }]);
+  });
+
+  it('lists what belongs to a stack', async () => {
+    reply = ({ line }, response) =>
+      json(
+        response,
+        line.includes('/networks')
+          ? '[{"Id":"n1","Name":"shop_default"}]'
+          : `[{"ID":"${line.includes('/configs') ? 'c1' : 's1'}","Spec":{"Name":"x"}}]`,
+      );
+    expect(await engine.stackObjects('shop')).toEqual([
+      { kind: 'network', id: 'n1', name: 'shop_default' },
+      { kind: 'config', id: 'c1', name: 'x' },
+      { kind: 'secret', id: 's1', name: 'x' },
+    ]);
+  });
+
+  it('takes null for an empty list', async () => {
+    reply = (_, response) => json(response, 'null');
+    expect(await engine.nodes()).toEqual([]);
+  });
+
+  it('puts characters together that arrive in pieces', async () => {
+    reply = (_, response) => {
+      const bytes = Buffer.from('[{"ID":"ü日本"}]');
+      response.writeHead(200);
+      for (const byte of bytes) response.write(Buffer.from([byte]));
+      response.end();
+    };
+    expect(await engine.nodes()).toEqual([{ ID: 'ü日本' }]);
+  });
+});
+
+describe('one stream', () => {
+  it('serves a hundred requests, one after another and at once', async () => {
+    for (let count = 0; count < 50; count += 1) await engine.nodes();
+    await Promise.all(Array.from({ length: 50 }, () => engine.nodes()));
+    expect(asked).toHaveLength(100);
+    expect(streams).toHaveLength(1);
+  });
+
+  it('goes on after an error of the engine', async () => {
+    reply = ({ line }, response) =>
+      json(response, '{"message":"no"}', line.includes('tasks') ? 500 : 200);
+    await failure(engine.tasks('shop'));
+    await engine.nodes();
+    expect(streams).toHaveLength(1);
+  });
+
+  it('is made again after it died, and the request it died in is lost', async () => {
+    reply = ({ line }, response) => {
+      if (line.includes('tasks')) response.socket?.destroy();
+      else json(response, '[]');
+    };
+    expect(await failure(engine.tasks('shop'))).toBeInstanceOf(ConnectionLost);
+    expect(await engine.nodes()).toEqual([]);
+    expect(streams).toHaveLength(2);
+  });
+
+  it('that dies while nobody asks is made again', async () => {
+    await engine.nodes();
+    const [first] = streams;
+    first?.destroy();
+    await once(first!, 'close');
+    expect(await engine.nodes()).toEqual([]);
+    expect(streams).toHaveLength(2);
+  });
+
+  it('that dies in the middle of an answer is lost', async () => {
+    reply = (_, response) => {
+      response.writeHead(200, { 'Content-Length': '1000' });
+      response.write('[{"ID":');
+      setImmediate(() => response.socket?.destroy());
+    };
+    expect(await failure(engine.nodes())).toBeInstanceOf(ConnectionLost);
+  });
+
+  it('that speaks no HTTP is lost', async () => {
+    reply = (_, response) => {
+      response.socket?.end('bash: docker: command not found\n');
+    };
+    expect(await failure(engine.nodes())).toBeInstanceOf(ConnectionLost);
+  });
+
+  it('that cannot be opened is lost, or whatever the transport says', async () => {
+    const plain = new Engine(() => Promise.reject(new Error('no route')));
+    expect(await failure(plain.nodes())).toBeInstanceOf(ConnectionLost);
+    const own = new DeployError('auth-failed', 'invalid', 'refused');
+    const told = new Engine(() => Promise.reject(own));
+    expect(await failure(told.nodes())).toBe(own);
+  });
+
+  it('on which nothing is said for 15 s is given up', async () => {
+    await engine.nodes();
+    let arrived = (): void => undefined;
+    const there = new Promise<void>((resolve) => (arrived = resolve));
+    reply = () => arrived();
+    jest.useFakeTimers({ doNotFake: ['nextTick', 'setImmediate', 'queueMicrotask'] });
+    try {
+      const waiting = failure(engine.nodes());
+      await there;
+      jest.advanceTimersByTime(14_999);
+      let over = false;
+      void waiting.then(() => (over = true));
+      await new Promise((resolve) => setImmediate(resolve));
+      expect(over).toBe(false);
+      jest.advanceTimersByTime(1);
+      const error = await waiting;
+      expect(error).toBeInstanceOf(ConnectionLost);
+      expect(error.message).toBe('the engine did not answer GET /nodes within 15 s');
+    } finally {
+      jest.useRealTimers();
+    }
+    reply = (_, response) => json(response, '[]');
+    expect(await engine.nodes()).toEqual([]);
+  });
+});
+
+describe('refusals', () => {
+  it("carry the engine's words, status and what was asked, without the query", async () => {
+    reply = (_, response) => json(response, '{"message":"update out of sequence"}', 500);
+    const error = await failure(engine.updateService('s', 1, { Name: 'api' } as ServiceSpec));
+    expect(error).toBeInstanceOf(EngineError);
+    expect(error).toMatchObject({
+      status: 500,
+      message: 'update out of sequence',
+      request: 'POST /services/s/update',
+    });
+  });
+
+  it.each([
+    ['<html><body>502 Bad Gateway</body></html>', '<html><body>502 Bad Gateway</body></html>'],
+    ['', 'HTTP 502'],
+    ['{"message":5}', '{"message":5}'],
+  ])('of something that is no engine: %s', async (body, message) => {
+    reply = (_, response) => json(response, body, 502);
+    expect(await failure(engine.nodes())).toMatchObject({ status: 502, message });
+  });
+
+  it.each(['<html>welcome</html>', '[{"ID":', 'OK'])(
+    'an answer that is no JSON says so: %s',
+    async (body) => {
+      reply = (_, response) => json(response, body);
+      for (const ask of [() => engine.nodes(), () => engine.services('shop')]) {
+        const error = await failure(ask());
+        expect(error).toBeInstanceOf(DeployError);
+        expect(error.message).toContain('no JSON');
+      }
+    },
+  );
+
+  it('404 is no service, and nothing to remove', async () => {
+    reply = (_, response) => json(response, '{"message":"not found"}', 404);
+    expect(await engine.service('s')).toBeUndefined();
+    await engine.removeService('s');
+    expect(await engine.removeObject({ kind: 'config', id: 'c', name: 'c' })).toBe(true);
+  });
+
+  it.each([400, 403, 409, 412])('%i: an object that is in use stays', async (status) => {
+    reply = (_, response) => json(response, '{"message":"in use"}', status);
+    expect(await engine.removeObject({ kind: 'network', id: 'n', name: 'n' })).toBe(false);
+    expect(asked[0]?.line).toBe('DELETE /networks/n');
+  });
+
+  it('others are errors', async () => {
+    reply = (_, response) => json(response, '{"message":"broken"}', 500);
+    expect(
+      await failure(engine.removeObject({ kind: 'secret', id: 's', name: 's' })),
+    ).toBeInstanceOf(EngineError);
+    expect(await failure(engine.removeService('s'))).toBeInstanceOf(EngineError);
+  });
+});

@@ -1,0 +1,508 @@
+import { describe, expect, it } from '@jest/globals';
+import type { ServiceSpec, Snapshot, Task } from '../../../src/model.js';
+import {
+  failuresOf,
+  observe,
+  placedTasks,
+  verdict,
+  type Goal,
+  type Rollout,
+  type Verdict,
+} from '../../../src/rollout/observe.js';
+import { kindOf } from '../../../src/model.js';
+import {
+  begin,
+  node,
+  SERVICE,
+  service,
+  snapshot,
+  spec,
+  status,
+  target,
+  task,
+} from '../../support/snapshots.js';
+
+const RUNNING = [task('a', 'running'), task('b', 'running', { Slot: 2 })];
+
+function through(start: Rollout, ...snapshots: readonly Snapshot[]): Rollout {
+  return snapshots.reduce(observe, start);
+}
+const judge = (start: Rollout, ...snapshots: readonly Snapshot[]): Verdict =>
+  verdict(through(start, ...snapshots));
+
+/** The verdict when this stays for longer than the stability window. */
+function lasting(
+  tasks: readonly Task[],
+  more: Parameters<typeof snapshot>[2] = {},
+  aim: Partial<Goal> = {},
+): Verdict {
+  return judge(begin(aim), snapshot(0, tasks, more), snapshot(5000, tasks, more));
+}
+/** The same for a service of this spec. */
+function lastingAs(
+  is: ServiceSpec,
+  tasks: readonly Task[],
+  more: Parameters<typeof snapshot>[2] = {},
+  live: Parameters<typeof service>[1] = {},
+): Verdict {
+  return lasting(
+    tasks,
+    { services: [service(is, live)], ...more },
+    { targets: [target({ spec: is })] },
+  );
+}
+const converged = { kind: 'converged' };
+const waiting = { kind: 'waiting' };
+
+describe('replicated', () => {
+  it('is there when every slot runs an up-to-date task', () => {
+    expect(lasting(RUNNING)).toEqual(converged);
+  });
+
+  it.each<[string, readonly Task[], readonly string[]]>([
+    ['a slot is empty', [task('a', 'running')], []],
+    ['two tasks share a slot', [task('a', 'running'), task('b', 'running')], []],
+    ['a slot runs an older task', RUNNING, ['b']],
+    ['an older task is still meant to run', [...RUNNING, task('o', 'running')], ['o']],
+    ['an older task has not yet started', [...RUNNING, task('o', 'ready')], ['o']],
+    ['a slot more runs', [...RUNNING, task('c', 'running', { Slot: 3 })], []],
+    ['a task is on its way beside one that runs', [...RUNNING, task('c', 'starting')], []],
+    [
+      'a running task is told to stop',
+      [RUNNING[0]!, { ...RUNNING[1]!, DesiredState: 'shutdown' }],
+      [],
+    ],
+    ['a task only starts', [RUNNING[0]!, task('b', 'starting', { Slot: 2 })], []],
+    ['a task is complete', [RUNNING[0]!, task('b', 'complete', { Slot: 2 })], []],
+  ])('is not when %s', (_, tasks, old) => {
+    expect(lasting(tasks, { old })).toEqual(waiting);
+  });
+
+  it('does not mind older tasks that have ended, or that are told to', () => {
+    const older = [
+      task('x', 'shutdown'),
+      task('y', 'failed', { Slot: 2 }),
+      task('z', 'running', { DesiredState: 'shutdown' }),
+    ];
+    expect(lasting([...RUNNING, ...older], { old: ['x', 'y', 'z'] })).toEqual(converged);
+  });
+
+  it('takes start-first for what it is: two tasks in a slot, then one', () => {
+    const both = [...RUNNING, task('o', 'running', { Slot: 2 })];
+    const start = through(
+      begin(),
+      snapshot(0, both, { old: ['o'] }),
+      snapshot(9000, both, { old: ['o'] }),
+    );
+    expect(verdict(start)).toEqual(waiting);
+    expect(judge(start, snapshot(9001, RUNNING), snapshot(14_000, RUNNING))).toEqual(waiting);
+    expect(judge(start, snapshot(9001, RUNNING), snapshot(14_001, RUNNING))).toEqual(converged);
+  });
+
+  it('is there with no tasks for replicas: 0, and not before they are gone', () => {
+    const none = spec('api:2', { Mode: { Replicated: { Replicas: 0 } } });
+    expect(lastingAs(none, [])).toEqual(converged);
+    expect(lastingAs(none, [task('o', 'running')], { old: ['o'] })).toEqual(waiting);
+    expect(lastingAs(none, [task('o', 'running')])).toEqual(waiting);
+  });
+});
+
+describe('global', () => {
+  const is = spec('api:2', { Mode: { Global: {} } });
+  const on = (ID: string, NodeID: string): Task => {
+    const { Slot: _, ...rest } = task(ID, 'running', { NodeID });
+    return rest;
+  };
+  it('wants one task on every eligible node', () => {
+    expect(lastingAs(is, [on('a', 'n1'), on('b', 'n2')])).toEqual(converged);
+    expect(lastingAs(is, [on('a', 'n1')])).toEqual(waiting);
+  });
+  it.each([
+    ['down', { Status: { State: 'down' } }],
+    ['drained', { Spec: { Availability: 'drain' } }],
+    ['paused', { Spec: { Availability: 'pause' } }],
+  ] as const)('does not count a node that is %s', (_, state) => {
+    const nodes = [node('n1'), node('n2', state)];
+    expect(lastingAs(is, [on('a', 'n1')], { nodes })).toEqual(converged);
+  });
+  it('is there with no task where no node is eligible', () => {
+    expect(lastingAs(is, [], { nodes: [] })).toEqual(converged);
+  });
+  it('waits for older tasks on any node to go', () => {
+    expect(lastingAs(is, [on('a', 'n1'), on('b', 'n2'), on('o', 'n2')], { old: ['o'] })).toEqual(
+      waiting,
+    );
+  });
+});
+
+describe('jobs', () => {
+  const job = spec('job:1', { Mode: { ReplicatedJob: { MaxConcurrent: 1, TotalCompletions: 2 } } });
+  const live = { JobStatus: { JobIteration: { Index: 4 } } };
+  const done = (ID: string, slot: number | undefined, Index: number): Task => {
+    const { Slot: _, ...rest } = task(ID, 'complete', { JobIteration: { Index } });
+    return slot === undefined ? rest : { ...rest, Slot: slot };
+  };
+  it('wants all completions of this iteration; the first slot is 0 and left out', () => {
+    expect(lastingAs(job, [done('a', undefined, 4), done('b', 1, 4)], {}, live)).toEqual(converged);
+    expect(lastingAs(job, [done('a', undefined, 4)], {}, live)).toEqual(waiting);
+    expect(lastingAs(job, [done('a', 1, 4), done('b', 1, 4)], {}, live)).toEqual(waiting);
+  });
+  it('counts nothing of an earlier iteration', () => {
+    expect(lastingAs(job, [done('a', 0, 3), done('b', 1, 3)], {}, live)).toEqual(waiting);
+  });
+  it('of failed tasks counts those of this iteration, with the reason job-failed', () => {
+    const failed = (Index: number): Task[] =>
+      ['a', 'b', 'c'].map((id) =>
+        task(id, 'failed', { JobIteration: { Index }, Err: 'task: non-zero exit (2)' }),
+      );
+    expect(lastingAs(job, failed(3), {}, live)).toEqual(waiting);
+    expect(lastingAs(job, failed(4), {}, live)).toMatchObject({
+      kind: 'failed',
+      reason: 'job-failed',
+    });
+  });
+  it('global: one completion on every eligible node', () => {
+    const everywhere = spec('job:1', { Mode: { GlobalJob: {} } });
+    const on = (ID: string, NodeID: string): Task => ({ ...done(ID, undefined, 4), NodeID });
+    expect(lastingAs(everywhere, [on('a', 'n1'), on('b', 'n2')], {}, live)).toEqual(converged);
+    expect(lastingAs(everywhere, [on('a', 'n1'), on('b', 'n1')], {}, live)).toEqual(waiting);
+  });
+  it('without completions is there at once', () => {
+    const none = spec('job:1', {
+      Mode: { ReplicatedJob: { MaxConcurrent: 0, TotalCompletions: 0 } },
+    });
+    expect(lastingAs(none, [], {}, live)).toEqual(converged);
+  });
+});
+
+describe('one-shot', () => {
+  const once = (Condition: string): ServiceSpec =>
+    spec('once:1', { Mode: { Replicated: { Replicas: 1 } } }, { RestartPolicy: { Condition } });
+  it.each(['none', 'on-failure'])('%s: complete is success', (condition) => {
+    expect(lastingAs(once(condition), [task('a', 'complete')])).toEqual(converged);
+  });
+  it('is no success for a service that is meant to keep running', () => {
+    const three = ['a', 'b', 'c'].map((id) => task(id, 'complete'));
+    expect(lasting(three)).toMatchObject({ kind: 'failed', reason: 'crash-loop' });
+  });
+  it('none: one failure is the end, on-failure: it may still do', () => {
+    const failed = [task('a', 'failed', { Err: 'task: non-zero exit (1)' })];
+    expect(lastingAs(once('none'), failed)).toMatchObject({ kind: 'failed', reason: 'job-failed' });
+    expect(lastingAs(once('on-failure'), failed)).toEqual(waiting);
+  });
+  it('forgives that Swarm pauses the update of one that has ended well', () => {
+    const paused = { UpdateStatus: status('paused') };
+    expect(lastingAs(once('none'), [task('a', 'complete')], {}, paused)).toEqual(converged);
+    expect(lastingAs(once('none'), [task('a', 'starting')], {}, paused)).toMatchObject({
+      reason: 'update-paused',
+    });
+  });
+  it('takes the newest task of a slot for its state, by time to the nanosecond', () => {
+    const at = (ID: string, state: 'complete' | 'failed', CreatedAt: string): Task =>
+      task(ID, state, { CreatedAt });
+    const order = (first: string, second: string): Verdict =>
+      lastingAs(once('on-failure'), [at('a', 'failed', first), at('b', 'complete', second)]);
+    expect(order('2026-01-01T00:00:01Z', '2026-01-01T00:00:02Z')).toEqual(converged);
+    expect(order('2026-01-01T00:00:02Z', '2026-01-01T00:00:01Z')).toEqual(waiting);
+    // Go leaves out the zeros at the end of a fraction.
+    expect(order('2026-01-01T00:00:00.123Z', '2026-01-01T00:00:00.1234Z')).toEqual(converged);
+    expect(order('2026-01-01T00:00:00.1234Z', '2026-01-01T00:00:00.123Z')).toEqual(waiting);
+    expect(order('2026-01-01T00:00:00Z', '2026-01-01T00:00:00.0001Z')).toEqual(converged);
+    expect(order('2026-01-01T00:00:00.123456789Z', '2026-01-01T00:00:00.12345678Z')).toEqual(
+      waiting,
+    );
+  });
+});
+
+describe('identity before status', () => {
+  it('is superseded when the live spec is another, however well it runs', () => {
+    expect(lasting(RUNNING, { services: [service(spec('api:theirs'))] })).toMatchObject({
+      kind: 'superseded',
+      service: 'shop_api',
+    });
+  });
+  it('is superseded when the service is gone', () => {
+    expect(lasting([], { services: [] })).toMatchObject({ kind: 'superseded' });
+  });
+  it('names somebody else before Swarm', () => {
+    const two = [target({ id: 's0', name: 'shop_a' }), target()];
+    const services = [
+      { ...service(spec(), { UpdateStatus: status('paused') }), ID: 's0' },
+      service(spec('api:theirs')),
+    ];
+    expect(lasting([], { services }, { targets: two })).toMatchObject({ kind: 'superseded' });
+  });
+  it('is rolled back by Swarm: the former spec, and no previous one', () => {
+    const services = [service(spec('api:1'), { UpdateStatus: status('rollback_started') })];
+    expect(lasting([], { services })).toMatchObject({
+      kind: 'failed',
+      reason: 'rolled-back-by-swarm',
+      message: expect.stringContaining('it is rollback_started') as string,
+    });
+  });
+  it('names what the task died of, which Swarm does not', () => {
+    const services = [service(spec('api:1'), { UpdateStatus: status('rollback_completed') })];
+    const tasks = [task('new', 'failed', { Err: 'task: non-zero exit (42)' })];
+    const end = judge(begin(), snapshot(0, tasks, { services, old: ['new'] }));
+    expect(end).toMatchObject({
+      reason: 'rolled-back-by-swarm',
+      message: expect.stringContaining('non-zero exit (42)') as string,
+    });
+  });
+  it('is superseded when somebody asked for the rollback', () => {
+    const services = [
+      service(spec('api:1'), { PreviousSpec: spec(), UpdateStatus: status('rollback_started') }),
+    ];
+    expect(lasting([], { services })).toMatchObject({ kind: 'superseded' });
+  });
+  it.each(['rollback_started', 'rollback_paused', 'rollback_completed'] as const)(
+    'is never converged at %s, even with the right spec',
+    (state) => {
+      const services = [service(spec(), { UpdateStatus: status(state) })];
+      expect(lasting(RUNNING, { services })).toMatchObject({ reason: 'rolled-back-by-swarm' });
+    },
+  );
+  it('is paused by Swarm', () => {
+    const services = [service(spec(), { UpdateStatus: status('paused') })];
+    expect(lasting(RUNNING, { services })).toMatchObject({ reason: 'update-paused' });
+  });
+  it('takes no notice of a status from before', () => {
+    const before = status('paused');
+    const live = { services: [service(spec(), { UpdateStatus: before })] };
+    const aim = { targets: [target({ staleStatus: before })] };
+    expect(lasting(RUNNING, live, aim)).toEqual(converged);
+    const again = status('paused', { StartedAt: '2026-01-02T00:00:00Z' });
+    expect(
+      lasting(RUNNING, { services: [service(spec(), { UpdateStatus: again })] }, aim),
+    ).toMatchObject({ reason: 'update-paused' });
+  });
+  it('waits for Swarm to end an update', () => {
+    const services = [service(spec(), { UpdateStatus: status('updating') })];
+    const start = through(
+      begin(),
+      snapshot(0, RUNNING, { services }),
+      snapshot(9000, RUNNING, { services }),
+    );
+    expect(verdict(start)).toEqual(waiting);
+    expect(judge(start, snapshot(9001, RUNNING))).toEqual(converged);
+  });
+});
+
+describe('failures', () => {
+  const failed = (ID: string, Err = 'task: non-zero exit (1)'): Task => task(ID, 'failed', { Err });
+  it.each([
+    [0, 1],
+    [1, 1],
+    [2, 2],
+    [3, 3],
+  ])('max-failures %i: the rollout is doomed by failure %i', (maxFailures, deadly) => {
+    let rollout = begin({ maxFailures });
+    const tasks: Task[] = [];
+    for (let count = 1; count <= deadly; count += 1) {
+      expect(verdict(rollout)).toEqual(waiting);
+      tasks.push(failed(`t${count}`));
+      rollout = observe(rollout, snapshot(count, tasks));
+    }
+    expect(verdict(rollout)).toMatchObject({
+      kind: 'failed',
+      reason: 'crash-loop',
+      service: 'shop_api',
+    });
+    expect(failuresOf(rollout)).toHaveLength(deadly);
+  });
+  it('count once each, and go on counting when Swarm has forgotten the task', () => {
+    const rollout = through(
+      begin(),
+      snapshot(0, [failed('a')]),
+      snapshot(1, [failed('a')]),
+      snapshot(2, []),
+      snapshot(3, [failed('b')]),
+    );
+    expect(failuresOf(rollout).map(({ taskId }) => taskId)).toEqual(['a', 'b']);
+    expect(verdict(observe(rollout, snapshot(4, [failed('c')])))).toMatchObject({ kind: 'failed' });
+  });
+  it('of tasks that were there before are not ours', () => {
+    const tasks = ['a', 'b', 'c', 'd'].map((id) => failed(id));
+    const aim = { formerTasks: new Set(['a', 'b', 'c', 'd']) };
+    expect(judge(begin(aim), snapshot(0, tasks))).toEqual(waiting);
+  });
+  it('of tasks of the former spec are not ours', () => {
+    const tasks = ['a', 'b', 'c', 'd'].map((id) => failed(id));
+    expect(judge(begin(), snapshot(0, tasks, { old: ['a', 'b', 'c', 'd'] }))).toEqual(waiting);
+  });
+  it('are counted for each service by itself', () => {
+    const two = [target(), target({ id: 's2', name: 'shop_web' })];
+    const services = [service(), { ...service(), ID: 's2' }];
+    const tasks = [failed('a'), failed('b'), { ...failed('c'), ServiceID: 's2' }];
+    expect(judge(begin({ targets: two }), snapshot(0, tasks, { services }))).toEqual(waiting);
+  });
+  it('that can never heal end it at once', () => {
+    const bare = { ...spec(), TaskTemplate: { ContainerSpec: { Image: 'api:none' } } };
+    const gone = [task('a', 'rejected', { Err: 'No such image: api:none' })];
+    const aim = { targets: [target({ spec: bare })], maxFailures: 99 };
+    expect(judge(begin(aim), snapshot(0, gone, { services: [service(bare)] }))).toMatchObject({
+      reason: 'image-not-found',
+      message: 'shop_api cannot start: No such image: api:none',
+    });
+    // With a digest the registry has it: another node may.
+    expect(judge(begin({ maxFailures: 99 }), snapshot(0, gone))).toEqual(waiting);
+  });
+  it('give the reason that most of them share', () => {
+    const tasks = [
+      failed('a', 'task: non-zero exit (137): dockerexec: unhealthy container'),
+      failed('b'),
+      failed('c', 'task: non-zero exit (137): dockerexec: unhealthy container'),
+    ];
+    expect(judge(begin(), snapshot(0, tasks))).toMatchObject({ reason: 'unhealthy' });
+  });
+});
+
+describe('stability', () => {
+  it('begins anew with a replaced task', () => {
+    const other = [RUNNING[0]!, task('c', 'running', { Slot: 2 })];
+    const start = through(begin(), snapshot(0, RUNNING), snapshot(4000, other));
+    expect(judge(start, snapshot(5000, other), snapshot(8999, other))).toEqual(waiting);
+    expect(judge(start, snapshot(9000, other))).toEqual(converged);
+  });
+  it('begins anew after a gap, though the tasks are the same', () => {
+    const start = through(
+      begin(),
+      snapshot(0, RUNNING),
+      snapshot(3000, []),
+      snapshot(4000, RUNNING),
+    );
+    expect(judge(start, snapshot(8999, RUNNING))).toEqual(waiting);
+    expect(judge(start, snapshot(9000, RUNNING))).toEqual(converged);
+  });
+  it('is not waited for where all tasks ran before', () => {
+    const aim = { formerTasks: new Set(['a', 'b']), stableForMs: 60_000 };
+    expect(judge(begin(aim), snapshot(0, RUNNING))).toEqual(converged);
+    expect(judge(begin({ ...aim, formerTasks: new Set(['a']) }), snapshot(0, RUNNING))).toEqual(
+      waiting,
+    );
+  });
+});
+
+describe('time', () => {
+  const stuck = (state: Task['Status']['State']): Task[] => [task('a', state), RUNNING[1]!];
+  it('without progress ends it, forward moves alone start it again', () => {
+    const start = through(
+      begin(),
+      snapshot(0, stuck('preparing')),
+      snapshot(50_000, stuck('starting')),
+      // Back and forth again is no progress.
+      snapshot(80_000, stuck('preparing')),
+      snapshot(100_000, stuck('starting')),
+    );
+    expect(judge(start, snapshot(109_999, stuck('starting')))).toEqual(waiting);
+    expect(judge(start, snapshot(110_000, stuck('starting')))).toMatchObject({
+      kind: 'failed',
+      reason: 'progress-timeout',
+      service: 'shop_api',
+      message: expect.stringContaining('1 of 2') as string,
+    });
+  });
+  it('a crash loop is no progress', () => {
+    let rollout = begin({ maxFailures: 99 });
+    for (let at = 0; at < 60_000; at += 1000)
+      rollout = observe(
+        rollout,
+        snapshot(at, [task(`t${at}`, at % 2000 === 0 ? 'starting' : 'preparing')]),
+      );
+    expect(verdict(rollout)).toEqual(waiting);
+    expect(judge(rollout, snapshot(60_000, []))).toMatchObject({ reason: 'progress-timeout' });
+  });
+  it('lets an update delay pass', () => {
+    const slow = spec('api:2', { UpdateConfig: { Delay: 30e9 } });
+    const aim = { targets: [target({ spec: slow })] };
+    const at = (ms: number): Snapshot =>
+      snapshot(ms, stuck('starting'), { services: [service(slow)] });
+    expect(judge(begin(aim), at(0), at(89_999))).toEqual(waiting);
+    expect(judge(begin(aim), at(0), at(90_000))).toMatchObject({ reason: 'progress-timeout' });
+  });
+  it('runs out at the timeout, stable window or not', () => {
+    const aim = { timeoutMs: 4000 };
+    expect(judge(begin(aim), snapshot(0, RUNNING), snapshot(4000, RUNNING))).toMatchObject({
+      reason: 'timeout',
+    });
+  });
+  it('says what Swarm says of tasks that fit no node', () => {
+    const Err = 'no suitable node (insufficient resources on 2 nodes)';
+    const tasks = [RUNNING[0]!, task('b', 'pending', { Slot: 2, Err })];
+    expect(judge(begin(), snapshot(0, tasks), snapshot(60_000, tasks))).toEqual({
+      kind: 'failed',
+      reason: 'unschedulable',
+      service: 'shop_api',
+      message: `shop_api has tasks that fit no node: ${Err}`,
+    });
+  });
+});
+
+describe('a restore', () => {
+  const back = (more: Partial<Goal> = {}): Rollout =>
+    begin({ phase: 'restore', maxFailures: Infinity, ...more });
+  it('is there when as many run as before, and no later task is left', () => {
+    const aim = { targets: [target({ enough: 1 })] };
+    const one = [task('a', 'running')];
+    expect(judge(back(aim), snapshot(0, one), snapshot(5000, one))).toEqual(converged);
+    const newer = [...one, task('n', 'running', { Slot: 2 })];
+    expect(
+      judge(back(aim), snapshot(0, newer, { old: ['n'] }), snapshot(5000, newer, { old: ['n'] })),
+    ).toEqual(waiting);
+    expect(
+      judge(back({ targets: [target({ enough: 2 })] }), snapshot(0, one), snapshot(5000, one)),
+    ).toEqual(waiting);
+  });
+  it.each(['rollback_completed', 'rollback_paused', 'paused'] as const)(
+    'does not mind %s when everything runs',
+    (state) => {
+      const services = [service(spec(), { UpdateStatus: status(state) })];
+      expect(
+        judge(back(), snapshot(0, RUNNING, { services }), snapshot(5000, RUNNING, { services })),
+      ).toEqual(converged);
+    },
+  );
+  it('that Swarm has paused half-way has failed', () => {
+    const services = [service(spec(), { UpdateStatus: status('rollback_paused') })];
+    expect(judge(back(), snapshot(0, [], { services }))).toMatchObject({ reason: 'update-paused' });
+  });
+  it('waits for rollback_started to end', () => {
+    const services = [service(spec(), { UpdateStatus: status('rollback_started') })];
+    expect(
+      judge(back(), snapshot(0, RUNNING, { services }), snapshot(9000, RUNNING, { services })),
+    ).toEqual(waiting);
+  });
+  it('counts no failures: it is the last resort', () => {
+    const tasks = ['a', 'b', 'c', 'd', 'e'].map((id) =>
+      task(id, 'failed', { Err: 'exec format error' }),
+    );
+    expect(judge(back(), snapshot(0, tasks))).toEqual(waiting);
+  });
+  it('is superseded when somebody writes meanwhile', () => {
+    expect(judge(back(), snapshot(0, RUNNING, { services: [service(spec('x'))] }))).toMatchObject({
+      kind: 'superseded',
+    });
+  });
+  it('waits for what must be gone: the service, then its tasks, but not those on a lost node', () => {
+    const aim = { targets: [], gone: [{ id: SERVICE, name: 'shop_api' }] };
+    const none = { services: [] };
+    expect(judge(back(aim), snapshot(0, []), snapshot(9000, []))).toEqual(waiting);
+    expect(judge(back(aim), snapshot(0, RUNNING, none), snapshot(9000, RUNNING, none))).toEqual(
+      waiting,
+    );
+    expect(judge(back(aim), snapshot(0, [], none))).toEqual(converged);
+    const lost = { services: [], nodes: [node('n1', { Status: { State: 'down' } })] };
+    expect(judge(back(aim), snapshot(0, RUNNING, lost))).toEqual(converged);
+    const ever = judge(back(aim), snapshot(0, RUNNING, none), snapshot(60_000, RUNNING, none));
+    expect(ever).toMatchObject({
+      reason: 'progress-timeout',
+      message: expect.stringContaining('gone') as string,
+    });
+  });
+});
+
+it('places tasks as the verdict does', () => {
+  const now = snapshot(0, RUNNING, { old: ['b'] });
+  expect(placedTasks(service(), kindOf(spec()), now)).toBe(1);
+  expect(placedTasks({ ...service(), ID: 'other' }, kindOf(spec()), now)).toBe(0);
+});
