@@ -63599,6 +63599,10 @@ function shortDigest(digest) {
 function plural(count, noun) {
     return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
+/** Foreign text of several lines, each of them safe. */
+function safeLines(text) {
+    return text.split(/\r?\n/).map(safeLine).join('\n').trim();
+}
 
 ;// CONCATENATED MODULE: ./src/deploy.ts
 
@@ -65135,9 +65139,9 @@ function addressNumber(address) {
     };
 }
 function inSubnet(address, range) {
-    const [base = '', prefix] = range.split('/');
+    const [base = '', prefix, more] = range.split('/');
     const [want, have] = [addressNumber(base), addressNumber(address)];
-    if (want === undefined)
+    if (want === undefined || more !== undefined || !/^\d+$/.test(prefix ?? '0'))
         return undefined;
     const length = prefix === undefined ? want.bits : Number(prefix);
     if (!Number.isInteger(length) || length < 0 || length > want.bits)
@@ -65434,6 +65438,7 @@ function observe(rollout, snapshot) {
         best,
         lastProgressAt: moved ? snapshot.at : rollout.lastProgressAt,
         ...(held === undefined ? {} : { holding: held }),
+        ...(departures.length === 0 ? {} : { departedAt: rollout.departedAt ?? snapshot.at }),
     };
     const end = endOf(next, departures);
     return end === undefined ? next : { ...next, end };
@@ -65469,6 +65474,11 @@ function leadingFailure(failures) {
         ? failure
         : lead, undefined);
 }
+/**
+ * Swarm stops or goes back a moment before the failed task says that it has failed (tried): so long
+ * is its cause waited for.
+ */
+const CAUSE_MS = 3000;
 /** How a rollout ends, if it ends here. Order: can never heal, somebody else, Swarm, counts, time. */
 function endOf(rollout, departures) {
     const { goal, at, services } = rollout;
@@ -65486,8 +65496,11 @@ function endOf(rollout, departures) {
         }
     const departed = departures.find(({ kind }) => kind === 'superseded') ??
         departures.find(({ kind }) => kind === 'failed');
-    if (departed !== undefined)
-        return withCause(departed, progress);
+    if (departed !== undefined) {
+        const end = withCause(departed, progress);
+        const unexplained = goal.phase === 'deploy' && end.kind === 'failed' && end === departed;
+        return unexplained && at - (rollout.departedAt ?? at) < CAUSE_MS ? undefined : end;
+    }
     if (goal.phase === 'deploy')
         for (const { name, failures } of progress) {
             const lead = leadingFailure(failures);
@@ -72294,6 +72307,13 @@ function imageCell(image, digest) {
         return '';
     return digest === '' ? code(image) : `${code(image)} ${code(shortDigest(digest))}`;
 }
+/** A service that was put back is well again: the reason is why it had to be. */
+function outcomeCell({ outcome, reason }) {
+    if (reason === '')
+        return outcome;
+    const wentBack = outcome === 'restored' || outcome === 'removed';
+    return wentBack ? `${outcome} after ${code(reason)}` : `${outcome}: ${code(reason)}`;
+}
 function serviceRow(service) {
     const { replicas } = service;
     const cells = [
@@ -72302,7 +72322,7 @@ function serviceRow(service) {
         imageCell(service.previousImage, service.previousDigest),
         imageCell(service.image, service.digest),
         service.outcome === 'removed' ? '' : `${replicas.running}/${replicas.desired}`,
-        service.reason === '' ? service.outcome : `${service.outcome}: ${service.reason}`,
+        outcomeCell(service),
     ];
     return `| ${cells.join(' | ')} |`;
 }
@@ -72464,14 +72484,16 @@ function tell(run, green) {
         info(`${headline(run)} ${safeLine(run.message)}`);
         return;
     }
-    const hint = run.hint === '' ? '' : `\n${safeLine(run.hint)}`;
     if (run.problems.length > 1)
-        for (const problem of run.problems)
-            error(safeLine(problem.message) +
-                (problem.hint === undefined ? '' : `\n${safeLine(problem.hint)}`), annotation(problem.position));
+        for (const { message, hint, position } of run.problems)
+            error(paragraphs(message, hint), annotation(position));
     else
-        error(`${headline(run)}\n${safeLine(run.message)}${hint}`, annotation(run.position));
+        error(paragraphs(headline(run), run.message, run.hint), annotation(run.position));
 }
+const paragraphs = (...texts) => texts
+    .map((text) => safeLines(text ?? ''))
+    .filter((text) => text !== '')
+    .join('\n');
 
 // EXTERNAL MODULE: external "node:net"
 var external_node_net_ = __nccwpck_require__(7030);

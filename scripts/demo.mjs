@@ -81,7 +81,7 @@ function readOptions(args) {
       },
     }).values;
   } catch (error) {
-    throw new Obstacle(`${errorText(error)} See --help.`);
+    throw new Obstacle(`${errorText(error)}. See --help.`);
   }
 }
 
@@ -333,7 +333,11 @@ async function play(testbed, htmlPath) {
   const tasks = new Set(second.reading.replicas.map(({ task }) => task));
   const kept = third.reading.replicas.filter(({ task }) => tasks.has(task)).length;
   asked += await proveAnswers(visitor, 'during failure and rollback');
-  say(dim(`  ${kept} of the ${REPLICAS} are the same containers as before, never restarted.`));
+  say(
+    dim(
+      `  ${kept} of these ${REPLICAS} containers ran before the deploy and were never restarted.`,
+    ),
+  );
 
   const fourth = await act('the same with the mistake fixed, api:1.2.1', '1.2.1');
   proveOutcome(fourth.step, 'deployed', 0);

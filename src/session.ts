@@ -102,7 +102,9 @@ export class Session {
         if (clock.now() >= deadline) throw gaveUp(error);
         log(`${lost ? 'connection lost' : 'the swarm does not answer'}: ${error.message}`);
         await clock.sleep(RETRY_MS, signal);
-        if (lost) await this.#reconnect(deadline, { clock, signal, log });
+        // One that was demoted meanwhile: another one of the hosts may be a manager still.
+        const demoted = /not a swarm manager/i.test(error.message);
+        if (lost || demoted) await this.#reconnect(deadline, { clock, signal, log });
       }
     }
   }

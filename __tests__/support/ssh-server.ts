@@ -52,6 +52,8 @@ export interface AuthAttempt {
   /** Of the key that was offered or signed with. */
   readonly fingerprint?: string;
   readonly password?: string;
+  /** To the questions of a keyboard-interactive login. */
+  readonly answers?: readonly string[];
   readonly accepted: boolean;
 }
 
@@ -238,7 +240,7 @@ function acceptLogin(
       const prompts = questions.map(({ prompt }) => ({ prompt, echo: false }));
       context.prompt(prompts, (answers) => {
         const right = questions.every(({ answer }, index) => answers[index] === answer);
-        if (record(known && right)) context.accept();
+        if (record(known && right, { answers })) context.accept();
         else context.reject(methods);
       });
     } else {

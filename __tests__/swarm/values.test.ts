@@ -26,7 +26,7 @@ const VALUES: Readonly<Record<string, string>> = {
   OCTAL: '010',
   BOOLEAN: 'true',
   NORWAY: 'no',
-  NULL: 'null',
+  NOTHING: 'null',
   TILDE: '~',
   EXPONENT: '1e3',
   HEX: '0x1F',

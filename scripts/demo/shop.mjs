@@ -13,6 +13,10 @@ const BROKEN = '1.2.0';
 export const STACK_FILE = `services:
   api:
     image: \${REGISTRY}/api:\${TAG}
+    healthcheck:
+      test: ['CMD', 'wget', '-q', '-O', '-', 'http://127.0.0.1/health']
+      interval: 1s
+      retries: 2
     deploy:
       replicas: ${REPLICAS}
       update_config:
@@ -51,11 +55,6 @@ export async function pushImages(testbed) {
           'run.sh': serve,
           'www/index.html': version,
           ...(version === BROKEN ? {} : { 'www/health': 'ok' }),
-        },
-        health: {
-          test: ['CMD-SHELL', 'busybox wget -q -O - http://127.0.0.1/health'],
-          interval: 1,
-          retries: 2,
         },
       }),
     ),

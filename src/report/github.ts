@@ -24,7 +24,7 @@ import type { Position } from '../errors.js';
 import type { Log } from './narrator.js';
 import type { RunReport } from './outcome.js';
 import { headline, isGreen, outputsOf, reportOf, summaryOf } from './render.js';
-import { safeLine } from './text.js';
+import { safeLine, safeLines } from './text.js';
 
 /** The exact text of an input, as the workflow gave it. */
 export const rawInput = (name: string): string => getInput(name, { trimWhitespace: false });
@@ -87,13 +87,14 @@ function tell(run: RunReport, green: boolean): void {
     info(`${headline(run)} ${safeLine(run.message)}`);
     return;
   }
-  const hint = run.hint === '' ? '' : `\n${safeLine(run.hint)}`;
   if (run.problems.length > 1)
-    for (const problem of run.problems)
-      annotateError(
-        safeLine(problem.message) +
-          (problem.hint === undefined ? '' : `\n${safeLine(problem.hint)}`),
-        annotation(problem.position),
-      );
-  else annotateError(`${headline(run)}\n${safeLine(run.message)}${hint}`, annotation(run.position));
+    for (const { message, hint, position } of run.problems)
+      annotateError(paragraphs(message, hint), annotation(position));
+  else annotateError(paragraphs(headline(run), run.message, run.hint), annotation(run.position));
 }
+
+const paragraphs = (...texts: readonly (string | undefined)[]): string =>
+  texts
+    .map((text) => safeLines(text ?? ''))
+    .filter((text) => text !== '')
+    .join('\n');

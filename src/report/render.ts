@@ -36,7 +36,7 @@ function serviceOutput(service: ServiceReport): object {
 
 /** The verdict as a person would say it. */
 export function headline(run: RunReport): string {
-  const { stack } = run;
+  const stack = run.stack === '' ? 'the stack' : run.stack;
   switch (run.outcome) {
     case 'deployed':
       return `${stack} is deployed: every service runs what was asked for.`;
@@ -64,6 +64,13 @@ function imageCell(image: string, digest: string): string {
   return digest === '' ? code(image) : `${code(image)} ${code(shortDigest(digest))}`;
 }
 
+/** A service that was put back is well again: the reason is why it had to be. */
+function outcomeCell({ outcome, reason }: ServiceReport): string {
+  if (reason === '') return outcome;
+  const wentBack = outcome === 'restored' || outcome === 'removed';
+  return wentBack ? `${outcome} after ${code(reason)}` : `${outcome}: ${code(reason)}`;
+}
+
 function serviceRow(service: ServiceReport): string {
   const { replicas } = service;
   const cells = [
@@ -72,7 +79,7 @@ function serviceRow(service: ServiceReport): string {
     imageCell(service.previousImage, service.previousDigest),
     imageCell(service.image, service.digest),
     service.outcome === 'removed' ? '' : `${replicas.running}/${replicas.desired}`,
-    service.reason === '' ? service.outcome : `${service.outcome}: ${service.reason}`,
+    outcomeCell(service),
   ];
   return `| ${cells.join(' | ')} |`;
 }

@@ -4,7 +4,7 @@
 const ANSI = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)?|[@-Z\\-_])/g;
 /** Control characters, and the format characters that reorder or hide text. */
 const CONTROL =
-  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 
 const MAX_LINE = 2000;
 
@@ -47,8 +47,8 @@ export function clockTime(ms: number): string {
 
 /** `850 ms`, `7.2 s`, `2 min 5 s`. */
 export function spokenTime(ms: number): string {
-  if (ms < 1000) return `${Math.round(ms)} ms`;
-  if (ms < 60_000) return `${(ms / 1000).toFixed(1).replace(/\.0$/, '')} s`;
+  if (Math.round(ms) < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 59_950) return `${(ms / 1000).toFixed(1).replace(/\.0$/, '')} s`;
   const seconds = Math.round(ms / 1000);
   return seconds % 60 === 0
     ? `${Math.floor(seconds / 60)} min`
@@ -63,4 +63,9 @@ export function shortDigest(digest: string): string {
 /** `1 task`, `3 tasks`. */
 export function plural(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+/** Foreign text of several lines, each of them safe. */
+export function safeLines(text: string): string {
+  return text.split(/\r?\n/).map(safeLine).join('\n').trim();
 }

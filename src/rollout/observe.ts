@@ -85,6 +85,8 @@ export interface Rollout {
    * where all of them ran before the rollout began and have nothing to prove.
    */
   readonly holding?: { readonly tasks: string; readonly since: number; readonly proven: boolean };
+  /** Since when Swarm goes another way than it was asked to. */
+  readonly departedAt?: number;
   /** Once there, it stays. */
   readonly end?: End;
 }
@@ -403,6 +405,7 @@ export function observe(rollout: Rollout, snapshot: Snapshot): Rollout {
     best,
     lastProgressAt: moved ? snapshot.at : rollout.lastProgressAt,
     ...(held === undefined ? {} : { holding: held }),
+    ...(departures.length === 0 ? {} : { departedAt: rollout.departedAt ?? snapshot.at }),
   };
   const end = endOf(next, departures);
   return end === undefined ? next : { ...next, end };
@@ -456,6 +459,12 @@ function leadingFailure(failures: readonly Failure[]): Failure | undefined {
   );
 }
 
+/**
+ * Swarm stops or goes back a moment before the failed task says that it has failed (tried): so long
+ * is its cause waited for.
+ */
+const CAUSE_MS = 3000;
+
 /** How a rollout ends, if it ends here. Order: can never heal, somebody else, Swarm, counts, time. */
 function endOf(rollout: Rollout, departures: readonly End[]): End | undefined {
   const { goal, at, services } = rollout;
@@ -475,7 +484,11 @@ function endOf(rollout: Rollout, departures: readonly End[]): End | undefined {
   const departed =
     departures.find(({ kind }) => kind === 'superseded') ??
     departures.find(({ kind }) => kind === 'failed');
-  if (departed !== undefined) return withCause(departed, progress);
+  if (departed !== undefined) {
+    const end = withCause(departed, progress);
+    const unexplained = goal.phase === 'deploy' && end.kind === 'failed' && end === departed;
+    return unexplained && at - (rollout.departedAt ?? at) < CAUSE_MS ? undefined : end;
+  }
 
   if (goal.phase === 'deploy')
     for (const { name, failures } of progress) {

@@ -28,9 +28,9 @@ function addressNumber(address: string): { bits: number; value: bigint } | undef
 }
 
 function inSubnet(address: string, range: string): boolean | undefined {
-  const [base = '', prefix] = range.split('/');
+  const [base = '', prefix, more] = range.split('/');
   const [want, have] = [addressNumber(base), addressNumber(address)];
-  if (want === undefined) return undefined;
+  if (want === undefined || more !== undefined || !/^\d+$/.test(prefix ?? '0')) return undefined;
   const length = prefix === undefined ? want.bits : Number(prefix);
   if (!Number.isInteger(length) || length < 0 || length > want.bits) return undefined;
   if (have?.bits !== want.bits) return false;

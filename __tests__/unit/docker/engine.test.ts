@@ -106,8 +106,6 @@ describe('exactness', () => {
     const [, update] = asked;
     expect(update?.line).toBe('POST /services/s/update?version=5&registryAuthFrom=previous-spec');
     expect(update?.headers['content-length']).toBe(String(Buffer.byteLength(update?.body ?? '')));
-    const numbers = (json: string): readonly string[] => json.match(/-?\d[\d.]*/g) ?? [];
-    expect(numbers(update?.body ?? '')).toEqual(numbers(text));
     expect(update?.body).toBe(text.replaceAll('\\u2028', '\u2028'));
   });
 

@@ -329,15 +329,6 @@ describe('open', () => {
     expect(error.message).toMatch(/^"sh" on deploy@.* ended with exit code 9: no such thing$/);
   });
 
-  it('keeps what arrived before the end for a reader that comes late', async () => {
-    const [transport] = await connected();
-    const stream = await transport.open(['sh', '-c', 'printf last words; exit 1']);
-    await once(stream, 'readable');
-    expect((stream.read() as Buffer).toString()).toBe('last');
-    await closed(stream);
-    expect(stream.errored).toMatchObject({ code: 1 });
-  });
-
   it('counts an end that nobody asked for as an error, exit code 0 too', async () => {
     const [transport] = await connected();
     const stream = await transport.open(['true']);
@@ -530,6 +521,7 @@ describe('login', () => {
     );
     expect(error.reason).toBe('auth-failed');
     expect(error.message).toMatch(/asked: Password:, Verification code:/);
+    expect(server.attempts.at(-1)?.answers).toEqual(['pw', '']);
   });
 
   it('gives key and password where the server wants both', async () => {

@@ -1,0 +1,229 @@
+import { describe, expect, it } from '@jest/globals';
+import type { RenderedStack } from '../../src/compose/render.js';
+import { deployStack, logIn, type Deployed } from '../../src/deploy.js';
+import { ConnectionLost, DeployError } from '../../src/errors.js';
+import { inputDefaults, parseInputs, type InputName, type Inputs } from '../../src/inputs.js';
+import { createNarrator } from '../../src/report/narrator.js';
+import type { Session } from '../../src/session.js';
+import { scriptedTransport, type Call, type Step } from '../support/scripted-transport.js';
+
+const inputsOf = (more: Partial<Record<InputName, string>> = {}): Inputs => {
+  const raw: Partial<Record<InputName, string>> = { stack: 'shop', host: 'local', ...more };
+  return parseInputs((name) => raw[name] ?? inputDefaults[name], {});
+};
+const LOGIN = {
+  registry: 'r.example.com',
+  'registry-username': 'ci',
+  'registry-password': ' pass\tword ',
+};
+
+/** A run in which commands go as scripted; sleeping only moves the clock. */
+function world(
+  script: (call: Call, count: number) => Step | Error,
+  more: Partial<Record<InputName, string>> = {},
+) {
+  const transport = scriptedTransport(script);
+  const lines: string[] = [];
+  const pauses: number[] = [];
+  let now = 0;
+  const cancel = new AbortController();
+  const say = (text: string): void => {
+    lines.push(text);
+  };
+  const clock = {
+    now: () => now,
+    sleep: async (ms: number) => {
+      pauses.push(ms);
+      now += ms;
+    },
+  };
+  const narrator = createNarrator(
+    { line: say, warning: say, startGroup: say, endGroup: () => undefined },
+    clock,
+  );
+  const session = { transport, cliVersion: [28, 5] } as unknown as Session;
+  const inputs = inputsOf(more);
+  const workspace = { path: '/tmp/run' };
+  const around = { narrator, clock, signal: cancel.signal };
+  const rendered = {
+    files: [{ name: 'stack-1.yml' }, { name: 'stack-2.yml' }],
+    mustBeUnset: ['NOTHING'],
+  } as unknown as RenderedStack;
+  return {
+    transport,
+    lines,
+    pauses,
+    cancel,
+    logIn: () => logIn(session, { inputs, workspace }, around),
+    deploy: (
+      wasWritten: () => Promise<boolean> = () => Promise.reject(new Error('not needed')),
+    ): Promise<Deployed> =>
+      deployStack(session, { inputs, rendered, workspace, wasWritten }, around),
+  };
+}
+const failure = async (promise: Promise<unknown>): Promise<DeployError> => {
+  const error: unknown = await promise.then(
+    () => undefined,
+    (each: unknown) => each,
+  );
+  expect(error).toBeInstanceOf(DeployError);
+  return error as DeployError;
+};
+
+describe('logIn', () => {
+  it('sends the very password by standard input and nowhere else', async () => {
+    const { transport, lines, logIn: act } = world(() => ({ stdout: 'Login Succeeded\n' }), LOGIN);
+    await act();
+    const [call] = transport.calls;
+    expect(call?.argv).toEqual([
+      'docker',
+      '--config',
+      '/tmp/run/docker',
+      'login',
+      '--username',
+      'ci',
+      '--password-stdin',
+      'r.example.com',
+    ]);
+    expect(call?.options.input).toBe(' pass\tword ');
+    expect([call?.argv.join(' '), ...lines].join('\n')).not.toContain('pass\tword');
+  });
+  it('does nothing where there is nothing to log into', async () => {
+    const { transport, logIn: act } = world(() => new Error('no command was expected'));
+    await act();
+    expect(transport.calls).toEqual([]);
+  });
+  it('asks a registry that refuses once, and says so', async () => {
+    const { transport, logIn: act } = world(
+      () => ({ code: 1, stderr: 'unauthorized: incorrect username or password' }),
+      LOGIN,
+    );
+    expect(await failure(act())).toMatchObject({
+      reason: 'registry-auth',
+      outcome: 'invalid',
+      message: 'cannot log into r.example.com as ci: unauthorized: incorrect username or password',
+    });
+    expect(transport.calls).toHaveLength(1);
+  });
+  it('asks one that cannot be reached three times', async () => {
+    const {
+      transport,
+      pauses,
+      logIn: act,
+    } = world(() => ({ code: 1, stderr: 'dial tcp: i/o timeout' }), LOGIN);
+    expect(await failure(act())).toMatchObject({ reason: 'registry-unreachable' });
+    expect(transport.calls).toHaveLength(3);
+    expect(pauses).toHaveLength(2);
+  });
+  it('goes on where it passes', async () => {
+    const { transport, logIn: act } = world(
+      (_, count) => (count === 1 ? { code: 1, stderr: 'EOF' } : {}),
+      LOGIN,
+    );
+    await act();
+    expect(transport.calls).toHaveLength(2);
+  });
+  it('starts nothing when cancelled', async () => {
+    const { transport, cancel, logIn: act } = world(() => ({}), LOGIN);
+    cancel.abort(new Error('cancelled'));
+    await expect(act()).rejects.toThrow('cancelled');
+    expect(transport.calls).toEqual([]);
+  });
+});
+
+describe('deployStack', () => {
+  const TRANSIENT =
+    'Error response from daemon: rpc error: code = Unknown desc = update out of sequence';
+
+  it('runs one command, with the login of this run only where there is one', async () => {
+    const words = (argv: readonly string[] | undefined): string => argv?.join(' ') ?? '';
+    const plain = world(() => ({}));
+    expect(await plain.deploy()).toEqual({});
+    expect(words(plain.transport.calls[0]?.argv)).toBe(
+      'env -u NOTHING docker stack deploy --compose-file /tmp/run/stack-1.yml --compose-file /tmp/run/stack-2.yml ' +
+        '--with-registry-auth --resolve-image always --detach=true shop',
+    );
+    const own = world(() => ({}), LOGIN);
+    await own.deploy();
+    expect(words(own.transport.calls[0]?.argv)).toContain(
+      'docker --config /tmp/run/docker stack deploy',
+    );
+  });
+  it.each([TRANSIENT, 'network shop_default not found'])(
+    'tries again after: %s',
+    async (stderr) => {
+      const { transport, pauses, deploy } = world((_, count) =>
+        count < 4 ? { code: 1, stderr } : {},
+      );
+      expect(await deploy()).toEqual({});
+      expect(transport.calls).toHaveLength(4);
+      expect(pauses).toEqual([1000, 2000, 3000]);
+    },
+  );
+  it('gives up in the end', async () => {
+    const { transport, deploy } = world(() => ({ code: 1, stderr: TRANSIENT }));
+    expect((await deploy()).failure).toMatchObject({ reason: 'deploy-refused' });
+    expect(transport.calls).toHaveLength(8);
+  });
+  it('says at once what does not pass, without the lines that say nothing', async () => {
+    const stderr = 'Ignoring unsupported options: build\nservices.api.ports.0 must be a number\n';
+    const { transport, deploy } = world(() => ({ code: 1, stderr }));
+    expect((await deploy()).failure).toMatchObject({
+      reason: 'compose-invalid',
+      message: 'docker stack deploy failed: services.api.ports.0 must be a number',
+    });
+    expect(transport.calls).toHaveLength(1);
+  });
+  it.each([
+    [
+      'Cannot connect to the Docker daemon at unix:///var/run/docker.sock',
+      1,
+      'docker-unavailable',
+      'Cannot connect',
+    ],
+    ['', 137, 'compose-invalid', 'exit code 137'],
+    ['', null, 'compose-invalid', 'exit code none'],
+  ])('%j with code %s', async (stderr, code, reason, words) => {
+    const { deploy } = world(() => ({ code, stderr }));
+    const found = (await deploy()).failure;
+    expect(found?.reason).toBe(reason);
+    expect(found?.message).toContain(words);
+  });
+  it('tells what to do about a config that cannot change', async () => {
+    const { deploy } = world(() => ({
+      code: 1,
+      stderr: 'Error response from daemon: only updates to Labels are allowed',
+    }));
+    expect((await deploy()).failure?.hint).toContain('new name');
+  });
+  it('prints whole lines, and nothing that a runner or terminal obeys', async () => {
+    const { lines, deploy } = world(() => ({
+      stdout: 'Updating service a\n::error::x\n\u001b[31mlast',
+    }));
+    await deploy();
+    const said = lines.map((line) => line.replace(/^ *\d+:\d\d {2}/, ''));
+    expect(said.slice(0, 1)).toEqual(['docker: Updating service a']);
+    expect(said.at(-1)).toBe('docker: last');
+    expect(lines.some((line) => line.trimStart().startsWith('::'))).toBe(false);
+  });
+  it('asks the swarm after a lost connection, and repeats only what was not written', async () => {
+    const lost = new ConnectionLost('gone');
+    const written = world(() => lost);
+    expect(await written.deploy(() => Promise.resolve(true))).toEqual({});
+    expect(written.transport.calls).toHaveLength(1);
+    const open = world((_, count) => (count === 1 ? lost : {}));
+    expect(await open.deploy(() => Promise.resolve(false))).toEqual({});
+    expect(open.transport.calls).toHaveLength(2);
+  });
+  it('does not repeat for ever on a connection that keeps breaking', async () => {
+    const { transport, deploy } = world(() => new ConnectionLost('gone'));
+    expect(await failure(deploy(() => Promise.resolve(false)))).toBeInstanceOf(ConnectionLost);
+    expect(transport.calls).toHaveLength(8);
+  });
+  it('starts nothing when cancelled', async () => {
+    const { transport, cancel, deploy } = world(() => ({}));
+    cancel.abort(new Error('cancelled'));
+    await expect(deploy()).rejects.toThrow('cancelled');
+    expect(transport.calls).toEqual([]);
+  });
+});

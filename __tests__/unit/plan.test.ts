@@ -1,0 +1,76 @@
+import { describe, expect, it } from '@jest/globals';
+import type { Service } from '../../src/model.js';
+import { changesOf } from '../../src/plan.js';
+import { service, spec, status } from '../support/snapshots.js';
+
+const names = ['shop_api'];
+const before = (...services: readonly Service[]): { services: readonly Service[] } => ({
+  services,
+});
+const changeOf = (former: Service | undefined, live: Service): string | undefined =>
+  changesOf(before(...(former === undefined ? [] : [former])), [live], names).targets[0]?.change;
+
+describe('changesOf', () => {
+  it('compares specs, not versions', () => {
+    const later = service(spec(), { Version: { Index: 99 }, PreviousSpec: spec() });
+    expect(changeOf(undefined, service())).toBe('created');
+    expect(changeOf(service(), later)).toBe('unchanged');
+    expect(changeOf(service(spec('api:1')), later)).toBe('updated');
+    expect(changeOf(service(spec('api:2', { Labels: { a: '1' } })), later)).toBe('updated');
+  });
+  it('takes a service of the same name and another id for a new one', () => {
+    const changes = changesOf(before({ ...service(), ID: 'other' }), [service()], names);
+    expect(changes.targets[0]?.change).toBe('created');
+    expect(changes.created).toEqual([{ id: service().ID, name: 'shop_api' }]);
+    expect(changes.updated).toEqual([]);
+  });
+  it('sees that a job has started again', () => {
+    const job = (Index: number): Service =>
+      service(spec(), { JobStatus: { JobIteration: { Index } } });
+    expect(changeOf(job(1), job(2))).toBe('updated');
+    expect(changeOf(job(2), job(2))).toBe('unchanged');
+    expect(changeOf(service(), service(spec(), { JobStatus: { JobIteration: {} } }))).toBe(
+      'unchanged',
+    );
+  });
+  it('sees that Swarm has rolled back at once, and no rollback of long ago', () => {
+    const old = status('rollback_completed');
+    const fresh = status('rollback_started', { StartedAt: '2026-02-02T00:00:00Z' });
+    const was = service(spec(), { UpdateStatus: old });
+    expect(changeOf(was, service(spec(), { UpdateStatus: old }))).toBe('unchanged');
+    expect(changeOf(was, service(spec(), { UpdateStatus: fresh }))).toBe('updated');
+    expect(changeOf(service(), service(spec(), { UpdateStatus: fresh }))).toBe('updated');
+    expect(changeOf(service(), service(spec(), { UpdateStatus: status('paused') }))).toBe(
+      'unchanged',
+    );
+  });
+  it('gives former services, in order, with the status that says nothing any more', () => {
+    const stale = status('paused');
+    const was = service(spec('api:1'), { UpdateStatus: stale });
+    const web = { ...service({ ...spec(), Name: 'shop_web' }), ID: 's2' };
+    const other = { ...service({ ...spec(), Name: 'shop_old' }), ID: 's3' };
+    const changes = changesOf(
+      before(was, web, other),
+      [other, web, service()],
+      ['shop_web', 'shop_api'],
+    );
+    expect(changes.targets.map(({ name, change }) => [name, change])).toEqual([
+      ['shop_api', 'updated'],
+      ['shop_web', 'unchanged'],
+    ]);
+    expect(changes.targets[0]).toMatchObject({ spec: spec(), staleStatus: stale });
+    expect(changes.targets[1]).not.toHaveProperty('staleStatus');
+    expect(changes.updated).toEqual([was]);
+    expect(changes.orphans).toEqual([other]);
+    expect(changes.any).toBe(true);
+    expect(changes.lines).toEqual([
+      'shop_api updated: api:1@sha256:1 -> api:2@sha256:1',
+      'shop_web unchanged: api:2@sha256:1',
+    ]);
+  });
+  it('is nothing where nothing changed, orphans or not', () => {
+    const other = { ...service({ ...spec(), Name: 'shop_old' }), ID: 's3' };
+    expect(changesOf(before(service(), other), [service(), other], names).any).toBe(false);
+    expect(changesOf(before(), [], names)).toMatchObject({ targets: [], any: false, lines: [] });
+  });
+});

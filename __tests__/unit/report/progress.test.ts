@@ -1,0 +1,151 @@
+import { describe, expect, it } from '@jest/globals';
+import type { Snapshot, Task } from '../../../src/model.js';
+import { createNarrator } from '../../../src/report/narrator.js';
+import {
+  imageLine,
+  progressLog,
+  standingLine,
+  statesOf,
+  transitions,
+  waitingFor,
+} from '../../../src/report/progress.js';
+import { observe, type Goal, type Rollout } from '../../../src/rollout/observe.js';
+import {
+  begin,
+  SERVICE,
+  service,
+  snapshot,
+  spec,
+  status,
+  target,
+  task,
+} from '../../support/snapshots.js';
+
+const seen = (now: Snapshot, aim: Partial<Goal> = {}): Rollout => observe(begin(aim), now);
+const moves = (
+  now: Snapshot,
+  before: readonly Task[] = [],
+  aim: Partial<Goal> = {},
+): readonly string[] => transitions(statesOf(before), now, seen(now, aim));
+
+describe('transitions', () => {
+  it('tell what moved, where, and what Docker says', () => {
+    const now = snapshot(0, [
+      task('a', 'running'),
+      task('b', 'failed', { Slot: 2, Err: 'task: non-zero exit (1)', NodeID: 'n2' }),
+    ]);
+    expect(moves(now)).toEqual([
+      'shop_api.1 running on host-n1',
+      'shop_api.2 failed on host-n2: task: non-zero exit (1)',
+    ]);
+  });
+  it('leave out what has not moved, what is over in a moment, and what was there before', () => {
+    const now = snapshot(0, [task('a', 'running'), task('b', 'preparing'), task('c', 'failed')]);
+    expect(moves(now, [task('a', 'running')], { formerTasks: new Set(['c']) })).toEqual([]);
+    expect(moves(now, [task('a', 'starting')], { formerTasks: new Set(['c']) })).toHaveLength(1);
+  });
+  it('leave out services that are not of this rollout', () => {
+    expect(moves(snapshot(0, [task('a', 'running', { ServiceID: 'other' })]))).toEqual([]);
+  });
+  it('are summed up above twelve', () => {
+    const many = (count: number): Snapshot =>
+      snapshot(
+        0,
+        Array.from({ length: count }, (_, index) =>
+          task(`t${index}`, index === 0 ? 'failed' : 'running'),
+        ),
+      );
+    expect(moves(many(12))).toHaveLength(12);
+    expect(moves(many(13))).toEqual(['shop_api failed: 1 task', 'shop_api running: 12 tasks']);
+  });
+  it('are safe to print', () => {
+    expect(moves(snapshot(0, [task('a', 'failed', { Err: 'x\n::error::y\u001b[31m' })]))[0]).toBe(
+      'shop_api.1 failed on host-n1: x ::error::y',
+    );
+  });
+});
+
+describe('standing', () => {
+  it('says all that is known', () => {
+    const now = snapshot(
+      0,
+      [
+        task('a', 'running'),
+        task('o', 'running', { Slot: 2 }),
+        task('f', 'failed', { Slot: 2 }),
+        task('p', 'pending', { Slot: 2, Err: 'no suitable node' }),
+      ],
+      { old: ['o'] },
+    );
+    expect(standingLine(seen(now).services.get(SERVICE)!)).toBe(
+      'shop_api 1/2 up to date and running, 1 of another version meant to run, 1 failed, waiting for a node: no suitable node',
+    );
+  });
+  it('counts completions of jobs', () => {
+    const job = spec('x', { Mode: { ReplicatedJob: { TotalCompletions: 3 } } });
+    const now = snapshot(0, [], { services: [service(job)] });
+    expect(
+      standingLine(seen(now, { targets: [target({ spec: job })] }).services.get(SERVICE)!),
+    ).toBe('shop_api 0/3 completed');
+  });
+});
+
+it('says what is waited for', () => {
+  const both = [task('a', 'running'), task('b', 'running', { Slot: 2 })];
+  expect(waitingFor(seen(snapshot(0, [])))).toBe('shop_api 0/2 up to date and running');
+  expect(waitingFor(seen(snapshot(0, both)))).toContain('stability window');
+  const updating = { services: [service(spec(), { UpdateStatus: status('updating') })] };
+  expect(waitingFor(seen(snapshot(0, both, updating)))).toBe('Swarm to finish monitoring shop_api');
+  const gone = { targets: [], gone: [{ id: SERVICE, name: 'shop_api' }] };
+  expect(waitingFor(seen(snapshot(0, both), gone))).toBe('3 removed service or tasks to go');
+});
+
+it('shortens images', () => {
+  expect(imageLine(`api:1@sha256:${'a'.repeat(64)}`)).toBe('api:1 (aaaaaaaaaaaa)');
+  expect(imageLine('api:1')).toBe('api:1');
+});
+
+describe('the log', () => {
+  function logged(snapshots: readonly Snapshot[], aim: Partial<Goal> = {}): readonly string[] {
+    const lines: string[] = [];
+    const say = (text: string): void => {
+      lines.push(text);
+    };
+    const narrator = createNarrator(
+      { line: say, warning: say, startGroup: say, endGroup: () => undefined },
+      { now: () => 0, sleep: () => Promise.resolve() },
+    );
+    const tell = progressLog(narrator);
+    let rollout = begin(aim);
+    for (const each of snapshots) {
+      rollout = observe(rollout, each);
+      tell(rollout, each);
+    }
+    return lines.map((line) => line.replace(/^ *0:00 {2}/, ''));
+  }
+  it('says each thing once', () => {
+    const now = [task('a', 'running')];
+    expect(logged([snapshot(0, now), snapshot(250, now), snapshot(2500, now)])).toEqual([
+      'shop_api 1/2 up to date and running (+ .1 on host-n1)',
+    ]);
+  });
+  it('tells a failure at once, and what the stability window holds', () => {
+    const both = [task('b', 'running'), task('c', 'running', { Slot: 2 })];
+    const failed = task('a', 'failed', { Err: 'task: non-zero exit (1)' });
+    const lines = logged([
+      snapshot(0, []),
+      snapshot(100, [failed]),
+      snapshot(2000, [failed, ...both]),
+      snapshot(7000, [failed, ...both]),
+    ]);
+    expect(lines[1]).toBe('shop_api.1 failed on host-n1: task: non-zero exit (1)');
+    expect(lines.at(-2)).toBe('everything runs; now it must stay so for 5 s');
+    expect(lines.at(-1)).toBe('stayed so for 5 s');
+  });
+  it('shows that it lives every 30 s, and not after the end', () => {
+    const now = [task('a', 'running')];
+    const at = [0, 10_000, 29_999, 30_000, 45_000, 60_000, 90_000].map((ms) => snapshot(ms, now));
+    const lines = logged(at, { progressTimeoutMs: 90_000 });
+    expect(lines.filter((line) => line.startsWith('waiting for shop_api 1/2'))).toHaveLength(2);
+  });
+});

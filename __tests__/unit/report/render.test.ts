@@ -1,0 +1,211 @@
+import { describe, expect, it } from '@jest/globals';
+import { GREEN_OUTCOMES, RED_OUTCOMES } from '../../../src/errors.js';
+import type { FailureReport, RunReport, ServiceReport } from '../../../src/report/outcome.js';
+import {
+  failureLine,
+  headline,
+  isGreen,
+  outputsOf,
+  reportOf,
+  summaryOf,
+} from '../../../src/report/render.js';
+
+const serviceReport = (name: string, more: Partial<ServiceReport> = {}): ServiceReport => ({
+  name,
+  change: 'updated',
+  image: 'api:2',
+  digest: `sha256:${'2'.repeat(64)}`,
+  previousImage: 'api:1',
+  previousDigest: '',
+  replicas: { running: 3, desired: 3 },
+  outcome: 'healthy',
+  reason: '',
+  ...more,
+});
+const failure = (more: Partial<FailureReport> = {}): FailureReport => ({
+  taskId: 't',
+  service: 'shop_api',
+  slot: 2,
+  node: 'worker-1',
+  reason: 'crash-loop',
+  fatal: false,
+  error: 'task: non-zero exit (137)',
+  exitCode: 137,
+  ...more,
+});
+const report = (more: Partial<RunReport> = {}): RunReport => ({
+  stack: 'shop',
+  mode: 'deploy',
+  manager: 'deploy@m1:22',
+  outcome: 'deployed',
+  reason: '',
+  message: 'All is well.',
+  hint: '',
+  position: undefined,
+  problems: [],
+  services: [serviceReport('shop_api')],
+  failures: [],
+  warnings: [],
+  timeline: [],
+  durationMs: 12_345,
+  inputs: {},
+  tasks: [],
+  ...more,
+});
+const outcomes = [...GREEN_OUTCOMES, ...RED_OUTCOMES];
+
+describe('outputs', () => {
+  it.each(outcomes)('are all there at %s', (outcome) => {
+    const outputs = outputsOf(report({ outcome, reason: 'timeout', services: [] }));
+    expect([...outputs.keys()].sort()).toEqual([
+      'changed-services',
+      'duration',
+      'outcome',
+      'reason',
+      'services',
+    ]);
+    expect(outputs.get('outcome')).toBe(outcome);
+    expect(outputs.get('changed-services')).toBe('[]');
+    expect(outputs.get('services')).toBe('[]');
+    expect(outputs.get('duration')).toBe('12.3');
+  });
+  it('name what changed', () => {
+    const services = [
+      serviceReport('a'),
+      serviceReport('b', { change: 'unchanged' }),
+      serviceReport('c', { change: 'removed' }),
+    ];
+    const outputs = outputsOf(report({ services }));
+    expect(JSON.parse(outputs.get('changed-services') ?? '')).toEqual(['a', 'c']);
+    expect(JSON.parse(outputs.get('services') ?? '')).toHaveLength(3);
+    expect(Object.keys((JSON.parse(outputs.get('services') ?? '') as object[])[0] ?? {})).toEqual([
+      'name',
+      'change',
+      'image',
+      'digest',
+      'previousImage',
+      'replicas',
+      'outcome',
+      'reason',
+    ]);
+  });
+});
+
+describe('the headline', () => {
+  it.each(outcomes)('of %s is one of its own', (outcome) => {
+    const line = headline(report({ outcome }));
+    expect(line).toContain('shop');
+    expect(outcomes.filter((other) => headline(report({ outcome: other })) === line)).toEqual([
+      outcome,
+    ]);
+    expect(summaryOf(report({ outcome })).startsWith(isGreen(outcome) ? '## ✅' : '## ❌')).toBe(
+      true,
+    );
+  });
+  it('reads well where not even the stack is known', () => {
+    expect(headline(report({ outcome: 'invalid', stack: '' }))).not.toMatch(/ {2}| ,/);
+  });
+  it('is green for two outcomes and no other', () => {
+    expect(outcomes.filter(isGreen)).toEqual(['deployed', 'unchanged']);
+  });
+});
+
+describe('the summary', () => {
+  it('shows a service in one row of as many cells as the head has', () => {
+    const text = summaryOf(
+      report({
+        services: [
+          serviceReport('shop_api|x', { reason: 'unhealthy', outcome: 'failed', image: 'a|b' }),
+        ],
+      }),
+    );
+    const rows = text.split('\n').filter((line) => line.startsWith('|'));
+    expect(rows).toHaveLength(3);
+    for (const row of rows) expect(row.split('|')).toHaveLength(8);
+    expect(rows[2]).toMatch(/failed: (<code>)?unhealthy/);
+    expect(rows[2]).toContain('<code>222222222222</code>');
+  });
+  it('shows failed services first, then by name', () => {
+    const services = [
+      serviceReport('z', { outcome: 'untouched' }),
+      serviceReport('y'),
+      serviceReport('b', { outcome: 'failed' }),
+      serviceReport('a', { outcome: 'failed' }),
+      serviceReport('x', { outcome: 'restored' }),
+      serviceReport('w', { outcome: 'unknown' }),
+    ];
+    const names = summaryOf(report({ services }))
+      .split('\n')
+      .slice(6)
+      .filter((line) => line.startsWith('|'))
+      .map((line) => line.split(' ')[1]);
+    expect(names).toEqual(['a', 'b', 'w', 'x', 'y', 'z']);
+  });
+  it('stays far below the limit of GitHub with 2,000 services and hostile names', () => {
+    const services = Array.from({ length: 2000 }, (_, index) =>
+      serviceReport(`${'<|&'.repeat(60)}${index}`),
+    );
+    const failures = Array.from({ length: 5000 }, () => failure({ error: '*'.repeat(100_000) }));
+    const warnings = Array.from({ length: 500 }, () => '|'.repeat(5000));
+    const text = summaryOf(
+      report({ outcome: 'failed', services, failures, warnings, message: '<'.repeat(50_000) }),
+    );
+    expect(Buffer.byteLength(text)).toBeLessThan(1024 * 1024);
+    expect(text.startsWith('## ❌')).toBe(true);
+    expect(text).toMatch(/1500 more services|too long for a summary/);
+    expect(
+      text
+        .split('\n')
+        .filter((line) => line.startsWith('|'))
+        .every((line) => line.endsWith('|')),
+    ).toBe(true);
+  });
+  it('shows failures, warnings, problems and what to do as text', () => {
+    const text = summaryOf(
+      report({
+        outcome: 'rolled-back',
+        reason: 'crash-loop',
+        hint: 'Look <here>',
+        failures: [failure({ error: '</details><img src=x>\u001b[31m' })],
+        warnings: ['a `warning`'],
+        problems: [
+          { reason: 'input-invalid', message: 'one *' },
+          { reason: 'input-invalid', message: 'two' },
+        ],
+      }),
+    );
+    expect(text).toContain('**What to do:** Look &lt;here&gt;');
+    expect(text).toContain('&lt;/details&gt;&lt;img src=x&gt;');
+    expect(text).toContain('- one &#42;');
+    expect(text).toContain('1 warning<');
+    expect(text).toContain(
+      'Outcome <code>rolled-back</code>, reason <code>crash-loop</code>, 12.3 s',
+    );
+  });
+});
+
+it.each<[Partial<FailureReport>, string]>([
+  [
+    {},
+    'shop_api.2 on worker-1: exit code 137 (killed (SIGKILL): out of memory, or did not stop in time): task: non-zero exit (137)',
+  ],
+  [
+    { reason: 'unhealthy', error: 'unhealthy container' },
+    'shop_api.2 on worker-1: unhealthy container',
+  ],
+  [{ exitCode: 3, error: 'x' }, 'shop_api.2 on worker-1: exit code 3: x'],
+  [{ node: '', error: '::error::x', exitCode: 3 }, 'shop_api.2: exit code 3: ::error::x'],
+])('a failure %j', (more, line) => {
+  expect(failureLine(failure(more))).toBe(line);
+});
+
+it('writes a report that is JSON, whole', () => {
+  const text = reportOf(report({ failures: [failure()], timeline: [{ at: 61_234.5, text: 'x' }] }));
+  expect(JSON.parse(text)).toMatchObject({
+    version: 1,
+    outcome: 'deployed',
+    durationSeconds: 12.345,
+    failures: [{ slot: 2 }],
+    timeline: [{ at: '1:01', ms: 61_235, text: 'x' }],
+  });
+});

@@ -1,0 +1,148 @@
+import { beforeEach, describe, expect, it } from '@jest/globals';
+import { ConnectionLost, DeployError } from '../../src/errors.js';
+import { Session, type Patience } from '../../src/session.js';
+import { exits, FakeSwarm, ok } from '../support/fake-swarm.js';
+
+let swarm: FakeSwarm;
+let lines: string[];
+let patience: Patience;
+
+beforeEach(() => {
+  swarm = new FakeSwarm();
+  lines = [];
+  patience = {
+    clock: swarm.clock,
+    signal: new AbortController().signal,
+    log: (line) => lines.push(line),
+  };
+});
+
+const open = (): Promise<Session> => Session.open(swarm.connect, { sudo: false });
+const failure = async (promise: Promise<unknown>): Promise<DeployError> => {
+  const error: unknown = await promise.then(
+    () => undefined,
+    (each: unknown) => each,
+  );
+  expect(error).toBeInstanceOf(DeployError);
+  return error as DeployError;
+};
+
+describe('a session', () => {
+  it('knows whom it speaks to', async () => {
+    const session = await open();
+    expect(session).toMatchObject({
+      nodeName: 'manager-1',
+      cliVersion: [28, 5],
+      engineVersion: { version: '28.5.1', apiVersion: '1.51' },
+    });
+    await session.close();
+    await session.close();
+  });
+  it.each([
+    ['a worker', () => (swarm.isManager = false), 'not-a-manager', 'a worker of a swarm'],
+    [
+      'no docker',
+      () => (swarm.onCommand = () => exits(127, 'sh: docker: not found')),
+      'docker-unavailable',
+      'not found',
+    ],
+    [
+      'an old CLI',
+      () => (swarm.onCommand = () => ok('Docker version 19.03.1')),
+      'engine-too-old',
+      '19.3',
+    ],
+    ['an old engine', () => (swarm.engineVersion = '20.9.1'), 'engine-too-old', '20.10 or newer'],
+  ])('refuses %s', async (_, arrange, reason, words) => {
+    arrange();
+    const error = await failure(open());
+    expect(error).toMatchObject({ reason, outcome: 'invalid' });
+    expect(error.message).toContain(words);
+    expect(error.hint).toBeTruthy();
+  });
+  it("gives the CLI's own words where the engine does not answer", async () => {
+    swarm.onRequest = () => 'refuse';
+    swarm.onCommand = (argv) =>
+      argv.includes('version') ? exits(1, 'permission denied while trying to connect') : undefined;
+    expect(await failure(open())).toMatchObject({
+      reason: 'docker-unavailable',
+      message: expect.stringContaining('permission denied') as string,
+      hint: expect.stringContaining('sudo: true') as string,
+    });
+  });
+});
+
+describe('settle', () => {
+  it('gives what the swarm says', async () => {
+    const session = await open();
+    expect(await session.settle((engine) => engine.nodes(), patience)).toHaveLength(3);
+    expect([swarm.connections, lines]).toEqual([1, []]);
+    await session.close();
+  });
+  it('connects again where the connection was lost', async () => {
+    const session = await open();
+    swarm.cut();
+    expect(await session.settle((engine) => engine.nodes(), patience)).toHaveLength(3);
+    expect(swarm.connections).toBe(2);
+    await session.close();
+  });
+  it('waits for a leader on the same connection', async () => {
+    const session = await open();
+    let refused = 0;
+    swarm.onRequest = () => {
+      refused += 1;
+      return refused > 3
+        ? undefined
+        : { status: 503, body: '{"message":"The swarm does not have a leader"}' };
+    };
+    expect(await session.settle((engine) => engine.nodes(), patience)).toHaveLength(3);
+    expect([swarm.connections, refused]).toEqual([1, 4]);
+    await session.close();
+  });
+  it('looks for another manager when this one is none any more', async () => {
+    const session = await open();
+    const { connections } = swarm;
+    swarm.isManager = false;
+    swarm.onConnect = () => {
+      swarm.isManager = true;
+      return undefined;
+    };
+    expect(await session.settle((engine) => engine.nodes(), patience)).toHaveLength(3);
+    expect(swarm.connections).toBe(connections + 1);
+    await session.close();
+  });
+  it('says at once what the engine refuses', async () => {
+    const session = await open();
+    swarm.onRequest = () => ({ status: 400, body: '{"message":"no"}' });
+    await expect(session.settle((engine) => engine.nodes(), patience)).rejects.toThrow('no');
+    expect(lines).toEqual([]);
+    await session.close();
+  });
+  it.each([
+    ['connection', () => swarm.cut()],
+    ['leader', () => (swarm.onRequest = () => ({ status: 500, body: '{"message":"no leader"}' }))],
+  ])('gives up in the end without a %s, as unreachable', async (_, arrange) => {
+    const session = await open();
+    arrange();
+    swarm.onConnect = () => new DeployError('docker-unavailable', 'invalid', 'restarting');
+    const begun = swarm.clock.now();
+    const error = await failure(session.settle((engine) => engine.nodes(), patience));
+    expect(error).toBeInstanceOf(ConnectionLost);
+    expect(error.outcome).toBe('unreachable');
+    expect(swarm.clock.now() - begun).toBeLessThan(300_000);
+  });
+  it('stops when cancelled', async () => {
+    const session = await open();
+    const cancel = new AbortController();
+    swarm.cut();
+    swarm.onConnect = () => {
+      cancel.abort(new Error('cancelled'));
+      return new ConnectionLost('no route');
+    };
+    const waiting = session.settle((engine) => engine.nodes(), {
+      ...patience,
+      signal: cancel.signal,
+    });
+    await expect(waiting).rejects.toThrow('cancelled');
+  });
+});
