@@ -63545,7 +63545,7 @@ class ConnectionLost extends DeployError {
 /** ANSI escape sequences, whole; a lone escape character is taken by the control characters. */
 const ANSI = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)?|[@-Z\\-_])/g;
 /** Control characters, and the format characters that reorder or hide text. */
-const CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+const CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 const MAX_LINE = 2000;
 /**
  * One line of foreign text as it may stand in a log: no terminal tricks, no line breaks, nothing
@@ -63582,9 +63582,9 @@ function clockTime(ms) {
 }
 /** `850 ms`, `7.2 s`, `2 min 5 s`. */
 function spokenTime(ms) {
-    if (ms < 1000)
+    if (Math.round(ms) < 1000)
         return `${Math.round(ms)} ms`;
-    if (ms < 60_000)
+    if (ms < 59_950)
         return `${(ms / 1000).toFixed(1).replace(/\.0$/, '')} s`;
     const seconds = Math.round(ms / 1000);
     return seconds % 60 === 0
@@ -65005,7 +65005,9 @@ function taskReports(snapshot) {
 
 ;// CONCATENATED MODULE: ./src/rollout/classify.ts
 
-const ENDED = 'the process ended (exit code 0), but the service is meant to keep running';
+/** Docker says nothing of a task that ended `complete`; it may have been stopped as unhealthy (tried). */
+const ENDED = 'the process ended (exit code 0), but the service is meant to keep running; ' +
+    'a container that fails its healthcheck and stops in good order ends so, too';
 /** First match wins. Patterns are the words of moby's executor and of runc, 20.10 to 28. */
 const RULES = [
     { pattern: /unhealthy container/i, reason: 'unhealthy', effect: 'counted' },
@@ -65083,7 +65085,7 @@ function classify(task, service, spec, isJob, final) {
         error: error !== ''
             ? error
             : task.Status.State === 'complete'
-                ? `${ENDED}${hasOwnHealthcheck(spec) ? '; so does one that fails its healthcheck and stops in good order' : ''}`
+                ? ENDED
                 : (task.Status.Message ?? task.Status.State),
         ...(exitCode === undefined ? {} : { exitCode }),
         ...(task.Status.Timestamp === undefined ? {} : { timestamp: task.Status.Timestamp }),
@@ -65315,7 +65317,7 @@ function departure(goal, target, service, complete) {
             kind: 'failed',
             reason: 'rolled-back-by-swarm',
             service: name,
-            message: `Swarm rolled back ${name}: ${status.Message ?? 'rollback'}`,
+            message: `Swarm rolled back ${name}${because(status)}`,
         };
     if (!intended)
         return {
@@ -65333,9 +65335,15 @@ function departure(goal, target, service, complete) {
             kind: 'failed',
             reason: 'update-paused',
             service: name,
-            message: `Swarm paused the update of ${name}: ${status.Message ?? ''}`,
+            message: `Swarm paused the update of ${name}${because(status)}`,
         };
     return undefined;
+}
+/** Swarm's message names a task by its id, which tells nobody anything; the cause is added later. */
+function because({ Message: message = '' }) {
+    if (/failure or early termination of task/.test(message))
+        return ' after a task failed';
+    return message === '' || message.startsWith('rollback') ? '' : `: ${message}`;
 }
 /** The start of a rollout: nothing has been seen yet. */
 function beginRollout(goal) {
@@ -67063,13 +67071,13 @@ function transitions(before, snapshot, rollout, told = TOLD) {
         return safeLine(`${place} ${task.Status.State}${node === undefined ? '' : ` on ${node}`}${error === '' ? '' : `: ${error}`}`);
     });
 }
-/** `api 7/10 updated, 3 older still running`. */
+/** `api 7/10 up to date and running, 3 still on another version`. */
 function standingLine(progress) {
     const { name, kind, done, wanted, older, failures, unplaced } = progress;
     const noun = kind.kind.endsWith('job') ? 'completed' : 'up to date and running';
     return safeLine([
         `${name} ${done}/${wanted} ${noun}`,
-        ...(older === 0 ? [] : [`${older} of another version meant to run`]),
+        ...(older === 0 ? [] : [`${older} still on another version`]),
         ...(failures.length === 0 ? [] : [`${failures.length} failed`]),
         ...(unplaced === undefined ? [] : [`waiting for a node: ${unplaced}`]),
     ].join(', '));
@@ -67226,7 +67234,9 @@ class Session {
                     throw gaveUp(error);
                 log(`${lost ? 'connection lost' : 'the swarm does not answer'}: ${error.message}`);
                 await clock.sleep(session_RETRY_MS, signal);
-                if (lost)
+                // One that was demoted meanwhile: another one of the hosts may be a manager still.
+                const demoted = /not a swarm manager/i.test(error.message);
+                if (lost || demoted)
                     await this.#reconnect(deadline, { clock, signal, log });
             }
         }
@@ -72280,7 +72290,7 @@ function serviceOutput(service) {
 }
 /** The verdict as a person would say it. */
 function headline(run) {
-    const { stack } = run;
+    const stack = run.stack === '' ? 'the stack' : run.stack;
     switch (run.outcome) {
         case 'deployed':
             return `${stack} is deployed: every service runs what was asked for.`;
@@ -72481,7 +72491,7 @@ async function publish(run) {
 function tell(run, green) {
     info('');
     if (green) {
-        info(`${headline(run)} ${safeLine(run.message)}`);
+        info(`${headline(run)} ${safeLine(run.message)} (${spokenTime(run.durationMs)})`);
         return;
     }
     if (run.problems.length > 1)
@@ -74688,6 +74698,7 @@ function openLocally(argv, env) {
 
 
 
+
 const clock = {
     now: () => external_node_perf_hooks_.performance.now(),
     sleep: (ms, signal) => (0,promises_namespaceObject.setTimeout)(ms, undefined, signal === undefined ? {} : { signal }),
@@ -74713,8 +74724,7 @@ function connector({ connection }, narrator) {
         hostKeys: connection.hostKeys,
         connectTimeoutMs: connection.connectTimeoutMs,
         log: narrator.say,
-        onUnverified: ({ host, fingerprint, type }) => narrator.warn(`the host key of ${host} was not checked (host-key-check: off). To pin it, compare it with the ` +
-            `server's own and set host-fingerprint: ${fingerprint} (${type})`),
+        onUnverified: (seen) => narrator.warn(unverifiedWarning(seen)),
         accept,
     });
 }

@@ -19,6 +19,7 @@ import {
 import type { Clock } from './rollout/watch.js';
 import type { Connect } from './session.js';
 import { connect } from './transport/connect.js';
+import { unverifiedWarning } from './transport/host-key.js';
 import { localTransport } from './transport/local.js';
 import { checkPrivateKey } from './transport/private-key.js';
 
@@ -50,11 +51,7 @@ function connector({ connection }: Inputs, narrator: Narrator): Connect {
       hostKeys: connection.hostKeys,
       connectTimeoutMs: connection.connectTimeoutMs,
       log: narrator.say,
-      onUnverified: ({ host, fingerprint, type }) =>
-        narrator.warn(
-          `the host key of ${host} was not checked (host-key-check: off). To pin it, compare it with the ` +
-            `server's own and set host-fingerprint: ${fingerprint} (${type})`,
-        ),
+      onUnverified: (seen) => narrator.warn(unverifiedWarning(seen)),
       accept,
     });
 }

@@ -101,7 +101,7 @@ describe('green', () => {
   it('holds for the whole stability window, and no further', async () => {
     await standing();
     let since: number | undefined;
-    const now = swarm.clock.now;
+    const now = (): number => swarm.clock.now();
     swarm.onStep = () => {
       const api = swarm.services.get(swarm.byName('shop_api').ID);
       if (api?.UpdateStatus?.State === 'completed') since ??= now();

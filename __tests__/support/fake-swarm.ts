@@ -414,7 +414,7 @@ export class FakeSwarm {
         if (service === undefined || !ofStack(service.Spec)) return false;
         return filters['_up-to-date'] === undefined || task.template === template(service.Spec);
       });
-      return [200, mine as unknown as Json];
+      return [200, mine];
     }
     if (path === '/services') {
       const mine = [...this.services.values()].filter(({ Spec }) => ofStack(Spec));

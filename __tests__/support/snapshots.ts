@@ -109,3 +109,12 @@ export function goal(more: Partial<Goal> = {}): Goal {
 }
 
 export const begin = (more: Partial<Goal> = {}): Rollout => beginRollout(goal(more));
+
+/** The same without some of its keys, as the engine leaves them out. */
+export function without<T extends object, Key extends keyof T>(
+  value: T,
+  ...keys: readonly Key[]
+): Omit<T, Key> {
+  const left = Object.entries(value).filter(([key]) => !(keys as readonly string[]).includes(key));
+  return Object.fromEntries(left) as Omit<T, Key>;
+}

@@ -8,10 +8,10 @@ onSwarm('with another writer', () => {
       api: { image: stack.image('web', tag), deploy: { replicas: 2, update_config: quickUpdate } },
     });
     expect((await stack.deploy({ ...api('v1') })).outcome).toBe('deployed');
-    let over = false;
+    const over = new AbortController();
     let writes = 0;
     const writing = (async () => {
-      while (!over) {
+      while (!over.signal.aborted) {
         const label = `writer=${writes}`;
         const command = ['docker', 'service', 'update', '--detach', '--label-add', label];
         const { code } = await stack.manager.exec([...command, `${stack.name}_api`]);
@@ -23,7 +23,7 @@ onSwarm('with another writer', () => {
       await until('the other one is at it', () => writes > 1);
       run = await stack.deploy({ ...api('v2') });
     } finally {
-      over = true;
+      over.abort();
       await writing;
     }
     expect(['deployed', 'superseded']).toContain(run.outcome);

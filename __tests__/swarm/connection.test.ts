@@ -47,13 +47,6 @@ onSwarm('a manager is reached', () => {
     expect(await stack.running('api')).toHaveLength(1);
   });
 
-  scenario('as a user of the group docker', async (stack) => {
-    const log = sshdLogOf(stack.manager);
-    const run = await stack.deploy({ ...api(stack) }, { username: 'deploy' });
-    expect(run).toMatchObject({ outcome: 'deployed', code: 0 });
-    expect(log().some((line) => line.includes('command for deploy'))).toBe(true);
-  });
-
   scenario('as a user that may run docker by sudo alone', async (stack) => {
     // The nodes have no sudo: this one takes `-n` alone, passes no environment on, and is root.
     const { manager } = stack;

@@ -66,8 +66,8 @@ describe('a session', () => {
       argv.includes('version') ? exits(1, 'permission denied while trying to connect') : undefined;
     expect(await failure(open())).toMatchObject({
       reason: 'docker-unavailable',
-      message: expect.stringContaining('permission denied') as string,
-      hint: expect.stringContaining('sudo: true') as string,
+      message: expect.stringContaining('permission denied'),
+      hint: expect.stringContaining('sudo: true'),
     });
   });
 });

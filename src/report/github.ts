@@ -24,7 +24,7 @@ import type { Position } from '../errors.js';
 import type { Log } from './narrator.js';
 import type { RunReport } from './outcome.js';
 import { headline, isGreen, outputsOf, reportOf, summaryOf } from './render.js';
-import { safeLine, safeLines } from './text.js';
+import { safeLine, safeLines, spokenTime } from './text.js';
 
 /** The exact text of an input, as the workflow gave it. */
 export const rawInput = (name: string): string => getInput(name, { trimWhitespace: false });
@@ -84,7 +84,7 @@ export async function publish(run: RunReport): Promise<boolean> {
 function tell(run: RunReport, green: boolean): void {
   info('');
   if (green) {
-    info(`${headline(run)} ${safeLine(run.message)}`);
+    info(`${headline(run)} ${safeLine(run.message)} (${spokenTime(run.durationMs)})`);
     return;
   }
   if (run.problems.length > 1)

@@ -3,7 +3,7 @@
  * table is the single source; docs/reasons.md repeats it.
  */
 import type { Reason } from '../errors.js';
-import { at, hasOwnHealthcheck, type ServiceSpec, type Task } from '../model.js';
+import { at, type ServiceSpec, type Task } from '../model.js';
 
 export interface Failure {
   readonly taskId: string;
@@ -27,7 +27,10 @@ interface Rule {
   readonly effect: 'fatal' | 'counted';
 }
 
-const ENDED = 'the process ended (exit code 0), but the service is meant to keep running';
+/** Docker says nothing of a task that ended `complete`; it may have been stopped as unhealthy (tried). */
+const ENDED =
+  'the process ended (exit code 0), but the service is meant to keep running; ' +
+  'a container that fails its healthcheck and stops in good order ends so, too';
 
 /** First match wins. Patterns are the words of moby's executor and of runc, 20.10 to 28. */
 export const RULES: readonly Rule[] = [
@@ -116,7 +119,7 @@ export function classify(
       error !== ''
         ? error
         : task.Status.State === 'complete'
-          ? `${ENDED}${hasOwnHealthcheck(spec) ? '; so does one that fails its healthcheck and stops in good order' : ''}`
+          ? ENDED
           : (task.Status.Message ?? task.Status.State),
     ...(exitCode === undefined ? {} : { exitCode }),
     ...(task.Status.Timestamp === undefined ? {} : { timestamp: task.Status.Timestamp }),

@@ -261,7 +261,7 @@ function departure(
       kind: 'failed',
       reason: 'rolled-back-by-swarm',
       service: name,
-      message: `Swarm rolled back ${name}: ${status.Message ?? 'rollback'}`,
+      message: `Swarm rolled back ${name}${because(status)}`,
     };
   if (!intended)
     return {
@@ -279,9 +279,15 @@ function departure(
       kind: 'failed',
       reason: 'update-paused',
       service: name,
-      message: `Swarm paused the update of ${name}: ${status.Message ?? ''}`,
+      message: `Swarm paused the update of ${name}${because(status)}`,
     };
   return undefined;
+}
+
+/** Swarm's message names a task by its id, which tells nobody anything; the cause is added later. */
+function because({ Message: message = '' }: UpdateStatus): string {
+  if (/failure or early termination of task/.test(message)) return ' after a task failed';
+  return message === '' || message.startsWith('rollback') ? '' : `: ${message}`;
 }
 
 /** The start of a rollout: nothing has been seen yet. */

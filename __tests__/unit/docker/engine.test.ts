@@ -4,7 +4,7 @@ import { connect, type AddressInfo, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { Engine, EngineError, formatJson, parseJson } from '../../../src/docker/engine.js';
 import { ConnectionLost, DeployError } from '../../../src/errors.js';
-import { sameJson, type ServiceSpec } from '../../../src/model.js';
+import { sameJson } from '../../../src/model.js';
 
 interface Asked {
   readonly line: string;
@@ -117,7 +117,7 @@ describe('exactness', () => {
   });
 
   it('asks for a rollback in the words of the API', async () => {
-    await engine.updateService('s', 7, { Name: 'api' } as ServiceSpec, { rollback: 'previous' });
+    await engine.updateService('s', 7, { Name: 'api' }, { rollback: 'previous' });
     expect(asked[0]?.line).toBe('POST /services/s/update?version=7&rollback=previous');
   });
 });
@@ -274,7 +274,7 @@ describe('one stream', () => {
 describe('refusals', () => {
   it("carry the engine's words, status and what was asked, without the query", async () => {
     reply = (_, response) => json(response, '{"message":"update out of sequence"}', 500);
-    const error = await failure(engine.updateService('s', 1, { Name: 'api' } as ServiceSpec));
+    const error = await failure(engine.updateService('s', 1, { Name: 'api' }));
     expect(error).toBeInstanceOf(EngineError);
     expect(error).toMatchObject({
       status: 500,

@@ -92,7 +92,7 @@ describe('refusals', () => {
       expect(error).toBeInstanceOf(DeployError);
       expect(error).toMatchObject({
         outcome: 'invalid',
-        message: expect.stringMatching(/on deploy@manager:22: No space left on device$/) as string,
+        message: expect.stringMatching(/on deploy@manager:22: No space left on device$/),
       });
     }
     expect(await removeWorkspace(full, NAME)).toBe(false);

@@ -78,7 +78,7 @@ describe('standing', () => {
       { old: ['o'] },
     );
     expect(standingLine(seen(now).services.get(SERVICE)!)).toBe(
-      'shop_api 1/2 up to date and running, 1 of another version meant to run, 1 failed, waiting for a node: no suitable node',
+      'shop_api 1/2 up to date and running, 1 still on another version, 1 failed, waiting for a node: no suitable node',
     );
   });
   it('counts completions of jobs', () => {

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { REASONS } from '../../../src/errors.js';
 import type { JsonObject, Task } from '../../../src/model.js';
 import { classify, exitCodeMeaning, RULES, type Failure } from '../../../src/rollout/classify.js';
-import { spec, task } from '../../support/snapshots.js';
+import { spec, task, without } from '../../support/snapshots.js';
 
 const failed = (
   Err: string,
@@ -118,7 +118,7 @@ describe('classify', () => {
       nodeId: 'n1',
       timestamp: '2026-01-01T00:00:05Z',
     });
-    const { Slot: _, NodeID: __, ...nowhere } = task('t', 'failed');
+    const nowhere = without(task('t', 'failed'), 'Slot', 'NodeID');
     expect(Object.keys(judged(nowhere)).sort()).toEqual([
       'error',
       'fatal',

@@ -20,6 +20,7 @@ import {
   status,
   target,
   task,
+  without,
 } from '../../support/snapshots.js';
 
 const RUNNING = [task('a', 'running'), task('b', 'running', { Slot: 2 })];
@@ -110,8 +111,7 @@ describe('replicated', () => {
 describe('global', () => {
   const is = spec('api:2', { Mode: { Global: {} } });
   const on = (ID: string, NodeID: string): Task => {
-    const { Slot: _, ...rest } = task(ID, 'running', { NodeID });
-    return rest;
+    return without(task(ID, 'running', { NodeID }), 'Slot');
   };
   it('wants one task on every eligible node', () => {
     expect(lastingAs(is, [on('a', 'n1'), on('b', 'n2')])).toEqual(converged);
@@ -139,7 +139,7 @@ describe('jobs', () => {
   const job = spec('job:1', { Mode: { ReplicatedJob: { MaxConcurrent: 1, TotalCompletions: 2 } } });
   const live = { JobStatus: { JobIteration: { Index: 4 } } };
   const done = (ID: string, slot: number | undefined, Index: number): Task => {
-    const { Slot: _, ...rest } = task(ID, 'complete', { JobIteration: { Index } });
+    const rest = without(task(ID, 'complete', { JobIteration: { Index } }), 'Slot');
     return slot === undefined ? rest : { ...rest, Slot: slot };
   };
   it('wants all completions of this iteration; the first slot is 0 and left out', () => {
@@ -237,7 +237,7 @@ describe('identity before status', () => {
     expect(lasting([], { services })).toMatchObject({
       kind: 'failed',
       reason: 'rolled-back-by-swarm',
-      message: expect.stringContaining('it is rollback_started') as string,
+      message: expect.stringContaining('it is rollback_started'),
     });
   });
   it('names what the task died of, which Swarm does not', () => {
@@ -246,7 +246,7 @@ describe('identity before status', () => {
     const end = judge(begin(), snapshot(0, tasks, { services, old: ['new'] }));
     expect(end).toMatchObject({
       reason: 'rolled-back-by-swarm',
-      message: expect.stringContaining('non-zero exit (42)') as string,
+      message: expect.stringContaining('non-zero exit (42)'),
     });
   });
   it('is superseded when somebody asked for the rollback', () => {
@@ -399,7 +399,7 @@ describe('time', () => {
       kind: 'failed',
       reason: 'progress-timeout',
       service: 'shop_api',
-      message: expect.stringContaining('1 of 2') as string,
+      message: expect.stringContaining('1 of 2'),
     });
   });
   it('a crash loop is no progress', () => {
@@ -496,7 +496,7 @@ describe('a restore', () => {
     const ever = judge(back(aim), snapshot(0, RUNNING, none), snapshot(60_000, RUNNING, none));
     expect(ever).toMatchObject({
       reason: 'progress-timeout',
-      message: expect.stringContaining('gone') as string,
+      message: expect.stringContaining('gone'),
     });
   });
 });
