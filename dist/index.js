@@ -66937,9 +66937,11 @@ async function attempt(request) {
     const { before, changes, world, settle, limits, stack } = request;
     const { narrator, clock } = world;
     const intended = new Map(changes.targets.map(({ id, spec }) => [id, spec]));
-    const undo = { changed: changes.updated, created: changes.created };
+    // A job that ran again from the same spec has nothing to go back to, and cannot be undone.
+    const updated = changes.updated.filter(({ ID, Spec }) => !isJob(kindOf(Spec)) || !sameJson(Spec, intended.get(ID)));
+    const undo = { changed: updated, created: changes.created };
     const foreign = await settle((engine) => restore(engine, undo, intended, narrator.say));
-    const ours = changes.updated.filter(({ Spec }) => !foreign.includes(Spec.Name));
+    const ours = updated.filter(({ Spec }) => !foreign.includes(Spec.Name));
     const goal = {
         phase: 'restore',
         targets: ours.map((former) => ({
@@ -67383,6 +67385,7 @@ async function run(world) {
                 session,
                 seen,
                 tell: progressLog(narrator),
+                places: new Set(),
             });
         }
         finally {
@@ -67442,20 +67445,25 @@ function endingOf(error, signal) {
 }
 /** From a connected manager to a verdict; the workspace is gone afterwards, whatever happened. */
 async function deploy(deployment) {
-    const { world, session } = deployment;
+    const { world } = deployment;
     const name = `swarm-deploy-${world.randomName()}`;
     world.rememberWorkspace(name);
     try {
         return await deployIn(deployment, name);
     }
     finally {
-        await forget(deployment, name, session);
+        await forget(deployment, name);
     }
 }
-async function forget({ world }, name, session) {
+async function forget({ world, session, places }, name) {
     try {
-        if (await removeWorkspace(session.transport, name))
+        if (!(await removeWorkspace(session.transport, name)))
+            return;
+        places.delete(session.transport.description);
+        if (places.size === 0)
             world.rememberWorkspace('');
+        else
+            world.narrator.say(`clean-up on ${[...places].join(', ')} is left to the post step`);
     }
     catch (error) {
         // `post` tries again on a connection of its own.
@@ -67583,9 +67591,10 @@ function weakEvidence(rendered, changes) {
         .map(({ name, spec }) => `${name} has no healthcheck in its ${rendered.files.length === 1 ? 'file' : 'files'}: unless ` +
         `${model_splitImage(imageOf(spec)).name} has one, "running" only means that its process has started`);
 }
-async function prepare({ session, rendered }, name) {
+async function prepare({ session, rendered, places }, name) {
     const version = composeVersionFor(session.cliVersion.join('.'));
     const { files } = version === undefined ? rendered : withVersion(rendered, version);
+    places.add(session.transport.description);
     const workspace = await createWorkspace(session.transport, name);
     await upload(session.transport, workspace, [
         ...files.map(({ name: file, text }) => ({ name: file, content: text })),
@@ -74753,26 +74762,42 @@ async function main() {
     const green = await publish(report);
     process.exitCode = green ? 0 : 1;
 }
-/** Removes what main could not, because it lost the connection or was killed. */
+/**
+ * Removes what main could not, because it lost the connection or was killed: on every manager that
+ * the run may have been connected to.
+ */
 async function post() {
     const name = recallState('workspace');
     if (name === '')
         return;
     const narrator = createNarrator(actionsLog, clock);
-    try {
-        const transport = await connector(readInputs(), narrator)(() => Promise.resolve());
+    const inputs = readInputs();
+    for (const each of eachManager(inputs))
         try {
-            const gone = await removeWorkspace(transport, name);
-            narrator.say(gone ? 'removed what the run had left on the manager' : 'nothing could be removed');
+            const transport = await connector(each, narrator)(() => Promise.resolve());
+            try {
+                const gone = await removeWorkspace(transport, name);
+                if (!gone)
+                    throw new Error(`${transport.description} would not remove it`);
+                narrator.say(`nothing of the run is left on ${transport.description}`);
+            }
+            finally {
+                await transport.close();
+            }
         }
-        finally {
-            await transport.close();
+        catch (error) {
+            narrator.warn(`could not clean up: ${error instanceof Error ? error.message : String(error)}; the directory ` +
+                `${name} in the temporary directory of the manager may still hold a registry login`);
         }
-    }
-    catch (error) {
-        narrator.warn(`could not clean up on the manager: ${error instanceof Error ? error.message : String(error)}; ` +
-            `the directory ${name} in its temporary directory may still hold a registry login`);
-    }
+}
+function eachManager(inputs) {
+    const { connection } = inputs;
+    if (connection.kind === 'local')
+        return [inputs];
+    return connection.managers.map((manager) => ({
+        ...inputs,
+        connection: { ...connection, managers: [manager] },
+    }));
 }
 const isPost = recallState('main') === 'started';
 if (!isPost)

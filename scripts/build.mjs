@@ -3,7 +3,7 @@
  * directory instead and fails when the committed one differs.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -44,20 +44,33 @@ function contents(directory) {
   );
 }
 
-if (process.argv.includes('--check')) {
-  const scratch = mkdtempSync(join(tmpdir(), 'swarm-deploy-build-'));
-  try {
-    const fresh = join(scratch, 'dist');
-    build(fresh);
-    const [want, have] = [contents(fresh), contents(join(root, 'dist'))];
-    const stale = [...new Set([...want.keys(), ...have.keys()])].filter(
-      (name) => want.get(name) !== have.get(name),
-    );
-    if (stale.length > 0) {
-      console.error(`dist/ is not what src/ builds: ${stale.join(', ')}. Run: npm run build`);
-      process.exitCode = 1;
-    } else console.log('dist/ is fresh');
-  } finally {
-    rmSync(scratch, { recursive: true, force: true });
-  }
-} else build(join(root, 'dist'));
+const scratch = mkdtempSync(join(tmpdir(), 'swarm-deploy-build-'));
+try {
+  const fresh = join(scratch, 'dist');
+  build(fresh);
+  if (process.argv.includes('--check')) check(fresh);
+  else replace(fresh, join(root, 'dist'));
+} finally {
+  rmSync(scratch, { recursive: true, force: true });
+}
+
+/** @param {string} fresh what the sources build */
+function check(fresh) {
+  const [want, have] = [contents(fresh), contents(join(root, 'dist'))];
+  const stale = [...new Set([...want.keys(), ...have.keys()])].filter(
+    (name) => want.get(name) !== have.get(name),
+  );
+  if (stale.length === 0) return console.log('dist/ is fresh');
+  console.error(`dist/ is not what src/ builds: ${stale.join(', ')}. Run: npm run build`);
+  process.exitCode = 1;
+}
+
+/**
+ * Puts a finished build in the place of the one before, so that there is one at any time.
+ * @param {string} fresh
+ * @param {string} dist
+ */
+function replace(fresh, dist) {
+  rmSync(dist, { recursive: true, force: true });
+  cpSync(fresh, dist, { recursive: true });
+}

@@ -97,6 +97,7 @@ export async function run(world: World): Promise<RunReport> {
         session,
         seen,
         tell: progressLog(narrator),
+        places: new Set(),
       });
     } finally {
       await session.close();
@@ -161,6 +162,8 @@ interface Deployment {
   readonly session: Session;
   readonly tell: Watcher['onSnapshot'];
   readonly seen: Seen;
+  /** Managers on which the workspace may be; more than one after a fail-over. */
+  readonly places: Set<string>;
 }
 
 /** What the swarm was last seen doing, for a run that is cut short. */
@@ -171,19 +174,22 @@ interface Seen {
 
 /** From a connected manager to a verdict; the workspace is gone afterwards, whatever happened. */
 async function deploy(deployment: Deployment): Promise<Ending> {
-  const { world, session } = deployment;
+  const { world } = deployment;
   const name = `swarm-deploy-${world.randomName()}`;
   world.rememberWorkspace(name);
   try {
     return await deployIn(deployment, name);
   } finally {
-    await forget(deployment, name, session);
+    await forget(deployment, name);
   }
 }
 
-async function forget({ world }: Deployment, name: string, session: Session): Promise<void> {
+async function forget({ world, session, places }: Deployment, name: string): Promise<void> {
   try {
-    if (await removeWorkspace(session.transport, name)) world.rememberWorkspace('');
+    if (!(await removeWorkspace(session.transport, name))) return;
+    places.delete(session.transport.description);
+    if (places.size === 0) world.rememberWorkspace('');
+    else world.narrator.say(`clean-up on ${[...places].join(', ')} is left to the post step`);
   } catch (error) {
     // `post` tries again on a connection of its own.
     world.narrator.say(`clean-up is left to the post step: ${messageOf(error)}`);
@@ -342,9 +348,13 @@ interface Context {
   readonly startedAt: number;
 }
 
-async function prepare({ session, rendered }: Deployment, name: string): Promise<Workspace> {
+async function prepare(
+  { session, rendered, places }: Deployment,
+  name: string,
+): Promise<Workspace> {
   const version = composeVersionFor(session.cliVersion.join('.'));
   const { files } = version === undefined ? rendered : withVersion(rendered, version);
+  places.add(session.transport.description);
   const workspace = await createWorkspace(session.transport, name);
   await upload(session.transport, workspace, [
     ...files.map(({ name: file, text }) => ({ name: file, content: text })),

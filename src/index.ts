@@ -83,27 +83,40 @@ async function main(): Promise<void> {
   process.exitCode = green ? 0 : 1;
 }
 
-/** Removes what main could not, because it lost the connection or was killed. */
+/**
+ * Removes what main could not, because it lost the connection or was killed: on every manager that
+ * the run may have been connected to.
+ */
 async function post(): Promise<void> {
   const name = recallState('workspace');
   if (name === '') return;
   const narrator = createNarrator(actionsLog, clock);
-  try {
-    const transport = await connector(readInputs(), narrator)(() => Promise.resolve());
+  const inputs = readInputs();
+  for (const each of eachManager(inputs))
     try {
-      const gone = await removeWorkspace(transport, name);
-      narrator.say(
-        gone ? 'removed what the run had left on the manager' : 'nothing could be removed',
+      const transport = await connector(each, narrator)(() => Promise.resolve());
+      try {
+        const gone = await removeWorkspace(transport, name);
+        if (!gone) throw new Error(`${transport.description} would not remove it`);
+        narrator.say(`nothing of the run is left on ${transport.description}`);
+      } finally {
+        await transport.close();
+      }
+    } catch (error) {
+      narrator.warn(
+        `could not clean up: ${error instanceof Error ? error.message : String(error)}; the directory ` +
+          `${name} in the temporary directory of the manager may still hold a registry login`,
       );
-    } finally {
-      await transport.close();
     }
-  } catch (error) {
-    narrator.warn(
-      `could not clean up on the manager: ${error instanceof Error ? error.message : String(error)}; ` +
-        `the directory ${name} in its temporary directory may still hold a registry login`,
-    );
-  }
+}
+
+function eachManager(inputs: Inputs): readonly Inputs[] {
+  const { connection } = inputs;
+  if (connection.kind === 'local') return [inputs];
+  return connection.managers.map((manager) => ({
+    ...inputs,
+    connection: { ...connection, managers: [manager] },
+  }));
 }
 
 const isPost = recallState('main') === 'started';

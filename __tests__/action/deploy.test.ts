@@ -670,6 +670,22 @@ describe('a connection that is lost', () => {
     cleanedUp(attempt);
   });
 
+  it('and another manager answers: what the first one holds is left to post', async () => {
+    await standing();
+    let cuts = 0;
+    swarm.onCommand = (argv) => {
+      if (!argv.includes('stack') || cuts > 0) return undefined;
+      cuts += 1;
+      swarm.answering = 'deploy@manager-2:22';
+      swarm.cut();
+      return new ConnectionLost('the connection died');
+    };
+    const { report, remembered, log } = await runAction(swarm, { yaml: V2 });
+    expect(report.outcome).toBe('deployed');
+    expect(remembered.at(-1)).toMatch(/^swarm-deploy-/);
+    expect(log.join('\n')).toContain('clean-up on deploy@manager-1:22 is left to the post step');
+  });
+
   it('in the middle of stack deploy: the command is repeated', async () => {
     await standing();
     let cuts = 0;

@@ -107,6 +107,8 @@ export class FakeSwarm {
   readonly commands: Command[] = [];
   /** Directories and files on the managers, by path. */
   readonly disk = new Map<string, Buffer | 'directory'>();
+  /** The manager that answers the next connection. */
+  answering = 'deploy@manager-1:22';
   connections = 0;
   streams = 0;
 
@@ -558,13 +560,14 @@ export class FakeSwarm {
 }
 
 class FakeTransport implements Transport {
-  readonly description = 'deploy@manager-1:22';
+  readonly description: string;
   readonly #swarm: FakeSwarm;
   readonly #streams: Duplex[] = [];
   #dead = false;
 
   constructor(swarm: FakeSwarm) {
     this.#swarm = swarm;
+    this.description = swarm.answering;
   }
 
   async run(argv: readonly string[], options: RunOptions = {}): Promise<CommandResult> {

@@ -30,8 +30,8 @@ appendFileSync(join(directory, 'calls.log'), `${JSON.stringify(argv)}\n`);
 const mark = (/** @type {string} */ name) => writeFileSync(join(directory, name), '');
 const isMarked = (/** @type {string} */ name) => existsSync(join(directory, name));
 
-/** @param {string} path @param {URLSearchParams} query */
-function get(path, query) {
+/** @param {string} path */
+function get(path) {
   const live = isMarked('deployed') && !isMarked('removed');
   const time = '2026-01-02T03:04:05.000000006Z';
   const state = play.taskState ?? 'running';
@@ -72,8 +72,6 @@ function get(path, query) {
     }
     case '/tasks': {
       const failed = state === 'failed' || state === 'rejected';
-      const filters = query.get('filters') ?? '';
-      void filters;
       return live
         ? [
             {
@@ -103,7 +101,7 @@ function serveEngine() {
   const server = createServer((request, response) => {
     const url = new URL(request.url ?? '/', 'http://docker');
     if (request.method === 'DELETE') mark('removed');
-    const answer = request.method === 'GET' ? get(url.pathname, url.searchParams) : {};
+    const answer = request.method === 'GET' ? get(url.pathname) : {};
     response.writeHead(answer === undefined ? 404 : 200, { 'Content-Type': 'application/json' });
     response.end(JSON.stringify(answer ?? { message: 'no such service' }));
   });

@@ -45,7 +45,7 @@ function processesOf(node: Node): readonly Seen[] {
 
 const commandOf = (text: string): string => (text.split('\0\0')[0] ?? '').replaceAll('\0', ' ');
 
-/** Directories of runs of that user, and his running processes other than sshd's. */
+/** Directories of that user's runs. */
 async function leftOf(node: Node): Promise<string> {
   const find = `find /tmp -maxdepth 1 -user ${USER} -name 'swarm-deploy-*'`;
   const { stdout } = await node.exec(find);
@@ -85,7 +85,8 @@ onSwarm('a run', () => {
       let sessionsAtWatch = -1;
       const over = new AbortController();
       const countSessions = (): number =>
-        sessions().filter((line) => line.startsWith(`Starting session: command for ${USER} `)).length;
+        sessions().filter((line) => line.startsWith(`Starting session: command for ${USER} `))
+          .length;
       const sampling = (async () => {
         while (!over.signal.aborted) {
           for (const one of processesOf(manager)) seen.set(`${one.id} ${one.text}`, one);
@@ -107,11 +108,11 @@ onSwarm('a run', () => {
       expect(run.outcome).toBe('deployed');
 
       const all = [...seen.values()];
-    const texts = all.map(({ text }) => text);
-    // The sampling works: it has seen the commands of the run.
-    const mine = all.filter((one) => one.mine);
-    const commands = mine.map(({ text }) => commandOf(text));
-    for (const part of ['system dial-stdio', 'stack deploy', 'login --username'])
+      const texts = all.map(({ text }) => text);
+      // The sampling works: it has seen the commands of the run.
+      const mine = all.filter((one) => one.mine);
+      const commands = mine.map(({ text }) => commandOf(text));
+      for (const part of ['system dial-stdio', 'stack deploy', 'login --username'])
         expect(commands.some((command) => command.includes(part))).toBe(true);
       const secrets = [bed.registry.password, CANARY, bed.ssh.privateKey.split('\n')[2] ?? ''];
       const coded = Buffer.from(`${bed.registry.username}:${bed.registry.password}`);
@@ -122,8 +123,8 @@ onSwarm('a run', () => {
 
       // One connection to the engine for all of the watching.
       const dials = mine.filter(({ text }) => /^docker .*system dial-stdio/.test(commandOf(text)));
-    expect(new Set(dials.map(({ id }) => id)).size).toBe(1);
-    expect(sessionsAtWatch).toBeGreaterThan(0);
+      expect(new Set(dials.map(({ id }) => id)).size).toBe(1);
+      expect(sessionsAtWatch).toBeGreaterThan(0);
       // After the start of the watching only the clean-up runs a command.
       expect(countSessions() - sessionsAtWatch).toBeLessThanOrEqual(2);
       await expectClean(stack);

@@ -4,7 +4,7 @@
  */
 import { EngineError, type Engine, type StackObject } from '../docker/engine.js';
 import { ConnectionLost } from '../errors.js';
-import { kindOf, type Snapshot } from '../model.js';
+import { isJob, kindOf, sameJson, type Snapshot } from '../model.js';
 import type { Changes } from '../plan.js';
 import type { Narrator } from '../report/narrator.js';
 import { beginRollout, placedTasks, type End, type Goal, type Rollout } from './observe.js';
@@ -61,9 +61,13 @@ async function attempt(request: RollBackRequest): Promise<RollBackResult> {
   const { before, changes, world, settle, limits, stack } = request;
   const { narrator, clock } = world;
   const intended = new Map(changes.targets.map(({ id, spec }) => [id, spec]));
-  const undo = { changed: changes.updated, created: changes.created };
+  // A job that ran again from the same spec has nothing to go back to, and cannot be undone.
+  const updated = changes.updated.filter(
+    ({ ID, Spec }) => !isJob(kindOf(Spec)) || !sameJson(Spec, intended.get(ID)),
+  );
+  const undo = { changed: updated, created: changes.created };
   const foreign = await settle((engine) => restore(engine, undo, intended, narrator.say));
-  const ours = changes.updated.filter(({ Spec }) => !foreign.includes(Spec.Name));
+  const ours = updated.filter(({ Spec }) => !foreign.includes(Spec.Name));
 
   const goal: Goal = {
     phase: 'restore',
