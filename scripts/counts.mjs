@@ -9,6 +9,7 @@ try {
 }
 const { numPassedTests: passed, numFailedTests: failed, numPendingTests: skipped } = counts;
 // A suite that cannot be loaded fails without a test of its own.
-const broken = /** @type {{ numRuntimeErrorTestSuites?: number }} */ (counts).numRuntimeErrorTestSuites ?? 0;
+const broken =
+  /** @type {{ numRuntimeErrorTestSuites?: number }} */ (counts).numRuntimeErrorTestSuites ?? 0;
 console.log(`${passed} passed, ${failed + broken} failed, ${skipped} skipped`);
 process.exitCode = passed > 0 && failed + broken === 0 ? 0 : 1;

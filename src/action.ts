@@ -66,6 +66,9 @@ interface Ending {
 
 const MIN_STABLE_MS = 5000;
 const CLEAN_UP_LIMIT_MS = 30_000;
+/** A deploy that was given little time is no reason to give up on the way back. */
+const MIN_ROLLBACK_MS = 5 * 60_000;
+const MIN_ROLLBACK_STILL_MS = 2 * 60_000;
 
 /** Runs the whole action; never throws: every way it can end is in the report. */
 export async function run(world: World): Promise<RunReport> {
@@ -514,7 +517,10 @@ async function fail(
       before,
       changes,
       objects,
-      limits: inputs.watch,
+      limits: {
+        timeoutMs: Math.max(inputs.watch.timeoutMs, MIN_ROLLBACK_MS),
+        progressTimeoutMs: Math.max(inputs.watch.progressTimeoutMs, MIN_ROLLBACK_STILL_MS),
+      },
       stableForMs: stableFor(inputs, changes),
       world,
       watch: (start) => look(deployment, start),
