@@ -159,7 +159,7 @@ onSwarm('a run', () => {
     const [workspace] = await Promise.all(found);
     expect(workspace).toMatch(/^\/tmp\/swarm-deploy-[0-9a-f]{32}\n$/);
     expect(run.postCode).toBe(0);
-    expect(run.postLog).toContain('removed');
+    expect(run.postLog).toContain('nothing of the run is left on');
     await expectClean(stack);
   });
 
