@@ -266,6 +266,35 @@ describe('identity before status', () => {
     const services = [service(spec(), { UpdateStatus: status('paused') })];
     expect(lasting(RUNNING, { services })).toMatchObject({ reason: 'update-paused' });
   });
+  it('waits a moment for the cause, which shows later than what Swarm did about it', () => {
+    const paused = { services: [service(spec(), { UpdateStatus: status('paused') })] };
+    const starting = [task('a', 'starting'), task('b', 'running', { Slot: 2 })];
+    const failed = [task('a', 'failed', { Err: 'it broke' }), task('b', 'running', { Slot: 2 })];
+    const first = through(begin(), snapshot(1000, starting, paused));
+    expect(verdict(first)).toEqual(waiting);
+    expect(judge(first, snapshot(1250, failed, paused))).toMatchObject({
+      reason: 'update-paused',
+      message: expect.stringContaining('it broke'),
+    });
+    const missing = [
+      task('a', 'rejected', { Err: 'No such image: api:2' }),
+      task('b', 'running', { Slot: 2 }),
+    ];
+    const unresolved = spec('api:2', { TaskTemplate: { ContainerSpec: { Image: 'api:2' } } });
+    const live = { services: [service(unresolved, { UpdateStatus: status('paused') })] };
+    const aim = { targets: [target({ spec: unresolved })] };
+    expect(
+      judge(begin(aim), snapshot(1000, starting, live), snapshot(1250, missing, live)),
+    ).toMatchObject({ reason: 'image-not-found' });
+  });
+  it('does not wait for a cause for ever', () => {
+    const paused = { services: [service(spec(), { UpdateStatus: status('paused') })] };
+    const first = through(begin(), snapshot(1000, RUNNING, paused));
+    expect(judge(first, snapshot(3999, RUNNING, paused))).toEqual(waiting);
+    expect(judge(first, snapshot(4000, RUNNING, paused))).toMatchObject({
+      reason: 'update-paused',
+    });
+  });
   it('takes no notice of a status from before', () => {
     const before = status('paused');
     const live = { services: [service(spec(), { UpdateStatus: before })] };
