@@ -63240,6 +63240,14 @@ function monitorMs(spec) {
     const nanoseconds = count(at(spec, 'UpdateConfig', 'Monitor'));
     return nanoseconds === undefined || nanoseconds === 0 ? 5000 : nanoseconds / 1e6;
 }
+/** How often Swarm starts a failed task of a slot again; Infinity where there is no limit. */
+function maxRestarts(spec) {
+    const policy = at(spec, 'TaskTemplate', 'RestartPolicy');
+    const attempts = count(at(policy, 'MaxAttempts')) ?? 0;
+    // With a window the attempts are counted anew after it.
+    const window = count(at(policy, 'Window')) ?? 0;
+    return attempts === 0 || window > 0 ? Infinity : attempts;
+}
 /** The pause between the batches of an update, in milliseconds. */
 function delayMs(spec) {
     return (count(at(spec, 'UpdateConfig', 'Delay')) ?? 0) / 1e6;
@@ -63539,6 +63547,136 @@ class ConnectionLost extends DeployError {
         this.name = 'ConnectionLost';
     }
 }
+/**
+ * A command that did not end in the time it was given. The connection may be well, and the command
+ * may still be running on the other side.
+ */
+class TimedOut extends ConnectionLost {
+    constructor(message, details = {}) {
+        super(message, details);
+        this.name = 'TimedOut';
+    }
+}
+
+;// CONCATENATED MODULE: ./src/docker/workspace.ts
+/**
+ * The run's own directory on the manager: the rendered stack files and, under `docker/`, the
+ * registry logins. Readable by the login user alone, and gone when the run is over.
+ */
+
+const NAME = /^swarm-deploy-[0-9a-f]{32}$/;
+const PARALLEL_UPLOADS = 4;
+/**
+ * `mkdir` without `-p` fails where the path exists, so that nobody can have prepared it; the name
+ * is chosen by the runner, so that `post` knows it even if the answer never arrives.
+ */
+const CREATE = `
+umask 077
+base=\${TMPDIR:-/tmp}
+mkdir -- "$base/$1" && mkdir -- "$base/$1/docker" "$base/$1/attachments" && printf %s "$base/$1"
+`;
+const REMOVE = `rm -rf -- "\${TMPDIR:-/tmp}/$1"`;
+const WRITE = `umask 077; cat > "$1"`;
+const shell = (script, ...args) => [
+    'sh',
+    '-c',
+    script.trim(),
+    'swarm-deploy',
+    ...args,
+];
+/**
+ * @param name `swarm-deploy-` and 32 hexadecimal digits from a strong random source
+ * @throws DeployError when the manager refuses (full disk, read-only)
+ */
+async function createWorkspace(transport, name) {
+    if (!NAME.test(name))
+        throw new Error(`not a workspace name: ${name}`);
+    const result = await transport.run(shell(CREATE, name));
+    if (result.code !== 0)
+        throw new DeployError('docker-unavailable', 'invalid', `cannot create a directory for this run on ${transport.description}: ${result.stderr.toString('utf8').trim()}`, { hint: 'Check that /tmp (or TMPDIR) on the manager is writable and not full.' });
+    return { path: result.stdout.toString('utf8') };
+}
+/**
+ * Writes files by `cat`, which works where the SFTP subsystem is off.
+ * @throws DeployError when a file could not be written whole
+ */
+async function upload(transport, workspace, files) {
+    const queue = [...files];
+    const worker = async () => {
+        for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
+            const result = await transport.run(shell(WRITE, `${workspace.path}/${file.name}`), {
+                input: file.content,
+            });
+            if (result.code !== 0)
+                throw new DeployError('docker-unavailable', 'invalid', `cannot write ${file.name} on ${transport.description}: ${result.stderr.toString('utf8').trim()}`, { hint: 'Check that the disk of the manager is not full.' });
+        }
+    };
+    await Promise.all(Array.from({ length: PARALLEL_UPLOADS }, worker));
+}
+/** Notes the process before it becomes the command, so that it can be stopped by its number. */
+const NOTE = `echo $$ > "$1/pid"; shift; exec "$@"`;
+/**
+ * Ends the process noted, if it is still the one that was noted (its command line names the
+ * directory), and waits until it is gone. Without a terminal, closing the channel or even losing the
+ * connection does not end a command on the other side.
+ */
+const STOP = `
+read -r pid 2>/dev/null < "$1/pid" || exit 0
+for try in 1 2 3 4 5 6 7 8 9 10; do
+  grep -q -- "$1" "/proc/$pid/cmdline" 2>/dev/null || exit 0
+  kill -KILL "$pid" 2>/dev/null || sudo -n kill -KILL "$pid" 2>/dev/null
+  sleep 1
+done
+exit 1
+`;
+const STOP_LIMIT_MS = 20_000;
+/**
+ * Runs a command that must not go on by itself when nobody waits for it any more.
+ * @param argv names the workspace in one of its arguments
+ * @throws TimedOut after `timeoutMs`, or the reason of the signal; the command was stopped before
+ * @throws ConnectionLost when the connection ended; the command may still be running
+ */
+async function runInWorkspace(transport, workspace, argv, options, signal) {
+    signal.throwIfAborted();
+    const running = transport.run(shell(NOTE, workspace.path, ...argv), options);
+    // Whoever wins the race, the other one must not end the process.
+    running.catch(() => undefined);
+    let onAbort = () => undefined;
+    const aborted = new Promise((_, reject) => {
+        onAbort = () => reject(signal.reason);
+        signal.addEventListener('abort', onAbort, { once: true });
+    });
+    try {
+        return await Promise.race([running, aborted]);
+    }
+    catch (error) {
+        if (signal.aborted || error instanceof TimedOut)
+            await stopCommand(transport, workspace);
+        throw error;
+    }
+    finally {
+        signal.removeEventListener('abort', onAbort);
+    }
+}
+/** Stops what `runInWorkspace` left running. @returns whether nothing of it runs any more */
+async function stopCommand(transport, { path }) {
+    try {
+        const result = await transport.run(shell(STOP, path), { timeoutMs: STOP_LIMIT_MS });
+        return result.code === 0;
+    }
+    catch (error) {
+        if (error instanceof ConnectionLost)
+            return false;
+        throw error;
+    }
+}
+/** Removes the directory; no error where there is none. @returns whether it is gone */
+async function removeWorkspace(transport, name) {
+    if (!NAME.test(name))
+        throw new Error(`not a workspace name: ${name}`);
+    const result = await transport.run(shell(REMOVE, name));
+    return result.code === 0;
+}
 
 ;// CONCATENATED MODULE: ./src/report/text.ts
 /** Words for people, from values: safe to print whatever a container or Docker put into them. */
@@ -63608,11 +63746,22 @@ function safeLines(text) {
 
 
 
+
 const LOGIN_ATTEMPTS = 3;
 const LOGIN_TIMEOUT_MS = 60_000;
 const DEPLOY_ATTEMPTS = 8;
 const RETRY_MS = 1000;
 const MAX_RETRY_MS = 5000;
+/**
+ * How long the engine may go on with a request whose client is gone: 20 s for the digest of an image
+ * and 20 s for the write (moby, daemon/cluster: swarmRequestTimeout).
+ */
+const ENGINE_GRACE_MS = 45_000;
+const TOO_LONG = {
+    reason: 'timeout',
+    message: 'docker stack deploy did not end within the timeout',
+    hint: 'Does the engine answer? Is a registry slow to answer for the digest of an image?',
+};
 /**
  * Logs into every registry, with the password on standard input and the result in the workspace.
  * @throws DeployError `registry-auth` or `registry-unreachable`
@@ -63623,7 +63772,11 @@ async function logIn(session, { inputs, workspace }, { narrator, clock, signal }
         const name = registry === '' ? 'Docker Hub' : registry;
         for (let attempt = 1;; attempt += 1) {
             signal.throwIfAborted();
-            const result = await session.transport.run(dockerArgv(docker, ...loginArgs(registry, username)), { input: password.reveal(), timeoutMs: LOGIN_TIMEOUT_MS });
+            const result = await runInWorkspace(session.transport, workspace, dockerArgv(docker, ...loginArgs(registry, username)), { input: password.reveal(), timeoutMs: LOGIN_TIMEOUT_MS }, signal).catch((error) => {
+                if (error instanceof TimedOut)
+                    return noAnswer(LOGIN_TIMEOUT_MS);
+                throw error;
+            });
             if (result.code === 0)
                 break;
             const words = safeLine(result.stderr.toString('utf8'));
@@ -63639,6 +63792,11 @@ async function logIn(session, { inputs, workspace }, { narrator, clock, signal }
         }
         narrator.say(`logged into ${name} as ${username}`);
     }
+}
+/** The result of a command that was stopped because it took too long. */
+function noAnswer(limitMs) {
+    const words = `no answer within ${spokenTime(limitMs)}`;
+    return { code: null, stdout: Buffer.alloc(0), stderr: Buffer.from(words) };
 }
 /**
  * Runs `docker stack deploy`, again where what failed goes away by itself: the command changes
@@ -63661,22 +63819,16 @@ async function deployStack(session, { inputs, rendered, workspace, wasWritten, }
         const printer = linePrinter(narrator);
         let result;
         try {
-            result = await session.transport.run(argv, {
-                timeoutMs: Math.max(1, deadline - clock.now()),
-                onOutput: printer.push,
-            });
+            result = await runInWorkspace(session.transport, workspace, argv, { timeoutMs: Math.max(1, deadline - clock.now()), onOutput: printer.push }, signal);
         }
         catch (error) {
+            if (error instanceof TimedOut) {
+                narrator.say('docker stack deploy takes too long and was stopped');
+                await clock.sleep(ENGINE_GRACE_MS, signal);
+                return { failure: TOO_LONG };
+            }
             if (!(error instanceof ConnectionLost))
                 throw error;
-            if (clock.now() >= deadline)
-                return {
-                    failure: {
-                        reason: 'timeout',
-                        message: 'docker stack deploy did not end within the timeout',
-                        hint: 'Does the engine answer? Is a registry slow to answer for the digest of an image?',
-                    },
-                };
             // The command may have ended, gone on or stopped half-way: the swarm itself has to say.
             if (attempt === DEPLOY_ATTEMPTS)
                 throw error;
@@ -63723,69 +63875,6 @@ function linePrinter(narrator) {
         },
         end: () => print(rest),
     };
-}
-
-;// CONCATENATED MODULE: ./src/docker/workspace.ts
-/**
- * The run's own directory on the manager: the rendered stack files and, under `docker/`, the
- * registry logins. Readable by the login user alone, and gone when the run is over.
- */
-
-const NAME = /^swarm-deploy-[0-9a-f]{32}$/;
-const PARALLEL_UPLOADS = 4;
-/**
- * `mkdir` without `-p` fails where the path exists, so that nobody can have prepared it; the name
- * is chosen by the runner, so that `post` knows it even if the answer never arrives.
- */
-const CREATE = `
-umask 077
-base=\${TMPDIR:-/tmp}
-mkdir -- "$base/$1" && mkdir -- "$base/$1/docker" "$base/$1/attachments" && printf %s "$base/$1"
-`;
-const REMOVE = `rm -rf -- "\${TMPDIR:-/tmp}/$1"`;
-const WRITE = `umask 077; cat > "$1"`;
-const shell = (script, ...args) => [
-    'sh',
-    '-c',
-    script.trim(),
-    'swarm-deploy',
-    ...args,
-];
-/**
- * @param name `swarm-deploy-` and 32 hexadecimal digits from a strong random source
- * @throws DeployError when the manager refuses (full disk, read-only)
- */
-async function createWorkspace(transport, name) {
-    if (!NAME.test(name))
-        throw new Error(`not a workspace name: ${name}`);
-    const result = await transport.run(shell(CREATE, name));
-    if (result.code !== 0)
-        throw new DeployError('docker-unavailable', 'invalid', `cannot create a directory for this run on ${transport.description}: ${result.stderr.toString('utf8').trim()}`, { hint: 'Check that /tmp (or TMPDIR) on the manager is writable and not full.' });
-    return { path: result.stdout.toString('utf8') };
-}
-/**
- * Writes files by `cat`, which works where the SFTP subsystem is off.
- * @throws DeployError when a file could not be written whole
- */
-async function upload(transport, workspace, files) {
-    const queue = [...files];
-    const worker = async () => {
-        for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
-            const result = await transport.run(shell(WRITE, `${workspace.path}/${file.name}`), {
-                input: file.content,
-            });
-            if (result.code !== 0)
-                throw new DeployError('docker-unavailable', 'invalid', `cannot write ${file.name} on ${transport.description}: ${result.stderr.toString('utf8').trim()}`, { hint: 'Check that the disk of the manager is not full.' });
-        }
-    };
-    await Promise.all(Array.from({ length: PARALLEL_UPLOADS }, worker));
-}
-/** Removes the directory; no error where there is none. @returns whether it is gone */
-async function removeWorkspace(transport, name) {
-    if (!NAME.test(name))
-        throw new Error(`not a workspace name: ${name}`);
-    const result = await transport.run(shell(REMOVE, name));
-    return result.code === 0;
 }
 
 ;// CONCATENATED MODULE: ./src/duration.ts
@@ -65273,16 +65362,26 @@ function standing(kind, service, tasks, snapshot) {
         holding: [...good.values()].map((task) => task.ID),
     };
 }
-/** How many slots, nodes or completions of a service are as its spec asks, in one snapshot. */
+/**
+ * How many slots, nodes or completions of a service do their work in one snapshot, of whatever
+ * version: what a restored service has to have again. An update that was left half-way cannot be
+ * brought back by its spec, and must not be called restored when less of it runs than before.
+ */
 function placedTasks(service, kind, snapshot) {
     const tasks = snapshot.tasks.filter((task) => task.ServiceID === service.ID);
-    return standing(kind, service, tasks, snapshot).done;
+    const { done, wanted } = standing(kind, service, tasks, snapshot);
+    const running = new Set(tasks.filter(isRunning).map(placeOf)).size;
+    return Math.min(wanted, Math.max(done, isJob(kind) ? 0 : running));
 }
 /** A restored service need not be better than it was. */
 function lenient(stand, enough) {
     if (enough === undefined || enough >= stand.wanted)
         return stand;
     return { ...stand, complete: stand.older === 0 && stand.done >= enough };
+}
+/** What has a healthcheck is meant to keep running, whatever its restart policy says. */
+function meantToRun(kind, healthchecked) {
+    return healthchecked && 'oneShot' in kind ? { ...kind, oneShot: false } : kind;
 }
 function hasFailed(task, kind) {
     if (task.Status.State === 'failed' || task.Status.State === 'rejected')
@@ -65388,7 +65487,7 @@ function observe(rollout, snapshot) {
         const service = live.get(target.id);
         const tasks = byService.get(target.id) ?? [];
         const former = rollout.services.get(target.id);
-        const kind = kindOf(target.spec);
+        const kind = meantToRun(kindOf(target.spec), snapshot.healthchecked?.has(target.id) === true);
         const stand = service === undefined
             ? { wanted: 0, done: 0, older: 0, complete: false, holding: [] }
             : lenient(standing(kind, service, tasks, snapshot), target.enough);
@@ -65435,7 +65534,7 @@ function observe(rollout, snapshot) {
             : {
                 tasks,
                 since: snapshot.at,
-                proven: holding.every((id) => goal.formerTasks.has(id)),
+                proven: holding.every((id) => goal.settledTasks.has(id)),
             }
         : undefined;
     const next = {
@@ -65466,7 +65565,13 @@ function collectFailures(known, goal, target, kind, tasks, upToDate, service) {
         return known;
     const condition = restartCondition(target.spec);
     const oneShot = isJob(kind) || ('oneShot' in kind && kind.oneShot && condition === 'none');
-    const isFinal = (task) => condition === 'none' || (condition === 'on-failure' && task.Status.State === 'complete');
+    // Swarm gives a slot up after so many attempts.
+    const attempts = maxRestarts(target.spec) + 1;
+    const failuresIn = (task) => known.filter(({ slot }) => slot === task.Slot).length +
+        fresh.filter(({ Slot }) => Slot === task.Slot).length;
+    const isFinal = (task) => condition === 'none' ||
+        (condition === 'on-failure' && task.Status.State === 'complete') ||
+        (task.Slot !== undefined && failuresIn(task) >= attempts);
     return [
         ...known,
         ...fresh.map((task) => classify(task, target.name, target.spec, oneShot, isFinal(task))),
@@ -65550,7 +65655,11 @@ function endOf(rollout, departures) {
         ...(behind === undefined ? {} : { service: behind.name }),
         message: behind === undefined
             ? `${observe_plural(rollout.lingering, 'service or task')} that should be gone still there`
-            : `${behind.name} is at ${behind.done} of ${behind.wanted} ${late.limit}` +
+            : `${behind.name} is at ${behind.done} of ${behind.wanted}` +
+                (behind.older === 0
+                    ? ''
+                    : `, with ${observe_plural(behind.older, 'task')} still on another version,`) +
+                ` ${late.limit}` +
                 (lead === undefined ? '' : `; last failure: ${lead.error}`),
     };
 }
@@ -66606,6 +66715,8 @@ function formatJson(value) {
 class Engine {
     #agent;
     #prefix = '';
+    /** From the `Date` of the last answer, whole seconds. */
+    #managerTime;
     /** @param openStream starts `docker system dial-stdio` and gives its input and output */
     constructor(openStream) {
         this.#agent = new external_node_http_.Agent({ keepAlive: true, maxSockets: 1, scheduling: 'fifo' });
@@ -66675,7 +66786,14 @@ class Engine {
         const upToDate = await this.tasks(stack, { '_up-to-date': ['true'] });
         const nodes = await this.nodes();
         const services = await this.services(stack);
-        return { at, services, tasks, nodes, upToDate: new Set(upToDate.map((task) => task.ID)) };
+        return {
+            at,
+            services,
+            tasks,
+            nodes,
+            upToDate: new Set(upToDate.map((task) => task.ID)),
+            ...(this.#managerTime === undefined ? {} : { managerTime: this.#managerTime }),
+        };
     }
     /** Networks, configs and secrets that carry the stack's label. */
     async stackObjects(stack) {
@@ -66703,6 +66821,28 @@ class Engine {
     }
     async removeService(id) {
         await this.#remove(`/services/${id}`);
+    }
+    /** Gives a config or secret the labels that it had; they are all of it that can change. */
+    async restoreLabels(object) {
+        const live = await this.#call('GET', `/${object.kind}s/${object.id}`);
+        const spec = at(live, 'Spec');
+        await this.#call('POST', `/${object.kind}s/${object.id}/update?version=${String(at(live, 'Version', 'Index'))}`, { ...spec, Labels: object.labels ?? null });
+    }
+    /**
+     * Whether the image has a healthcheck of its own, where this manager has the image.
+     * @returns undefined where it has not
+     */
+    async imageHasHealthcheck(image) {
+        try {
+            const answer = await this.#call('GET', `/images/${image}/json`);
+            const test = at(answer, 'Config', 'Healthcheck', 'Test');
+            return Array.isArray(test) && test.length > 0 && test[0] !== 'NONE';
+        }
+        catch (error) {
+            if (error instanceof EngineError)
+                return undefined;
+            throw error;
+        }
     }
     /** @returns false when the object is still in use */
     async removeObject(object) {
@@ -66752,6 +66892,9 @@ class Engine {
                         : { 'Content-Type': 'application/json', 'Content-Length': payload.length }),
                 },
             }, (incoming) => {
+                const time = Date.parse(incoming.headers.date ?? '');
+                if (!Number.isNaN(time))
+                    this.#managerTime = time;
                 collect(incoming, what, parseBody).then(resolve, reject);
             });
             const timer = setTimeout(() => {
@@ -66774,7 +66917,12 @@ function textAt(item, ...path) {
     return typeof value === 'string' ? value : '';
 }
 function engine_named(kind, item) {
-    return { kind, id: textAt(item, 'ID'), name: textAt(item, 'Spec', 'Name') };
+    return {
+        kind,
+        id: textAt(item, 'ID'),
+        name: textAt(item, 'Spec', 'Name'),
+        labels: at(item, 'Spec', 'Labels') ?? null,
+    };
 }
 async function collect(incoming, what, parseBody) {
     const chunks = [];
@@ -66941,7 +67089,12 @@ async function attempt(request) {
     const updated = changes.updated.filter(({ ID, Spec }) => !isJob(kindOf(Spec)) || !sameJson(Spec, intended.get(ID)));
     const undo = { changed: updated, created: changes.created };
     const foreign = await settle((engine) => restore(engine, undo, intended, narrator.say));
+    for (const object of request.objects.relabelled) {
+        narrator.say(`restoring the labels of ${object.kind} ${object.name}`);
+        await settle((engine) => engine.restoreLabels(object));
+    }
     const ours = updated.filter(({ Spec }) => !foreign.includes(Spec.Name));
+    const formerTasks = new Set(before.tasks.map(({ ID }) => ID));
     const goal = {
         phase: 'restore',
         targets: ours.map((former) => ({
@@ -66952,7 +67105,8 @@ async function attempt(request) {
             enough: placedTasks(former, kindOf(former.Spec), before),
         })),
         gone: changes.created,
-        formerTasks: new Set(before.tasks.map(({ ID }) => ID)),
+        formerTasks,
+        settledTasks: formerTasks,
         startedAt: clock.now(),
         stableForMs: request.stableForMs,
         timeoutMs: limits.timeoutMs,
@@ -66988,7 +67142,7 @@ async function attempt(request) {
 async function removeBrought(request) {
     const { world, settle, cleanUpLimitMs } = request;
     const deadline = world.clock.now() + cleanUpLimitMs;
-    let left = request.objects;
+    let left = request.objects.brought;
     for (;;) {
         const remaining = left;
         left = await settle((engine) => removeObjects(engine, remaining));
@@ -67172,6 +67326,7 @@ function progressLog(narrator) {
 
 
 
+
 /** Long enough for an engine to restart or a leader to be elected. */
 const PATIENCE_MS = 180_000;
 const session_RETRY_MS = 1000;
@@ -67329,12 +67484,23 @@ async function session_explain(transport, docker, error) {
         return error;
     const result = await transport.run(dockerArgv(docker, 'version', '--format', '{{.Server.Version}}'), { timeoutMs: 15_000 });
     if (result.code === 0)
-        return error;
+        return await chatter(transport, error);
     const words = result.stderr.toString('utf8').trim();
     return new DeployError('docker-unavailable', 'invalid', `the Docker engine on ${transport.description} cannot be used: ${words || error.message}`, {
         hint: /permission denied/i.test(words)
             ? 'Add the login user to the group `docker` there, or set the input `sudo: true`.'
             : 'Check that the engine runs there; a socket that is not the default goes into the input `docker-host`.',
+        cause: error,
+    });
+}
+/** A login shell that prints something mixes it with the answers of the engine. */
+async function chatter(transport, error) {
+    const { stdout } = await transport.run(['true'], { timeoutMs: 15_000 });
+    if (stdout.length === 0)
+        return error;
+    return new DeployError('docker-unavailable', 'invalid', `the login shell on ${transport.description} prints text of its own, which mixes with Docker's answers: ` +
+        safeLine(stdout.toString('utf8', 0, 200)), {
+        hint: 'Its start file (.bashrc, .profile, config.fish, ...) must print nothing for logins that are not interactive; in .bashrc: [[ $- == *i* ]] || return',
         cause: error,
     });
 }
@@ -67355,6 +67521,10 @@ async function session_explain(transport, docker, error) {
 
 
 const MIN_STABLE_MS = 5000;
+/** A task that has run for this long has shown that it can. */
+const SETTLED_MS = 30_000;
+/** Failures younger than this say that a service is not well now. */
+const RECENT_MS = 120_000;
 const CLEAN_UP_LIMIT_MS = 30_000;
 /** A deploy that was given little time is no reason to give up on the way back. */
 const MIN_ROLLBACK_MS = 5 * 60_000;
@@ -67389,6 +67559,7 @@ async function run(world) {
                 seen,
                 tell: progressLog(narrator),
                 places: new Set(),
+                healthchecks: new Map(),
             });
         }
         finally {
@@ -67493,7 +67664,7 @@ async function deployIn(deployment, workspaceName) {
         inputs,
         rendered,
         workspace,
-        wasWritten: (loss) => recover(deployment, { loss, before, names, workspaceName }),
+        wasWritten: (loss) => recover(deployment, { loss, before, names, workspaceName, workspace }),
     }, world));
     const live = await settle(deployment, (engine) => engine.services(stack));
     const changes = changesOf(before, live, names);
@@ -67517,10 +67688,10 @@ async function judge(context, deployed, live, names) {
     const { narrator } = world;
     if (deployed.failure !== undefined) {
         const { reason, message, hint } = deployed.failure;
-        const objects = await newObjects(context);
-        if (!changes.any && objects.length === 0)
+        if (!changes.any && !(await objectChanges(context)).any)
             return {
-                outcome: 'invalid',
+                // Refused as a whole; but one that ran out of time had been started.
+                outcome: reason === 'timeout' ? 'failed' : 'invalid',
                 reason,
                 message,
                 hint,
@@ -67557,8 +67728,9 @@ async function judge(context, deployed, live, names) {
         targets: changes.targets,
         gone: [],
         formerTasks: new Set(before.tasks.map(({ ID }) => ID)),
+        settledTasks: settledTasks(before),
         startedAt,
-        stableForMs: stableFor(inputs, changes),
+        stableForMs: stableFor(deployment, changes, before),
         timeoutMs: inputs.watch.timeoutMs,
         progressTimeoutMs: inputs.watch.progressTimeoutMs,
         maxFailures: inputs.watch.maxFailures,
@@ -67608,21 +67780,55 @@ async function prepare({ session, rendered, places }, name) {
     ]);
     return workspace;
 }
-/** `auto` is the longest monitor of what changed: how long Swarm itself would count a failure. */
-function stableFor(inputs, changes) {
-    if (!changes.any)
-        return 0;
-    if (inputs.watch.stableForMs !== 'auto')
-        return inputs.watch.stableForMs;
+/**
+ * `auto` is the longest monitor of what changed: how long Swarm itself would count a failure. Where
+ * tasks of the very spec have failed just before, a few good seconds prove nothing.
+ */
+function stableFor({ inputs }, changes, before) {
+    const { stableForMs } = inputs.watch;
     const changed = changes.targets.filter(({ change }) => change !== 'unchanged');
-    return Math.max(MIN_STABLE_MS, ...changed.map(({ spec }) => monitorMs(spec)));
+    const monitors = (changed.length > 0 ? changed : changes.targets).map(({ spec }) => monitorMs(spec));
+    const asked = stableForMs === 'auto' ? Math.max(MIN_STABLE_MS, ...monitors) : stableForMs;
+    const unchanged = new Set(changes.targets.filter(({ change }) => change === 'unchanged').map(({ id }) => id));
+    const flapping = before.tasks.some((task) => unchanged.has(task.ServiceID) &&
+        before.upToDate.has(task.ID) &&
+        (task.Status.State === 'failed' || task.Status.State === 'rejected') &&
+        ageMs(task, before) < RECENT_MS);
+    return flapping && stableForMs === 'auto' ? Math.max(asked, SETTLED_MS) : asked;
+}
+/** By the manager's clock, which stamps both ends. */
+const ageMs = (task, { managerTime }) => managerTime === undefined ? 0 : managerTime - Date.parse(task.CreatedAt);
+/** The tasks that have run for long enough by now to have nothing to prove. */
+function settledTasks(before) {
+    return new Set(before.tasks.filter((task) => ageMs(task, before) >= SETTLED_MS).map(({ ID }) => ID));
+}
+/** Reads the swarm, and of services that end by themselves whether they were meant to. */
+async function readSwarm(deployment, { targets }) {
+    const { world, inputs, healthchecks } = deployment;
+    return await settle(deployment, async (engine) => {
+        const snapshot = await engine.snapshot(inputs.stack, world.clock.now());
+        const healthchecked = new Set();
+        for (const { id, spec } of targets) {
+            const kind = kindOf(spec);
+            const ends = snapshot.tasks.some(({ ServiceID, Status }) => ServiceID === id && Status.State === 'complete');
+            if (!('oneShot' in kind) || !kind.oneShot || !ends)
+                continue;
+            const image = imageOf(spec);
+            const known = healthchecks.get(image) ?? (await engine.imageHasHealthcheck(image));
+            if (known !== undefined)
+                healthchecks.set(image, known);
+            if (known === true)
+                healthchecked.add(id);
+        }
+        return { ...snapshot, healthchecked };
+    });
 }
 /** Watches a rollout to its end, telling what moves. */
 async function look(deployment, rollout) {
-    const { world, inputs, tell, seen } = deployment;
+    const { world, tell, seen } = deployment;
     return await watch_watch(rollout, {
         clock: world.clock,
-        read: () => settle(deployment, (engine) => engine.snapshot(inputs.stack, world.clock.now())),
+        read: () => readSwarm(deployment, rollout.goal),
         onSnapshot: (now, snapshot) => {
             Object.assign(seen, { rollout: now, snapshot });
             tell(now, snapshot);
@@ -67641,7 +67847,11 @@ function settle({ world: { clock, signal, narrator }, session }, action) {
 async function recover(deployment, loss) {
     const { world, session, inputs } = deployment;
     world.narrator.say(`connection lost while the stack was being deployed: ${loss.loss.message}`);
-    const live = await settle(deployment, (engine) => engine.services(inputs.stack));
+    const live = await settle(deployment, async (engine) => {
+        // What was sent over the lost connection must not write any more from here on.
+        await stopCommand(session.transport, loss.workspace);
+        return await engine.services(inputs.stack);
+    });
     const former = new Map(loss.before.services.map((service) => [service.ID, service]));
     const written = loss.names.every((name) => {
         const service = live.find(({ Spec }) => Spec.Name === name);
@@ -67656,11 +67866,16 @@ async function recover(deployment, loss) {
     });
     return false;
 }
-async function newObjects({ deployment, objectsBefore }) {
+async function objectChanges({ deployment, objectsBefore }) {
     const { inputs } = deployment;
-    const known = new Set(objectsBefore.map(({ id }) => id));
+    const former = new Map(objectsBefore.map((object) => [object.id, object]));
     const now = await settle(deployment, (engine) => engine.stackObjects(inputs.stack));
-    return now.filter(({ id }) => !known.has(id));
+    const brought = now.filter(({ id }) => !former.has(id));
+    const relabelled = now.flatMap(({ id, labels }) => {
+        const was = former.get(id);
+        return was === undefined || sameJson(was.labels, labels) ? [] : [was];
+    });
+    return { brought, relabelled, any: brought.length + relabelled.length > 0 };
 }
 async function succeed(context, rollout) {
     const { deployment, before, changes } = context;
@@ -67718,8 +67933,8 @@ async function fail(context, end, rollout) {
             message: `${message}. The stack is left as it failed (on-failure: keep).`,
             fate: 'failed',
         };
-    const objects = await newObjects(context);
-    if (!changes.any && objects.length === 0)
+    const objects = await objectChanges(context);
+    if (!changes.any && !objects.any)
         return {
             ...common,
             outcome: 'failed',
@@ -67736,7 +67951,7 @@ async function fail(context, end, rollout) {
             timeoutMs: Math.max(inputs.watch.timeoutMs, MIN_ROLLBACK_MS),
             progressTimeoutMs: Math.max(inputs.watch.progressTimeoutMs, MIN_ROLLBACK_STILL_MS),
         },
-        stableForMs: stableFor(inputs, changes),
+        stableForMs: stableFor(deployment, changes, before),
         world,
         watch: (start) => look(deployment, start),
         settle: (action) => settle(deployment, action),
@@ -74325,7 +74540,7 @@ class SshTransport {
             let channel;
             if (timeoutMs !== undefined) {
                 timer = setTimeout(() => {
-                    fail(new ConnectionLost(`"${title}" on ${this.description} did not end within ${timeoutMs / 1000} s`, { hint: 'It may still be running there.' }));
+                    fail(new TimedOut(`"${title}" on ${this.description} did not end within ${timeoutMs / 1000} s`, { hint: 'It may still be running there.' }));
                     channel?.close();
                 }, timeoutMs);
             }
@@ -74657,7 +74872,7 @@ async function within(running, timeoutMs, title) {
     let timer;
     const late = new Promise((_resolve, reject) => {
         timer = setTimeout(() => {
-            reject(new ConnectionLost(`"${title}" on ${WHERE} did not end within ${timeoutMs / 1000} s`, {
+            reject(new TimedOut(`"${title}" on ${WHERE} did not end within ${timeoutMs / 1000} s`, {
                 hint: 'It may still be running there.',
             }));
         }, timeoutMs);
@@ -74748,7 +74963,7 @@ async function main() {
     const cancel = new AbortController();
     for (const name of ['SIGINT', 'SIGTERM'])
         process.on(name, () => {
-            narrator.say(`${name}: nothing more is written to the swarm`);
+            narrator.say(`${name}: stopping; this run writes nothing more to the swarm`);
             cancel.abort(new Error(`cancelled by ${name}`));
         });
     const report = await run({

@@ -6,7 +6,13 @@ import type { RenderedStack } from './compose/render.js';
 import { composeVersionFor, withVersion } from './compose/version.js';
 import { changesOf, type Changes } from './plan.js';
 import { deployStack, logIn, type Deployed } from './deploy.js';
-import { createWorkspace, removeWorkspace, upload, type Workspace } from './docker/workspace.js';
+import {
+  createWorkspace,
+  removeWorkspace,
+  stopCommand,
+  upload,
+  type Workspace,
+} from './docker/workspace.js';
 import type { Engine, StackObject } from './docker/engine.js';
 import type { ConnectionLost } from './errors.js';
 import { DeployError, InvalidInput, type Outcome, type Reason } from './errors.js';
@@ -18,9 +24,11 @@ import {
   isJob,
   kindOf,
   monitorMs,
+  sameJson,
   splitImage,
   type Service,
   type Snapshot,
+  type Task,
 } from './model.js';
 import { serviceReports, taskReports, type Fate } from './report/services.js';
 import type { RunReport } from './report/outcome.js';
@@ -65,6 +73,10 @@ interface Ending {
 }
 
 const MIN_STABLE_MS = 5000;
+/** A task that has run for this long has shown that it can. */
+const SETTLED_MS = 30_000;
+/** Failures younger than this say that a service is not well now. */
+const RECENT_MS = 120_000;
 const CLEAN_UP_LIMIT_MS = 30_000;
 /** A deploy that was given little time is no reason to give up on the way back. */
 const MIN_ROLLBACK_MS = 5 * 60_000;
@@ -101,6 +113,7 @@ export async function run(world: World): Promise<RunReport> {
         seen,
         tell: progressLog(narrator),
         places: new Set(),
+        healthchecks: new Map(),
       });
     } finally {
       await session.close();
@@ -167,6 +180,8 @@ interface Deployment {
   readonly seen: Seen;
   /** Managers on which the workspace may be; more than one after a fail-over. */
   readonly places: Set<string>;
+  /** By image, where a manager knows it. */
+  readonly healthchecks: Map<string, boolean>;
 }
 
 /** What the swarm was last seen doing, for a run that is cut short. */
@@ -226,7 +241,8 @@ async function deployIn(deployment: Deployment, workspaceName: string): Promise<
         inputs,
         rendered,
         workspace,
-        wasWritten: (loss) => recover(deployment, { loss, before, names, workspaceName }),
+        wasWritten: (loss) =>
+          recover(deployment, { loss, before, names, workspaceName, workspace }),
       },
       world,
     ),
@@ -257,10 +273,10 @@ async function judge(
   const { narrator } = world;
   if (deployed.failure !== undefined) {
     const { reason, message, hint } = deployed.failure;
-    const objects = await newObjects(context);
-    if (!changes.any && objects.length === 0)
+    if (!changes.any && !(await objectChanges(context)).any)
       return {
-        outcome: 'invalid',
+        // Refused as a whole; but one that ran out of time had been started.
+        outcome: reason === 'timeout' ? 'failed' : 'invalid',
         reason,
         message,
         hint,
@@ -297,8 +313,9 @@ async function judge(
     targets: changes.targets,
     gone: [],
     formerTasks: new Set(before.tasks.map(({ ID }) => ID)),
+    settledTasks: settledTasks(before),
     startedAt,
-    stableForMs: stableFor(inputs, changes),
+    stableForMs: stableFor(deployment, changes, before),
     timeoutMs: inputs.watch.timeoutMs,
     progressTimeoutMs: inputs.watch.progressTimeoutMs,
     maxFailures: inputs.watch.maxFailures,
@@ -369,12 +386,60 @@ async function prepare(
   return workspace;
 }
 
-/** `auto` is the longest monitor of what changed: how long Swarm itself would count a failure. */
-function stableFor(inputs: Inputs, changes: Changes): number {
-  if (!changes.any) return 0;
-  if (inputs.watch.stableForMs !== 'auto') return inputs.watch.stableForMs;
+/**
+ * `auto` is the longest monitor of what changed: how long Swarm itself would count a failure. Where
+ * tasks of the very spec have failed just before, a few good seconds prove nothing.
+ */
+function stableFor({ inputs }: Deployment, changes: Changes, before: Snapshot): number {
+  const { stableForMs } = inputs.watch;
   const changed = changes.targets.filter(({ change }) => change !== 'unchanged');
-  return Math.max(MIN_STABLE_MS, ...changed.map(({ spec }) => monitorMs(spec)));
+  const monitors = (changed.length > 0 ? changed : changes.targets).map(({ spec }) =>
+    monitorMs(spec),
+  );
+  const asked = stableForMs === 'auto' ? Math.max(MIN_STABLE_MS, ...monitors) : stableForMs;
+  const unchanged = new Set(
+    changes.targets.filter(({ change }) => change === 'unchanged').map(({ id }) => id),
+  );
+  const flapping = before.tasks.some(
+    (task) =>
+      unchanged.has(task.ServiceID) &&
+      before.upToDate.has(task.ID) &&
+      (task.Status.State === 'failed' || task.Status.State === 'rejected') &&
+      ageMs(task, before) < RECENT_MS,
+  );
+  return flapping && stableForMs === 'auto' ? Math.max(asked, SETTLED_MS) : asked;
+}
+
+/** By the manager's clock, which stamps both ends. */
+const ageMs = (task: Task, { managerTime }: Snapshot): number =>
+  managerTime === undefined ? 0 : managerTime - Date.parse(task.CreatedAt);
+
+/** The tasks that have run for long enough by now to have nothing to prove. */
+function settledTasks(before: Snapshot): ReadonlySet<string> {
+  return new Set(
+    before.tasks.filter((task) => ageMs(task, before) >= SETTLED_MS).map(({ ID }) => ID),
+  );
+}
+
+/** Reads the swarm, and of services that end by themselves whether they were meant to. */
+async function readSwarm(deployment: Deployment, { targets }: Goal): Promise<Snapshot> {
+  const { world, inputs, healthchecks } = deployment;
+  return await settle(deployment, async (engine) => {
+    const snapshot = await engine.snapshot(inputs.stack, world.clock.now());
+    const healthchecked = new Set<string>();
+    for (const { id, spec } of targets) {
+      const kind = kindOf(spec);
+      const ends = snapshot.tasks.some(
+        ({ ServiceID, Status }) => ServiceID === id && Status.State === 'complete',
+      );
+      if (!('oneShot' in kind) || !kind.oneShot || !ends) continue;
+      const image = imageOf(spec);
+      const known = healthchecks.get(image) ?? (await engine.imageHasHealthcheck(image));
+      if (known !== undefined) healthchecks.set(image, known);
+      if (known === true) healthchecked.add(id);
+    }
+    return { ...snapshot, healthchecked };
+  });
 }
 
 /** Watches a rollout to its end, telling what moves. */
@@ -382,10 +447,10 @@ async function look(
   deployment: Deployment,
   rollout: Rollout,
 ): Promise<{ readonly rollout: Rollout; readonly end: End }> {
-  const { world, inputs, tell, seen } = deployment;
+  const { world, tell, seen } = deployment;
   return await watch(rollout, {
     clock: world.clock,
-    read: () => settle(deployment, (engine) => engine.snapshot(inputs.stack, world.clock.now())),
+    read: () => readSwarm(deployment, rollout.goal),
     onSnapshot: (now, snapshot) => {
       Object.assign(seen, { rollout: now, snapshot });
       tell(now, snapshot);
@@ -413,11 +478,16 @@ async function recover(
     readonly before: Snapshot;
     readonly names: readonly string[];
     readonly workspaceName: string;
+    readonly workspace: Workspace;
   },
 ): Promise<boolean> {
   const { world, session, inputs } = deployment;
   world.narrator.say(`connection lost while the stack was being deployed: ${loss.loss.message}`);
-  const live = await settle(deployment, (engine) => engine.services(inputs.stack));
+  const live = await settle(deployment, async (engine) => {
+    // What was sent over the lost connection must not write any more from here on.
+    await stopCommand(session.transport, loss.workspace);
+    return await engine.services(inputs.stack);
+  });
   const former = new Map(loss.before.services.map((service) => [service.ID, service]));
   const written = loss.names.every((name) => {
     const service = live.find(({ Spec }) => Spec.Name === name);
@@ -432,11 +502,24 @@ async function recover(
   return false;
 }
 
-async function newObjects({ deployment, objectsBefore }: Context): Promise<readonly StackObject[]> {
+/** What the deploy did to networks, configs and secrets. */
+interface ObjectChanges {
+  readonly brought: readonly StackObject[];
+  /** As they were, of those whose labels are others now. */
+  readonly relabelled: readonly StackObject[];
+  readonly any: boolean;
+}
+
+async function objectChanges({ deployment, objectsBefore }: Context): Promise<ObjectChanges> {
   const { inputs } = deployment;
-  const known = new Set(objectsBefore.map(({ id }) => id));
+  const former = new Map(objectsBefore.map((object) => [object.id, object]));
   const now = await settle(deployment, (engine) => engine.stackObjects(inputs.stack));
-  return now.filter(({ id }) => !known.has(id));
+  const brought = now.filter(({ id }) => !former.has(id));
+  const relabelled = now.flatMap(({ id, labels }) => {
+    const was = former.get(id);
+    return was === undefined || sameJson(was.labels, labels) ? [] : [was];
+  });
+  return { brought, relabelled, any: brought.length + relabelled.length > 0 };
 }
 
 async function succeed(context: Context, rollout: Rollout): Promise<Ending> {
@@ -502,8 +585,8 @@ async function fail(
       message: `${message}. The stack is left as it failed (on-failure: keep).`,
       fate: 'failed',
     };
-  const objects = await newObjects(context);
-  if (!changes.any && objects.length === 0)
+  const objects = await objectChanges(context);
+  if (!changes.any && !objects.any)
     return {
       ...common,
       outcome: 'failed',
@@ -521,7 +604,7 @@ async function fail(
         timeoutMs: Math.max(inputs.watch.timeoutMs, MIN_ROLLBACK_MS),
         progressTimeoutMs: Math.max(inputs.watch.progressTimeoutMs, MIN_ROLLBACK_STILL_MS),
       },
-      stableForMs: stableFor(inputs, changes),
+      stableForMs: stableFor(deployment, changes, before),
       world,
       watch: (start) => look(deployment, start),
       settle: (action) => settle(deployment, action),

@@ -11,13 +11,14 @@ import {
   withoutVariables,
   type DockerCommand,
 } from './docker/cli.js';
-import { ConnectionLost, DeployError, type Reason } from './errors.js';
-import type { Workspace } from './docker/workspace.js';
+import { runInWorkspace, type Workspace } from './docker/workspace.js';
+import { ConnectionLost, DeployError, TimedOut, type Reason } from './errors.js';
 import type { Inputs } from './inputs.js';
 import type { Narrator } from './report/narrator.js';
-import { safeLine } from './report/text.js';
+import { safeLine, spokenTime } from './report/text.js';
 import type { Clock } from './rollout/watch.js';
 import type { Session } from './session.js';
+import type { CommandResult } from './transport/transport.js';
 
 interface Surroundings {
   readonly narrator: Narrator;
@@ -30,6 +31,17 @@ const LOGIN_TIMEOUT_MS = 60_000;
 const DEPLOY_ATTEMPTS = 8;
 const RETRY_MS = 1000;
 const MAX_RETRY_MS = 5000;
+
+/**
+ * How long the engine may go on with a request whose client is gone: 20 s for the digest of an image
+ * and 20 s for the write (moby, daemon/cluster: swarmRequestTimeout).
+ */
+const ENGINE_GRACE_MS = 45_000;
+const TOO_LONG = {
+  reason: 'timeout',
+  message: 'docker stack deploy did not end within the timeout',
+  hint: 'Does the engine answer? Is a registry slow to answer for the digest of an image?',
+} as const;
 
 /**
  * Logs into every registry, with the password on standard input and the result in the workspace.
@@ -45,10 +57,16 @@ export async function logIn(
     const name = registry === '' ? 'Docker Hub' : registry;
     for (let attempt = 1; ; attempt += 1) {
       signal.throwIfAborted();
-      const result = await session.transport.run(
+      const result = await runInWorkspace(
+        session.transport,
+        workspace,
         dockerArgv(docker, ...loginArgs(registry, username)),
         { input: password.reveal(), timeoutMs: LOGIN_TIMEOUT_MS },
-      );
+        signal,
+      ).catch((error: unknown) => {
+        if (error instanceof TimedOut) return noAnswer(LOGIN_TIMEOUT_MS);
+        throw error;
+      });
       if (result.code === 0) break;
       const words = safeLine(result.stderr.toString('utf8'));
       const { reason, transient } = loginFailure(words);
@@ -69,6 +87,12 @@ export async function logIn(
     }
     narrator.say(`logged into ${name} as ${username}`);
   }
+}
+
+/** The result of a command that was stopped because it took too long. */
+function noAnswer(limitMs: number): CommandResult {
+  const words = `no answer within ${spokenTime(limitMs)}`;
+  return { code: null, stdout: Buffer.alloc(0), stderr: Buffer.from(words) };
 }
 
 export interface Deployed {
@@ -126,20 +150,20 @@ export async function deployStack(
     const printer = linePrinter(narrator);
     let result;
     try {
-      result = await session.transport.run(argv, {
-        timeoutMs: Math.max(1, deadline - clock.now()),
-        onOutput: printer.push,
-      });
+      result = await runInWorkspace(
+        session.transport,
+        workspace,
+        argv,
+        { timeoutMs: Math.max(1, deadline - clock.now()), onOutput: printer.push },
+        signal,
+      );
     } catch (error) {
+      if (error instanceof TimedOut) {
+        narrator.say('docker stack deploy takes too long and was stopped');
+        await clock.sleep(ENGINE_GRACE_MS, signal);
+        return { failure: TOO_LONG };
+      }
       if (!(error instanceof ConnectionLost)) throw error;
-      if (clock.now() >= deadline)
-        return {
-          failure: {
-            reason: 'timeout',
-            message: 'docker stack deploy did not end within the timeout',
-            hint: 'Does the engine answer? Is a registry slow to answer for the digest of an image?',
-          },
-        };
       // The command may have ended, gone on or stopped half-way: the swarm itself has to say.
       if (attempt === DEPLOY_ATTEMPTS) throw error;
       if (await wasWritten(error)) return {};

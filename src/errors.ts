@@ -125,3 +125,14 @@ export class ConnectionLost extends DeployError {
     this.name = 'ConnectionLost';
   }
 }
+
+/**
+ * A command that did not end in the time it was given. The connection may be well, and the command
+ * may still be running on the other side.
+ */
+export class TimedOut extends ConnectionLost {
+  constructor(message: string, details: { hint?: string; cause?: unknown } = {}) {
+    super(message, details);
+    this.name = 'TimedOut';
+  }
+}

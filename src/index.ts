@@ -61,7 +61,7 @@ async function main(): Promise<void> {
   const cancel = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM'] as const)
     process.on(name, () => {
-      narrator.say(`${name}: nothing more is written to the swarm`);
+      narrator.say(`${name}: stopping; this run writes nothing more to the swarm`);
       cancel.abort(new Error(`cancelled by ${name}`));
     });
   const report = await run({

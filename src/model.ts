@@ -95,6 +95,10 @@ export interface Snapshot {
   readonly tasks: readonly Task[];
   readonly upToDate: ReadonlySet<string>;
   readonly nodes: readonly Node[];
+  /** Milliseconds since 1970 on the manager's clock, which stamps the creation of tasks. */
+  readonly managerTime?: number;
+  /** Services whose image has a healthcheck, as far as it was asked for. */
+  readonly healthchecked?: ReadonlySet<string>;
 }
 
 /** What a service is meant to be doing, decided from its spec. */
@@ -152,6 +156,15 @@ export function restartCondition(spec: ServiceSpec): 'any' | 'on-failure' | 'non
 export function monitorMs(spec: ServiceSpec): number {
   const nanoseconds = count(at(spec, 'UpdateConfig', 'Monitor'));
   return nanoseconds === undefined || nanoseconds === 0 ? 5000 : nanoseconds / 1e6;
+}
+
+/** How often Swarm starts a failed task of a slot again; Infinity where there is no limit. */
+export function maxRestarts(spec: ServiceSpec): number {
+  const policy = at(spec, 'TaskTemplate', 'RestartPolicy');
+  const attempts = count(at(policy, 'MaxAttempts')) ?? 0;
+  // With a window the attempts are counted anew after it.
+  const window = count(at(policy, 'Window')) ?? 0;
+  return attempts === 0 || window > 0 ? Infinity : attempts;
 }
 
 /** The pause between the batches of an update, in milliseconds. */

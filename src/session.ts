@@ -11,6 +11,7 @@ import {
 } from './docker/cli.js';
 import { Engine, EngineError, type EngineVersion } from './docker/engine.js';
 import { ConnectionLost, DeployError } from './errors.js';
+import { safeLine } from './report/text.js';
 import type { Clock } from './rollout/watch.js';
 import type { Transport } from './transport/transport.js';
 
@@ -218,7 +219,7 @@ async function explain(
     dockerArgv(docker, 'version', '--format', '{{.Server.Version}}'),
     { timeoutMs: 15_000 },
   );
-  if (result.code === 0) return error;
+  if (result.code === 0) return await chatter(transport, error);
   const words = result.stderr.toString('utf8').trim();
   return new DeployError(
     'docker-unavailable',
@@ -228,6 +229,22 @@ async function explain(
       hint: /permission denied/i.test(words)
         ? 'Add the login user to the group `docker` there, or set the input `sudo: true`.'
         : 'Check that the engine runs there; a socket that is not the default goes into the input `docker-host`.',
+      cause: error,
+    },
+  );
+}
+
+/** A login shell that prints something mixes it with the answers of the engine. */
+async function chatter(transport: Transport, error: ConnectionLost): Promise<Error> {
+  const { stdout } = await transport.run(['true'], { timeoutMs: 15_000 });
+  if (stdout.length === 0) return error;
+  return new DeployError(
+    'docker-unavailable',
+    'invalid',
+    `the login shell on ${transport.description} prints text of its own, which mixes with Docker's answers: ` +
+      safeLine(stdout.toString('utf8', 0, 200)),
+    {
+      hint: 'Its start file (.bashrc, .profile, config.fish, ...) must print nothing for logins that are not interactive; in .bashrc: [[ $- == *i* ]] || return',
       cause: error,
     },
   );

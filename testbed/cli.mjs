@@ -8,6 +8,9 @@ import { parseArgs } from 'node:util';
 import { attach, DEFAULT_NAME, down, listNames, probe, status, up } from './index.mjs';
 import { errorText } from './lib/wait.mjs';
 
+// A reader that has seen enough (`| head`) is no error.
+process.stdout.on('error', () => process.exit(0));
+
 const HELP = `A real Docker swarm on this Linux machine, for tests (needs root).
 
   up      [--name N] [--managers N] [--workers N] [--engine V] [--sftp] [--no-images]

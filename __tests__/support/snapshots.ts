@@ -99,6 +99,7 @@ export function goal(more: Partial<Goal> = {}): Goal {
     targets: [target()],
     gone: [],
     formerTasks: new Set(),
+    settledTasks: more.formerTasks ?? new Set(),
     startedAt: 0,
     stableForMs: 5000,
     timeoutMs: 600_000,

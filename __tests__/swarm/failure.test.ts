@@ -137,6 +137,28 @@ onSwarm('an update that fails', () => {
     await expectFormer(stack, 'api', 1);
   });
 
+  scenario('gives configs the labels that they had', async (stack) => {
+    const files = (image: string, release: string): Record<string, string> => ({
+      'app.conf': 'listen = 80\n',
+      'docker-stack.yml': stack.file(
+        { api: { image, configs: ['app'], deploy: { update_config: quickUpdate } } },
+        {
+          networks: { default: stack.network },
+          configs: { app: { file: './app.conf', labels: { release } } },
+        },
+      ),
+    });
+    const label = async (): Promise<unknown> => {
+      const path = `/configs/${stack.name}_app`;
+      return (await stack.bed.manager.api('GET', path)) as unknown;
+    };
+    expect((await stack.run({ files: files(stack.image('web'), 'one') })).outcome).toBe('deployed');
+    const before = await label();
+    const run = await stack.run({ files: files(stack.image('crash'), 'two') });
+    expect(run.outcome).toBe('rolled-back');
+    expect(await label()).toEqual(before);
+  });
+
   scenario('removes nothing, prune or not', async (stack) => {
     const api = { image: stack.image('web'), deploy: { update_config: quickUpdate } };
     const old = { image: stack.image('web') };
@@ -241,6 +263,42 @@ onSwarm('a first deploy that fails', () => {
     );
     expect(run).toMatchObject({ outcome: 'rolled-back', reason: 'crash-loop', code: 1 });
     expect(await stack.services()).toEqual({});
+  });
+
+  scenario('is not made green by running it again', async (stack) => {
+    const services = { api: { image: stack.image('crashlater') } };
+    const inputs = { 'on-failure': 'keep', 'stable-for': '10s', 'max-failures': 1 };
+    expect((await stack.deploy(services, inputs)).outcome).toBe('failed');
+    expect(await stack.deploy(services, inputs)).toMatchObject({
+      code: 1,
+      outcome: 'failed',
+      reason: 'crash-loop',
+      services: [{ change: 'unchanged' }],
+    });
+  });
+
+  scenario('is red where an unhealthy task ends with 0 and is not restarted', async (stack) => {
+    const run = await stack.deploy({
+      api: {
+        image: stack.image('unhealthy', 'v2'),
+        deploy: {
+          restart_policy: { condition: 'on-failure' },
+          placement: { constraints: ['node.role == manager'] },
+        },
+      },
+    });
+    expect(run).toMatchObject({ code: 1, outcome: 'rolled-back', reason: 'crash-loop' });
+    expect(run.log).toContain('healthcheck');
+  });
+
+  scenario('ends when Swarm has given up, though more failures were allowed', async (stack) => {
+    const run = await stack.deploy({
+      api: {
+        image: stack.image('crash'),
+        deploy: { restart_policy: { condition: 'on-failure', max_attempts: 1, delay: '1s' } },
+      },
+    });
+    expect(run).toMatchObject({ code: 1, outcome: 'rolled-back', reason: 'crash-loop' });
   });
 
   scenario('ends at the first failed task with max-failures: 1', async (stack) => {

@@ -75,7 +75,8 @@ describe('logIn', () => {
     const { transport, lines, logIn: act } = world(() => ({ stdout: 'Login Succeeded\n' }), LOGIN);
     await act();
     const [call] = transport.calls;
-    expect(call?.argv).toEqual([
+    expect(call?.argv.slice(3, 5)).toEqual(['swarm-deploy', '/tmp/run']);
+    expect(call?.argv.slice(5)).toEqual([
       'docker',
       '--config',
       '/tmp/run/docker',
@@ -136,7 +137,7 @@ describe('deployStack', () => {
     'Error response from daemon: rpc error: code = Unknown desc = update out of sequence';
 
   it('runs one command, with the login of this run only where there is one', async () => {
-    const words = (argv: readonly string[] | undefined): string => argv?.join(' ') ?? '';
+    const words = (argv: readonly string[] | undefined): string => argv?.slice(5).join(' ') ?? '';
     const plain = world(() => ({}));
     expect(await plain.deploy()).toEqual({});
     expect(words(plain.transport.calls[0]?.argv)).toBe(

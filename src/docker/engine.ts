@@ -49,6 +49,8 @@ export interface StackObject {
   readonly kind: 'network' | 'config' | 'secret';
   readonly id: string;
   readonly name: string;
+  /** Of a config or secret: what `stack deploy` may have changed of one that was there. */
+  readonly labels?: Json;
 }
 
 type Method = 'GET' | 'POST' | 'DELETE';
@@ -78,6 +80,8 @@ export function formatJson(value: Json): string {
 export class Engine {
   readonly #agent: Agent;
   #prefix = '';
+  /** From the `Date` of the last answer, whole seconds. */
+  #managerTime: number | undefined;
 
   /** @param openStream starts `docker system dial-stdio` and gives its input and output */
   constructor(openStream: () => Promise<Duplex>) {
@@ -163,7 +167,14 @@ export class Engine {
     const upToDate = await this.tasks(stack, { '_up-to-date': ['true'] });
     const nodes = await this.nodes();
     const services = await this.services(stack);
-    return { at, services, tasks, nodes, upToDate: new Set(upToDate.map((task) => task.ID)) };
+    return {
+      at,
+      services,
+      tasks,
+      nodes,
+      upToDate: new Set(upToDate.map((task) => task.ID)),
+      ...(this.#managerTime === undefined ? {} : { managerTime: this.#managerTime }),
+    };
   }
 
   /** Networks, configs and secrets that carry the stack's label. */
@@ -202,6 +213,32 @@ export class Engine {
 
   async removeService(id: string): Promise<void> {
     await this.#remove(`/services/${id}`);
+  }
+
+  /** Gives a config or secret the labels that it had; they are all of it that can change. */
+  async restoreLabels(object: StackObject): Promise<void> {
+    const live = await this.#call('GET', `/${object.kind}s/${object.id}`);
+    const spec = at(live, 'Spec') as JsonObject;
+    await this.#call(
+      'POST',
+      `/${object.kind}s/${object.id}/update?version=${String(at(live, 'Version', 'Index'))}`,
+      { ...spec, Labels: object.labels ?? null },
+    );
+  }
+
+  /**
+   * Whether the image has a healthcheck of its own, where this manager has the image.
+   * @returns undefined where it has not
+   */
+  async imageHasHealthcheck(image: string): Promise<boolean | undefined> {
+    try {
+      const answer = await this.#call('GET', `/images/${image}/json`);
+      const test = at(answer, 'Config', 'Healthcheck', 'Test');
+      return Array.isArray(test) && test.length > 0 && test[0] !== 'NONE';
+    } catch (error) {
+      if (error instanceof EngineError) return undefined;
+      throw error;
+    }
   }
 
   /** @returns false when the object is still in use */
@@ -254,6 +291,8 @@ export class Engine {
           },
         },
         (incoming) => {
+          const time = Date.parse(incoming.headers.date ?? '');
+          if (!Number.isNaN(time)) this.#managerTime = time;
           collect(incoming, what, parseBody).then(resolve, reject);
         },
       );
@@ -285,7 +324,12 @@ function textAt(item: JsonObject, ...path: readonly string[]): string {
 }
 
 function named(kind: 'config' | 'secret', item: JsonObject): StackObject {
-  return { kind, id: textAt(item, 'ID'), name: textAt(item, 'Spec', 'Name') };
+  return {
+    kind,
+    id: textAt(item, 'ID'),
+    name: textAt(item, 'Spec', 'Name'),
+    labels: at(item, 'Spec', 'Labels') ?? null,
+  };
 }
 
 async function collect(

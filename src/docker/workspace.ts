@@ -2,8 +2,8 @@
  * The run's own directory on the manager: the rendered stack files and, under `docker/`, the
  * registry logins. Readable by the login user alone, and gone when the run is over.
  */
-import { DeployError } from '../errors.js';
-import type { Transport } from '../transport/transport.js';
+import { ConnectionLost, DeployError, TimedOut } from '../errors.js';
+import type { CommandResult, RunOptions, Transport } from '../transport/transport.js';
 
 export interface Workspace {
   /** Absolute path on the manager. */
@@ -80,6 +80,68 @@ export async function upload(
     }
   };
   await Promise.all(Array.from({ length: PARALLEL_UPLOADS }, worker));
+}
+
+/** Notes the process before it becomes the command, so that it can be stopped by its number. */
+const NOTE = `echo $$ > "$1/pid"; shift; exec "$@"`;
+
+/**
+ * Ends the process noted, if it is still the one that was noted (its command line names the
+ * directory), and waits until it is gone. Without a terminal, closing the channel or even losing the
+ * connection does not end a command on the other side.
+ */
+const STOP = `
+read -r pid 2>/dev/null < "$1/pid" || exit 0
+for try in 1 2 3 4 5 6 7 8 9 10; do
+  grep -q -- "$1" "/proc/$pid/cmdline" 2>/dev/null || exit 0
+  kill -KILL "$pid" 2>/dev/null || sudo -n kill -KILL "$pid" 2>/dev/null
+  sleep 1
+done
+exit 1
+`;
+const STOP_LIMIT_MS = 20_000;
+
+/**
+ * Runs a command that must not go on by itself when nobody waits for it any more.
+ * @param argv names the workspace in one of its arguments
+ * @throws TimedOut after `timeoutMs`, or the reason of the signal; the command was stopped before
+ * @throws ConnectionLost when the connection ended; the command may still be running
+ */
+export async function runInWorkspace(
+  transport: Transport,
+  workspace: Workspace,
+  argv: readonly string[],
+  options: RunOptions,
+  signal: AbortSignal,
+): Promise<CommandResult> {
+  signal.throwIfAborted();
+  const running = transport.run(shell(NOTE, workspace.path, ...argv), options);
+  // Whoever wins the race, the other one must not end the process.
+  running.catch(() => undefined);
+  let onAbort = (): void => undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(signal.reason as Error);
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
+  try {
+    return await Promise.race([running, aborted]);
+  } catch (error) {
+    if (signal.aborted || error instanceof TimedOut) await stopCommand(transport, workspace);
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
+/** Stops what `runInWorkspace` left running. @returns whether nothing of it runs any more */
+export async function stopCommand(transport: Transport, { path }: Workspace): Promise<boolean> {
+  try {
+    const result = await transport.run(shell(STOP, path), { timeoutMs: STOP_LIMIT_MS });
+    return result.code === 0;
+  } catch (error) {
+    if (error instanceof ConnectionLost) return false;
+    throw error;
+  }
 }
 
 /** Removes the directory; no error where there is none. @returns whether it is gone */

@@ -10,6 +10,7 @@ import {
   delayMs,
   isJob,
   kindOf,
+  maxRestarts,
   restartCondition,
   sameJson,
   TASK_STATES,
@@ -48,6 +49,8 @@ export interface Goal {
   readonly gone: readonly { readonly id: string; readonly name: string }[];
   /** Ids of the tasks that were there before; their failures are not this rollout's. */
   readonly formerTasks: ReadonlySet<string>;
+  /** Those of them that have run for long enough to have nothing to prove. */
+  readonly settledTasks: ReadonlySet<string>;
   readonly startedAt: number;
   readonly stableForMs: number;
   readonly timeoutMs: number;
@@ -82,7 +85,7 @@ export interface Rollout {
   readonly lastProgressAt: number;
   /**
    * The tasks that everything rests on right now, and since when they have been the same; `proven`
-   * where all of them ran before the rollout began and have nothing to prove.
+   * where all of them ran long before the rollout began and have nothing to prove.
    */
   readonly holding?: { readonly tasks: string; readonly since: number; readonly proven: boolean };
   /** Since when Swarm goes another way than it was asked to. */
@@ -209,16 +212,27 @@ function standing(
   };
 }
 
-/** How many slots, nodes or completions of a service are as its spec asks, in one snapshot. */
+/**
+ * How many slots, nodes or completions of a service do their work in one snapshot, of whatever
+ * version: what a restored service has to have again. An update that was left half-way cannot be
+ * brought back by its spec, and must not be called restored when less of it runs than before.
+ */
 export function placedTasks(service: Service, kind: Kind, snapshot: Snapshot): number {
   const tasks = snapshot.tasks.filter((task) => task.ServiceID === service.ID);
-  return standing(kind, service, tasks, snapshot).done;
+  const { done, wanted } = standing(kind, service, tasks, snapshot);
+  const running = new Set(tasks.filter(isRunning).map(placeOf)).size;
+  return Math.min(wanted, Math.max(done, isJob(kind) ? 0 : running));
 }
 
 /** A restored service need not be better than it was. */
 function lenient(stand: Standing, enough: number | undefined): Standing {
   if (enough === undefined || enough >= stand.wanted) return stand;
   return { ...stand, complete: stand.older === 0 && stand.done >= enough };
+}
+
+/** What has a healthcheck is meant to keep running, whatever its restart policy says. */
+function meantToRun(kind: Kind, healthchecked: boolean): Kind {
+  return healthchecked && 'oneShot' in kind ? { ...kind, oneShot: false } : kind;
 }
 
 function hasFailed(task: Task, kind: Kind): boolean {
@@ -333,7 +347,7 @@ export function observe(rollout: Rollout, snapshot: Snapshot): Rollout {
     const service = live.get(target.id);
     const tasks = byService.get(target.id) ?? [];
     const former = rollout.services.get(target.id);
-    const kind = kindOf(target.spec);
+    const kind = meantToRun(kindOf(target.spec), snapshot.healthchecked?.has(target.id) === true);
     const stand =
       service === undefined
         ? { wanted: 0, done: 0, older: 0, complete: false, holding: [] }
@@ -400,7 +414,7 @@ export function observe(rollout: Rollout, snapshot: Snapshot): Rollout {
       : {
           tasks,
           since: snapshot.at,
-          proven: holding.every((id) => goal.formerTasks.has(id)),
+          proven: holding.every((id) => goal.settledTasks.has(id)),
         }
     : undefined;
   const next: Rollout = {
@@ -442,8 +456,15 @@ function collectFailures(
   if (fresh.length === 0) return known;
   const condition = restartCondition(target.spec);
   const oneShot = isJob(kind) || ('oneShot' in kind && kind.oneShot && condition === 'none');
+  // Swarm gives a slot up after so many attempts.
+  const attempts = maxRestarts(target.spec) + 1;
+  const failuresIn = (task: Task): number =>
+    known.filter(({ slot }) => slot === task.Slot).length +
+    fresh.filter(({ Slot }) => Slot === task.Slot).length;
   const isFinal = (task: Task): boolean =>
-    condition === 'none' || (condition === 'on-failure' && task.Status.State === 'complete');
+    condition === 'none' ||
+    (condition === 'on-failure' && task.Status.State === 'complete') ||
+    (task.Slot !== undefined && failuresIn(task) >= attempts);
   return [
     ...known,
     ...fresh.map((task) => classify(task, target.name, target.spec, oneShot, isFinal(task))),
@@ -541,7 +562,11 @@ function endOf(rollout: Rollout, departures: readonly End[]): End | undefined {
     message:
       behind === undefined
         ? `${plural(rollout.lingering, 'service or task')} that should be gone still there`
-        : `${behind.name} is at ${behind.done} of ${behind.wanted} ${late.limit}` +
+        : `${behind.name} is at ${behind.done} of ${behind.wanted}` +
+          (behind.older === 0
+            ? ''
+            : `, with ${plural(behind.older, 'task')} still on another version,`) +
+          ` ${late.limit}` +
           (lead === undefined ? '' : `; last failure: ${lead.error}`),
   };
 }

@@ -15,8 +15,12 @@ export interface RollBackRequest {
   readonly stack: string;
   readonly before: Snapshot;
   readonly changes: Changes;
-  /** Networks, configs and secrets that the deploy brought. */
-  readonly objects: readonly StackObject[];
+  readonly objects: {
+    /** Networks, configs and secrets that the deploy brought. */
+    readonly brought: readonly StackObject[];
+    /** Configs and secrets as they were before the deploy changed their labels. */
+    readonly relabelled: readonly StackObject[];
+  };
   readonly limits: { readonly timeoutMs: number; readonly progressTimeoutMs: number };
   readonly stableForMs: number;
   readonly world: {
@@ -67,8 +71,13 @@ async function attempt(request: RollBackRequest): Promise<RollBackResult> {
   );
   const undo = { changed: updated, created: changes.created };
   const foreign = await settle((engine) => restore(engine, undo, intended, narrator.say));
+  for (const object of request.objects.relabelled) {
+    narrator.say(`restoring the labels of ${object.kind} ${object.name}`);
+    await settle((engine) => engine.restoreLabels(object));
+  }
   const ours = updated.filter(({ Spec }) => !foreign.includes(Spec.Name));
 
+  const formerTasks = new Set(before.tasks.map(({ ID }) => ID));
   const goal: Goal = {
     phase: 'restore',
     targets: ours.map((former) => ({
@@ -79,7 +88,8 @@ async function attempt(request: RollBackRequest): Promise<RollBackResult> {
       enough: placedTasks(former, kindOf(former.Spec), before),
     })),
     gone: changes.created,
-    formerTasks: new Set(before.tasks.map(({ ID }) => ID)),
+    formerTasks,
+    settledTasks: formerTasks,
     startedAt: clock.now(),
     stableForMs: request.stableForMs,
     timeoutMs: limits.timeoutMs,
@@ -117,7 +127,7 @@ async function attempt(request: RollBackRequest): Promise<RollBackResult> {
 async function removeBrought(request: RollBackRequest): Promise<readonly StackObject[]> {
   const { world, settle, cleanUpLimitMs } = request;
   const deadline = world.clock.now() + cleanUpLimitMs;
-  let left = request.objects;
+  let left = request.objects.brought;
   for (;;) {
     const remaining = left;
     left = await settle((engine) => removeObjects(engine, remaining));

@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { exec } from '@actions/exec';
-import { ConnectionLost } from '../errors.js';
+import { ConnectionLost, TimedOut } from '../errors.js';
 import { CommandEnded, CommandStream } from './command-stream.js';
 import { commandLine, commandTitle } from './quote.js';
 import type { CommandResult, RunOptions, Transport } from './transport.js';
@@ -104,7 +104,7 @@ async function within<T>(
   const late = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => {
       reject(
-        new ConnectionLost(`"${title}" on ${WHERE} did not end within ${timeoutMs / 1000} s`, {
+        new TimedOut(`"${title}" on ${WHERE} did not end within ${timeoutMs / 1000} s`, {
           hint: 'It may still be running there.',
         }),
       );

@@ -15,7 +15,7 @@ import type {
   ParsedKey,
   Prompt,
 } from 'ssh2';
-import { ConnectionLost, DeployError, InvalidInput } from '../errors.js';
+import { ConnectionLost, TimedOut, DeployError, InvalidInput } from '../errors.js';
 import type { Secret } from '../secret.js';
 import { CommandStream } from './command-stream.js';
 import { hostKeyAlgorithms, hostKeyRefusal, judgeHostKey, seenHostKey } from './host-key.js';
@@ -514,7 +514,7 @@ class SshTransport implements Transport {
       if (timeoutMs !== undefined) {
         timer = setTimeout(() => {
           fail(
-            new ConnectionLost(
+            new TimedOut(
               `"${title}" on ${this.description} did not end within ${timeoutMs / 1000} s`,
               { hint: 'It may still be running there.' },
             ),

@@ -403,7 +403,7 @@ describe('stability', () => {
     expect(judge(start, snapshot(8999, RUNNING))).toEqual(waiting);
     expect(judge(start, snapshot(9000, RUNNING))).toEqual(converged);
   });
-  it('is not waited for where all tasks ran before', () => {
+  it('is not waited for where all tasks ran long before', () => {
     const aim = { formerTasks: new Set(['a', 'b']), stableForMs: 60_000 };
     expect(judge(begin(aim), snapshot(0, RUNNING))).toEqual(converged);
     expect(judge(begin({ ...aim, formerTasks: new Set(['a']) }), snapshot(0, RUNNING))).toEqual(
@@ -530,8 +530,39 @@ describe('a restore', () => {
   });
 });
 
+describe('what ends by itself', () => {
+  const restarts = (attempts: number, Window = 0): ServiceSpec =>
+    spec('api:2', {}, { RestartPolicy: { Condition: 'any', MaxAttempts: attempts, Window } });
+  const crash = (id: string): Task => task(id, 'failed', { Err: 'task: non-zero exit (1)' });
+
+  it('is doomed once Swarm has given a slot up, however many failures are allowed', () => {
+    const tasks = [crash('a'), crash('b')];
+    expect(lastingAs(restarts(1), tasks)).toMatchObject({ kind: 'failed', reason: 'crash-loop' });
+    expect(lastingAs(restarts(2), tasks)).toEqual(waiting);
+    expect(lastingAs(restarts(1, 5_000_000_000), tasks)).toEqual(waiting);
+    expect(lastingAs(restarts(1), [crash('a'), { ...crash('b'), Slot: 2 }])).toEqual(waiting);
+  });
+
+  it('is not done where its image has a healthcheck', () => {
+    const is = spec('api:2', {}, { RestartPolicy: { Condition: 'on-failure' } });
+    const tasks = [task('a', 'complete'), task('b', 'complete', { Slot: 2 })];
+    expect(lastingAs(is, tasks)).toEqual(converged);
+    const live = {
+      ...snapshot(0, tasks, { services: [service(is)] }),
+      healthchecked: new Set([SERVICE]),
+    };
+    expect(judge(begin({ targets: [target({ spec: is })] }), live)).toMatchObject({
+      kind: 'failed',
+      message: expect.stringContaining('healthcheck'),
+    });
+  });
+});
+
 it('places tasks as the verdict does', () => {
   const now = snapshot(0, RUNNING, { old: ['b'] });
-  expect(placedTasks(service(), kindOf(spec()), now)).toBe(1);
+  // One up to date, one of another version: both do their work.
+  expect(placedTasks(service(), kindOf(spec()), now)).toBe(2);
+  const ended = snapshot(0, [task('a', 'running'), task('b', 'failed', { Slot: 2 })], {});
+  expect(placedTasks(service(), kindOf(spec()), ended)).toBe(1);
   expect(placedTasks({ ...service(), ID: 'other' }, kindOf(spec()), now)).toBe(0);
 });

@@ -1,0 +1,71 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { runInWorkspace, stopCommand } from '../../../src/docker/workspace.js';
+import { TimedOut } from '../../../src/errors.js';
+import { localTransport } from '../../../src/transport/local.js';
+
+let path = '';
+beforeEach(() => {
+  path = mkdtempSync(join(tmpdir(), 'swarm-deploy-stop-'));
+});
+afterEach(() => rmSync(path, { recursive: true, force: true }));
+
+const transport = localTransport({ PATH: process.env['PATH'] ?? '' });
+const never = new AbortController().signal;
+/** Names the directory, as every command of a run does, and would go on for longer than any test. */
+const endless = (): readonly string[] => ['sh', '-c', 'while :; do sleep 0.1; done', path];
+const noted = (): string => readFileSync(join(path, 'pid'), 'utf8').trim();
+const runs = (pid: string): boolean =>
+  existsSync(`/proc/${pid}/cmdline`) && readFileSync(`/proc/${pid}/cmdline`, 'utf8') !== '';
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 10));
+}
+
+describe('a command that nobody waits for any more', () => {
+  it('is stopped when it takes too long', async () => {
+    const running = runInWorkspace(transport, { path }, endless(), { timeoutMs: 500 }, never);
+    await expect(running).rejects.toBeInstanceOf(TimedOut);
+    await until(() => !runs(noted()));
+  });
+
+  it('is stopped when the run is cancelled', async () => {
+    const cancel = new AbortController();
+    const running = runInWorkspace(transport, { path }, endless(), {}, cancel.signal);
+    running.catch(() => undefined);
+    await until(() => existsSync(join(path, 'pid')) && noted() !== '' && runs(noted()));
+    cancel.abort(new Error('cancelled'));
+    await expect(running).rejects.toThrow('cancelled');
+    await until(() => !runs(noted()));
+  });
+
+  it('is not mistaken for another process that has its number by now', async () => {
+    const other = runInWorkspace(transport, { path }, ['sleep', '1'], {}, never).catch(
+      () => undefined,
+    );
+    await until(() => existsSync(join(path, 'pid')) && noted() !== '');
+    const pid = noted();
+    // Its command line does not name the directory.
+    await until(() => readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith('sleep'));
+    expect(await stopCommand(transport, { path })).toBe(true);
+    expect(runs(pid)).toBe(true);
+    await other;
+  });
+
+  it('is nothing to stop where nothing was started', async () => {
+    expect(await stopCommand(transport, { path })).toBe(true);
+  });
+});
+
+it('gives result, output and input of a command that ends', async () => {
+  const result = await runInWorkspace(
+    transport,
+    { path },
+    ['sh', '-c', 'cat; exit 7', path],
+    { input: 'a b' },
+    never,
+  );
+  expect([result.code, result.stdout.toString('utf8')]).toEqual([7, 'a b']);
+});
