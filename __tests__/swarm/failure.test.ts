@@ -150,7 +150,7 @@ onSwarm('an update that fails', () => {
     });
     const label = async (): Promise<unknown> => {
       const path = `/configs/${stack.name}_app`;
-      return (await stack.bed.manager.api('GET', path)) as unknown;
+      return ((await stack.bed.manager.api('GET', path)) as { Spec: unknown }).Spec;
     };
     expect((await stack.run({ files: files(stack.image('web'), 'one') })).outcome).toBe('deployed');
     const before = await label();

@@ -199,9 +199,9 @@ function standing(
       holding: [...good.values()].map((task) => task.ID),
     };
   }
-  // More slots than asked for means that Swarm has not scaled down yet; finished one-shot slots
-  // beyond the number are history.
-  const tooMany = new Set(running.map(placeOf)).size > kind.replicas;
+  // More tasks than asked for means that Swarm has not scaled down yet, or not yet taken the second
+  // one out of a slot; finished one-shot slots beyond the number are history.
+  const tooMany = running.length > kind.replicas;
   const done = Math.min(good.size, kind.replicas);
   return {
     wanted: kind.replicas,

@@ -530,6 +530,11 @@ describe('a restore', () => {
   });
 });
 
+it('is not there while two tasks of the wanted spec run in one slot', () => {
+  const second = task('c', 'running', { Slot: 2 });
+  expect(lasting([...RUNNING, second])).toEqual(waiting);
+});
+
 describe('what ends by itself', () => {
   const restarts = (attempts: number, Window = 0): ServiceSpec =>
     spec('api:2', {}, { RestartPolicy: { Condition: 'any', MaxAttempts: attempts, Window } });
