@@ -66825,8 +66825,12 @@ class Engine {
     /** Gives a config or secret the labels that it had; they are all of it that can change. */
     async restoreLabels(object) {
         const live = await this.#call('GET', `/${object.kind}s/${object.id}`);
-        const spec = at(live, 'Spec');
-        await this.#call('POST', `/${object.kind}s/${object.id}/update?version=${String(at(live, 'Version', 'Index'))}`, { ...spec, Labels: object.labels ?? null });
+        const index = at(live, 'Version', 'Index');
+        const version = typeof index === 'number' ? String(index) : '';
+        await this.#call('POST', `/${object.kind}s/${object.id}/update?version=${version}`, {
+            ...at(live, 'Spec'),
+            Labels: object.labels ?? null,
+        });
     }
     /**
      * Whether the image has a healthcheck of its own, where this manager has the image.
