@@ -65107,51 +65107,135 @@ function taskReports(snapshot) {
     }));
 }
 
-;// CONCATENATED MODULE: ./src/rollout/classify.ts
-
-/** Docker says nothing of a task that ended `complete`; it may have been stopped as unhealthy (tried). */
-const ENDED = 'the process ended (exit code 0), but the service is meant to keep running; ' +
-    'a container that fails its healthcheck and stops in good order ends so, too';
-/** First match wins. Patterns are the words of moby's executor and of runc, 20.10 to 28. */
-const RULES = [
-    { pattern: /unhealthy container/i, reason: 'unhealthy', effect: 'counted' },
+;// CONCATENATED MODULE: ./src/rollout/causes.ts
+const NO_IMAGE = /no such image|manifest unknown|manifest for .* not found/i;
+const CRASHED = { sign: 'anything else', reason: 'crash-loop', effect: 'counted' };
+/** Why one task has failed; the first match wins. */
+const TASK_CAUSES = [
     {
+        sign: '`unhealthy container`',
+        pattern: /unhealthy container/i,
+        reason: 'unhealthy',
+        effect: 'counted',
+    },
+    {
+        sign: '`pull access denied`, `unauthorized`, `no basic auth credentials`, `authentication required`',
         pattern: /pull access denied|unauthorized|no basic auth credentials|authentication required/i,
         reason: 'registry-auth',
         effect: 'counted',
     },
     {
-        pattern: /no such image|manifest unknown|manifest for .* not found/i,
+        sign: '`No such image`, `manifest unknown`, `manifest for ... not found`, and the manager could not resolve the image to a digest either',
+        pattern: NO_IMAGE,
+        // Swarm writes the digest into the spec when the registry answers, so that an image without
+        // one that a node cannot pull is not there.
+        where: ({ unresolved }) => unresolved,
+        reason: 'image-not-found',
+        effect: 'fatal',
+    },
+    {
+        sign: 'the same, of an image that the manager did resolve',
+        pattern: NO_IMAGE,
         reason: 'image-not-found',
         effect: 'counted',
     },
-    { pattern: /exec format error/i, reason: 'exec-format', effect: 'fatal' },
     {
+        sign: '`exec format error`',
+        pattern: /exec format error/i,
+        reason: 'exec-format',
+        effect: 'fatal',
+    },
+    {
+        sign: '`executable file not found`, `exec: ... no such file or directory`, `exec: ... permission denied`',
         pattern: /executable file not found|exec: .*(no such file or directory|permission denied)/i,
         reason: 'command-not-found',
         effect: 'fatal',
     },
     {
+        sign: '`invalid mount config`, `bind source path does not exist`, `error while mounting volume`',
         pattern: /invalid mount config|bind source path does not exist|error while mounting volume/i,
         reason: 'mount-invalid',
         effect: 'counted',
     },
     {
+        sign: '`port is already allocated`, `address already in use`',
         pattern: /port is already allocated|address already in use/i,
         reason: 'port-in-use',
         effect: 'counted',
     },
     {
+        sign: '`network ... not found`, `invalid pool request`, `could not find plugin` or `network`',
         // Includes `Pool overlaps with other one`, which is transient after another stack's removal.
         pattern: /network .* not found|invalid pool request|could not find (plugin|network)/i,
         reason: 'network-unavailable',
         effect: 'counted',
     },
+    {
+        sign: 'anything else, rejected before it ran',
+        where: ({ rejected }) => rejected,
+        reason: 'task-rejected',
+        effect: 'counted',
+    },
+    {
+        sign: 'anything else, with exit code 137 under a memory limit',
+        // The engine tells nobody that the kernel's OOM killer did it; under a limit, 137 says so.
+        where: ({ exitCode, memoryLimited }) => exitCode === 137 && memoryLimited,
+        reason: 'out-of-memory',
+        effect: 'counted',
+    },
+    {
+        sign: 'anything else, of a job or of a one-shot task with `restart_policy` `none`',
+        where: ({ job }) => job,
+        reason: 'job-failed',
+        effect: 'counted',
+    },
+    CRASHED,
 ];
-/**
- * An image that the manager could not resolve either: Swarm writes the digest into the spec when
- * the registry answers, so a reference without one that a node cannot pull is not there.
- */
+function causeOf(facts) {
+    return (TASK_CAUSES.find(({ pattern, where }) => (pattern === undefined || pattern.test(facts.error)) &&
+        (where === undefined || where(facts))) ?? CRASHED);
+}
+/** What no failed task says by itself; `observe` sees it in the service, or in what does not happen. */
+const SERVICE_CAUSES = [
+    {
+        sign: 'Swarm does not replace the task that failed: `restart_policy` is `none`, or `on-failure` and ' +
+            'the exit code 0, or its `max_attempts` are used up',
+        reason: undefined,
+        effect: 'fatal',
+    },
+    { sign: 'Swarm paused the update', reason: 'update-paused', effect: 'fatal' },
+    { sign: 'Swarm rolled the service back', reason: 'rolled-back-by-swarm', effect: 'fatal' },
+    {
+        sign: 'the new tasks of an update with `order: start-first` wait for a host-mode port that the former ' +
+            'ones hold, for 5 s',
+        reason: 'host-port-deadlock',
+        effect: 'fatal',
+    },
+    {
+        sign: 'the same with the room that `max_replicas_per_node` leaves; or all that is left of a global ' +
+            "service's former version is on paused nodes, for 5 s",
+        reason: 'unschedulable',
+        effect: 'fatal',
+    },
+    {
+        sign: 'a task fits no node for another reason: `no suitable node (...)`',
+        reason: 'unschedulable',
+        effect: 'progress-timeout',
+    },
+    {
+        sign: 'anything else, and nothing moves forward',
+        reason: 'progress-timeout',
+        effect: 'progress-timeout',
+    },
+    { sign: 'it moves, but never comes to its end', reason: 'timeout', effect: 'timeout' },
+];
+
+;// CONCATENATED MODULE: ./src/rollout/classify.ts
+
+
+/** Docker says nothing of a task that ended `complete`; it may have been stopped as unhealthy (tried). */
+const ENDED = 'the process ended (exit code 0), but the service is meant to keep running; ' +
+    'a container that fails its healthcheck and stops in good order ends so, too';
 function digestMissing(spec) {
     const image = at(spec, 'TaskTemplate', 'ContainerSpec', 'Image');
     return typeof image === 'string' && !image.includes('@');
@@ -65169,23 +65253,21 @@ function classify(task, service, spec, isJob, final) {
     const error = task.Status.Err ?? '';
     // A rejected task never ran, and the engine gives it an exit code of 0 all the same.
     const exitCode = task.Status.State === 'rejected' ? undefined : task.Status.ContainerStatus?.ExitCode;
-    const rule = RULES.find(({ pattern }) => pattern.test(error));
-    let reason = rule?.reason ?? (task.Status.State === 'rejected' ? 'task-rejected' : 'crash-loop');
-    let fatal = rule?.effect === 'fatal' || final;
-    if (reason === 'image-not-found' && digestMissing(spec))
-        fatal = true;
-    // The engine tells nobody that the kernel's OOM killer did it; under a limit, 137 says so.
-    if (reason === 'crash-loop' && exitCode === 137 && memoryIsLimited(spec))
-        reason = 'out-of-memory';
-    if (reason === 'crash-loop' && isJob)
-        reason = 'job-failed';
+    const { reason, effect } = causeOf({
+        error,
+        rejected: task.Status.State === 'rejected',
+        exitCode,
+        memoryLimited: memoryIsLimited(spec),
+        job: isJob,
+        unresolved: digestMissing(spec),
+    });
     return {
         taskId: task.ID,
         service,
         ...(task.Slot === undefined ? {} : { slot: task.Slot }),
         ...(task.NodeID === undefined || task.NodeID === '' ? {} : { nodeId: task.NodeID }),
         reason,
-        fatal,
+        fatal: effect === 'fatal' || final,
         error: error !== ''
             ? error
             : task.Status.State === 'complete'
