@@ -150,7 +150,21 @@ export const SERVICE_CAUSES: readonly Cause[] = [
   { sign: 'Swarm paused the update', reason: 'update-paused', effect: 'fatal' },
   { sign: 'Swarm rolled the service back', reason: 'rolled-back-by-swarm', effect: 'fatal' },
   {
-    sign: 'a task fits no node: `no suitable node (...)`',
+    sign:
+      'the new tasks of an update with `order: start-first` wait for a host-mode port that the former ' +
+      'ones hold, for 5 s',
+    reason: 'host-port-deadlock',
+    effect: 'fatal',
+  },
+  {
+    sign:
+      'the same with the room that `max_replicas_per_node` leaves; or all that is left of a global ' +
+      "service's former version is on paused nodes, for 5 s",
+    reason: 'unschedulable',
+    effect: 'fatal',
+  },
+  {
+    sign: 'a task fits no node for another reason: `no suitable node (...)`',
     reason: 'unschedulable',
     effect: 'progress-timeout',
   },

@@ -1,14 +1,16 @@
 import { describe, expect, it } from '@jest/globals';
-import type { ServiceSpec, Snapshot, Task } from '../../../src/model.js';
+import type { ServiceSpec, Snapshot, Task, UpdateStatus } from '../../../src/model.js';
 import {
+  doubledTargets,
   failuresOf,
+  isDue,
   observe,
-  placedTasks,
   verdict,
   type Goal,
   type Rollout,
   type Verdict,
 } from '../../../src/rollout/observe.js';
+import { placedTasks } from '../../../src/rollout/standing.js';
 import { kindOf } from '../../../src/model.js';
 import {
   begin,
@@ -530,9 +532,48 @@ describe('a restore', () => {
   });
 });
 
-it('is not there while two tasks of the wanted spec run in one slot', () => {
-  const second = task('c', 'running', { Slot: 2 });
-  expect(lasting([...RUNNING, second])).toEqual(waiting);
+describe('two tasks of the wanted spec in one place', () => {
+  const GLOBAL = spec('api:2', { Mode: { Global: {} } });
+  const everywhere = [
+    without(task('a', 'running', { NodeID: 'n1' }), 'Slot'),
+    without(task('b', 'running', { NodeID: 'n2' }), 'Slot'),
+  ] as readonly Task[];
+  const second = without(task('c', 'running', { NodeID: 'n2' }), 'Slot') as Task;
+  const look = (at: number, more: UpdateStatus | undefined = undefined): Snapshot =>
+    snapshot(at, [...everywhere, second], {
+      services: [service(GLOBAL, more === undefined ? {} : { UpdateStatus: more })],
+    });
+  const aim = { targets: [target({ spec: GLOBAL })] };
+
+  it('are one too many in a slot', () => {
+    expect(lasting([...RUNNING, task('c', 'running', { Slot: 2 })])).toEqual(waiting);
+    expect(lasting([...RUNNING, task('c', 'starting', { Slot: 2 })])).toEqual(waiting);
+  });
+
+  it('are one too many on a node', () => {
+    expect(lastingAs(GLOBAL, everywhere)).toEqual(converged);
+    expect(lastingAs(GLOBAL, [...everywhere, second])).toEqual(waiting);
+    const starting = { ...second, Status: { State: 'starting' as const } };
+    expect(lastingAs(GLOBAL, [...everywhere, starting])).toEqual(waiting);
+  });
+
+  it('are no trouble on a node that is down', () => {
+    const nodes = [node('n1'), node('n2', { Status: { State: 'down' } })];
+    expect(lastingAs(GLOBAL, [...everywhere, second], { nodes })).toEqual(converged);
+  });
+
+  it('are named once Swarm has done nothing about them for a while', () => {
+    const start = observe(begin(aim), look(0));
+    expect(doubledTargets(observe(start, look(2999)))).toEqual([]);
+    expect(doubledTargets(observe(start, look(3000)))).toEqual(aim.targets);
+    expect(doubledTargets(observe(start, snapshot(3000, everywhere)))).toEqual([]);
+  });
+
+  it('are left to Swarm while it updates', () => {
+    const updating = status('updating');
+    const start = observe(begin(aim), look(0, updating));
+    expect(doubledTargets(observe(start, look(9000, updating)))).toEqual([]);
+  });
 });
 
 describe('what ends by itself', () => {
@@ -570,4 +611,68 @@ it('places tasks as the verdict does', () => {
   const ended = snapshot(0, [task('a', 'running'), task('b', 'failed', { Slot: 2 })], {});
   expect(placedTasks(service(), kindOf(spec()), ended)).toBe(1);
   expect(placedTasks({ ...service(), ID: 'other' }, kindOf(spec()), now)).toBe(0);
+});
+
+describe('a partial snapshot', () => {
+  const partial = (at: number, tasks: readonly Task[]): Snapshot => ({
+    ...snapshot(at, tasks),
+    partial: true,
+  });
+
+  it('converges nothing; the next whole one does', () => {
+    const start = through(begin(), snapshot(0, RUNNING), partial(4000, RUNNING));
+    const later = observe(start, partial(9000, RUNNING));
+    expect(verdict(later)).toEqual(waiting);
+    expect(isDue(later)).toBe(true);
+    expect(judge(later, snapshot(9001, RUNNING))).toEqual(converged);
+  });
+
+  it('keeps the time that everything has held, and a replaced task begins it again', () => {
+    const start = through(begin(), partial(0, RUNNING), partial(5000, RUNNING));
+    const other = [task('c', 'running'), RUNNING[1]!];
+    const replaced = observe(start, snapshot(5001, other));
+    expect(verdict(replaced)).toEqual(waiting);
+    expect(isDue(replaced)).toBe(false);
+  });
+
+  it('is enough to fail', () => {
+    const failed = task('x', 'failed', { Err: 'exec format error' });
+    expect(judge(begin(), partial(0, [failed]))).toMatchObject({ reason: 'exec-format' });
+  });
+});
+
+describe('a snapshot that says the very same', () => {
+  const first = snapshot(0, RUNNING);
+  const again = (at: number): Snapshot => ({ ...first, at });
+
+  it('lets the time pass', () => {
+    const start = through(begin(), first, again(4999));
+    expect(verdict(start)).toEqual(waiting);
+    expect(judge(start, again(5000))).toEqual(converged);
+  });
+
+  it('leaves everything else as it is', () => {
+    const start = observe(begin(), first);
+    const next = observe(start, again(1000));
+    expect(next).toEqual({ ...start, at: 1000, seen: again(1000) });
+    expect(next.services).toBe(start.services);
+  });
+
+  it('ends what waits for a cause, or for progress', () => {
+    const paused = { services: [service(spec(), { UpdateStatus: status('paused') })] };
+    const stopped = snapshot(0, RUNNING, paused);
+    const start = observe(begin(), stopped);
+    expect(judge(start, { ...stopped, at: 2999 })).toEqual(waiting);
+    expect(judge(start, { ...stopped, at: 3000 })).toMatchObject({ reason: 'update-paused' });
+    const stuck = snapshot(0, [task('a', 'preparing')]);
+    const still = observe(begin(), stuck);
+    expect(judge(still, { ...stuck, at: 59_999 })).toEqual(waiting);
+    expect(judge(still, { ...stuck, at: 60_000 })).toMatchObject({ reason: 'progress-timeout' });
+  });
+
+  it('of which one part differs is thought about again', () => {
+    const start = observe(begin(), first);
+    const upToDate = new Set(['a']);
+    expect(observe(start, { ...again(1), upToDate }).services.get(SERVICE)?.done).toBe(1);
+  });
 });
