@@ -110,10 +110,13 @@ async function record(bed, story) {
     scene.note('deploy');
     // Looks during the command show nothing that those after it do not, but belong to the story.
     const deployed = { done: false, accepted: -1 };
+    const hurry = new AbortController();
     const acting = (async () => {
       await story.deploy(scene);
       scene.note('accepted');
       deployed.done = true;
+      // The action looks as soon as the command has ended.
+      hurry.abort();
       await story.meanwhile?.(scene);
     })();
     let end = Infinity;
@@ -125,10 +128,12 @@ async function record(bed, story) {
         const look = await reader.look(stack);
         recording.add(at, look);
         if (deployed.done && end === Infinity && story.over(look))
-          end = performance.now() + AFTER_MS;
+          end = performance.now() + (story.afterMs ?? AFTER_MS);
         if (performance.now() > limit)
           throw new Error(`${stack}: no end in time; last seen: ${JSON.stringify(look)}`);
-        await sleep(PAUSE_MS);
+        await sleep(PAUSE_MS, undefined, deployed.done ? {} : { signal: hurry.signal }).catch(
+          () => undefined,
+        );
       }
     })();
     await Promise.all([acting, looking]);
