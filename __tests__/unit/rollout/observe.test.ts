@@ -539,7 +539,7 @@ describe('two tasks of the wanted spec in one place', () => {
     without(task('b', 'running', { NodeID: 'n2' }), 'Slot'),
   ] as readonly Task[];
   const second = without(task('c', 'running', { NodeID: 'n2' }), 'Slot') as Task;
-  const look = (at: number, more: UpdateStatus | undefined = undefined): Snapshot =>
+  const look = (at: number, more?: UpdateStatus): Snapshot =>
     snapshot(at, [...everywhere, second], {
       services: [service(GLOBAL, more === undefined ? {} : { UpdateStatus: more })],
     });
