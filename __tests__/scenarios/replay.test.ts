@@ -375,10 +375,13 @@ describe.each(traces.map((trace) => [trace.title, trace] as const))('%s', (_, tr
     );
   });
 
-  const selection = fc.array(fc.boolean(), {
-    minLength: snapshots.length,
-    maxLength: snapshots.length,
-  });
+  /** Which looks there are: any, or every so many, as at a slower pace. */
+  const selection = fc.oneof(
+    fc.array(fc.boolean(), { minLength: snapshots.length, maxLength: snapshots.length }),
+    fc
+      .tuple(fc.integer({ min: 2, max: 24 }), fc.nat(23))
+      .map(([pace, first]) => snapshots.map((_each, index) => (index + first) % pace === 0)),
+  );
 
   it('comes to the same verdict with fewer looks and other windows, and no sooner', () => {
     const green = expected.end.kind === 'converged';
