@@ -5,7 +5,8 @@ import { ConnectionLost } from '../../src/errors.js';
 import { FakeSwarm, type Answer } from '../support/fake-swarm.js';
 import { runAction, stackFile } from '../support/run-action.js';
 
-jest.setTimeout(120_000);
+// Some seconds; a machine that is busy with other suites takes its time.
+jest.setTimeout(300_000);
 
 const CONFLICT: Answer = { status: 500, body: '{"message":"rpc error: update out of sequence"}' };
 const NO_LEADER: Answer = {
@@ -81,7 +82,13 @@ it('writes each service at most once on the way back', async () => {
           expect([...swarm.services.values()].map(({ Spec }) => Spec)).toEqual(before);
       },
     ),
-    { numRuns: 15 },
+    {
+      numRuns: 10,
+      examples: [
+        ['api:crash', 'pause', ['answer-lost']],
+        ['api:missing', 'continue', ['conflict', 'lost', 'answer-lost', 'no-leader']],
+      ],
+    },
   );
   // The property would say little if they all ended the same way.
   expect(outcomes).toContain('rolled-back');
