@@ -54,6 +54,7 @@ async function record(bed, story) {
   const reader = new Reader(manager.socketPath);
   const recording = new Recording();
   let begun = performance.now();
+  let end = Infinity;
   const now = () => Math.round(performance.now() - begun);
   const isRecent = Number((await manager.docker('--version')).match(/version (\d+)/)?.[1]) >= 26;
 
@@ -119,7 +120,6 @@ async function record(bed, story) {
       hurry.abort();
       await story.meanwhile?.(scene);
     })();
-    let end = Infinity;
     const limit = performance.now() + LIMIT_MS;
     const looking = (async () => {
       while (performance.now() < end) {
@@ -147,6 +147,7 @@ async function record(bed, story) {
       accepted: deployed.accepted,
     });
   } finally {
+    end = 0;
     await story.undo?.(scene);
     await manager.docker('stack', 'rm', stack);
     reader.close();

@@ -5,7 +5,8 @@ import { ConnectionLost } from '../../src/errors.js';
 import { FakeSwarm, type Answer } from '../support/fake-swarm.js';
 import { runAction, stackFile } from '../support/run-action.js';
 
-jest.setTimeout(120_000);
+// Some seconds; a machine that is busy with other suites takes its time.
+jest.setTimeout(300_000);
 
 const CONFLICT: Answer = { status: 500, body: '{"message":"rpc error: update out of sequence"}' };
 const NO_LEADER: Answer = {
@@ -32,6 +33,7 @@ const stack = (
 it('writes each service at most once on the way back', async () => {
   const outcomes = new Set<string>();
   let answersLost = 0;
+  let written = 0;
   await fc.assert(
     fc.asyncProperty(
       fc.constantFrom('api:crash', 'api:unhealthy', 'api:missing'),
@@ -74,14 +76,22 @@ it('writes each service at most once on the way back', async () => {
         const back = swarm.writes.flatMap(
           (line) => /^(?:restore|rollback|remove) (shop_\w+)( \(|$)/.exec(line)?.[1] ?? [],
         );
+        written += back.length;
         expect(back).toEqual([...new Set(back)]);
         if (report.outcome === 'rolled-back')
           expect([...swarm.services.values()].map(({ Spec }) => Spec)).toEqual(before);
       },
     ),
-    { numRuns: 20 },
+    {
+      numRuns: 10,
+      examples: [
+        ['api:crash', 'pause', ['answer-lost']],
+        ['api:missing', 'continue', ['conflict', 'lost', 'answer-lost', 'no-leader']],
+      ],
+    },
   );
   // The property would say little if they all ended the same way.
   expect(outcomes).toContain('rolled-back');
+  expect(written).toBeGreaterThan(0);
   expect(answersLost).toBeGreaterThan(0);
 });
