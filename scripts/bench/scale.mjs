@@ -1,0 +1,143 @@
+/**
+ * Part 2: the whole action on a simulated engine that holds 1,000 services with 10,000 tasks. What it
+ * costs is read from outside, from /proc and from what the simulator was asked.
+ */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { EngineSimulator, installFakeDocker, stackFile } from './engine-simulator.mjs';
+import { cpuMs, expectOutcome, timeStep, WORDS } from './meter.mjs';
+
+/** @typedef {import('./engine-simulator.mjs').SeenRequest} SeenRequest */
+
+const STACK = 'large';
+const SERVICES = 1000;
+const REPLICAS = 10;
+/** Two files, as one may have half a megabyte. */
+const FILES = {
+  'stack-1.yml': stackFile(1, SERVICES / 2),
+  'stack-2.yml': stackFile(SERVICES / 2 + 1, SERVICES),
+};
+
+/**
+ * What the looks at the swarm asked for. One look lists the services once, whatever else it asks.
+ * @param {readonly SeenRequest[]} requests
+ * @returns {{polls: number, requestsPerPoll: number, bytesPerPoll: number, answerMsPerPoll: number}}
+ */
+export function pollsOf(requests) {
+  const polls = requests.filter(({ path }) => path === '/services').length;
+  const each = (/** @type {(request: SeenRequest) => number} */ figure) =>
+    requests.reduce((sum, request) => sum + figure(request), 0) / polls;
+  return {
+    polls,
+    requestsPerPoll: Number(each(() => 1).toFixed(2)),
+    bytesPerPoll: Math.round(each(({ bytes }) => bytes)),
+    answerMsPerPoll: Math.round(each(({ at, answered }) => (answered ?? at) - at)),
+  };
+}
+
+/**
+ * @param {object} options
+ * @param {'unchanged' | 'update'} options.deploy
+ * @param {number} options.taskAgeMs
+ * @param {string} options.stableFor
+ * @param {AbortSignal} options.signal
+ */
+export async function runOnce({ deploy, taskAgeMs, stableFor, signal }) {
+  const home = mkdtempSync(join(tmpdir(), 'swarm-deploy-bench-'));
+  const socketPath = join(home, 'engine.sock');
+  const simulator = new EngineSimulator({
+    stack: STACK,
+    services: SERVICES,
+    replicas: REPLICAS,
+    taskAgeMs,
+  });
+  simulator.nextDeploy = deploy;
+  await simulator.listen(socketPath);
+  try {
+    const { bin, calls } = installFakeDocker(home, socketPath);
+    /** @type {Record<'watching' | 'allRun' | 'stayed', {cpuMs: number, at: number} | undefined>} */
+    const marks = { watching: undefined, allRun: undefined, stayed: undefined };
+    const step = await timeStep(
+      {
+        inputs: {
+          stack: STACK,
+          host: 'local',
+          'compose-file': Object.keys(FILES).join('\n'),
+          'registry-username': 'user',
+          'registry-password': 'password',
+          'stable-for': stableFor,
+        },
+        files: FILES,
+        env: {
+          ...(process.env['BENCH_NODE_OPTIONS']
+            ? { NODE_OPTIONS: process.env['BENCH_NODE_OPTIONS'] }
+            : {}),
+          PATH: `${bin}:${process.env['PATH'] ?? ''}`,
+        },
+      },
+      {
+        signal,
+        onLine: (text, pid) => {
+          for (const name of /** @type {(keyof typeof marks)[]} */ (Object.keys(marks)))
+            if (marks[name] === undefined && WORDS[name].test(text))
+              marks[name] = { cpuMs: cpuMs(pid) ?? 0, at: performance.now() };
+        },
+      },
+    );
+    expectOutcome(step, deploy === 'update' ? 'deployed' : 'unchanged');
+    const { watching, allRun, stayed } = marks;
+    const span = (/** @type {typeof watching} */ from, /** @type {typeof watching} */ to) => {
+      if (from === undefined || to === undefined) return undefined;
+      const cpu = to.cpuMs - from.cpuMs;
+      const polls = pollsOf(simulator.requests.filter(({ at }) => at >= from.at && at < to.at));
+      return {
+        seconds: Math.round(to.at - from.at) / 1000,
+        cpuMs: cpu,
+        cpuMsPerPoll: Number((cpu / polls.polls).toFixed(1)),
+        ...polls,
+      };
+    };
+    return {
+      seconds: Number((step.mainMs / 1000).toFixed(1)),
+      cpuMs: step.cpuMs,
+      peakMiB: Math.round(step.peakBytes / 2 ** 20),
+      tasksAtTheEnd: simulator.taskCount,
+      requests: simulator.requests.length,
+      dialStdio: readFileSync(calls, 'utf8')
+        .split('\n')
+        .filter((line) => /dial-stdio$/.test(line)).length,
+      moving: span(watching, allRun),
+      still: span(allRun, stayed),
+    };
+  } finally {
+    await simulator.close();
+    rmSync(home, { recursive: true, force: true });
+  }
+}
+
+/**
+ * @param {{quick: boolean, signal: AbortSignal, log: (line: string) => void}} options
+ */
+export async function measureScale({ quick, signal, log }) {
+  log(`unchanged deploy of ${SERVICES} services with ${SERVICES * REPLICAS} tasks`);
+  const unchanged = await runOnce({
+    deploy: 'unchanged',
+    taskAgeMs: 3_600_000,
+    stableFor: 'auto',
+    signal,
+  });
+  // Young tasks have to show that they stay: a long watch in which nothing moves.
+  const stableFor = quick ? '15s' : '40s';
+  log(`the same with tasks that must stay for ${stableFor}`);
+  const still = await runOnce({ deploy: 'unchanged', taskAgeMs: 1000, stableFor, signal });
+  log('an update of every service');
+  const update = await runOnce({
+    deploy: 'update',
+    taskAgeMs: 3_600_000,
+    stableFor: '5s',
+    signal,
+  });
+  return { services: SERVICES, tasks: SERVICES * REPLICAS, unchanged, still, update };
+}
