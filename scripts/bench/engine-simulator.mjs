@@ -69,10 +69,12 @@ const digestOf = (/** @type {string} */ name) =>
 const timeOf = (/** @type {number} */ ms) => new Date(ms).toISOString().replace('Z', '000000Z');
 
 export class EngineSimulator {
-  /** What the next `docker stack deploy` is. @type {'unchanged' | 'update'} */
-  nextDeploy = 'unchanged';
+  /** How many of its services the next `docker stack deploy` changes. */
+  changes = 0;
   /** @type {SeenRequest[]} */
   requests = [];
+  /** Told of every request before it is answered. @type {(request: SeenRequest) => void} */
+  onRequest = () => undefined;
   #scale;
   #template;
   #server;
@@ -122,7 +124,10 @@ export class EngineSimulator {
         connection,
       };
       // The fake CLI's own words to the simulator are none of the Engine API.
-      if (!path.startsWith('/_simulator')) this.requests.push(seen);
+      if (!path.startsWith('/_simulator')) {
+        this.requests.push(seen);
+        this.onRequest(seen);
+      }
       response.writeHead(status, {
         'Api-Version': this.#template.version.ApiVersion,
         'Content-Type': 'application/json',
@@ -147,6 +152,11 @@ export class EngineSimulator {
       this.#server.close(() => done());
       this.#server.closeAllConnections();
     });
+  }
+
+  /** The ids of its services, those first that a deploy changes first. */
+  get serviceIds() {
+    return this.#services.map(({ id }) => id);
   }
 
   get taskCount() {
@@ -338,15 +348,15 @@ export class EngineSimulator {
 
   /** `docker stack deploy`: every service is written, changed or not. */
   #deploy() {
-    const updates = this.nextDeploy === 'update';
     const now = timeOf(Date.now());
+    const changed = new Set(this.#services.slice(0, this.changes));
     for (const service of this.#services) {
       const { json } = service;
       json.PreviousSpec = json.Spec;
       json.Version = { Index: (this.#index += 1) };
       json.UpdatedAt = now;
       delete json.UpdateStatus;
-      if (updates) {
+      if (changed.has(service)) {
         service.version += 1;
         json.Spec = structuredClone(json.Spec);
         const label = json.Spec.Labels['com.docker.stack.image'].replace(/:v\d+$/, '');
@@ -357,9 +367,9 @@ export class EngineSimulator {
       }
       this.#touch(service);
     }
-    if (!updates) return;
+    if (changed.size === 0) return;
     for (let slot = 1; slot <= this.#scale.replicas; slot += 1)
-      for (const service of this.#services) this.#waiting.push({ service, slot });
+      for (const service of changed) this.#waiting.push({ service, slot });
     clearInterval(this.#ticking);
     this.#ticking = setInterval(() => this.#tick(), this.#scale.tickMs);
   }

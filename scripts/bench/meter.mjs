@@ -123,6 +123,7 @@ export function cpuBetween(before, after, name) {
  * @typedef {object} Watching
  * @property {AbortSignal} signal ends the step
  * @property {(line: string, pid: number) => void} [onLine]
+ * @property {(pid: number) => void} [onStart]
  */
 
 /** So often is a process looked at that is measured until it ends. */
@@ -134,7 +135,7 @@ const SAMPLE_MS = 20;
  * @param {Watching} watching
  * @returns {Promise<TimedStep>}
  */
-export async function timeStep(step, { signal, onLine }) {
+export async function timeStep(step, { signal, onLine, onStart }) {
   signal.throwIfAborted();
   /** @type {TimedStep['lines']} */
   const lines = [];
@@ -149,6 +150,7 @@ export async function timeStep(step, { signal, onLine }) {
     },
     onStart: (child) => {
       pid = child.pid ?? 0;
+      onStart?.(pid);
       const stop = () => void child.kill('SIGTERM');
       signal.addEventListener('abort', stop);
       const sampling = setInterval(() => {

@@ -69,7 +69,7 @@ export function targetsOf({ swarm, scale }) {
       });
   }
   if (scale !== undefined) {
-    const cpu = scale.still.still?.cpuMsPerPoll ?? Infinity;
+    const cpu = scale.still.idle?.cpuMsPerPoll ?? Infinity;
     targets.push({
       what: `CPU of a poll of ${scale.tasks} tasks when nothing moved`,
       target: 'under 50 ms',
@@ -249,10 +249,8 @@ ${table([
 
 /** @param {Scale} scale */
 function scalePart({ services, tasks, unchanged, still, update }) {
-  const spans = [
-    /** @type {const} */ (['nothing moves', still.still]),
-    /** @type {const} */ (['every service is updated', update.moving]),
-  ];
+  const { idle } = still;
+  const { moving } = update;
   return `
 ## ${services} services, ${tasks} tasks
 
@@ -278,21 +276,31 @@ ${table([
 While it watches:
 
 ${table([
-  ['', 'polls', 'in', 'CPU a poll', 'requests a poll', 'bytes a poll'],
-  ...spans.flatMap(([what, span]) =>
-    span === undefined
-      ? []
-      : [
-          [
-            what,
-            span.polls,
-            `${span.seconds.toFixed(1)} s`,
-            `${span.cpuMsPerPoll} ms`,
-            span.requestsPerPoll,
-            kilobytes(span.bytesPerPoll),
-          ],
+  ['', 'polls', 'CPU a poll', 'requests a poll', 'bytes a poll', 'a poll every'],
+  ...(idle === undefined
+    ? []
+    : [
+        [
+          'nothing moves',
+          idle.polls,
+          `${idle.cpuMsPerPoll} ms`,
+          1,
+          kilobytes(idle.bytesPerPoll),
+          seconds(idle.msApart),
         ],
-  ),
+      ]),
+  ...(moving === undefined
+    ? []
+    : [
+        [
+          'every service is updated',
+          moving.polls,
+          `${moving.cpuMsPerPoll} ms`,
+          moving.requestsPerPoll,
+          kilobytes(moving.bytesPerPoll),
+          seconds((moving.seconds * 1000) / moving.polls),
+        ],
+      ]),
 ])}
 `;
 }

@@ -38,6 +38,32 @@ export function pollsOf(requests) {
 }
 
 /**
+ * What the looks cost that asked for nothing but the services, as nothing had moved.
+ * @param {readonly SeenRequest[]} requests
+ * @param {ReadonlyMap<SeenRequest, number>} spent CPU time of the action by then, in milliseconds
+ */
+function idlePolls(requests, spent) {
+  const isListing = (/** @type {SeenRequest | undefined} */ one) => one?.path === '/services';
+  // From one such request to the next, with no other one between: all that the first one led to.
+  const polls = requests.flatMap((request, index) => {
+    const next = requests[index + 1];
+    if (next === undefined || !isListing(request) || !isListing(next)) return [];
+    const cpu = (spent.get(next) ?? 0) - (spent.get(request) ?? 0);
+    return [{ cpu, bytes: request.bytes, apart: next.at - request.at }];
+  });
+  if (polls.length === 0) return undefined;
+  const mean = (/** @type {(poll: (typeof polls)[number]) => number} */ figure) =>
+    polls.reduce((sum, poll) => sum + figure(poll), 0) / polls.length;
+  return {
+    polls: polls.length,
+    // A mean: the kernel counts in steps of 10 ms, which the sum evens out.
+    cpuMsPerPoll: Number(mean(({ cpu }) => cpu).toFixed(1)),
+    bytesPerPoll: Math.round(mean(({ bytes }) => bytes)),
+    msApart: Math.round(mean(({ apart }) => apart)),
+  };
+}
+
+/**
  * @param {object} options
  * @param {'unchanged' | 'update'} options.deploy
  * @param {number} options.taskAgeMs
@@ -53,10 +79,14 @@ export async function runOnce({ deploy, taskAgeMs, stableFor, signal }) {
     replicas: REPLICAS,
     taskAgeMs,
   });
-  simulator.nextDeploy = deploy;
+  simulator.changes = deploy === 'update' ? SERVICES : 0;
   await simulator.listen(socketPath);
   try {
     const { bin, calls } = installFakeDocker(home, socketPath);
+    /** CPU time of the action when it asked. @type {Map<SeenRequest, number>} */
+    const spent = new Map();
+    let running = 0;
+    simulator.onRequest = (request) => void spent.set(request, cpuMs(running) ?? 0);
     /** @type {Record<'watching' | 'allRun' | 'stayed', {cpuMs: number, at: number} | undefined>} */
     const marks = { watching: undefined, allRun: undefined, stayed: undefined };
     const step = await timeStep(
@@ -79,6 +109,7 @@ export async function runOnce({ deploy, taskAgeMs, stableFor, signal }) {
       },
       {
         signal,
+        onStart: (pid) => (running = pid),
         onLine: (text, pid) => {
           for (const name of /** @type {(keyof typeof marks)[]} */ (Object.keys(marks)))
             if (marks[name] === undefined && WORDS[name].test(text))
@@ -110,6 +141,7 @@ export async function runOnce({ deploy, taskAgeMs, stableFor, signal }) {
         .filter((line) => /dial-stdio$/.test(line)).length,
       moving: span(watching, allRun),
       still: span(allRun, stayed),
+      idle: idlePolls(simulator.requests, spent),
     };
   } finally {
     await simulator.close();
