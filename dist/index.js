@@ -63283,7 +63283,7 @@ function hostnameOf(nodes, id) {
     return nodes.find((node) => node.ID === id)?.Description?.Hostname ?? id.slice(0, 12);
 }
 /** `repository:tag` and the digest apart, of an image reference that may have either. */
-function model_splitImage(image) {
+function splitImage(image) {
     const cut = image.indexOf('@');
     return cut < 0 ? { name: image } : { name: image.slice(0, cut), digest: image.slice(cut + 1) };
 }
@@ -63377,7 +63377,7 @@ function describe(name, change, former, live) {
 }
 /** The reference with its digest shortened. */
 function plan_short(image) {
-    const { name, digest } = model_splitImage(image);
+    const { name, digest } = splitImage(image);
     return digest === undefined ? name : `${name}@${digest.slice(0, 19)}`;
 }
 
@@ -65021,8 +65021,8 @@ function serviceReports(ending) {
     ];
 }
 function reportOf(target, former, ending) {
-    const now = model_splitImage(imageOf(target.spec));
-    const was = former === undefined ? { name: '' } : model_splitImage(imageOf(former.Spec));
+    const now = splitImage(imageOf(target.spec));
+    const was = former === undefined ? { name: '' } : splitImage(imageOf(former.Spec));
     const progress = ending.restored?.services.get(target.id) ?? ending.rollout?.services.get(target.id);
     const removed = ending.fate === 'restored' && target.change === 'created';
     const outcome = outcomeOf(target, ending);
@@ -65077,7 +65077,7 @@ function reasonOf(target, ending) {
     return failure?.reason ?? (target.name === ending.culprit ? ending.reason : '');
 }
 function removedReport(service) {
-    const was = model_splitImage(imageOf(service.Spec));
+    const was = splitImage(imageOf(service.Spec));
     return {
         name: service.Spec.Name,
         change: 'removed',
@@ -65107,51 +65107,135 @@ function taskReports(snapshot) {
     }));
 }
 
-;// CONCATENATED MODULE: ./src/rollout/classify.ts
-
-/** Docker says nothing of a task that ended `complete`; it may have been stopped as unhealthy (tried). */
-const ENDED = 'the process ended (exit code 0), but the service is meant to keep running; ' +
-    'a container that fails its healthcheck and stops in good order ends so, too';
-/** First match wins. Patterns are the words of moby's executor and of runc, 20.10 to 28. */
-const RULES = [
-    { pattern: /unhealthy container/i, reason: 'unhealthy', effect: 'counted' },
+;// CONCATENATED MODULE: ./src/rollout/causes.ts
+const NO_IMAGE = /no such image|manifest unknown|manifest for .* not found/i;
+const CRASHED = { sign: 'anything else', reason: 'crash-loop', effect: 'counted' };
+/** Why one task has failed; the first match wins. */
+const TASK_CAUSES = [
     {
+        sign: '`unhealthy container`',
+        pattern: /unhealthy container/i,
+        reason: 'unhealthy',
+        effect: 'counted',
+    },
+    {
+        sign: '`pull access denied`, `unauthorized`, `no basic auth credentials`, `authentication required`',
         pattern: /pull access denied|unauthorized|no basic auth credentials|authentication required/i,
         reason: 'registry-auth',
         effect: 'counted',
     },
     {
-        pattern: /no such image|manifest unknown|manifest for .* not found/i,
+        sign: '`No such image`, `manifest unknown`, `manifest for ... not found`, and the manager could not resolve the image to a digest either',
+        pattern: NO_IMAGE,
+        // Swarm writes the digest into the spec when the registry answers, so that an image without
+        // one that a node cannot pull is not there.
+        where: ({ unresolved }) => unresolved,
+        reason: 'image-not-found',
+        effect: 'fatal',
+    },
+    {
+        sign: 'the same, of an image that the manager did resolve',
+        pattern: NO_IMAGE,
         reason: 'image-not-found',
         effect: 'counted',
     },
-    { pattern: /exec format error/i, reason: 'exec-format', effect: 'fatal' },
     {
+        sign: '`exec format error`',
+        pattern: /exec format error/i,
+        reason: 'exec-format',
+        effect: 'fatal',
+    },
+    {
+        sign: '`executable file not found`, `exec: ... no such file or directory`, `exec: ... permission denied`',
         pattern: /executable file not found|exec: .*(no such file or directory|permission denied)/i,
         reason: 'command-not-found',
         effect: 'fatal',
     },
     {
+        sign: '`invalid mount config`, `bind source path does not exist`, `error while mounting volume`',
         pattern: /invalid mount config|bind source path does not exist|error while mounting volume/i,
         reason: 'mount-invalid',
         effect: 'counted',
     },
     {
+        sign: '`port is already allocated`, `address already in use`',
         pattern: /port is already allocated|address already in use/i,
         reason: 'port-in-use',
         effect: 'counted',
     },
     {
+        sign: '`network ... not found`, `invalid pool request`, `could not find plugin` or `network`',
         // Includes `Pool overlaps with other one`, which is transient after another stack's removal.
         pattern: /network .* not found|invalid pool request|could not find (plugin|network)/i,
         reason: 'network-unavailable',
         effect: 'counted',
     },
+    {
+        sign: 'anything else, rejected before it ran',
+        where: ({ rejected }) => rejected,
+        reason: 'task-rejected',
+        effect: 'counted',
+    },
+    {
+        sign: 'anything else, with exit code 137 under a memory limit',
+        // The engine tells nobody that the kernel's OOM killer did it; under a limit, 137 says so.
+        where: ({ exitCode, memoryLimited }) => exitCode === 137 && memoryLimited,
+        reason: 'out-of-memory',
+        effect: 'counted',
+    },
+    {
+        sign: 'anything else, of a job or of a one-shot task with `restart_policy` `none`',
+        where: ({ job }) => job,
+        reason: 'job-failed',
+        effect: 'counted',
+    },
+    CRASHED,
 ];
-/**
- * An image that the manager could not resolve either: Swarm writes the digest into the spec when
- * the registry answers, so a reference without one that a node cannot pull is not there.
- */
+function causeOf(facts) {
+    return (TASK_CAUSES.find(({ pattern, where }) => (pattern === undefined || pattern.test(facts.error)) &&
+        (where === undefined || where(facts))) ?? CRASHED);
+}
+/** What no failed task says by itself; `observe` sees it in the service, or in what does not happen. */
+const SERVICE_CAUSES = [
+    {
+        sign: 'Swarm does not replace the task that failed: `restart_policy` is `none`, or `on-failure` and ' +
+            'the exit code 0, or its `max_attempts` are used up',
+        reason: undefined,
+        effect: 'fatal',
+    },
+    { sign: 'Swarm paused the update', reason: 'update-paused', effect: 'fatal' },
+    { sign: 'Swarm rolled the service back', reason: 'rolled-back-by-swarm', effect: 'fatal' },
+    {
+        sign: 'the new tasks of an update with `order: start-first` wait for a host-mode port that the former ' +
+            'ones hold, for 5 s',
+        reason: 'host-port-deadlock',
+        effect: 'fatal',
+    },
+    {
+        sign: 'the same with the room that `max_replicas_per_node` leaves; or all that is left of a global ' +
+            "service's former version is on paused nodes, for 5 s",
+        reason: 'unschedulable',
+        effect: 'fatal',
+    },
+    {
+        sign: 'a task fits no node for another reason: `no suitable node (...)`',
+        reason: 'unschedulable',
+        effect: 'progress-timeout',
+    },
+    {
+        sign: 'anything else, and nothing moves forward',
+        reason: 'progress-timeout',
+        effect: 'progress-timeout',
+    },
+    { sign: 'it moves, but never comes to its end', reason: 'timeout', effect: 'timeout' },
+];
+
+;// CONCATENATED MODULE: ./src/rollout/classify.ts
+
+
+/** Docker says nothing of a task that ended `complete`; it may have been stopped as unhealthy (tried). */
+const ENDED = 'the process ended (exit code 0), but the service is meant to keep running; ' +
+    'a container that fails its healthcheck and stops in good order ends so, too';
 function digestMissing(spec) {
     const image = at(spec, 'TaskTemplate', 'ContainerSpec', 'Image');
     return typeof image === 'string' && !image.includes('@');
@@ -65169,23 +65253,21 @@ function classify(task, service, spec, isJob, final) {
     const error = task.Status.Err ?? '';
     // A rejected task never ran, and the engine gives it an exit code of 0 all the same.
     const exitCode = task.Status.State === 'rejected' ? undefined : task.Status.ContainerStatus?.ExitCode;
-    const rule = RULES.find(({ pattern }) => pattern.test(error));
-    let reason = rule?.reason ?? (task.Status.State === 'rejected' ? 'task-rejected' : 'crash-loop');
-    let fatal = rule?.effect === 'fatal' || final;
-    if (reason === 'image-not-found' && digestMissing(spec))
-        fatal = true;
-    // The engine tells nobody that the kernel's OOM killer did it; under a limit, 137 says so.
-    if (reason === 'crash-loop' && exitCode === 137 && memoryIsLimited(spec))
-        reason = 'out-of-memory';
-    if (reason === 'crash-loop' && isJob)
-        reason = 'job-failed';
+    const { reason, effect } = causeOf({
+        error,
+        rejected: task.Status.State === 'rejected',
+        exitCode,
+        memoryLimited: memoryIsLimited(spec),
+        job: isJob,
+        unresolved: digestMissing(spec),
+    });
     return {
         taskId: task.ID,
         service,
         ...(task.Slot === undefined ? {} : { slot: task.Slot }),
         ...(task.NodeID === undefined || task.NodeID === '' ? {} : { nodeId: task.NodeID }),
         reason,
-        fatal,
+        fatal: effect === 'fatal' || final,
         error: error !== ''
             ? error
             : task.Status.State === 'complete'
@@ -65343,6 +65425,7 @@ function standing(kind, service, tasks, snapshot) {
             wanted,
             done,
             older: 0,
+            extra: 0,
             complete: done >= wanted,
             holding: completed.map((task) => task.ID),
         };
@@ -65354,6 +65437,7 @@ function standing(kind, service, tasks, snapshot) {
     for (const task of running)
         good.set(placeOf(task), task);
     const starting = current.filter((task) => isWanted(task) && !isRunning(task)).length;
+    const extra = sharing(current, snapshot);
     if (kind.kind === 'global') {
         const eligible = eligibleNodes(snapshot.nodes, kind.constraints);
         const done = eligible.filter((node) => good.has(`@${node.ID}`)).length;
@@ -65361,21 +65445,32 @@ function standing(kind, service, tasks, snapshot) {
             wanted: eligible.length,
             done,
             older,
-            complete: done === eligible.length && older === 0,
+            extra,
+            complete: done === eligible.length && older === 0 && extra === 0,
             holding: [...good.values()].map((task) => task.ID),
         };
     }
-    // More tasks than asked for means that Swarm has not scaled down yet, or not yet taken the second
-    // one out of a slot; finished one-shot slots beyond the number are history.
+    // More tasks than asked for means that Swarm has not scaled down yet; finished one-shot slots beyond
+    // the number are history.
     const tooMany = running.length > kind.replicas;
     const done = Math.min(good.size, kind.replicas);
     return {
         wanted: kind.replicas,
         done,
         older,
-        complete: done === kind.replicas && older === 0 && starting === 0 && !tooMany,
+        extra,
+        complete: done === kind.replicas && older === 0 && starting === 0 && extra === 0 && !tooMany,
         holding: [...good.values()].map((task) => task.ID),
     };
+}
+/**
+ * Tasks that are one too many in their place. A task that fails while an update replaces it leaves two
+ * (tried): the update's own, and the one that Swarm starts again, from the new spec as well.
+ */
+function sharing(current, { nodes }) {
+    const down = new Set(nodes.filter(({ Status }) => Status.State === 'down').map(({ ID }) => ID));
+    const here = current.filter((task) => isWanted(task) && !down.has(task.NodeID ?? ''));
+    return here.length - new Set(here.map(placeOf)).size;
 }
 /**
  * How many slots, nodes or completions of a service do their work in one snapshot, of whatever
@@ -65588,13 +65683,16 @@ function fold(rollout, snapshot) {
         const former = rollout.services.get(target.id);
         const kind = meantToRun(kindOf(target.spec), snapshot.healthchecked?.has(target.id) === true);
         const stand = service === undefined
-            ? { wanted: 0, done: 0, older: 0, complete: false, holding: [] }
+            ? { wanted: 0, done: 0, older: 0, extra: 0, complete: false, holding: [] }
             : lenient(standing(kind, service, tasks, snapshot), target.enough);
         const failures = collectFailures(former?.failures ?? [], goal, target, kind, tasks, snapshot.upToDate, service);
         const unplaced = tasks.find((task) => task.Status.State === 'pending' &&
             isWanted(task) &&
             snapshot.upToDate.has(task.ID) &&
             (task.Status.Err ?? '') !== '')?.Status.Err;
+        const updating = service?.UpdateStatus?.State === 'updating' ||
+            service?.UpdateStatus?.State === 'rollback_started';
+        const leftover = stand.extra + stand.older > 0 && stand.done >= stand.wanted;
         const deadlock = deadlockOf(target, kind, tasks, stand, snapshot);
         services.set(target.id, {
             name: target.name,
@@ -65603,10 +65701,10 @@ function fold(rollout, snapshot) {
             done: stand.done,
             older: stand.older,
             complete: stand.complete,
-            updating: service?.UpdateStatus?.State === 'updating' ||
-                service?.UpdateStatus?.State === 'rollback_started',
+            updating,
             failures,
             ...(unplaced === undefined ? {} : { unplaced }),
+            ...(leftover ? { leftoverSince: former?.leftoverSince ?? snapshot.at } : {}),
             ...(deadlock === undefined
                 ? {}
                 : { deadlock: { ...deadlock, since: former?.deadlock?.since ?? snapshot.at } }),
@@ -65781,6 +65879,20 @@ function isDue({ goal, at, services, holding }) {
     const stable = holding !== undefined && (holding.proven || at - holding.since >= goal.stableForMs);
     return stable && ![...services.values()].some(({ updating }) => updating);
 }
+/** Longer than Swarm takes where it goes on by itself: between updates, and in one. */
+const LEFTOVER_MS = 3000;
+const LEFTOVER_IN_UPDATE_MS = 10_000;
+/**
+ * The services of which Swarm leaves tasks running for ever that are too many (tried): two in one
+ * place, where one failed just as an update replaced it; or former ones, where the updater waits for
+ * a task on a node that was lost. It looks again once their spec is written again, the same as it is.
+ */
+function leftoverTargets({ goal, at, services }) {
+    return goal.targets.filter(({ id }) => {
+        const { leftoverSince = at, updating = false } = services.get(id) ?? {};
+        return at - leftoverSince >= (updating ? LEFTOVER_IN_UPDATE_MS : LEFTOVER_MS);
+    });
+}
 /** Swarm only names the task that made it stop; what that task died of is the cause. */
 function withCause(end, progress) {
     if (end.kind !== 'failed')
@@ -65795,43 +65907,6 @@ function verdict(rollout) {
 /** All failures seen, in the order they were seen per service. */
 function failuresOf(rollout) {
     return [...rollout.services.values()].flatMap(({ failures }) => failures);
-}
-
-;// CONCATENATED MODULE: ./src/rollout/healthchecks.ts
-
-/**
- * Asked only of services whose tasks end although nothing in the spec says that they should not: a
- * one-shot task ends well, one that was stopped as unhealthy may look the same.
- */
-class ImageHealthchecks {
-    /** By image; the managers that have not got it cannot tell. */
-    #known = new Map();
-    #last = new Set();
-    /** @returns ids of services; the same set as long as nothing in it has changed */
-    async of(engine, targets, { tasks }) {
-        const oneShots = targets.filter(({ spec }) => {
-            const kind = kindOf(spec);
-            return 'oneShot' in kind && kind.oneShot;
-        });
-        if (oneShots.length === 0)
-            return this.#last;
-        const ended = new Set(tasks.filter(({ Status }) => Status.State === 'complete').map(({ ServiceID }) => ServiceID));
-        const found = new Set();
-        for (const { id, spec } of oneShots) {
-            if (!ended.has(id))
-                continue;
-            const image = imageOf(spec);
-            const known = this.#known.get(image) ?? (await engine.imageHasHealthcheck(image));
-            if (known !== undefined)
-                this.#known.set(image, known);
-            if (known === true)
-                found.add(id);
-        }
-        const same = found.size === this.#last.size && [...found].every((id) => this.#last.has(id));
-        if (!same)
-            this.#last = found;
-        return this.#last;
-    }
 }
 
 // EXTERNAL MODULE: external "node:http"
@@ -66917,7 +66992,7 @@ class Engine {
     /** The services of a stack with how many of their tasks run. */
     async serviceList(stack, former) {
         const path = `/services${query({ filters: JSON.stringify(labelled(stack)), status: 'true' })}`;
-        return await this.#listing(path, former, (item) => item);
+        return await this.#listing(path, former, (item) => item, parseJson);
     }
     /** One service with its exact spec, or undefined where there is none. */
     async service(id) {
@@ -67033,16 +67108,18 @@ class Engine {
         const answer = await this.#call('GET', `${path}${query({ filters: JSON.stringify(filters) })}`);
         return Array.isArray(answer) ? answer : [];
     }
-    async #listing(path, former, itemOf) {
+    async #listing(path, former, itemOf, 
+    // Nothing but specs is ever written back.
+    parseBody = JSON.parse) {
         const answer = await this.#send('GET', path);
         const hash = (0,external_node_crypto_.createHash)('sha256').update(answer.body).digest('base64');
         if (hash === former?.hash)
             return former;
-        const list = parseAnswer(answer);
+        const list = parseAnswer(answer, parseBody);
         return { hash, items: Array.isArray(list) ? list.map(itemOf) : [] };
     }
     async #call(method, path, body) {
-        return parseAnswer(await this.#send(method, path, body));
+        return parseAnswer(await this.#send(method, path, body), parseJson);
     }
     #send(method, path, body) {
         const what = `${method} ${path.split('?')[0] ?? path}`;
@@ -67142,12 +67219,12 @@ async function collect(incoming, what) {
     }
     throw new EngineError(status, message === '' ? `HTTP ${status}` : message, what);
 }
-function parseAnswer({ what, body }) {
+function parseAnswer({ what, body }, parseBody) {
     const text = body.toString('utf8');
     if (text.trim() === '')
         return null;
     try {
-        return parseJson(text);
+        return parseBody(text);
     }
     catch (error) {
         throw new DeployError('docker-unavailable', 'unreachable', `the answer to ${what} is no JSON: ${text.trim().slice(0, 200)}`, { hint: 'Something other than the Docker engine answers on its socket.', cause: error });
@@ -67163,6 +67240,134 @@ function asSocket(stream) {
         ref: same,
         unref: same,
     });
+}
+
+;// CONCATENATED MODULE: ./src/rollout/restore.ts
+/**
+ * Puts a stack back as it was: kept specs are written over changed services, created services and
+ * what came with them are removed. Works from the state it reads, so it can be repeated after a
+ * lost connection, and does nothing where Swarm itself already went back.
+ */
+
+
+const MAX_CONFLICTS = 20;
+/**
+ * Writes until every changed service has its former spec and every created one is gone.
+ * @returns names of services that run neither what was there before nor what was deployed: somebody
+ *   else changed them, and they are left alone
+ */
+async function restore(engine, undo, intended, log) {
+    const foreign = [];
+    for (const former of undo.changed)
+        if (!(await restoreService(engine, former, intended.get(former.ID), log)))
+            foreign.push(former.Spec.Name);
+    for (const { id, name } of undo.created) {
+        log(`removing ${name}, which this deploy created`);
+        await engine.removeService(id);
+    }
+    return foreign;
+}
+/** @returns false where the service is somebody else's by now */
+async function restoreService(engine, former, intended, log) {
+    const { Name: name } = former.Spec;
+    for (let attempt = 1;; attempt += 1) {
+        const live = await engine.service(former.ID);
+        if (live === undefined)
+            return false;
+        if (sameJson(live.Spec, former.Spec)) {
+            if (live.UpdateStatus?.State !== 'rollback_paused')
+                return true;
+            log(`${name} already has its former spec, but Swarm paused on the way back: resuming`);
+        }
+        else if (intended !== undefined && !sameJson(live.Spec, intended))
+            return false;
+        else
+            log(`restoring the former spec of ${name}`);
+        try {
+            await engine.updateService(former.ID, live.Version.Index, former.Spec, wayBack(live, former));
+            return true;
+        }
+        catch (error) {
+            const conflict = error instanceof EngineError && /out of sequence/i.test(error.message);
+            if (!conflict || attempt >= MAX_CONFLICTS)
+                throw error;
+        }
+    }
+}
+/** Writes the spec that is live once more, so that Swarm looks at the service again; unless it moves. */
+async function rewrite(engine, { id, spec }) {
+    const live = await engine.service(id);
+    if (live === undefined || !sameJson(live.Spec, spec))
+        return;
+    try {
+        await engine.updateService(id, live.Version.Index, live.Spec, { registryAuthFrom: 'spec' });
+    }
+    catch (error) {
+        if (!(error instanceof EngineError && /out of sequence/i.test(error.message)))
+            throw error;
+    }
+}
+/**
+ * The kept spec says nothing of registry credentials, which the engine never shows. They are those
+ * of the spec that is live, or of the one before. Where that one is what is to be restored, Swarm's
+ * own rollback gives the same spec back and is the only way that honours `rollback_config`.
+ */
+function wayBack(live, former) {
+    const previousIsFormer = live.PreviousSpec !== undefined && sameJson(live.PreviousSpec, former.Spec);
+    if (!previousIsFormer)
+        return { registryAuthFrom: 'spec' };
+    return at(former.Spec, 'RollbackConfig') === undefined
+        ? { registryAuthFrom: 'previous-spec' }
+        : { rollback: 'previous' };
+}
+/**
+ * Removes networks, configs and secrets that were not there before. Those still in use stay and
+ * are named: a network is free only once the last task on it has stopped.
+ * @returns what could not be removed
+ */
+async function removeObjects(engine, objects) {
+    const left = [];
+    for (const object of objects)
+        if (!(await engine.removeObject(object)))
+            left.push(object);
+    return left;
+}
+
+;// CONCATENATED MODULE: ./src/rollout/healthchecks.ts
+
+/**
+ * Asked only of services whose tasks end although nothing in the spec says that they should not: a
+ * one-shot task ends well, one that was stopped as unhealthy may look the same.
+ */
+class ImageHealthchecks {
+    /** By image; the managers that have not got it cannot tell. */
+    #known = new Map();
+    #last = new Set();
+    /** @returns ids of services; the same set as long as nothing in it has changed */
+    async of(engine, targets, { tasks }) {
+        const oneShots = targets.filter(({ spec }) => {
+            const kind = kindOf(spec);
+            return 'oneShot' in kind && kind.oneShot;
+        });
+        if (oneShots.length === 0)
+            return this.#last;
+        const ended = new Set(tasks.filter(({ Status }) => Status.State === 'complete').map(({ ServiceID }) => ServiceID));
+        const found = new Set();
+        for (const { id, spec } of oneShots) {
+            if (!ended.has(id))
+                continue;
+            const image = imageOf(spec);
+            const known = this.#known.get(image) ?? (await engine.imageHasHealthcheck(image));
+            if (known !== undefined)
+                this.#known.set(image, known);
+            if (known === true)
+                found.add(id);
+        }
+        const same = found.size === this.#last.size && [...found].every((id) => this.#last.has(id));
+        if (!same)
+            this.#last = found;
+        return this.#last;
+    }
 }
 
 ;// CONCATENATED MODULE: ./src/rollout/reader.ts
@@ -67186,8 +67391,8 @@ class SnapshotReader {
     #engine;
     #services;
     #nodes;
-    /** The last answers by the scope that was asked for. */
-    #answers = new Map();
+    /** The last answers by the scope that was asked for, of looks at all tasks and at some. */
+    #answers = { whole: new Map(), partial: new Map() };
     #shares = new Map();
     /** Services to which something has happened since their tasks were read, or meanwhile. */
     #moved = new Set();
@@ -67207,12 +67412,13 @@ class SnapshotReader {
         const partial = typeof wanted !== 'string' && engine === this.#engine;
         if (engine !== this.#engine) {
             this.#engine = undefined;
-            this.#answers.clear();
+            this.#forgetAnswers();
             // How many slots there are decides how their tasks are asked for.
             this.#services = await engine.serviceList(this.#stack);
         }
         const ids = partial ? [...new Set([...wanted, ...this.#moved])] : this.#allServices();
-        await this.#readTasks(engine, wanted === 'stack' ? undefined : ids);
+        const kind = partial ? 'partial' : 'whole';
+        await this.#readTasks(engine, wanted === 'stack' ? undefined : ids, kind);
         if (!partial || this.#nodesMatter(ids))
             this.#nodes = await engine.nodes(this.#nodes);
         const services = await this.#readServices(engine);
@@ -67226,23 +67432,35 @@ class SnapshotReader {
             ...(engine.managerTime === undefined ? {} : { managerTime: engine.managerTime }),
         };
     }
+    /** The services as they are now. What has changed of them has its tasks read at the next look. */
+    async services(engine) {
+        if (engine !== this.#engine)
+            return (await engine.serviceList(this.#stack)).items;
+        return (await this.#readServices(engine)).items;
+    }
+    #forgetAnswers() {
+        this.#answers.whole.clear();
+        this.#answers.partial.clear();
+    }
     #allServices() {
         return this.#services?.items.map(({ ID }) => ID) ?? [];
     }
     /** @param ids of services; undefined for all that carries the stack's label */
-    async #readTasks(engine, ids) {
-        const former = this.#answers;
-        this.#answers = new Map();
+    async #readTasks(engine, ids, kind) {
+        const answers = this.#answers[kind];
+        const former = new Map(answers);
+        answers.clear();
         try {
             for (const scope of this.#scopes(ids))
-                await this.#ask(engine, scope, former);
+                answers.set(...(await this.#ask(engine, scope, former)));
         }
         catch (error) {
+            // Some of it is known anew, and what belonged together before does not any more.
+            this.#forgetAnswers();
             // One of the services has gone meanwhile.
             if (!(error instanceof EngineError && error.status === 404))
                 throw error;
-            this.#answers.clear();
-            await this.#ask(engine, { stack: this.#stack }, former);
+            await this.#ask(engine, { stack: this.#stack }, new Map());
         }
         for (const id of ids ?? this.#allServices())
             this.#moved.delete(id);
@@ -67274,9 +67492,9 @@ class SnapshotReader {
         // What is up to date follows from tasks and services: the same ones, the same answer.
         const same = tasks === known?.tasks && known.services === this.#services;
         const upToDate = same ? known.upToDate : await engine.upToDate(scope);
-        this.#answers.set(key, { tasks, upToDate, services: this.#services });
         if (!same)
             this.#share(scope, tasks.items, new Set(upToDate));
+        return [key, { tasks, upToDate, services: this.#services }];
     }
     #share(scope, tasks, upToDate) {
         const shares = new Map();
@@ -67335,84 +67553,6 @@ class SnapshotReader {
     }
 }
 const emptyShare = () => ({ tasks: [], upToDate: [] });
-
-;// CONCATENATED MODULE: ./src/rollout/restore.ts
-/**
- * Puts a stack back as it was: kept specs are written over changed services, created services and
- * what came with them are removed. Works from the state it reads, so it can be repeated after a
- * lost connection, and does nothing where Swarm itself already went back.
- */
-
-
-const MAX_CONFLICTS = 20;
-/**
- * Writes until every changed service has its former spec and every created one is gone.
- * @returns names of services that run neither what was there before nor what was deployed: somebody
- *   else changed them, and they are left alone
- */
-async function restore(engine, undo, intended, log) {
-    const foreign = [];
-    for (const former of undo.changed)
-        if (!(await restoreService(engine, former, intended.get(former.ID), log)))
-            foreign.push(former.Spec.Name);
-    for (const { id, name } of undo.created) {
-        log(`removing ${name}, which this deploy created`);
-        await engine.removeService(id);
-    }
-    return foreign;
-}
-/** @returns false where the service is somebody else's by now */
-async function restoreService(engine, former, intended, log) {
-    const { Name: name } = former.Spec;
-    for (let attempt = 1;; attempt += 1) {
-        const live = await engine.service(former.ID);
-        if (live === undefined)
-            return false;
-        if (sameJson(live.Spec, former.Spec)) {
-            if (live.UpdateStatus?.State !== 'rollback_paused')
-                return true;
-            log(`${name} already has its former spec, but Swarm paused on the way back: resuming`);
-        }
-        else if (intended !== undefined && !sameJson(live.Spec, intended))
-            return false;
-        else
-            log(`restoring the former spec of ${name}`);
-        try {
-            await engine.updateService(former.ID, live.Version.Index, former.Spec, wayBack(live, former));
-            return true;
-        }
-        catch (error) {
-            const conflict = error instanceof EngineError && /out of sequence/i.test(error.message);
-            if (!conflict || attempt >= MAX_CONFLICTS)
-                throw error;
-        }
-    }
-}
-/**
- * The kept spec says nothing of registry credentials, which the engine never shows. They are those
- * of the spec that is live, or of the one before. Where that one is what is to be restored, Swarm's
- * own rollback gives the same spec back and is the only way that honours `rollback_config`.
- */
-function wayBack(live, former) {
-    const previousIsFormer = live.PreviousSpec !== undefined && sameJson(live.PreviousSpec, former.Spec);
-    if (!previousIsFormer)
-        return { registryAuthFrom: 'spec' };
-    return at(former.Spec, 'RollbackConfig') === undefined
-        ? { registryAuthFrom: 'previous-spec' }
-        : { rollback: 'previous' };
-}
-/**
- * Removes networks, configs and secrets that were not there before. Those still in use stay and
- * are named: a network is free only once the last task on it has stopped.
- * @returns what could not be removed
- */
-async function removeObjects(engine, objects) {
-    const left = [];
-    for (const object of objects)
-        if (!(await engine.removeObject(object)))
-            left.push(object);
-    return left;
-}
 
 ;// CONCATENATED MODULE: ./src/rollout/rollback.ts
 /**
@@ -67672,11 +67812,6 @@ function waitingFor(rollout) {
         return `Swarm to finish monitoring ${updating.map(({ name }) => name).join(', ')}`;
     return 'everything to stay as it is for the stability window';
 }
-/** An image for people: the reference, and the digest shortened. */
-function imageLine(image) {
-    const { name, digest } = splitImage(image);
-    return digest === undefined ? name : `${name} (${digest.slice(7, 19)})`;
-}
 /** ` (+ .9 .1 on manager-1, .3 on worker-2)`: the tasks that began to run, node by node. */
 function arrivalsText(tasks, snapshot) {
     if (tasks.length === 0)
@@ -67703,15 +67838,21 @@ const progress_RUNNING = new Set(['running']);
  */
 function progressLog(narrator) {
     let states = new Map();
+    let seen;
     const standings = new Map();
     let arrivals = new Map();
     let spoken = -Infinity;
     let held = '';
     return (after, snapshot) => {
-        const lines = [...transitions(states, snapshot, after, progress_ENDED)];
-        for (const task of movedTasks(states, snapshot, after, progress_RUNNING))
-            arrivals.set(task.ServiceID, [...(arrivals.get(task.ServiceID) ?? []), task]);
-        states = statesOf(snapshot.tasks);
+        const lines = [];
+        // The reader gives the same list until something moves.
+        if (snapshot.tasks !== seen) {
+            lines.push(...transitions(states, snapshot, after, progress_ENDED));
+            for (const task of movedTasks(states, snapshot, after, progress_RUNNING))
+                arrivals.set(task.ServiceID, [...(arrivals.get(task.ServiceID) ?? []), task]);
+            states = statesOf(snapshot.tasks);
+            seen = snapshot.tasks;
+        }
         const settled = after.holding !== undefined || after.end !== undefined;
         if (settled || lines.length > 0 || after.at - spoken >= LULL_MS) {
             for (const [id, progress] of after.services) {
@@ -67945,6 +68086,7 @@ async function chatter(transport, error) {
 
 
 
+
 const CLEAN_UP_LIMIT_MS = 30_000;
 /** A deploy that was given little time is no reason to give up on the way back. */
 const MIN_ROLLBACK_MS = 5 * 60_000;
@@ -68087,7 +68229,7 @@ async function deployIn(deployment, workspaceName) {
         workspace,
         wasWritten: (loss) => recover(deployment, { loss, before, names, workspaceName, workspace }),
     }, world));
-    const live = await settle(deployment, (engine) => engine.services(stack));
+    const live = await settle(deployment, (engine) => deployment.reader.services(engine));
     const changes = changesOf(before, live, names);
     const startedAt = clock.now();
     for (const line of changes.lines)
@@ -68185,7 +68327,7 @@ function weakEvidence(rendered, changes) {
         .filter(({ change }) => change !== 'unchanged')
         .filter(({ spec }) => !isJob(kindOf(spec)) && !hasOwnHealthcheck(spec))
         .map(({ name, spec }) => `${name} has no healthcheck in its ${rendered.files.length === 1 ? 'file' : 'files'}: unless ` +
-        `${model_splitImage(imageOf(spec)).name} has one, "running" only means that its process has started`);
+        `${splitImage(imageOf(spec)).name} has one, "running" only means that its process has started`);
 }
 async function prepare({ session, rendered, places }, name) {
     const version = composeVersionFor(session.cliVersion.join('.'));
@@ -68214,9 +68356,19 @@ async function readSwarm(deployment, rollout) {
 /** Watches a rollout to its end, telling what moves. */
 async function look(deployment, rollout) {
     const { world, tell, seen } = deployment;
+    const rewritten = new Set();
     return await watch_watch(rollout, {
         clock: world.clock,
-        read: (now) => readSwarm(deployment, now),
+        read: async (now) => {
+            for (const target of leftoverTargets(now)) {
+                if (rewritten.has(target.id))
+                    continue;
+                rewritten.add(target.id);
+                world.narrator.say(`${target.name} has tasks left over that Swarm does not stop by itself: writing its spec again`);
+                await settle(deployment, (engine) => rewrite(engine, target));
+            }
+            return await readSwarm(deployment, now);
+        },
         onSnapshot: (now, snapshot) => {
             Object.assign(seen, { rollout: now, snapshot });
             tell(now, snapshot);
@@ -68238,7 +68390,7 @@ async function recover(deployment, loss) {
     const live = await settle(deployment, async (engine) => {
         // What was sent over the lost connection must not write any more from here on.
         await stopCommand(session.transport, loss.workspace);
-        return await engine.services(inputs.stack);
+        return await deployment.reader.services(engine);
     });
     const former = new Map(loss.before.services.map((service) => [service.ID, service]));
     const written = loss.names.every((name) => {

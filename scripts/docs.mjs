@@ -1,11 +1,12 @@
 /**
- * Writes the tables of inputs and outputs into docs/inputs.md, and into README.md where it has the
- * markers, from action.yml: between `<!-- inputs:start -->` and `<!-- inputs:end -->`, and likewise
- * `outputs`. `--check` writes nothing and fails when a table is stale.
+ * Writes the tables of the docs that say what the code says, each between the markers
+ * `<!-- NAME:start -->` and `<!-- NAME:end -->`. `--check` writes nothing and fails when one is stale.
  *
- * The comment above an input in action.yml is the title of the section that starts with it.
+ * `inputs` and `outputs` come from action.yml, into docs/inputs.md, and into README.md where it has
+ * the markers; the comment above an input there is the title of the section that starts with it.
+ * `task-causes` and `service-causes` come from src/rollout/causes.ts, into docs/reasons.md.
  */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { format, resolveConfig } from 'prettier';
@@ -15,6 +16,8 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
 /**
  * @typedef {{ name: string, title?: string, description: string, required: boolean, default: string }} Entry
+ * @typedef {import('../src/rollout/causes.js').Cause} Cause
+ * @typedef {{ TASK_CAUSES: readonly Cause[], SERVICE_CAUSES: readonly Cause[] }} Causes
  */
 
 /**
@@ -65,38 +68,108 @@ export function table(text, kind) {
 }
 
 /**
+ * @param {readonly Cause[]} causes
+ * @param {string} heading of the first column
+ * @returns {string} markdown
+ */
+export function causeTable(causes, heading) {
+  /** @type {Record<Cause['effect'], string>} */
+  const effects = {
+    fatal: 'fatal',
+    counted: 'counted',
+    'progress-timeout': 'tolerated until `progress-timeout`',
+    timeout: 'tolerated until `timeout`',
+  };
+  return [
+    `| ${heading} | reason | effect |`,
+    '| --- | --- | --- |',
+    ...causes.map(
+      ({ sign, reason, effect }) =>
+        `| ${cell(sign)} | ${reason === undefined ? "the task's own" : `\`${reason}\``} | ${effects[effect]} |`,
+    ),
+  ].join('\n');
+}
+
+/**
+ * The markdown of a page with another text between a pair of markers.
+ * @param {string} page
+ * @param {string} name of the markers
+ * @param {string} text markdown
+ * @param {'all' | 'some'} markers `all`: a page without them is an error
+ * @returns {Promise<string>}
+ */
+async function withText(page, name, text, markers) {
+  const [start, end] = [`<!-- ${name}:start -->`, `<!-- ${name}:end -->`];
+  const [from, to] = [page.indexOf(start), page.indexOf(end)];
+  if (from < 0 && to < 0 && markers === 'some') return page;
+  if (from < 0 || to < from) throw new Error(`the markers ${start} and ${end} are not both there`);
+  const style = await resolveConfig(join(root, 'README.md'));
+  const fresh = await format(text, { ...style, parser: 'markdown' });
+  return `${page.slice(0, from + start.length)}\n\n${fresh.trim()}\n\n${page.slice(to)}`;
+}
+
+/**
  * @param {string} page markdown with markers
  * @param {string} action text of action.yml
  * @param {'all' | 'some'} markers `all`: a page without a pair of markers is an error
  * @returns {Promise<string>} the page with fresh tables
  */
 export async function withTables(page, action, markers) {
-  const style = await resolveConfig(join(root, 'README.md'));
-  for (const kind of /** @type {const} */ (['inputs', 'outputs'])) {
-    const [start, end] = [`<!-- ${kind}:start -->`, `<!-- ${kind}:end -->`];
-    const [from, to] = [page.indexOf(start), page.indexOf(end)];
-    if (from < 0 && to < 0 && markers === 'some') continue;
-    if (from < 0 || to < from)
-      throw new Error(`the markers ${start} and ${end} are not both there`);
-    const fresh = await format(table(action, kind), { ...style, parser: 'markdown' });
-    page = `${page.slice(0, from + start.length)}\n\n${fresh.trim()}\n\n${page.slice(to)}`;
-  }
+  for (const kind of /** @type {const} */ (['inputs', 'outputs']))
+    page = await withText(page, kind, table(action, kind), markers);
   return page;
+}
+
+/**
+ * @param {string} page markdown with markers
+ * @param {Causes} causes
+ * @returns {Promise<string>} the page with fresh tables
+ */
+export async function withCauses(page, { TASK_CAUSES, SERVICE_CAUSES }) {
+  page = await withText(page, 'task-causes', causeTable(TASK_CAUSES, 'Docker says'), 'all');
+  return withText(page, 'service-causes', causeTable(SERVICE_CAUSES, 'what happens'), 'all');
+}
+
+/**
+ * The module as it is now, without a build: it imports nothing but types.
+ * @returns {Promise<Causes>}
+ */
+async function causesInCode() {
+  const { default: typescript } = await import('typescript');
+  const source = readFileSync(join(root, 'src/rollout/causes.ts'), 'utf8');
+  const { outputText } = typescript.transpileModule(source, {
+    compilerOptions: {
+      module: typescript.ModuleKind.ESNext,
+      target: typescript.ScriptTarget.ES2022,
+    },
+  });
+  return import(`data:text/javascript,${encodeURIComponent(outputText)}`);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const action = readFileSync(join(root, 'action.yml'), 'utf8');
-  for (const [file, markers] of /** @type {const} */ ([
-    ['docs/inputs.md', 'all'],
-    ['README.md', 'some'],
-  ])) {
+  const causes = await causesInCode();
+  /** @type {readonly { file: string, source: string, fresh: (page: string) => Promise<string> }[]} */
+  const pages = [
+    {
+      file: 'docs/inputs.md',
+      source: 'action.yml',
+      fresh: (page) => withTables(page, action, 'all'),
+    },
+    { file: 'README.md', source: 'action.yml', fresh: (page) => withTables(page, action, 'some') },
+    {
+      file: 'docs/reasons.md',
+      source: 'src/rollout/causes.ts',
+      fresh: (page) => withCauses(page, causes),
+    },
+  ];
+  for (const { file, source, fresh: freshen } of pages) {
     const path = join(root, file);
-    if (markers === 'some' && !existsSync(path)) continue;
     const page = readFileSync(path, 'utf8');
-    const fresh = await withTables(page, action, markers);
+    const fresh = await freshen(page);
     if (page === fresh) console.log(`${file} is fresh`);
     else if (process.argv.includes('--check')) {
-      console.error(`${file} is not what action.yml says. Run: node scripts/docs.mjs`);
+      console.error(`${file} is not what ${source} says. Run: node scripts/docs.mjs`);
       process.exitCode = 1;
     } else {
       writeFileSync(path, fresh);

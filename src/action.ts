@@ -31,7 +31,15 @@ import {
 import { serviceReports, taskReports, type Fate } from './report/services.js';
 import type { RunReport } from './report/outcome.js';
 import { plural, safeLine } from './report/text.js';
-import { beginRollout, failuresOf, type End, type Goal, type Rollout } from './rollout/observe.js';
+import {
+  beginRollout,
+  leftoverTargets,
+  failuresOf,
+  type End,
+  type Goal,
+  type Rollout,
+} from './rollout/observe.js';
+import { rewrite } from './rollout/restore.js';
 import { ImageHealthchecks } from './rollout/healthchecks.js';
 import { SnapshotReader } from './rollout/reader.js';
 import { rollBack } from './rollout/rollback.js';
@@ -244,7 +252,7 @@ async function deployIn(deployment: Deployment, workspaceName: string): Promise<
       world,
     ),
   );
-  const live = await settle(deployment, (engine) => engine.services(stack));
+  const live = await settle(deployment, (engine) => deployment.reader.services(engine));
   const changes = changesOf(before, live, names);
   const startedAt = clock.now();
   for (const line of changes.lines) narrator.say(line);
@@ -400,9 +408,20 @@ async function look(
   rollout: Rollout,
 ): Promise<{ readonly rollout: Rollout; readonly end: End }> {
   const { world, tell, seen } = deployment;
+  const rewritten = new Set<string>();
   return await watch(rollout, {
     clock: world.clock,
-    read: (now) => readSwarm(deployment, now),
+    read: async (now) => {
+      for (const target of leftoverTargets(now)) {
+        if (rewritten.has(target.id)) continue;
+        rewritten.add(target.id);
+        world.narrator.say(
+          `${target.name} has tasks left over that Swarm does not stop by itself: writing its spec again`,
+        );
+        await settle(deployment, (engine) => rewrite(engine, target));
+      }
+      return await readSwarm(deployment, now);
+    },
     onSnapshot: (now, snapshot) => {
       Object.assign(seen, { rollout: now, snapshot });
       tell(now, snapshot);
@@ -438,7 +457,7 @@ async function recover(
   const live = await settle(deployment, async (engine) => {
     // What was sent over the lost connection must not write any more from here on.
     await stopCommand(session.transport, loss.workspace);
-    return await engine.services(inputs.stack);
+    return await deployment.reader.services(engine);
   });
   const former = new Map(loss.before.services.map((service) => [service.ID, service]));
   const written = loss.names.every((name) => {

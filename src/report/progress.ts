@@ -1,5 +1,5 @@
 /** The live log of a rollout: what changed from one snapshot to the next, in Docker's words. */
-import { hostnameOf, splitImage, type Snapshot, type Task } from '../model.js';
+import { hostnameOf, type Snapshot, type Task } from '../model.js';
 import type { Rollout, ServiceProgress } from '../rollout/observe.js';
 import type { Narrator } from './narrator.js';
 import { plural, safeLine, spokenTime } from './text.js';
@@ -89,12 +89,6 @@ export function waitingFor(rollout: Rollout): string {
   return 'everything to stay as it is for the stability window';
 }
 
-/** An image for people: the reference, and the digest shortened. */
-export function imageLine(image: string): string {
-  const { name, digest } = splitImage(image);
-  return digest === undefined ? name : `${name} (${digest.slice(7, 19)})`;
-}
-
 /** ` (+ .9 .1 on manager-1, .3 on worker-2)`: the tasks that began to run, node by node. */
 function arrivalsText(tasks: readonly Task[], snapshot: Snapshot): string {
   if (tasks.length === 0) return '';
@@ -122,15 +116,21 @@ const RUNNING = new Set(['running']);
  */
 export function progressLog(narrator: Narrator): (rollout: Rollout, snapshot: Snapshot) => void {
   let states: TaskStates = new Map();
+  let seen: readonly Task[] | undefined;
   const standings = new Map<string, string>();
   let arrivals = new Map<string, Task[]>();
   let spoken = -Infinity;
   let held = '';
   return (after, snapshot) => {
-    const lines = [...transitions(states, snapshot, after, ENDED)];
-    for (const task of movedTasks(states, snapshot, after, RUNNING))
-      arrivals.set(task.ServiceID, [...(arrivals.get(task.ServiceID) ?? []), task]);
-    states = statesOf(snapshot.tasks);
+    const lines: string[] = [];
+    // The reader gives the same list until something moves.
+    if (snapshot.tasks !== seen) {
+      lines.push(...transitions(states, snapshot, after, ENDED));
+      for (const task of movedTasks(states, snapshot, after, RUNNING))
+        arrivals.set(task.ServiceID, [...(arrivals.get(task.ServiceID) ?? []), task]);
+      states = statesOf(snapshot.tasks);
+      seen = snapshot.tasks;
+    }
 
     const settled = after.holding !== undefined || after.end !== undefined;
     if (settled || lines.length > 0 || after.at - spoken >= LULL_MS) {

@@ -49,6 +49,8 @@ export interface ServiceProgress {
   readonly failures: readonly Failure[];
   /** Why tasks cannot be placed, in Docker's words. */
   readonly unplaced?: string;
+  /** Since when all that is wrong are tasks too many: of a former spec, or two in a slot or node. */
+  readonly leftoverSince?: number;
   /** Why Swarm cannot go on by itself, and since when that is so. */
   readonly deadlock?: Deadlock & { readonly since: number };
 }
@@ -143,7 +145,7 @@ function fold(rollout: Rollout, snapshot: Snapshot): Rollout {
     const kind = meantToRun(kindOf(target.spec), snapshot.healthchecked?.has(target.id) === true);
     const stand =
       service === undefined
-        ? { wanted: 0, done: 0, older: 0, complete: false, holding: [] }
+        ? { wanted: 0, done: 0, older: 0, extra: 0, complete: false, holding: [] }
         : lenient(standing(kind, service, tasks, snapshot), target.enough);
     const failures = collectFailures(
       former?.failures ?? [],
@@ -161,6 +163,10 @@ function fold(rollout: Rollout, snapshot: Snapshot): Rollout {
         snapshot.upToDate.has(task.ID) &&
         (task.Status.Err ?? '') !== '',
     )?.Status.Err;
+    const updating =
+      service?.UpdateStatus?.State === 'updating' ||
+      service?.UpdateStatus?.State === 'rollback_started';
+    const leftover = stand.extra + stand.older > 0 && stand.done >= stand.wanted;
     const deadlock = deadlockOf(target, kind, tasks, stand, snapshot);
     services.set(target.id, {
       name: target.name,
@@ -169,11 +175,10 @@ function fold(rollout: Rollout, snapshot: Snapshot): Rollout {
       done: stand.done,
       older: stand.older,
       complete: stand.complete,
-      updating:
-        service?.UpdateStatus?.State === 'updating' ||
-        service?.UpdateStatus?.State === 'rollback_started',
+      updating,
       failures,
       ...(unplaced === undefined ? {} : { unplaced }),
+      ...(leftover ? { leftoverSince: former?.leftoverSince ?? snapshot.at } : {}),
       ...(deadlock === undefined
         ? {}
         : { deadlock: { ...deadlock, since: former?.deadlock?.since ?? snapshot.at } }),
@@ -383,6 +388,22 @@ export function isDue({ goal, at, services, holding }: Rollout): boolean {
   const stable =
     holding !== undefined && (holding.proven || at - holding.since >= goal.stableForMs);
   return stable && ![...services.values()].some(({ updating }) => updating);
+}
+
+/** Longer than Swarm takes where it goes on by itself: between updates, and in one. */
+const LEFTOVER_MS = 3000;
+const LEFTOVER_IN_UPDATE_MS = 10_000;
+
+/**
+ * The services of which Swarm leaves tasks running for ever that are too many (tried): two in one
+ * place, where one failed just as an update replaced it; or former ones, where the updater waits for
+ * a task on a node that was lost. It looks again once their spec is written again, the same as it is.
+ */
+export function leftoverTargets({ goal, at, services }: Rollout): readonly Target[] {
+  return goal.targets.filter(({ id }) => {
+    const { leftoverSince = at, updating = false } = services.get(id) ?? {};
+    return at - leftoverSince >= (updating ? LEFTOVER_IN_UPDATE_MS : LEFTOVER_MS);
+  });
 }
 
 /** Swarm only names the task that made it stop; what that task died of is the cause. */

@@ -2,7 +2,6 @@ import { describe, expect, it } from '@jest/globals';
 import type { Snapshot, Task } from '../../../src/model.js';
 import { createNarrator } from '../../../src/report/narrator.js';
 import {
-  imageLine,
   progressLog,
   standingLine,
   statesOf,
@@ -98,11 +97,6 @@ it('says what is waited for', () => {
   expect(waitingFor(seen(snapshot(0, both, updating)))).toBe('Swarm to finish monitoring shop_api');
   const gone = { targets: [], gone: [{ id: SERVICE, name: 'shop_api' }] };
   expect(waitingFor(seen(snapshot(0, both), gone))).toBe('3 removed service or tasks to go');
-});
-
-it('shortens images', () => {
-  expect(imageLine(`api:1@sha256:${'a'.repeat(64)}`)).toBe('api:1 (aaaaaaaaaaaa)');
-  expect(imageLine('api:1')).toBe('api:1');
 });
 
 describe('the log', () => {
