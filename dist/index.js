@@ -65700,6 +65700,7 @@ function fold(rollout, snapshot) {
             wanted: stand.wanted,
             done: stand.done,
             older: stand.older,
+            extra: stand.extra,
             complete: stand.complete,
             updating,
             failures,
@@ -65867,6 +65868,7 @@ function endOf(rollout, partial) {
                 (behind.older === 0
                     ? ''
                     : `, with ${observe_plural(behind.older, 'task')} still on another version,`) +
+                (behind.extra === 0 ? '' : `, with ${observe_plural(behind.extra, 'task')} too many,`) +
                 ` ${late.limit}` +
                 (lead === undefined ? '' : `; last failure: ${lead.error}`),
     };
@@ -67791,11 +67793,12 @@ function transitions(before, snapshot, rollout, told = TOLD) {
 }
 /** `api 7/10 up to date and running, 3 still on another version`. */
 function standingLine(progress) {
-    const { name, kind, done, wanted, older, failures, unplaced } = progress;
+    const { name, kind, done, wanted, older, extra, failures, unplaced } = progress;
     const noun = kind.kind.endsWith('job') ? 'completed' : 'up to date and running';
     return safeLine([
         `${name} ${done}/${wanted} ${noun}`,
         ...(older === 0 ? [] : [`${older} still on another version`]),
+        ...(extra === 0 ? [] : [`${extra} too many`]),
         ...(failures.length === 0 ? [] : [`${failures.length} failed`]),
         ...(unplaced === undefined ? [] : [`waiting for a node: ${unplaced}`]),
     ].join(', '));

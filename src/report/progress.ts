@@ -66,12 +66,13 @@ export function transitions(
 
 /** `api 7/10 up to date and running, 3 still on another version`. */
 export function standingLine(progress: ServiceProgress): string {
-  const { name, kind, done, wanted, older, failures, unplaced } = progress;
+  const { name, kind, done, wanted, older, extra, failures, unplaced } = progress;
   const noun = kind.kind.endsWith('job') ? 'completed' : 'up to date and running';
   return safeLine(
     [
       `${name} ${done}/${wanted} ${noun}`,
       ...(older === 0 ? [] : [`${older} still on another version`]),
+      ...(extra === 0 ? [] : [`${extra} too many`]),
       ...(failures.length === 0 ? [] : [`${failures.length} failed`]),
       ...(unplaced === undefined ? [] : [`waiting for a node: ${unplaced}`]),
     ].join(', '),

@@ -44,6 +44,8 @@ export interface ServiceProgress {
   readonly done: number;
   /** Tasks of an earlier spec that are still meant to run. */
   readonly older: number;
+  /** Tasks of the wanted spec that share a slot or node with another one. */
+  readonly extra: number;
   readonly complete: boolean;
   readonly updating: boolean;
   readonly failures: readonly Failure[];
@@ -174,6 +176,7 @@ function fold(rollout: Rollout, snapshot: Snapshot): Rollout {
       wanted: stand.wanted,
       done: stand.done,
       older: stand.older,
+      extra: stand.extra,
       complete: stand.complete,
       updating,
       failures,
@@ -375,6 +378,7 @@ function endOf(rollout: Rollout, partial: boolean): End | undefined {
           (behind.older === 0
             ? ''
             : `, with ${plural(behind.older, 'task')} still on another version,`) +
+          (behind.extra === 0 ? '' : `, with ${plural(behind.extra, 'task')} too many,`) +
           ` ${late.limit}` +
           (lead === undefined ? '' : `; last failure: ${lead.error}`),
   };

@@ -73,11 +73,12 @@ describe('standing', () => {
         task('o', 'running', { Slot: 2 }),
         task('f', 'failed', { Slot: 2 }),
         task('p', 'pending', { Slot: 2, Err: 'no suitable node' }),
+        task('q', 'pending', { Slot: 2 }),
       ],
       { old: ['o'] },
     );
     expect(standingLine(seen(now).services.get(SERVICE)!)).toBe(
-      'shop_api 1/2 up to date and running, 1 still on another version, 1 failed, waiting for a node: no suitable node',
+      'shop_api 1/2 up to date and running, 1 still on another version, 1 too many, 1 failed, waiting for a node: no suitable node',
     );
   });
   it('counts completions of jobs', () => {

@@ -569,6 +569,13 @@ describe('two tasks of the wanted spec in one place', () => {
     expect(leftoverTargets(observe(start, snapshot(3000, everywhere)))).toEqual([]);
   });
 
+  it('are named when the time is over', () => {
+    expect(judge(begin(aim), look(0), look(60_000))).toMatchObject({
+      reason: 'progress-timeout',
+      message: expect.stringContaining('at 2 of 2, with 1 task too many'),
+    });
+  });
+
   it('are left to Swarm for longer while it updates', () => {
     const updating = status('updating');
     const start = observe(begin(aim), look(0, updating));
