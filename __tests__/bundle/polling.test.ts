@@ -47,7 +47,7 @@ async function deploy(changes: number): Promise<Watched> {
     stack: 'shop',
     services: SERVICES,
     replicas: REPLICAS,
-    taskAgeMs: 0,
+    taskAgeMs: -3_600_000,
   });
   simulator.changes = changes;
   await simulator.listen(socket);

@@ -21,7 +21,8 @@ const STACK_LABEL = 'com.docker.stack.namespace';
  * @property {string} stack
  * @property {number} services
  * @property {number} replicas of each
- * @property {number} [taskAgeMs] how long ago the tasks were made; an hour unless told
+ * @property {number} [taskAgeMs] how long ago the tasks were made; an hour unless told. Below zero they
+ *   stay young, however slow the machine is, and have to show that they stay up
  * @property {number} [slotsPerTick] how many slots an update takes on at once; 100 unless told
  * @property {number} [tickMs] how long each state of a task lasts; 200 unless told
  *
