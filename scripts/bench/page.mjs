@@ -258,13 +258,14 @@ The whole action on a simulated engine, whose objects are copies of what Docker 
 and memory are read from \`/proc\`.
 
 ${table([
-  ['', 'wall', 'CPU', 'peak memory', 'requests', '`dial-stdio`'],
+  ['', 'tasks at the end', 'wall', 'CPU', 'peak memory', 'requests', '`dial-stdio`'],
   ...[
     /** @type {const} */ (['unchanged', unchanged]),
     /** @type {const} */ (['unchanged, young tasks must stay', still]),
     /** @type {const} */ (['every service is updated', update]),
   ].map(([what, run]) => [
     what,
+    run.tasksAtTheEnd,
     `${run.seconds} s`,
     `${(run.cpuMs / 1000).toFixed(1)} s`,
     `${Math.round(run.peakMiB * 1.048576)} MB`,

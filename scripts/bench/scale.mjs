@@ -14,7 +14,7 @@ import { cpuMs, expectOutcome, timeStep, WORDS } from './meter.mjs';
 const STACK = 'large';
 const HOUR_MS = 3_600_000;
 const SERVICES = 1000;
-const REPLICAS = 10;
+const TASKS = 10_000;
 /** Two files, as one may have half a megabyte. */
 const FILES = {
   'stack-1.yml': stackFile(1, SERVICES / 2),
@@ -67,17 +67,18 @@ function idlePolls(requests, spent) {
 /**
  * @param {object} options
  * @param {'unchanged' | 'update'} options.deploy
+ * @param {number} options.replicas of each service
  * @param {number} options.taskAgeMs
  * @param {string} options.stableFor
  * @param {AbortSignal} options.signal
  */
-async function runOnce({ deploy, taskAgeMs, stableFor, signal }) {
+async function runOnce({ deploy, replicas, taskAgeMs, stableFor, signal }) {
   const home = mkdtempSync(join(tmpdir(), 'swarm-deploy-bench-'));
   const socketPath = join(home, 'engine.sock');
   const simulator = new EngineSimulator({
     stack: STACK,
     services: SERVICES,
-    replicas: REPLICAS,
+    replicas,
     taskAgeMs,
   });
   simulator.changes = deploy === 'update' ? SERVICES : 0;
@@ -149,9 +150,11 @@ async function runOnce({ deploy, taskAgeMs, stableFor, signal }) {
  * @param {{quick: boolean, signal: AbortSignal, log: (line: string) => void}} options
  */
 export async function measureScale({ quick, signal, log }) {
-  log(`unchanged deploy of ${SERVICES} services with ${SERVICES * REPLICAS} tasks`);
+  const replicas = TASKS / SERVICES;
+  log(`unchanged deploy of ${SERVICES} services with ${TASKS} tasks`);
   const unchanged = await runOnce({
     deploy: 'unchanged',
+    replicas,
     taskAgeMs: HOUR_MS,
     stableFor: 'auto',
     signal,
@@ -159,13 +162,21 @@ export async function measureScale({ quick, signal, log }) {
   // Young tasks have to show that they stay: a long watch in which nothing moves.
   const stableFor = quick ? '15s' : '40s';
   log(`the same with tasks that must stay for ${stableFor}`);
-  const still = await runOnce({ deploy: 'unchanged', taskAgeMs: -HOUR_MS, stableFor, signal });
+  const still = await runOnce({
+    deploy: 'unchanged',
+    replicas,
+    taskAgeMs: -HOUR_MS,
+    stableFor,
+    signal,
+  });
   log('an update of every service');
   const update = await runOnce({
     deploy: 'update',
+    // Every slot keeps its former task: as many tasks in the end.
+    replicas: replicas / 2,
     taskAgeMs: HOUR_MS,
     stableFor: '5s',
     signal,
   });
-  return { services: SERVICES, tasks: SERVICES * REPLICAS, unchanged, still, update };
+  return { services: SERVICES, tasks: TASKS, unchanged, still, update };
 }
