@@ -258,7 +258,10 @@ function watchEngine({ manager }, stop) {
       await sleep(OBSERVE_MS);
     }
   };
-  return { shown, ended: watch() };
+  const ended = watch();
+  // Whoever awaits it gets the error; until then it must not end the process.
+  ended.catch(() => undefined);
+  return { shown, ended };
 }
 
 /**
@@ -279,6 +282,8 @@ async function knowOnce({ testbed, signal }, stack, service, shown) {
   expectOutcome(step, 'deployed');
   const known = momentOf(step, WORDS.allRun);
   const tasks = await tasksOf(testbed, stack);
+  const allShown = () => tasks.every(({ ID }) => shown.has(ID));
+  await until(`the engine shows the tasks of ${stack}`, allShown, { signal });
   const last = Math.max(...tasks.map(({ Status }) => Date.parse(Status.Timestamp)));
   const seen = Math.max(...tasks.map(({ ID }) => shown.get(ID) ?? NaN));
   return { afterTask: known - last, afterEngine: known - seen };
