@@ -2,36 +2,49 @@
  * Builds `dist/`, the committed bundle that a runner executes. `--check` builds into a temporary
  * directory instead and fails when the committed one differs.
  */
-import { execFileSync } from 'node:child_process';
-import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
+import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+
+/**
+ * @type {(input: string, options: object) => Promise<{ code: string,
+ *   assets: Record<string, { source: string | Buffer }> }>}
+ */
+const ncc = createRequire(import.meta.url)('@vercel/ncc');
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
 /** @param {string} out */
-function build(out) {
-  rmSync(out, { recursive: true, force: true });
-  execFileSync(
-    process.execPath,
-    [
-      join(root, 'node_modules/@vercel/ncc/dist/ncc/cli.js'),
-      'build',
-      'src/index.ts',
-      '--out',
-      out,
-      '--license',
-      'licenses.txt',
-      '--no-cache',
-      '--transpile-only', // types are checked once, by `npm run typecheck`
-      '--quiet',
-    ],
-    { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] },
-  );
-  // ssh2 ships a Windows helper for PuTTY's agent, which ncc copies along; no runner needs it here.
-  for (const file of readdirSync(out, { recursive: true, encoding: 'utf8' }))
-    if (file.endsWith('pagent.exe')) rmSync(join(out, file));
+async function build(out) {
+  const { code, assets } = await ncc(join(root, 'src/index.ts'), {
+    cache: false,
+    license: 'licenses.txt',
+    quiet: true,
+    transpileOnly: true, // types are checked once, by `npm run typecheck`
+    // @actions/core loads it for OpenID Connect tokens, which nothing here asks for; it would take a
+    // third of the time that the bundle needs to start, and that is paid by `main` and by `post`.
+    externals: { undici: 'node:http' },
+  });
+  write(join(out, 'index.js'), code);
+  for (const [name, { source }] of Object.entries(assets))
+    // ssh2 brings a Windows helper for PuTTY's agent along; no runner needs it here.
+    if (!name.endsWith('pagent.exe')) write(join(out, name), source);
+}
+
+/** @param {string} path @param {string | Buffer} content */
+function write(path, content) {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, content);
 }
 
 /** @param {string} directory @returns {Map<string, string>} */
@@ -47,7 +60,7 @@ function contents(directory) {
 const scratch = mkdtempSync(join(tmpdir(), 'swarm-deploy-build-'));
 try {
   const fresh = join(scratch, 'dist');
-  build(fresh);
+  await build(fresh);
   if (process.argv.includes('--check')) check(fresh);
   else replace(fresh, join(root, 'dist'));
 } finally {

@@ -224,7 +224,13 @@ async function deployIn(deployment: Deployment, workspaceName: string): Promise<
   const { narrator, clock, signal } = world;
   const { stack } = inputs;
 
-  const preparing = prepare(deployment, workspaceName);
+  const preparing = prepare(deployment, workspaceName).then(async (made) => {
+    if (inputs.registries.length > 0)
+      await narrator.group('Log into the registry', () =>
+        logIn(session, { inputs, workspace: made }, world),
+      );
+    return made;
+  });
   const reading = settle(deployment, async (engine) => ({
     before: await deployment.reader.read(engine, clock.now(), 'services'),
     objectsBefore: await engine.stackObjects(stack),
@@ -233,10 +239,6 @@ async function deployIn(deployment: Deployment, workspaceName: string): Promise<
   await Promise.allSettled([preparing, reading]);
   const [workspace, { before, objectsBefore }] = await Promise.all([preparing, reading]);
   signal.throwIfAborted();
-  if (inputs.registries.length > 0)
-    await narrator.group('Log into the registry', () =>
-      logIn(session, { inputs, workspace }, world),
-    );
 
   const names = [...rendered.services.keys()].map((service) => `${stack}_${service}`);
   const deployed = await narrator.group('Deploy the stack', () =>

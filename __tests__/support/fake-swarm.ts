@@ -286,6 +286,13 @@ export class FakeSwarm {
     for (const place of places)
       if (!mine.some((task) => wanted(task) && placeOf(task) === place))
         this.tasks.push(this.#newTask(service, place));
+    for (const place of places) this.#forget(mine.filter((task) => placeOf(task) === place));
+  }
+
+  /** Swarm keeps five past tasks of each slot. */
+  #forget(ofPlace: readonly FakeTask[]): void {
+    const past = new Set(ofPlace.filter((task) => !wanted(task)).slice(0, -5));
+    if (past.size > 0) this.tasks = this.tasks.filter((task) => !past.has(task));
   }
 
   #newTask(service: FakeService, place: number | string): FakeTask {

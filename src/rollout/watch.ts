@@ -19,10 +19,8 @@ export interface Watcher {
   readonly signal: AbortSignal;
 }
 
-/** While something moves, and while nothing does: half a second late is the latest. */
+/** With what a look takes, what happens is known within half a second. */
 const PAUSE_MS = 250;
-const CALM_PAUSE_MS = 400;
-const CALM_AFTER_MS = 20_000;
 const LONGEST_PAUSE_MS = 5000;
 const SHORTEST_PAUSE_MS = 20;
 /** Looking takes at most this part of the time, however large the stack. */
@@ -67,10 +65,9 @@ export function wantedOf(rollout: Rollout, at: number): Wanted {
  * @param tookMs how long the last one took
  */
 function pauseMs(rollout: Rollout, tookMs: number): number {
-  const { goal, at, holding, lastProgressAt } = rollout;
+  const { goal, at, holding } = rollout;
   if (isDue(rollout)) return SHORTEST_PAUSE_MS;
-  const pace = at - lastProgressAt > CALM_AFTER_MS ? CALM_PAUSE_MS : PAUSE_MS;
-  const usual = Math.min(LONGEST_PAUSE_MS, Math.max(pace, tookMs * (1 / SHARE - 1)));
+  const usual = Math.min(LONGEST_PAUSE_MS, Math.max(PAUSE_MS, tookMs * (1 / SHARE - 1)));
   const windowEnds = holding === undefined ? Infinity : holding.since + goal.stableForMs - at;
   return Math.max(SHORTEST_PAUSE_MS, Math.min(usual, windowEnds > 0 ? windowEnds : usual));
 }

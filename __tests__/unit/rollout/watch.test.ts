@@ -86,11 +86,10 @@ describe('watching', () => {
     expect(pauses.reduce((sum, ms) => sum + ms, 0)).toBe(1100);
   });
 
-  it('never lets more than half a second pass, and slows down where nothing moves', async () => {
+  it('never lets half a second pass, however long nothing moves', async () => {
     const { pauses, end } = await watched(() => STARTING, { goal: { timeoutMs: 40_000 } });
     expect(end).toBe('failed');
     expect(Math.max(...pauses)).toBeLessThan(500);
-    expect(pauses.at(-1)).toBeGreaterThan(pauses[0] ?? Infinity);
   });
 
   it('takes a fifth of the time at most for looking, up to a limit', async () => {
