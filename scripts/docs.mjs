@@ -1,7 +1,9 @@
 /**
- * Writes the tables of inputs and outputs into docs/inputs.md, and into README.md where it has the
- * markers, from action.yml: between `<!-- inputs:start -->` and `<!-- inputs:end -->`, and likewise
- * `outputs`. `--check` writes nothing and fails when a table is stale.
+ * Writes what is generated in the docs. `--check` writes nothing and fails when something is stale.
+ *
+ * - The tables of inputs and outputs in docs/inputs.md, and in README.md where it has the markers,
+ *   from action.yml: between `<!-- inputs:start -->` and `<!-- inputs:end -->`, likewise `outputs`.
+ * - docs/truth-table.md, and the runs in docs/engines.md, from the JSON beside them.
  *
  * The comment above an input in action.yml is the title of the section that starts with it.
  */
@@ -10,6 +12,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { format, resolveConfig } from 'prettier';
 import { isMap, isScalar, parseDocument } from 'yaml';
+
+import { ENGINES, engineRuns, PLAYED, read, truthTable } from './truth-table/page.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
@@ -71,35 +75,62 @@ export function table(text, kind) {
  * @returns {Promise<string>} the page with fresh tables
  */
 export async function withTables(page, action, markers) {
-  const style = await resolveConfig(join(root, 'README.md'));
   for (const kind of /** @type {const} */ (['inputs', 'outputs'])) {
-    const [start, end] = [`<!-- ${kind}:start -->`, `<!-- ${kind}:end -->`];
-    const [from, to] = [page.indexOf(start), page.indexOf(end)];
-    if (from < 0 && to < 0 && markers === 'some') continue;
-    if (from < 0 || to < from)
-      throw new Error(`the markers ${start} and ${end} are not both there`);
-    const fresh = await format(table(action, kind), { ...style, parser: 'markdown' });
-    page = `${page.slice(0, from + start.length)}\n\n${fresh.trim()}\n\n${page.slice(to)}`;
+    if (markers === 'some' && !page.includes(`<!-- ${kind}:`)) continue;
+    page = await between(page, kind, table(action, kind));
   }
   return page;
 }
 
+/**
+ * @param {string} page markdown
+ * @param {string} name of the markers
+ * @param {string} text goes between them
+ * @returns {Promise<string>}
+ */
+async function between(page, name, text) {
+  const [start, end] = [`<!-- ${name}:start -->`, `<!-- ${name}:end -->`];
+  const [from, to] = [page.indexOf(start), page.indexOf(end)];
+  if (from < 0 || to < from) throw new Error(`the markers ${start} and ${end} are not both there`);
+  const fresh = await pretty(text);
+  return `${page.slice(0, from + start.length)}\n\n${fresh.trim()}\n\n${page.slice(to)}`;
+}
+
+/** @param {string} text markdown */
+const pretty = async (text) =>
+  format(text, { ...(await resolveConfig(join(root, 'README.md'))), parser: 'markdown' });
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const action = readFileSync(join(root, 'action.yml'), 'utf8');
-  for (const [file, markers] of /** @type {const} */ ([
-    ['docs/inputs.md', 'all'],
-    ['README.md', 'some'],
-  ])) {
+  /** @type {readonly { file: string, from: string, fresh: (page: string) => Promise<string> }[]} */
+  const pages = [
+    {
+      file: 'docs/inputs.md',
+      from: 'action.yml',
+      fresh: (page) => withTables(page, action, 'all'),
+    },
+    { file: 'README.md', from: 'action.yml', fresh: (page) => withTables(page, action, 'some') },
+    {
+      file: 'docs/truth-table.md',
+      from: 'docs/truth-table.json',
+      fresh: () => pretty(truthTable(read(PLAYED))),
+    },
+    {
+      file: 'docs/engines.md',
+      from: 'docs/engines.json',
+      fresh: (page) => between(page, 'runs', engineRuns(read(ENGINES))),
+    },
+  ];
+  for (const { file, from, fresh } of pages) {
     const path = join(root, file);
-    if (markers === 'some' && !existsSync(path)) continue;
-    const page = readFileSync(path, 'utf8');
-    const fresh = await withTables(page, action, markers);
-    if (page === fresh) console.log(`${file} is fresh`);
+    const page = existsSync(path) ? readFileSync(path, 'utf8') : '';
+    const wanted = await fresh(page);
+    if (page === wanted) console.log(`${file} is fresh`);
     else if (process.argv.includes('--check')) {
-      console.error(`${file} is not what action.yml says. Run: node scripts/docs.mjs`);
+      console.error(`${file} is not what ${from} says. Run: node scripts/docs.mjs`);
       process.exitCode = 1;
     } else {
-      writeFileSync(path, fresh);
+      writeFileSync(path, wanted);
       console.log(`${file} written`);
     }
   }
