@@ -63240,6 +63240,10 @@ function monitorMs(spec) {
     const nanoseconds = count(at(spec, 'UpdateConfig', 'Monitor'));
     return nanoseconds === undefined || nanoseconds === 0 ? 5000 : nanoseconds / 1e6;
 }
+/** Whether an update starts the new task of a slot before it stops the former one. */
+function updateOrder(spec) {
+    return model_text(at(spec, 'UpdateConfig', 'Order')) === 'start-first' ? 'start-first' : 'stop-first';
+}
 /** How often Swarm starts a failed task of a slot again; Infinity where there is no limit. */
 function maxRestarts(spec) {
     const policy = at(spec, 'TaskTemplate', 'RestartPolicy');
@@ -63282,6 +63286,16 @@ function hostnameOf(nodes, id) {
 function model_splitImage(image) {
     const cut = image.indexOf('@');
     return cut < 0 ? { name: image } : { name: image.slice(0, cut), digest: image.slice(cut + 1) };
+}
+const compared = new WeakMap();
+/** The same for specs, which are compared at every look: the last comparison is remembered. */
+function sameSpec(a, b) {
+    const known = compared.get(a);
+    if (known?.other === b)
+        return known.same;
+    const same = sameJson(a, b);
+    compared.set(a, { other: b, same });
+    return same;
 }
 /** Two pieces of JSON with the same content; an absent key equals an undefined one. */
 function sameJson(a, b) {
@@ -63471,6 +63485,7 @@ const REASONS = (/* unused pure expression or super */ null && ([
     'mount-invalid',
     'network-unavailable',
     'port-in-use',
+    'host-port-deadlock',
     'task-rejected',
     'update-paused',
     'rolled-back-by-swarm',
@@ -65283,8 +65298,8 @@ function eligibleNodes(nodes, constraints) {
         constraints.every((expression) => satisfies(node, expression)));
 }
 
-;// CONCATENATED MODULE: ./src/rollout/observe.ts
-
+;// CONCATENATED MODULE: ./src/rollout/standing.ts
+/** Counts what a service has, in one snapshot, against what its kind asks for. */
 
 
 const rank = (state) => TASK_STATES.indexOf(state);
@@ -65383,13 +65398,70 @@ function lenient(stand, enough) {
 function meantToRun(kind, healthchecked) {
     return healthchecked && 'oneShot' in kind ? { ...kind, oneShot: false } : kind;
 }
-function hasFailed(task, kind) {
-    if (task.Status.State === 'failed' || task.Status.State === 'rejected')
-        return true;
-    if (task.Status.State !== 'complete' || isJob(kind))
-        return false;
-    return !('oneShot' in kind && kind.oneShot);
+
+;// CONCATENATED MODULE: ./src/rollout/deadlock.ts
+
+
+/** The words of swarmkit's scheduler (manager/scheduler/filter.go). */
+const PORT_TAKEN = /host-mode port already in use/;
+const NODE_FULL = /max replicas per node limit exceed/;
+/**
+ * @param tasks of the target, at this moment
+ * @returns undefined where something may still move
+ */
+function deadlockOf(target, kind, tasks, stand, snapshot) {
+    const wanted = tasks.filter(isWanted);
+    const older = wanted.filter(({ ID }) => !snapshot.upToDate.has(ID));
+    const current = wanted.filter(({ ID }) => snapshot.upToDate.has(ID));
+    if (older.length === 0)
+        return undefined;
+    return pausedNodes(kind, older, current, stand, snapshot) ?? startFirst(target, older, current);
 }
+/** Swarm neither adds nor updates anything on a paused node (manager/orchestrator/global). */
+function pausedNodes(kind, older, current, stand, { nodes }) {
+    if (kind.kind !== 'global' || stand.done < stand.wanted || !current.every(isRunning))
+        return undefined;
+    const paused = new Set(nodes.filter(({ Spec }) => Spec.Availability === 'pause').map(({ ID }) => ID));
+    if (!older.every(({ NodeID = '' }) => paused.has(NodeID)))
+        return undefined;
+    const names = [...new Set(older.map(({ NodeID }) => hostnameOf(nodes, NodeID)))].join(', ');
+    return {
+        reason: 'unschedulable',
+        message: `keeps its former version on ${names}: Swarm updates nothing on a paused node (docker node update --availability active, or drain)`,
+    };
+}
+/** Every new task waits for a place that only the end of a former one would free. */
+function startFirst(target, older, current) {
+    if (updateOrder(target.spec) !== 'start-first')
+        return undefined;
+    const waiting = current.filter((task) => !isRunning(task));
+    const errors = waiting.map(({ Status }) => (Status.State === 'pending' ? Status.Err : '') ?? '');
+    const [error = ''] = errors;
+    // A slot whose new task runs is about to lose its former one.
+    const started = new Set(current.filter(isRunning).map(placeOf));
+    if (waiting.length === 0 || older.some((task) => started.has(placeOf(task))))
+        return undefined;
+    if (hasHostPorts(target) && errors.every((text) => PORT_TAKEN.test(text)))
+        return {
+            reason: 'host-port-deadlock',
+            message: `cannot be updated start-first: its former tasks hold the host-mode port that the new ones need (${error}); use order: stop-first`,
+        };
+    if (errors.every((text) => NODE_FULL.test(text)))
+        return {
+            reason: 'unschedulable',
+            message: `cannot be updated start-first: max_replicas_per_node leaves no room beside its former tasks (${error}); use order: stop-first, or a higher limit`,
+        };
+    return undefined;
+}
+function hasHostPorts({ spec }) {
+    const ports = at(spec, 'EndpointSpec', 'Ports');
+    return (Array.isArray(ports) &&
+        ports.some((port) => at(port, 'PublishMode') === 'host'));
+}
+
+;// CONCATENATED MODULE: ./src/rollout/departure.ts
+/** Tells whether the swarm goes, or went, another way than the rollout. */
+
 const isStale = (status, stale) => stale !== undefined &&
     status.State === stale.State &&
     status.StartedAt === stale.StartedAt &&
@@ -65403,7 +65475,7 @@ function departure(goal, target, service, complete) {
             service: name,
             message: `service ${name} was removed by someone else while it was being deployed`,
         };
-    const intended = sameJson(service.Spec, target.spec);
+    const intended = sameSpec(service.Spec, target.spec);
     const status = service.UpdateStatus === undefined || isStale(service.UpdateStatus, target.staleStatus)
         ? undefined
         : service.UpdateStatus;
@@ -65444,6 +65516,22 @@ function because({ Message: message = '' }) {
         return ' after a task failed';
     return message === '' || message.startsWith('rollback') ? '' : `: ${message}`;
 }
+
+;// CONCATENATED MODULE: ./src/rollout/observe.ts
+
+
+
+
+
+/** What a snapshot says of the swarm, without when. */
+const PARTS = ['services', 'tasks', 'upToDate', 'nodes', 'healthchecked'];
+function hasFailed(task, kind) {
+    if (task.Status.State === 'failed' || task.Status.State === 'rejected')
+        return true;
+    if (task.Status.State !== 'complete' || isJob(kind))
+        return false;
+    return !('oneShot' in kind && kind.oneShot);
+}
 /** The start of a rollout: nothing has been seen yet. */
 function beginRollout(goal) {
     return {
@@ -65453,6 +65541,7 @@ function beginRollout(goal) {
         lingering: goal.gone.length,
         best: new Map(),
         lastProgressAt: goal.startedAt,
+        departures: [],
     };
 }
 /**
@@ -65462,6 +65551,16 @@ function beginRollout(goal) {
 function observe(rollout, snapshot) {
     if (rollout.end !== undefined || snapshot.at < rollout.at)
         return rollout;
+    const { seen } = rollout;
+    const still = seen !== undefined && PARTS.every((part) => seen[part] === snapshot[part]);
+    const next = still
+        ? { ...rollout, at: snapshot.at, seen: snapshot }
+        : { ...fold(rollout, snapshot), seen: snapshot };
+    const end = endOf(next, snapshot.partial === true);
+    return end === undefined ? next : { ...next, end };
+}
+/** What the rollout is after a snapshot that differs from the one before. */
+function fold(rollout, snapshot) {
     const { goal } = rollout;
     const byService = new Map();
     for (const task of snapshot.tasks) {
@@ -65496,6 +65595,7 @@ function observe(rollout, snapshot) {
             isWanted(task) &&
             snapshot.upToDate.has(task.ID) &&
             (task.Status.Err ?? '') !== '')?.Status.Err;
+        const deadlock = deadlockOf(target, kind, tasks, stand, snapshot);
         services.set(target.id, {
             name: target.name,
             kind,
@@ -65507,6 +65607,9 @@ function observe(rollout, snapshot) {
                 service?.UpdateStatus?.State === 'rollback_started',
             failures,
             ...(unplaced === undefined ? {} : { unplaced }),
+            ...(deadlock === undefined
+                ? {}
+                : { deadlock: { ...deadlock, since: former?.deadlock?.since ?? snapshot.at } }),
         });
         holding.push(...stand.holding);
         const end = departure(goal, target, service, stand.complete);
@@ -65537,7 +65640,7 @@ function observe(rollout, snapshot) {
                 proven: holding.every((id) => goal.settledTasks.has(id)),
             }
         : undefined;
-    const next = {
+    return {
         goal,
         at: snapshot.at,
         services,
@@ -65545,15 +65648,14 @@ function observe(rollout, snapshot) {
         best,
         lastProgressAt: moved ? snapshot.at : rollout.lastProgressAt,
         ...(held === undefined ? {} : { holding: held }),
+        departures,
         ...(departures.length === 0 ? {} : { departedAt: rollout.departedAt ?? snapshot.at }),
     };
-    const end = endOf(next, departures);
-    return end === undefined ? next : { ...next, end };
 }
 function collectFailures(known, goal, target, kind, tasks, upToDate, service) {
     // Tasks of the former version may go on failing until they are replaced: those are not ours.
     // Once Swarm has rolled back, ours are the ones that are no longer up to date.
-    const intended = service !== undefined && sameJson(service.Spec, target.spec);
+    const intended = service !== undefined && sameSpec(service.Spec, target.spec);
     const seen = new Set(known.map(({ taskId }) => taskId));
     const iteration = service?.JobStatus?.JobIteration.Index ?? 0;
     const fresh = tasks.filter((task) => !goal.formerTasks.has(task.ID) &&
@@ -65592,9 +65694,11 @@ function leadingFailure(failures) {
  * is its cause waited for.
  */
 const CAUSE_MS = 3000;
+/** Longer than Swarm's scheduler and updater take to see what has become free. */
+const DEADLOCK_MS = 5000;
 /** How a rollout ends, if it ends here. Order: can never heal, somebody else, Swarm, counts, time. */
-function endOf(rollout, departures) {
-    const { goal, at, services } = rollout;
+function endOf(rollout, partial) {
+    const { goal, at, services, departures } = rollout;
     const progress = [...services.values()];
     if (goal.phase === 'deploy')
         for (const { name, failures } of progress) {
@@ -65625,10 +65729,16 @@ function endOf(rollout, departures) {
                     message: `${observe_plural(failures.length, 'task')} of ${name} failed: ${lead.error}`,
                 };
         }
+    const stuck = progress.find(({ deadlock }) => at - (deadlock?.since ?? at) >= DEADLOCK_MS);
+    if (goal.phase === 'deploy' && stuck?.deadlock !== undefined)
+        return {
+            kind: 'failed',
+            reason: stuck.deadlock.reason,
+            service: stuck.name,
+            message: `${stuck.name} ${stuck.deadlock.message}`,
+        };
     const { holding } = rollout;
-    const updating = progress.some((service) => service.updating);
-    const stable = holding !== undefined && (holding.proven || at - holding.since >= goal.stableForMs);
-    if (stable && !updating)
+    if (isDue(rollout) && !partial)
         return { kind: 'converged' };
     // An update delay is a pause that the user asked for, not one without progress.
     const patience = goal.progressTimeoutMs + Math.max(0, ...goal.targets.map(({ spec }) => delayMs(spec)));
@@ -65663,6 +65773,14 @@ function endOf(rollout, departures) {
                 (lead === undefined ? '' : `; last failure: ${lead.error}`),
     };
 }
+/**
+ * Whether all that is missing for `converged` is a look at every task: everything has held for long
+ * enough, as far as is known, and no update is under way.
+ */
+function isDue({ goal, at, services, holding }) {
+    const stable = holding !== undefined && (holding.proven || at - holding.since >= goal.stableForMs);
+    return stable && ![...services.values()].some(({ updating }) => updating);
+}
 /** Swarm only names the task that made it stop; what that task died of is the cause. */
 function withCause(end, progress) {
     if (end.kind !== 'failed')
@@ -65677,6 +65795,43 @@ function verdict(rollout) {
 /** All failures seen, in the order they were seen per service. */
 function failuresOf(rollout) {
     return [...rollout.services.values()].flatMap(({ failures }) => failures);
+}
+
+;// CONCATENATED MODULE: ./src/rollout/healthchecks.ts
+
+/**
+ * Asked only of services whose tasks end although nothing in the spec says that they should not: a
+ * one-shot task ends well, one that was stopped as unhealthy may look the same.
+ */
+class ImageHealthchecks {
+    /** By image; the managers that have not got it cannot tell. */
+    #known = new Map();
+    #last = new Set();
+    /** @returns ids of services; the same set as long as nothing in it has changed */
+    async of(engine, targets, { tasks }) {
+        const oneShots = targets.filter(({ spec }) => {
+            const kind = kindOf(spec);
+            return 'oneShot' in kind && kind.oneShot;
+        });
+        if (oneShots.length === 0)
+            return this.#last;
+        const ended = new Set(tasks.filter(({ Status }) => Status.State === 'complete').map(({ ServiceID }) => ServiceID));
+        const found = new Set();
+        for (const { id, spec } of oneShots) {
+            if (!ended.has(id))
+                continue;
+            const image = imageOf(spec);
+            const known = this.#known.get(image) ?? (await engine.imageHasHealthcheck(image));
+            if (known !== undefined)
+                this.#known.set(image, known);
+            if (known === true)
+                found.add(id);
+        }
+        const same = found.size === this.#last.size && [...found].every((id) => this.#last.has(id));
+        if (!same)
+            this.#last = found;
+        return this.#last;
+    }
 }
 
 // EXTERNAL MODULE: external "node:http"
@@ -66683,6 +66838,7 @@ function resolveSpace(space) {
 
 
 
+
 /** The engine understood the request and refused it. */
 class EngineError extends Error {
     status;
@@ -66706,8 +66862,13 @@ function exactNumber(text) {
         return Number(text);
     return /^-?\d+$/.test(text) ? BigInt(text) : Number(text);
 }
+/** Where a number may stand that takes more digits than every double holds. */
+const LONG_NUMBER = /[:[,]\s*-?\d{16}/;
+/** The exact parser takes ten times as long, and nearly no answer needs it. */
 function parseJson(text) {
-    return parse(text, undefined, { parseNumber: exactNumber });
+    return LONG_NUMBER.test(text)
+        ? parse(text, undefined, { parseNumber: exactNumber })
+        : JSON.parse(text);
 }
 function formatJson(value) {
     return stringify(value) ?? 'null';
@@ -66751,9 +66912,12 @@ class Engine {
         };
     }
     async services(stack) {
-        return (await this.#list('/services', {
-            label: [`${STACK_LABEL}=${stack}`],
-        }));
+        return (await this.#list('/services', labelled(stack)));
+    }
+    /** The services of a stack with how many of their tasks run. */
+    async serviceList(stack, former) {
+        const path = `/services${query({ filters: JSON.stringify(labelled(stack)), status: 'true' })}`;
+        return await this.#listing(path, former, (item) => item);
     }
     /** One service with its exact spec, or undefined where there is none. */
     async service(id) {
@@ -66766,38 +66930,33 @@ class Engine {
             throw error;
         }
     }
-    async tasks(stack, more = {}) {
-        return (await this.#list('/tasks', {
-            label: [`${STACK_LABEL}=${stack}`],
-            ...more,
-        }));
-    }
-    async nodes() {
-        return (await this.#list('/nodes'));
+    /**
+     * @param scope a whole stack, or some of its services by their ids
+     * @throws EngineError 404 when one of the services is gone
+     */
+    async tasks(scope, former) {
+        return await this.#listing(`/tasks${query({ filters: filtersOf(scope) })}`, former, reduced);
     }
     /**
-     * Everything a verdict needs. Tasks are read before services: a spec that changes in between is
-     * then seen as changed, instead of being judged by the tasks of the one before.
-     * @param at milliseconds on the caller's clock
+     * The ids of the tasks that run the live spec, by the filter that the CLI itself counts by: a task
+     * carries no version of its spec.
+     * @throws EngineError 404 when one of the services is gone
      */
-    async snapshot(stack, at) {
-        const tasks = await this.tasks(stack);
-        // The filter that the CLI itself counts by; a task carries no version of its spec.
-        const upToDate = await this.tasks(stack, { '_up-to-date': ['true'] });
-        const nodes = await this.nodes();
-        const services = await this.services(stack);
-        return {
-            at,
-            services,
-            tasks,
-            nodes,
-            upToDate: new Set(upToDate.map((task) => task.ID)),
-            ...(this.#managerTime === undefined ? {} : { managerTime: this.#managerTime }),
-        };
+    async upToDate(scope) {
+        const filters = filtersOf(scope, { '_up-to-date': ['true'] });
+        const { items } = await this.#listing(`/tasks${query({ filters })}`, undefined, ({ ID }) => ID);
+        return items;
+    }
+    async nodes(former) {
+        return await this.#listing('/nodes', former, (item) => item);
+    }
+    /** From the `Date` of the engine's last answer: milliseconds since 1970, in whole seconds. */
+    get managerTime() {
+        return this.#managerTime;
     }
     /** Networks, configs and secrets that carry the stack's label. */
     async stackObjects(stack) {
-        const filters = { label: [`${STACK_LABEL}=${stack}`] };
+        const filters = labelled(stack);
         const networks = await this.#list('/networks', filters);
         const configs = await this.#list('/configs', filters);
         const secrets = await this.#list('/secrets', filters);
@@ -66870,18 +67029,22 @@ class Engine {
                 throw error;
         }
     }
-    async #list(path, filters = {}) {
-        const query = Object.keys(filters).length === 0
-            ? ''
-            : `?filters=${encodeURIComponent(JSON.stringify(filters))}`;
-        const answer = await this.#call('GET', `${path}${query}`);
+    async #list(path, filters) {
+        const answer = await this.#call('GET', `${path}${query({ filters: JSON.stringify(filters) })}`);
         return Array.isArray(answer) ? answer : [];
     }
-    #call(method, path, body) {
-        // Only specs are ever written back; the exact parser takes several times as long.
-        const parseBody = path.startsWith('/services')
-            ? parseJson
-            : JSON.parse;
+    async #listing(path, former, itemOf) {
+        const answer = await this.#send('GET', path);
+        const hash = (0,external_node_crypto_.createHash)('sha256').update(answer.body).digest('base64');
+        if (hash === former?.hash)
+            return former;
+        const list = parseAnswer(answer);
+        return { hash, items: Array.isArray(list) ? list.map(itemOf) : [] };
+    }
+    async #call(method, path, body) {
+        return parseAnswer(await this.#send(method, path, body));
+    }
+    #send(method, path, body) {
         const what = `${method} ${path.split('?')[0] ?? path}`;
         const payload = body === undefined ? undefined : Buffer.from(formatJson(body));
         return new Promise((resolve, reject) => {
@@ -66899,7 +67062,7 @@ class Engine {
                 const time = Date.parse(incoming.headers.date ?? '');
                 if (!Number.isNaN(time))
                     this.#managerTime = time;
-                collect(incoming, what, parseBody).then(resolve, reject);
+                collect(incoming, what).then(resolve, reject);
             });
             const timer = setTimeout(() => {
                 outgoing.destroy(new ConnectionLost(`the engine did not answer ${what} within ${REQUEST_TIMEOUT_MS / 1000} s`));
@@ -66916,6 +67079,27 @@ class Engine {
         });
     }
 }
+const labelled = (stack) => ({ label: [`${STACK_LABEL}=${stack}`] });
+const filtersOf = (scope, more = {}) => JSON.stringify({
+    ...('stack' in scope ? labelled(scope.stack) : { service: scope.services }),
+    ...more,
+});
+const query = (parameters) => `?${new URLSearchParams(parameters).toString()}`;
+/** What decisions need of a task: its spec is most of it, and ten thousand of them fill a memory. */
+function reduced(item) {
+    const { ID, CreatedAt, ServiceID, Slot, NodeID, DesiredState, JobIteration, Status } = item;
+    const { Timestamp, State, Message, Err, ContainerStatus } = Status;
+    return {
+        ...{ ID, CreatedAt, ServiceID, Slot, NodeID, DesiredState, JobIteration },
+        Status: {
+            ...{ Timestamp, State, Message, Err },
+            ContainerStatus: ContainerStatus && {
+                ExitCode: ContainerStatus.ExitCode,
+                ContainerID: ContainerStatus.ContainerID,
+            },
+        },
+    };
+}
 function textAt(item, ...path) {
     const value = at(item, ...path);
     return typeof value === 'string' ? value : '';
@@ -66928,7 +67112,8 @@ function engine_named(kind, item) {
         labels: at(item, 'Spec', 'Labels') ?? null,
     };
 }
-async function collect(incoming, what, parseBody) {
+/** @throws EngineError where the engine refused */
+async function collect(incoming, what) {
     const chunks = [];
     try {
         for await (const chunk of incoming)
@@ -66941,18 +67126,11 @@ async function collect(incoming, what, parseBody) {
                 cause: error,
             });
     }
-    const text = Buffer.concat(chunks).toString('utf8');
+    const body = Buffer.concat(chunks);
     const status = incoming.statusCode ?? 0;
-    if (status >= 200 && status < 300) {
-        if (text.trim() === '')
-            return null;
-        try {
-            return parseBody(text);
-        }
-        catch (error) {
-            throw new DeployError('docker-unavailable', 'unreachable', `the answer to ${what} is no JSON: ${text.trim().slice(0, 200)}`, { hint: 'Something other than the Docker engine answers on its socket.', cause: error });
-        }
-    }
+    if (status >= 200 && status < 300)
+        return { what, body };
+    const text = body.toString('utf8');
     let message = text.trim();
     try {
         const parsed = JSON.parse(text);
@@ -66963,6 +67141,17 @@ async function collect(incoming, what, parseBody) {
         // Not JSON: the text itself is the best there is.
     }
     throw new EngineError(status, message === '' ? `HTTP ${status}` : message, what);
+}
+function parseAnswer({ what, body }) {
+    const text = body.toString('utf8');
+    if (text.trim() === '')
+        return null;
+    try {
+        return parseJson(text);
+    }
+    catch (error) {
+        throw new DeployError('docker-unavailable', 'unreachable', `the answer to ${what} is no JSON: ${text.trim().slice(0, 200)}`, { hint: 'Something other than the Docker engine answers on its socket.', cause: error });
+    }
 }
 /** What node:http asks of a socket beyond being a stream. */
 function asSocket(stream) {
@@ -66975,6 +67164,177 @@ function asSocket(stream) {
         unref: same,
     });
 }
+
+;// CONCATENATED MODULE: ./src/rollout/reader.ts
+/**
+ * Reads snapshots of a stack, and only what may have changed since the last one: a look at a stack in
+ * which nothing moves is one request, however many tasks it has.
+ */
+
+
+/**
+ * Tasks are 2 to 3 kB each, and every slot keeps some of its past ones. Those of a large stack are
+ * asked for in pieces: in one, the answer takes more memory than all the rest of a run.
+ */
+const SLOTS_AT_A_TIME = 250;
+/** Each id takes its part of the request's one line. */
+const SERVICES_AT_A_TIME = 200;
+/** Everything of a service but its spec that may change. */
+const stateOf = ({ Version, UpdateStatus, JobStatus, ServiceStatus }) => JSON.stringify([Version, UpdateStatus, JobStatus, ServiceStatus]);
+class SnapshotReader {
+    #stack;
+    #engine;
+    #services;
+    #nodes;
+    /** The last answers by the scope that was asked for. */
+    #answers = new Map();
+    #shares = new Map();
+    /** Services to which something has happened since their tasks were read, or meanwhile. */
+    #moved = new Set();
+    /** All shares together, the same object until one changes. */
+    #whole;
+    constructor(stack) {
+        this.#stack = stack;
+    }
+    /**
+     * Tasks are read before services: a spec that changes in between is then seen as changed, instead
+     * of being judged by the tasks of the one before. What has not changed since the last snapshot is
+     * the same object in this one.
+     * @param engine one that was not asked before (a new connection) is asked for everything
+     * @param at milliseconds on the caller's clock
+     */
+    async read(engine, at, wanted) {
+        const partial = typeof wanted !== 'string' && engine === this.#engine;
+        if (engine !== this.#engine) {
+            this.#engine = undefined;
+            this.#answers.clear();
+            // How many slots there are decides how their tasks are asked for.
+            this.#services = await engine.serviceList(this.#stack);
+        }
+        const ids = partial ? [...new Set([...wanted, ...this.#moved])] : this.#allServices();
+        await this.#readTasks(engine, wanted === 'stack' ? undefined : ids);
+        if (!partial || this.#nodesMatter(ids))
+            this.#nodes = await engine.nodes(this.#nodes);
+        const services = await this.#readServices(engine);
+        this.#engine = engine;
+        return {
+            at,
+            services: services.items,
+            ...this.#together(),
+            nodes: this.#nodes?.items ?? [],
+            ...(partial ? { partial } : {}),
+            ...(engine.managerTime === undefined ? {} : { managerTime: engine.managerTime }),
+        };
+    }
+    #allServices() {
+        return this.#services?.items.map(({ ID }) => ID) ?? [];
+    }
+    /** @param ids of services; undefined for all that carries the stack's label */
+    async #readTasks(engine, ids) {
+        const former = this.#answers;
+        this.#answers = new Map();
+        try {
+            for (const scope of this.#scopes(ids))
+                await this.#ask(engine, scope, former);
+        }
+        catch (error) {
+            // One of the services has gone meanwhile.
+            if (!(error instanceof EngineError && error.status === 404))
+                throw error;
+            this.#answers.clear();
+            await this.#ask(engine, { stack: this.#stack }, former);
+        }
+        for (const id of ids ?? this.#allServices())
+            this.#moved.delete(id);
+    }
+    #scopes(ids) {
+        const all = ids === undefined || ids.length === this.#services?.items.length;
+        const slots = new Map(this.#services?.items.map(({ ID, ServiceStatus }) => [ID, ServiceStatus?.DesiredTasks ?? 0]));
+        const total = [...slots.values()].reduce((sum, count) => sum + count, 0);
+        if (ids === undefined || (all && total <= SLOTS_AT_A_TIME))
+            return [{ stack: this.#stack }];
+        const pieces = [];
+        let room = 0;
+        for (const id of ids) {
+            const piece = pieces.at(-1);
+            room -= slots.get(id) ?? 0;
+            if (piece === undefined || room < 0 || piece.length >= SERVICES_AT_A_TIME) {
+                pieces.push([id]);
+                room = SLOTS_AT_A_TIME - (slots.get(id) ?? 0);
+            }
+            else
+                piece.push(id);
+        }
+        return pieces.map((services) => ({ services }));
+    }
+    async #ask(engine, scope, former) {
+        const key = JSON.stringify(scope);
+        const known = former.get(key);
+        const tasks = await engine.tasks(scope, known?.tasks);
+        // What is up to date follows from tasks and services: the same ones, the same answer.
+        const same = tasks === known?.tasks && known.services === this.#services;
+        const upToDate = same ? known.upToDate : await engine.upToDate(scope);
+        this.#answers.set(key, { tasks, upToDate, services: this.#services });
+        if (!same)
+            this.#share(scope, tasks.items, new Set(upToDate));
+    }
+    #share(scope, tasks, upToDate) {
+        const shares = new Map();
+        if ('services' in scope)
+            for (const id of scope.services)
+                shares.set(id, emptyShare());
+        for (const task of tasks) {
+            const share = shares.get(task.ServiceID) ?? emptyShare();
+            shares.set(task.ServiceID, share);
+            share.tasks.push(task);
+            if (upToDate.has(task.ID))
+                share.upToDate.push(task.ID);
+        }
+        if ('stack' in scope)
+            this.#shares = shares;
+        else
+            for (const [id, share] of shares)
+                this.#shares.set(id, share);
+        this.#whole = undefined;
+    }
+    #together() {
+        const shares = [...this.#shares.values()];
+        this.#whole ??= {
+            tasks: shares.flatMap(({ tasks }) => tasks),
+            upToDate: new Set(shares.flatMap(({ upToDate }) => upToDate)),
+        };
+        return this.#whole;
+    }
+    /** Which nodes there are decides over global services, and every node has to have its name. */
+    #nodesMatter(ids) {
+        const read = new Set(ids);
+        const isGlobal = ({ ID, Spec }) => read.has(ID) && kindOf(Spec).kind.startsWith('global');
+        if (this.#services?.items.some(isGlobal) === true)
+            return true;
+        const known = new Set(this.#nodes?.items.map(({ ID }) => ID));
+        return ids.some((id) => this.#shares.get(id)?.tasks.some(({ NodeID = '' }) => NodeID !== '' && !known.has(NodeID)));
+    }
+    async #readServices(engine) {
+        const former = this.#services;
+        const now = await engine.serviceList(this.#stack, former);
+        if (now === former)
+            return now;
+        const before = new Map(former?.items.map((service) => [service.ID, service]));
+        const items = now.items.map((service) => {
+            const was = before.get(service.ID);
+            if (was !== undefined && stateOf(was) === stateOf(service))
+                return was;
+            this.#moved.add(service.ID);
+            // The very same object is the quickest to compare.
+            return was?.Version.Index === service.Version.Index
+                ? { ...service, Spec: was.Spec }
+                : service;
+        });
+        this.#services = { ...now, items };
+        return this.#services;
+    }
+}
+const emptyShare = () => ({ tasks: [], upToDate: [] });
 
 ;// CONCATENATED MODULE: ./src/rollout/restore.ts
 /**
@@ -67059,6 +67419,7 @@ async function removeObjects(engine, objects) {
  * The way back of a failed deploy: restores, watches that the stack runs as before, and removes
  * what the deploy brought. Happens at most once a run.
  */
+
 
 
 
@@ -67157,12 +67518,49 @@ async function removeBrought(request) {
 }
 const lookHint = (stack) => `Look at it on a manager: docker stack services ${stack}; docker stack ps --no-trunc ${stack}`;
 
+;// CONCATENATED MODULE: ./src/rollout/stability.ts
+/** How long a rollout has to hold before it counts, and which tasks need not prove themselves. */
+
+const MIN_STABLE_MS = 5000;
+/** A task that has run for this long has shown that it can. */
+const SETTLED_MS = 30_000;
+/** Failures younger than this say that a service is not well now. */
+const RECENT_MS = 120_000;
+/**
+ * `auto` is the longest monitor of what changed: how long Swarm itself would count a failure. Where
+ * tasks of the very spec have failed just before, a few good seconds prove nothing.
+ * @param asked milliseconds, or `auto`
+ * @returns milliseconds
+ */
+function stableForMs(asked, { targets }, before) {
+    if (asked !== 'auto')
+        return asked;
+    const changed = targets.filter(({ change }) => change !== 'unchanged');
+    const monitors = (changed.length > 0 ? changed : targets).map(({ spec }) => monitorMs(spec));
+    const unchanged = new Set(targets.filter(({ change }) => change === 'unchanged').map(({ id }) => id));
+    const flapping = before.tasks.some((task) => unchanged.has(task.ServiceID) &&
+        before.upToDate.has(task.ID) &&
+        (task.Status.State === 'failed' || task.Status.State === 'rejected') &&
+        ageMs(task, before) < RECENT_MS);
+    return Math.max(MIN_STABLE_MS, ...monitors, ...(flapping ? [SETTLED_MS] : []));
+}
+/** By the manager's clock, which stamps both ends. */
+const ageMs = (task, { managerTime }) => managerTime === undefined ? 0 : managerTime - Date.parse(task.CreatedAt);
+/** The ids of the tasks that have run for long enough by now to have nothing to prove. */
+function settledTasks(before) {
+    return new Set(before.tasks.filter((task) => ageMs(task, before) >= SETTLED_MS).map(({ ID }) => ID));
+}
+
 ;// CONCATENATED MODULE: ./src/rollout/watch.ts
 
-/** While something moves, and while nothing does. A poll takes the manager 5 to 15 ms. */
-const FAST_MS = 250;
-const SLOW_MS = 1000;
+/** While something moves, and while nothing does: half a second late is the latest. */
+const PAUSE_MS = 250;
+const CALM_PAUSE_MS = 400;
 const CALM_AFTER_MS = 20_000;
+const LONGEST_PAUSE_MS = 5000;
+const SHORTEST_PAUSE_MS = 20;
+/** Looking takes at most this part of the time, however large the stack. */
+const SHARE = 1 / 5;
 /**
  * Polls until the rollout has ended.
  * @returns the rollout and how it ended
@@ -67172,21 +67570,41 @@ async function watch_watch(start, { clock, read, onSnapshot, signal }) {
     let rollout = start;
     for (;;) {
         signal.throwIfAborted();
-        const snapshot = await read();
+        const begun = clock.now();
+        const snapshot = await read(rollout);
         rollout = observe(rollout, snapshot);
         onSnapshot(rollout, snapshot);
         const end = verdict(rollout);
         if (end.kind !== 'waiting')
             return { rollout, end };
-        await clock.sleep(pause(rollout), signal);
+        await clock.sleep(pauseMs(rollout, clock.now() - begun), signal);
     }
 }
-/** How long to wait for the next look: never past the end of a stability window or a deadline. */
-function pause(rollout) {
+/**
+ * Whose tasks the next look has to read: all of them where it is to decide that everything is well,
+ * else those of services that are not.
+ * @param at milliseconds, when that look is
+ */
+function wantedOf(rollout, at) {
+    // The tasks of removed services are still in the way.
+    if (rollout.lingering > 0)
+        return 'stack';
+    if (rollout.seen === undefined || isDue({ ...rollout, at }))
+        return 'services';
+    return new Set([...rollout.services].flatMap(([id, { complete }]) => (complete ? [] : [id])));
+}
+/**
+ * How long to wait for the next look: never past the end of a stability window.
+ * @param tookMs how long the last one took
+ */
+function pauseMs(rollout, tookMs) {
     const { goal, at, holding, lastProgressAt } = rollout;
-    const usual = at - lastProgressAt > CALM_AFTER_MS ? SLOW_MS : FAST_MS;
+    if (isDue(rollout))
+        return SHORTEST_PAUSE_MS;
+    const pace = at - lastProgressAt > CALM_AFTER_MS ? CALM_PAUSE_MS : PAUSE_MS;
+    const usual = Math.min(LONGEST_PAUSE_MS, Math.max(pace, tookMs * (1 / SHARE - 1)));
     const windowEnds = holding === undefined ? Infinity : holding.since + goal.stableForMs - at;
-    return Math.max(20, Math.min(usual, windowEnds > 0 ? windowEnds : usual));
+    return Math.max(SHORTEST_PAUSE_MS, Math.min(usual, windowEnds > 0 ? windowEnds : usual));
 }
 
 ;// CONCATENATED MODULE: ./src/report/progress.ts
@@ -67524,11 +67942,9 @@ async function chatter(transport, error) {
 
 
 
-const MIN_STABLE_MS = 5000;
-/** A task that has run for this long has shown that it can. */
-const SETTLED_MS = 30_000;
-/** Failures younger than this say that a service is not well now. */
-const RECENT_MS = 120_000;
+
+
+
 const CLEAN_UP_LIMIT_MS = 30_000;
 /** A deploy that was given little time is no reason to give up on the way back. */
 const MIN_ROLLBACK_MS = 5 * 60_000;
@@ -67563,7 +67979,8 @@ async function run(world) {
                 seen,
                 tell: progressLog(narrator),
                 places: new Set(),
-                healthchecks: new Map(),
+                reader: new SnapshotReader(inputs.stack),
+                healthchecks: new ImageHealthchecks(),
             });
         }
         finally {
@@ -67654,7 +68071,7 @@ async function deployIn(deployment, workspaceName) {
     const { stack } = inputs;
     const preparing = prepare(deployment, workspaceName);
     const reading = settle(deployment, async (engine) => ({
-        before: await engine.snapshot(stack, clock.now()),
+        before: await deployment.reader.read(engine, clock.now(), 'services'),
         objectsBefore: await engine.stackObjects(stack),
     }));
     // Both come to their end, whatever the other does: a directory must not be made after its removal.
@@ -67734,7 +68151,7 @@ async function judge(context, deployed, live, names) {
         formerTasks: new Set(before.tasks.map(({ ID }) => ID)),
         settledTasks: settledTasks(before),
         startedAt,
-        stableForMs: stableFor(deployment, changes, before),
+        stableForMs: stableForMs(inputs.watch.stableForMs, changes, before),
         timeoutMs: inputs.watch.timeoutMs,
         progressTimeoutMs: inputs.watch.progressTimeoutMs,
         maxFailures: inputs.watch.maxFailures,
@@ -67784,46 +68201,13 @@ async function prepare({ session, rendered, places }, name) {
     ]);
     return workspace;
 }
-/**
- * `auto` is the longest monitor of what changed: how long Swarm itself would count a failure. Where
- * tasks of the very spec have failed just before, a few good seconds prove nothing.
- */
-function stableFor({ inputs }, changes, before) {
-    const { stableForMs } = inputs.watch;
-    const changed = changes.targets.filter(({ change }) => change !== 'unchanged');
-    const monitors = (changed.length > 0 ? changed : changes.targets).map(({ spec }) => monitorMs(spec));
-    const asked = stableForMs === 'auto' ? Math.max(MIN_STABLE_MS, ...monitors) : stableForMs;
-    const unchanged = new Set(changes.targets.filter(({ change }) => change === 'unchanged').map(({ id }) => id));
-    const flapping = before.tasks.some((task) => unchanged.has(task.ServiceID) &&
-        before.upToDate.has(task.ID) &&
-        (task.Status.State === 'failed' || task.Status.State === 'rejected') &&
-        ageMs(task, before) < RECENT_MS);
-    return flapping && stableForMs === 'auto' ? Math.max(asked, SETTLED_MS) : asked;
-}
-/** By the manager's clock, which stamps both ends. */
-const ageMs = (task, { managerTime }) => managerTime === undefined ? 0 : managerTime - Date.parse(task.CreatedAt);
-/** The tasks that have run for long enough by now to have nothing to prove. */
-function settledTasks(before) {
-    return new Set(before.tasks.filter((task) => ageMs(task, before) >= SETTLED_MS).map(({ ID }) => ID));
-}
-/** Reads the swarm, and of services that end by themselves whether they were meant to. */
-async function readSwarm(deployment, { targets }) {
-    const { world, inputs, healthchecks } = deployment;
+/** The swarm, and of services that end by themselves whether they were meant to. */
+async function readSwarm(deployment, rollout) {
+    const { world, reader, healthchecks } = deployment;
     return await settle(deployment, async (engine) => {
-        const snapshot = await engine.snapshot(inputs.stack, world.clock.now());
-        const healthchecked = new Set();
-        for (const { id, spec } of targets) {
-            const kind = kindOf(spec);
-            const ends = snapshot.tasks.some(({ ServiceID, Status }) => ServiceID === id && Status.State === 'complete');
-            if (!('oneShot' in kind) || !kind.oneShot || !ends)
-                continue;
-            const image = imageOf(spec);
-            const known = healthchecks.get(image) ?? (await engine.imageHasHealthcheck(image));
-            if (known !== undefined)
-                healthchecks.set(image, known);
-            if (known === true)
-                healthchecked.add(id);
-        }
+        const now = world.clock.now();
+        const snapshot = await reader.read(engine, now, wantedOf(rollout, now));
+        const healthchecked = await healthchecks.of(engine, rollout.goal.targets, snapshot);
         return { ...snapshot, healthchecked };
     });
 }
@@ -67832,7 +68216,7 @@ async function look(deployment, rollout) {
     const { world, tell, seen } = deployment;
     return await watch_watch(rollout, {
         clock: world.clock,
-        read: () => readSwarm(deployment, rollout.goal),
+        read: (now) => readSwarm(deployment, now),
         onSnapshot: (now, snapshot) => {
             Object.assign(seen, { rollout: now, snapshot });
             tell(now, snapshot);
@@ -67955,7 +68339,7 @@ async function fail(context, end, rollout) {
             timeoutMs: Math.max(inputs.watch.timeoutMs, MIN_ROLLBACK_MS),
             progressTimeoutMs: Math.max(inputs.watch.progressTimeoutMs, MIN_ROLLBACK_STILL_MS),
         },
-        stableForMs: stableFor(deployment, changes, before),
+        stableForMs: stableForMs(inputs.watch.stableForMs, changes, before),
         world,
         watch: (start) => look(deployment, start),
         settle: (action) => settle(deployment, action),

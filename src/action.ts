@@ -23,19 +23,20 @@ import {
   imageOf,
   isJob,
   kindOf,
-  monitorMs,
   sameJson,
   splitImage,
   type Service,
   type Snapshot,
-  type Task,
 } from './model.js';
 import { serviceReports, taskReports, type Fate } from './report/services.js';
 import type { RunReport } from './report/outcome.js';
 import { plural, safeLine } from './report/text.js';
 import { beginRollout, failuresOf, type End, type Goal, type Rollout } from './rollout/observe.js';
+import { ImageHealthchecks } from './rollout/healthchecks.js';
+import { SnapshotReader } from './rollout/reader.js';
 import { rollBack } from './rollout/rollback.js';
-import { watch, type Clock, type Watcher } from './rollout/watch.js';
+import { settledTasks, stableForMs } from './rollout/stability.js';
+import { wantedOf, watch, type Clock, type Watcher } from './rollout/watch.js';
 import { progressLog, standingLine } from './report/progress.js';
 import type { Narrator } from './report/narrator.js';
 import { Session, type Connect } from './session.js';
@@ -72,11 +73,6 @@ interface Ending {
   readonly culprit?: string;
 }
 
-const MIN_STABLE_MS = 5000;
-/** A task that has run for this long has shown that it can. */
-const SETTLED_MS = 30_000;
-/** Failures younger than this say that a service is not well now. */
-const RECENT_MS = 120_000;
 const CLEAN_UP_LIMIT_MS = 30_000;
 /** A deploy that was given little time is no reason to give up on the way back. */
 const MIN_ROLLBACK_MS = 5 * 60_000;
@@ -113,7 +109,8 @@ export async function run(world: World): Promise<RunReport> {
         seen,
         tell: progressLog(narrator),
         places: new Set(),
-        healthchecks: new Map(),
+        reader: new SnapshotReader(inputs.stack),
+        healthchecks: new ImageHealthchecks(),
       });
     } finally {
       await session.close();
@@ -180,8 +177,8 @@ interface Deployment {
   readonly seen: Seen;
   /** Managers on which the workspace may be; more than one after a fail-over. */
   readonly places: Set<string>;
-  /** By image, where a manager knows it. */
-  readonly healthchecks: Map<string, boolean>;
+  readonly reader: SnapshotReader;
+  readonly healthchecks: ImageHealthchecks;
 }
 
 /** What the swarm was last seen doing, for a run that is cut short. */
@@ -221,7 +218,7 @@ async function deployIn(deployment: Deployment, workspaceName: string): Promise<
 
   const preparing = prepare(deployment, workspaceName);
   const reading = settle(deployment, async (engine) => ({
-    before: await engine.snapshot(stack, clock.now()),
+    before: await deployment.reader.read(engine, clock.now(), 'services'),
     objectsBefore: await engine.stackObjects(stack),
   }));
   // Both come to their end, whatever the other does: a directory must not be made after its removal.
@@ -315,7 +312,7 @@ async function judge(
     formerTasks: new Set(before.tasks.map(({ ID }) => ID)),
     settledTasks: settledTasks(before),
     startedAt,
-    stableForMs: stableFor(deployment, changes, before),
+    stableForMs: stableForMs(inputs.watch.stableForMs, changes, before),
     timeoutMs: inputs.watch.timeoutMs,
     progressTimeoutMs: inputs.watch.progressTimeoutMs,
     maxFailures: inputs.watch.maxFailures,
@@ -386,58 +383,13 @@ async function prepare(
   return workspace;
 }
 
-/**
- * `auto` is the longest monitor of what changed: how long Swarm itself would count a failure. Where
- * tasks of the very spec have failed just before, a few good seconds prove nothing.
- */
-function stableFor({ inputs }: Deployment, changes: Changes, before: Snapshot): number {
-  const { stableForMs } = inputs.watch;
-  const changed = changes.targets.filter(({ change }) => change !== 'unchanged');
-  const monitors = (changed.length > 0 ? changed : changes.targets).map(({ spec }) =>
-    monitorMs(spec),
-  );
-  const asked = stableForMs === 'auto' ? Math.max(MIN_STABLE_MS, ...monitors) : stableForMs;
-  const unchanged = new Set(
-    changes.targets.filter(({ change }) => change === 'unchanged').map(({ id }) => id),
-  );
-  const flapping = before.tasks.some(
-    (task) =>
-      unchanged.has(task.ServiceID) &&
-      before.upToDate.has(task.ID) &&
-      (task.Status.State === 'failed' || task.Status.State === 'rejected') &&
-      ageMs(task, before) < RECENT_MS,
-  );
-  return flapping && stableForMs === 'auto' ? Math.max(asked, SETTLED_MS) : asked;
-}
-
-/** By the manager's clock, which stamps both ends. */
-const ageMs = (task: Task, { managerTime }: Snapshot): number =>
-  managerTime === undefined ? 0 : managerTime - Date.parse(task.CreatedAt);
-
-/** The tasks that have run for long enough by now to have nothing to prove. */
-function settledTasks(before: Snapshot): ReadonlySet<string> {
-  return new Set(
-    before.tasks.filter((task) => ageMs(task, before) >= SETTLED_MS).map(({ ID }) => ID),
-  );
-}
-
-/** Reads the swarm, and of services that end by themselves whether they were meant to. */
-async function readSwarm(deployment: Deployment, { targets }: Goal): Promise<Snapshot> {
-  const { world, inputs, healthchecks } = deployment;
+/** The swarm, and of services that end by themselves whether they were meant to. */
+async function readSwarm(deployment: Deployment, rollout: Rollout): Promise<Snapshot> {
+  const { world, reader, healthchecks } = deployment;
   return await settle(deployment, async (engine) => {
-    const snapshot = await engine.snapshot(inputs.stack, world.clock.now());
-    const healthchecked = new Set<string>();
-    for (const { id, spec } of targets) {
-      const kind = kindOf(spec);
-      const ends = snapshot.tasks.some(
-        ({ ServiceID, Status }) => ServiceID === id && Status.State === 'complete',
-      );
-      if (!('oneShot' in kind) || !kind.oneShot || !ends) continue;
-      const image = imageOf(spec);
-      const known = healthchecks.get(image) ?? (await engine.imageHasHealthcheck(image));
-      if (known !== undefined) healthchecks.set(image, known);
-      if (known === true) healthchecked.add(id);
-    }
+    const now = world.clock.now();
+    const snapshot = await reader.read(engine, now, wantedOf(rollout, now));
+    const healthchecked = await healthchecks.of(engine, rollout.goal.targets, snapshot);
     return { ...snapshot, healthchecked };
   });
 }
@@ -450,7 +402,7 @@ async function look(
   const { world, tell, seen } = deployment;
   return await watch(rollout, {
     clock: world.clock,
-    read: () => readSwarm(deployment, rollout.goal),
+    read: (now) => readSwarm(deployment, now),
     onSnapshot: (now, snapshot) => {
       Object.assign(seen, { rollout: now, snapshot });
       tell(now, snapshot);
@@ -604,7 +556,7 @@ async function fail(
         timeoutMs: Math.max(inputs.watch.timeoutMs, MIN_ROLLBACK_MS),
         progressTimeoutMs: Math.max(inputs.watch.progressTimeoutMs, MIN_ROLLBACK_STILL_MS),
       },
-      stableForMs: stableFor(deployment, changes, before),
+      stableForMs: stableForMs(inputs.watch.stableForMs, changes, before),
       world,
       watch: (start) => look(deployment, start),
       settle: (action) => settle(deployment, action),

@@ -18,6 +18,7 @@ export const REASONS = [
   'mount-invalid',
   'network-unavailable',
   'port-in-use',
+  'host-port-deadlock',
   'task-rejected',
   'update-paused',
   'rolled-back-by-swarm',

@@ -32,6 +32,12 @@ export interface Service {
   readonly PreviousSpec?: ServiceSpec;
   readonly UpdateStatus?: UpdateStatus;
   readonly JobStatus?: { readonly JobIteration: { readonly Index?: number } };
+  /** Where it was asked for. `RunningTasks` counts those of a former spec, too. */
+  readonly ServiceStatus?: {
+    readonly RunningTasks?: number;
+    readonly DesiredTasks?: number;
+    readonly CompletedTasks?: number;
+  };
 }
 
 /** In the order a task goes through them; `shutdown` and later are ends. */
@@ -69,7 +75,6 @@ export interface Task {
   };
   readonly DesiredState: TaskState;
   readonly JobIteration?: { readonly Index?: number };
-  readonly Spec?: JsonObject;
 }
 
 export interface Node {
@@ -95,6 +100,8 @@ export interface Snapshot {
   readonly tasks: readonly Task[];
   readonly upToDate: ReadonlySet<string>;
   readonly nodes: readonly Node[];
+  /** The tasks of services that had settled are those of an earlier look. */
+  readonly partial?: true;
   /** Milliseconds since 1970 on the manager's clock, which stamps the creation of tasks. */
   readonly managerTime?: number;
   /** Services whose image has a healthcheck, as far as it was asked for. */
@@ -158,6 +165,11 @@ export function monitorMs(spec: ServiceSpec): number {
   return nanoseconds === undefined || nanoseconds === 0 ? 5000 : nanoseconds / 1e6;
 }
 
+/** Whether an update starts the new task of a slot before it stops the former one. */
+export function updateOrder(spec: ServiceSpec): 'start-first' | 'stop-first' {
+  return text(at(spec, 'UpdateConfig', 'Order')) === 'start-first' ? 'start-first' : 'stop-first';
+}
+
 /** How often Swarm starts a failed task of a slot again; Infinity where there is no limit. */
 export function maxRestarts(spec: ServiceSpec): number {
   const policy = at(spec, 'TaskTemplate', 'RestartPolicy');
@@ -202,6 +214,20 @@ export function hostnameOf(nodes: readonly Node[], id: string | undefined): stri
 export function splitImage(image: string): { readonly name: string; readonly digest?: string } {
   const cut = image.indexOf('@');
   return cut < 0 ? { name: image } : { name: image.slice(0, cut), digest: image.slice(cut + 1) };
+}
+
+const compared = new WeakMap<
+  ServiceSpec,
+  { readonly other: ServiceSpec; readonly same: boolean }
+>();
+
+/** The same for specs, which are compared at every look: the last comparison is remembered. */
+export function sameSpec(a: ServiceSpec, b: ServiceSpec): boolean {
+  const known = compared.get(a);
+  if (known?.other === b) return known.same;
+  const same = sameJson(a, b);
+  compared.set(a, { other: b, same });
+  return same;
 }
 
 /** Two pieces of JSON with the same content; an absent key equals an undefined one. */

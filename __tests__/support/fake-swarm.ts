@@ -35,6 +35,7 @@ export interface FakeService {
 }
 
 type FakeTask = Writable<Omit<Task, 'Status'>> & {
+  readonly Spec: JsonObject;
   Status: Writable<Task['Status']>;
   /** The task template it was made from, to tell whether it is up to date. */
   readonly template: string;
@@ -411,16 +412,25 @@ export class FakeSwarm {
     if (!this.isManager) return [503, { message: 'This node is not a swarm manager.' }];
     if (path === '/nodes') return [200, this.nodes as unknown as Json];
     if (path === '/tasks') {
+      const asked = filters['service'];
+      const gone = asked?.find((each) => !this.services.has(each));
+      if (gone !== undefined) return [404, { message: `service ${gone} not found` }];
       const mine = this.tasks.filter((task) => {
         const service = this.services.get(task.ServiceID);
-        if (service === undefined || !ofStack(service.Spec)) return false;
+        if (service === undefined) return false;
+        if (asked === undefined ? !ofStack(service.Spec) : !asked.includes(service.ID))
+          return false;
         return filters['_up-to-date'] === undefined || task.template === template(service.Spec);
       });
       return [200, mine];
     }
     if (path === '/services') {
       const mine = [...this.services.values()].filter(({ Spec }) => ofStack(Spec));
-      return [200, mine as unknown as Json];
+      const all =
+        query.get('status') === 'true'
+          ? mine.map((service) => ({ ...service, ServiceStatus: this.#statusOf(service) }))
+          : mine;
+      return [200, all as unknown as Json];
     }
     if (kind === 'services') {
       const service = this.services.get(id);
@@ -434,6 +444,15 @@ export class FakeSwarm {
       if (method === 'DELETE') return this.#removeObject(id);
     }
     return [404, { message: `page not found: ${method} ${path}` }];
+  }
+
+  #statusOf({ ID }: FakeService): JsonObject {
+    const mine = this.tasks.filter(({ ServiceID }) => ServiceID === ID);
+    return {
+      RunningTasks: mine.filter(({ Status }) => Status.State === 'running').length,
+      DesiredTasks: mine.filter(wanted).length,
+      CompletedTasks: 0,
+    };
   }
 
   #objectsOf(kinds: string, stack: string | undefined): Json {

@@ -1,5 +1,7 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { ConnectionLost, DeployError } from '../../src/errors.js';
+import type { Engine } from '../../src/docker/engine.js';
+import type { Node } from '../../src/model.js';
 import { Session, type Patience } from '../../src/session.js';
 import { exits, FakeSwarm, ok } from '../support/fake-swarm.js';
 
@@ -72,17 +74,19 @@ describe('a session', () => {
   });
 });
 
+const nodesOf = async (engine: Engine): Promise<readonly Node[]> => (await engine.nodes()).items;
+
 describe('settle', () => {
   it('gives what the swarm says', async () => {
     const session = await open();
-    expect(await session.settle((engine) => engine.nodes(), patience)).toHaveLength(3);
+    expect(await session.settle(nodesOf, patience)).toHaveLength(3);
     expect([swarm.connections, lines]).toEqual([1, []]);
     await session.close();
   });
   it('connects again where the connection was lost', async () => {
     const session = await open();
     swarm.cut();
-    expect(await session.settle((engine) => engine.nodes(), patience)).toHaveLength(3);
+    expect(await session.settle(nodesOf, patience)).toHaveLength(3);
     expect(swarm.connections).toBe(2);
     await session.close();
   });
@@ -95,7 +99,7 @@ describe('settle', () => {
         ? undefined
         : { status: 503, body: '{"message":"The swarm does not have a leader"}' };
     };
-    expect(await session.settle((engine) => engine.nodes(), patience)).toHaveLength(3);
+    expect(await session.settle(nodesOf, patience)).toHaveLength(3);
     expect([swarm.connections, refused]).toEqual([1, 4]);
     await session.close();
   });
@@ -107,7 +111,7 @@ describe('settle', () => {
       swarm.isManager = true;
       return undefined;
     };
-    expect(await session.settle((engine) => engine.nodes(), patience)).toHaveLength(3);
+    expect(await session.settle(nodesOf, patience)).toHaveLength(3);
     expect(swarm.connections).toBe(connections + 1);
     await session.close();
   });

@@ -2,6 +2,7 @@
  * The Engine API over one long-lived `docker system dial-stdio`: HTTP with keep-alive on the
  * stream that the transport gives, so that a poll starts no process on the manager.
  */
+import { createHash } from 'node:crypto';
 import { Agent, request, type IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { isSafeNumber, parse, stringify } from 'lossless-json';
@@ -13,7 +14,6 @@ import {
   type Node,
   type Service,
   type ServiceSpec,
-  type Snapshot,
   type Task,
 } from '../model.js';
 
@@ -53,6 +53,13 @@ export interface StackObject {
   readonly labels?: Json;
 }
 
+/** A list of the engine. Where nothing in it has changed, reading it again gives the very same one. */
+export interface Listing<Item> {
+  readonly items: readonly Item[];
+  /** Of the answer's bytes. */
+  readonly hash: string;
+}
+
 type Method = 'GET' | 'POST' | 'DELETE';
 type Filters = Readonly<Record<string, readonly string[]>>;
 
@@ -69,8 +76,14 @@ function exactNumber(text: string): number | bigint {
   return /^-?\d+$/.test(text) ? BigInt(text) : Number(text);
 }
 
+/** Where a number may stand that takes more digits than every double holds. */
+const LONG_NUMBER = /[:[,]\s*-?\d{16}/;
+
+/** The exact parser takes ten times as long, and nearly no answer needs it. */
 export function parseJson(text: string): Json {
-  return parse(text, undefined, { parseNumber: exactNumber }) as Json;
+  return LONG_NUMBER.test(text)
+    ? (parse(text, undefined, { parseNumber: exactNumber }) as Json)
+    : (JSON.parse(text) as Json);
 }
 
 export function formatJson(value: Json): string {
@@ -130,9 +143,13 @@ export class Engine {
   }
 
   async services(stack: string): Promise<readonly Service[]> {
-    return (await this.#list('/services', {
-      label: [`${STACK_LABEL}=${stack}`],
-    })) as unknown as readonly Service[];
+    return (await this.#list('/services', labelled(stack))) as unknown as readonly Service[];
+  }
+
+  /** The services of a stack with how many of their tasks run. */
+  async serviceList(stack: string, former?: Listing<Service>): Promise<Listing<Service>> {
+    const path = `/services${query({ filters: JSON.stringify(labelled(stack)), status: 'true' })}`;
+    return await this.#listing(path, former, (item) => item as unknown as Service);
   }
 
   /** One service with its exact spec, or undefined where there is none. */
@@ -145,41 +162,41 @@ export class Engine {
     }
   }
 
-  async tasks(stack: string, more: Filters = {}): Promise<readonly Task[]> {
-    return (await this.#list('/tasks', {
-      label: [`${STACK_LABEL}=${stack}`],
-      ...more,
-    })) as unknown as readonly Task[];
-  }
-
-  async nodes(): Promise<readonly Node[]> {
-    return (await this.#list('/nodes')) as unknown as readonly Node[];
+  /**
+   * @param scope a whole stack, or some of its services by their ids
+   * @throws EngineError 404 when one of the services is gone
+   */
+  async tasks(scope: TaskScope, former?: Listing<Task>): Promise<Listing<Task>> {
+    return await this.#listing(`/tasks${query({ filters: filtersOf(scope) })}`, former, reduced);
   }
 
   /**
-   * Everything a verdict needs. Tasks are read before services: a spec that changes in between is
-   * then seen as changed, instead of being judged by the tasks of the one before.
-   * @param at milliseconds on the caller's clock
+   * The ids of the tasks that run the live spec, by the filter that the CLI itself counts by: a task
+   * carries no version of its spec.
+   * @throws EngineError 404 when one of the services is gone
    */
-  async snapshot(stack: string, at: number): Promise<Snapshot> {
-    const tasks = await this.tasks(stack);
-    // The filter that the CLI itself counts by; a task carries no version of its spec.
-    const upToDate = await this.tasks(stack, { '_up-to-date': ['true'] });
-    const nodes = await this.nodes();
-    const services = await this.services(stack);
-    return {
-      at,
-      services,
-      tasks,
-      nodes,
-      upToDate: new Set(upToDate.map((task) => task.ID)),
-      ...(this.#managerTime === undefined ? {} : { managerTime: this.#managerTime }),
-    };
+  async upToDate(scope: TaskScope): Promise<readonly string[]> {
+    const filters = filtersOf(scope, { '_up-to-date': ['true'] });
+    const { items } = await this.#listing(
+      `/tasks${query({ filters })}`,
+      undefined,
+      ({ ID }) => ID as string,
+    );
+    return items;
+  }
+
+  async nodes(former?: Listing<Node>): Promise<Listing<Node>> {
+    return await this.#listing('/nodes', former, (item) => item as unknown as Node);
+  }
+
+  /** From the `Date` of the engine's last answer: milliseconds since 1970, in whole seconds. */
+  get managerTime(): number | undefined {
+    return this.#managerTime;
   }
 
   /** Networks, configs and secrets that carry the stack's label. */
   async stackObjects(stack: string): Promise<readonly StackObject[]> {
-    const filters = { label: [`${STACK_LABEL}=${stack}`] };
+    const filters = labelled(stack);
     const networks = await this.#list('/networks', filters);
     const configs = await this.#list('/configs', filters);
     const secrets = await this.#list('/secrets', filters);
@@ -261,23 +278,31 @@ export class Engine {
     }
   }
 
-  async #list(path: string, filters: Filters = {}): Promise<readonly JsonObject[]> {
-    const query =
-      Object.keys(filters).length === 0
-        ? ''
-        : `?filters=${encodeURIComponent(JSON.stringify(filters))}`;
-    const answer = await this.#call('GET', `${path}${query}`);
+  async #list(path: string, filters: Filters): Promise<readonly JsonObject[]> {
+    const answer = await this.#call('GET', `${path}${query({ filters: JSON.stringify(filters) })}`);
     return Array.isArray(answer) ? (answer as readonly JsonObject[]) : [];
   }
 
-  #call(method: Method, path: string, body?: Json): Promise<Json> {
-    // Only specs are ever written back; the exact parser takes several times as long.
-    const parseBody = path.startsWith('/services')
-      ? parseJson
-      : (JSON.parse as (text: string) => Json);
+  async #listing<Item>(
+    path: string,
+    former: Listing<Item> | undefined,
+    itemOf: (item: JsonObject) => Item,
+  ): Promise<Listing<Item>> {
+    const answer = await this.#send('GET', path);
+    const hash = createHash('sha256').update(answer.body).digest('base64');
+    if (hash === former?.hash) return former;
+    const list = parseAnswer(answer);
+    return { hash, items: Array.isArray(list) ? (list as readonly JsonObject[]).map(itemOf) : [] };
+  }
+
+  async #call(method: Method, path: string, body?: Json): Promise<Json> {
+    return parseAnswer(await this.#send(method, path, body));
+  }
+
+  #send(method: Method, path: string, body?: Json): Promise<Answer> {
     const what = `${method} ${path.split('?')[0] ?? path}`;
     const payload = body === undefined ? undefined : Buffer.from(formatJson(body));
-    return new Promise<Json>((resolve, reject) => {
+    return new Promise<Answer>((resolve, reject) => {
       const outgoing = request(
         {
           agent: this.#agent,
@@ -293,7 +318,7 @@ export class Engine {
         (incoming) => {
           const time = Date.parse(incoming.headers.date ?? '');
           if (!Number.isNaN(time)) this.#managerTime = time;
-          collect(incoming, what, parseBody).then(resolve, reject);
+          collect(incoming, what).then(resolve, reject);
         },
       );
       const timer = setTimeout(() => {
@@ -318,6 +343,37 @@ export class Engine {
   }
 }
 
+/** Whose tasks. */
+export type TaskScope = { readonly stack: string } | { readonly services: readonly string[] };
+
+const labelled = (stack: string): Filters => ({ label: [`${STACK_LABEL}=${stack}`] });
+
+const filtersOf = (scope: TaskScope, more: Filters = {}): string =>
+  JSON.stringify({
+    ...('stack' in scope ? labelled(scope.stack) : { service: scope.services }),
+    ...more,
+  });
+
+const query = (parameters: Readonly<Record<string, string>>): string =>
+  `?${new URLSearchParams(parameters).toString()}`;
+
+/** What decisions need of a task: its spec is most of it, and ten thousand of them fill a memory. */
+function reduced(item: JsonObject): Task {
+  const { ID, CreatedAt, ServiceID, Slot, NodeID, DesiredState, JobIteration, Status } =
+    item as unknown as Task;
+  const { Timestamp, State, Message, Err, ContainerStatus } = Status;
+  return {
+    ...{ ID, CreatedAt, ServiceID, Slot, NodeID, DesiredState, JobIteration },
+    Status: {
+      ...{ Timestamp, State, Message, Err },
+      ContainerStatus: ContainerStatus && {
+        ExitCode: ContainerStatus.ExitCode,
+        ContainerID: ContainerStatus.ContainerID,
+      },
+    },
+  } as Task;
+}
+
 function textAt(item: JsonObject, ...path: readonly string[]): string {
   const value = at(item, ...path);
   return typeof value === 'string' ? value : '';
@@ -332,11 +388,14 @@ function named(kind: 'config' | 'secret', item: JsonObject): StackObject {
   };
 }
 
-async function collect(
-  incoming: IncomingMessage,
-  what: string,
-  parseBody: (text: string) => Json,
-): Promise<Json> {
+interface Answer {
+  /** The request, for errors. */
+  readonly what: string;
+  readonly body: Buffer;
+}
+
+/** @throws EngineError where the engine refused */
+async function collect(incoming: IncomingMessage, what: string): Promise<Answer> {
   const chunks: Buffer[] = [];
   try {
     for await (const chunk of incoming) chunks.push(chunk as Buffer);
@@ -347,21 +406,10 @@ async function collect(
           cause: error,
         });
   }
-  const text = Buffer.concat(chunks).toString('utf8');
+  const body = Buffer.concat(chunks);
   const status = incoming.statusCode ?? 0;
-  if (status >= 200 && status < 300) {
-    if (text.trim() === '') return null;
-    try {
-      return parseBody(text);
-    } catch (error) {
-      throw new DeployError(
-        'docker-unavailable',
-        'unreachable',
-        `the answer to ${what} is no JSON: ${text.trim().slice(0, 200)}`,
-        { hint: 'Something other than the Docker engine answers on its socket.', cause: error },
-      );
-    }
-  }
+  if (status >= 200 && status < 300) return { what, body };
+  const text = body.toString('utf8');
   let message = text.trim();
   try {
     const parsed = JSON.parse(text) as { message?: unknown };
@@ -370,6 +418,21 @@ async function collect(
     // Not JSON: the text itself is the best there is.
   }
   throw new EngineError(status, message === '' ? `HTTP ${status}` : message, what);
+}
+
+function parseAnswer({ what, body }: Answer): Json {
+  const text = body.toString('utf8');
+  if (text.trim() === '') return null;
+  try {
+    return parseJson(text);
+  } catch (error) {
+    throw new DeployError(
+      'docker-unavailable',
+      'unreachable',
+      `the answer to ${what} is no JSON: ${text.trim().slice(0, 200)}`,
+      { hint: 'Something other than the Docker engine answers on its socket.', cause: error },
+    );
+  }
 }
 
 /** What node:http asks of a socket beyond being a stream. */

@@ -12,51 +12,28 @@ import {
   kindOf,
   maxRestarts,
   restartCondition,
-  sameJson,
-  TASK_STATES,
+  sameSpec,
   type Kind,
   type Service,
-  type ServiceSpec,
   type Snapshot,
   type Task,
-  type UpdateStatus,
 } from '../model.js';
 import { classify, type Failure } from './classify.js';
-import { eligibleNodes } from './placement.js';
+import { deadlockOf, type Deadlock } from './deadlock.js';
+import { departure } from './departure.js';
+import type { End, Goal, Target, Verdict } from './goal.js';
+import {
+  COMPLETE,
+  isWanted,
+  lenient,
+  meantToRun,
+  placeOf,
+  rank,
+  RUNNING,
+  standing,
+} from './standing.js';
 
-/** What one service is meant to become. */
-export interface Target {
-  readonly id: string;
-  readonly name: string;
-  readonly change: 'created' | 'updated' | 'unchanged';
-  /** The spec that must be live. */
-  readonly spec: ServiceSpec;
-  /**
-   * In a restore: how many ran before. A stack that was broken before is restored when it is as
-   * broken again.
-   */
-  readonly enough?: number;
-  /** The update status from before, which says nothing about this rollout. */
-  readonly staleStatus?: UpdateStatus;
-}
-
-/** What the whole rollout is meant to reach, and how long it may take. Times in milliseconds. */
-export interface Goal {
-  /** `restore` allows Swarm's own rollback states, and counts no failures: it is the last resort. */
-  readonly phase: 'deploy' | 'restore';
-  readonly targets: readonly Target[];
-  /** Services that must be gone, with their tasks. */
-  readonly gone: readonly { readonly id: string; readonly name: string }[];
-  /** Ids of the tasks that were there before; their failures are not this rollout's. */
-  readonly formerTasks: ReadonlySet<string>;
-  /** Those of them that have run for long enough to have nothing to prove. */
-  readonly settledTasks: ReadonlySet<string>;
-  readonly startedAt: number;
-  readonly stableForMs: number;
-  readonly timeoutMs: number;
-  readonly progressTimeoutMs: number;
-  readonly maxFailures: number;
-}
+export type { End, Goal, Target, Verdict } from './goal.js';
 
 /** How far one service is. */
 export interface ServiceProgress {
@@ -72,7 +49,12 @@ export interface ServiceProgress {
   readonly failures: readonly Failure[];
   /** Why tasks cannot be placed, in Docker's words. */
   readonly unplaced?: string;
+  /** Why Swarm cannot go on by itself, and since when that is so. */
+  readonly deadlock?: Deadlock & { readonly since: number };
 }
+
+/** What a snapshot says of the swarm, without when. */
+const PARTS = ['services', 'tasks', 'upToDate', 'nodes', 'healthchecked'] as const;
 
 export interface Rollout {
   readonly goal: Goal;
@@ -88,220 +70,19 @@ export interface Rollout {
    * where all of them ran long before the rollout began and have nothing to prove.
    */
   readonly holding?: { readonly tasks: string; readonly since: number; readonly proven: boolean };
-  /** Since when Swarm goes another way than it was asked to. */
+  /** Where the swarm goes another way than it was asked to, and since when. */
+  readonly departures: readonly End[];
   readonly departedAt?: number;
+  /** The latest snapshot; one that says the very same needs no second thought. */
+  readonly seen?: Snapshot;
   /** Once there, it stays. */
   readonly end?: End;
-}
-
-export type End =
-  | { readonly kind: 'converged' }
-  | { readonly kind: 'superseded'; readonly service: string; readonly message: string }
-  | {
-      readonly kind: 'failed';
-      readonly reason: Reason;
-      readonly service?: string;
-      readonly message: string;
-    };
-export type Verdict = End | { readonly kind: 'waiting' };
-
-const rank = (state: Task['Status']['State']): number => TASK_STATES.indexOf(state);
-const RUNNING = rank('running');
-const COMPLETE = rank('complete');
-
-/** Meant to run, now or as soon as the updater lets it. */
-const isWanted = (task: Task): boolean => rank(task.DesiredState) <= RUNNING;
-const isRunning = (task: Task): boolean => task.Status.State === 'running' && isWanted(task);
-
-function newestBy<Key>(tasks: readonly Task[], key: (task: Task) => Key): Map<Key, Task> {
-  const newest = new Map<Key, Task>();
-  for (const task of tasks) {
-    const other = newest.get(key(task));
-    if (other === undefined || isLater(task.CreatedAt, other.CreatedAt))
-      newest.set(key(task), task);
-  }
-  return newest;
-}
-
-function isLater(a: string, b: string): boolean {
-  const [left, right] = [Date.parse(a), Date.parse(b)];
-  return left === right ? fraction(a) > fraction(b) : left > right;
-}
-
-/** Nine digits: Date reads three of them, and Go leaves out the zeros at the end. */
-const fraction = (time: string): string => (/\.(\d+)/.exec(time)?.[1] ?? '').padEnd(9, '0');
-
-/** Where a task stands: its slot, or its node for global services. */
-const placeOf = (task: Task): string =>
-  task.Slot === undefined || task.Slot === 0 ? `@${task.NodeID ?? ''}` : String(task.Slot);
-
-interface Standing {
-  readonly wanted: number;
-  readonly done: number;
-  readonly older: number;
-  readonly complete: boolean;
-  readonly holding: readonly string[];
-}
-
-/** Counts what the service has against what its kind asks for. */
-function standing(
-  kind: Kind,
-  service: Service,
-  tasks: readonly Task[],
-  snapshot: Snapshot,
-): Standing {
-  const current = tasks.filter((task) => snapshot.upToDate.has(task.ID));
-  const older = tasks.filter((task) => isWanted(task) && !snapshot.upToDate.has(task.ID)).length;
-
-  if (kind.kind === 'replicated-job' || kind.kind === 'global-job') {
-    const iteration = service.JobStatus?.JobIteration.Index ?? 0;
-    const completed = tasks.filter(
-      (task) => (task.JobIteration?.Index ?? 0) === iteration && task.Status.State === 'complete',
-    );
-    // A job's slots count from 0, and the engine leaves out a zero.
-    const places = new Set(
-      completed.map((task) =>
-        kind.kind === 'global-job' ? (task.NodeID ?? '') : String(task.Slot ?? 0),
-      ),
-    );
-    const eligible =
-      kind.kind === 'global-job' ? eligibleNodes(snapshot.nodes, kind.constraints) : [];
-    const wanted = kind.kind === 'global-job' ? eligible.length : kind.completions;
-    const done =
-      kind.kind === 'global-job'
-        ? eligible.filter((node) => places.has(node.ID)).length
-        : Math.min(places.size, wanted);
-    return {
-      wanted,
-      done,
-      older: 0,
-      complete: done >= wanted,
-      holding: completed.map((task) => task.ID),
-    };
-  }
-
-  const isGood = (task: Task): boolean =>
-    isRunning(task) || (kind.oneShot && task.Status.State === 'complete');
-  const running = current.filter(isRunning);
-  const latest = newestBy(current, placeOf);
-  const good = new Map([...latest].filter(([, task]) => isGood(task)));
-  for (const task of running) good.set(placeOf(task), task);
-  const starting = current.filter((task) => isWanted(task) && !isRunning(task)).length;
-
-  if (kind.kind === 'global') {
-    const eligible = eligibleNodes(snapshot.nodes, kind.constraints);
-    const done = eligible.filter((node) => good.has(`@${node.ID}`)).length;
-    return {
-      wanted: eligible.length,
-      done,
-      older,
-      complete: done === eligible.length && older === 0,
-      holding: [...good.values()].map((task) => task.ID),
-    };
-  }
-  // More tasks than asked for means that Swarm has not scaled down yet, or not yet taken the second
-  // one out of a slot; finished one-shot slots beyond the number are history.
-  const tooMany = running.length > kind.replicas;
-  const done = Math.min(good.size, kind.replicas);
-  return {
-    wanted: kind.replicas,
-    done,
-    older,
-    complete: done === kind.replicas && older === 0 && starting === 0 && !tooMany,
-    holding: [...good.values()].map((task) => task.ID),
-  };
-}
-
-/**
- * How many slots, nodes or completions of a service do their work in one snapshot, of whatever
- * version: what a restored service has to have again. An update that was left half-way cannot be
- * brought back by its spec, and must not be called restored when less of it runs than before.
- */
-export function placedTasks(service: Service, kind: Kind, snapshot: Snapshot): number {
-  const tasks = snapshot.tasks.filter((task) => task.ServiceID === service.ID);
-  const { done, wanted } = standing(kind, service, tasks, snapshot);
-  const running = new Set(tasks.filter(isRunning).map(placeOf)).size;
-  return Math.min(wanted, Math.max(done, isJob(kind) ? 0 : running));
-}
-
-/** A restored service need not be better than it was. */
-function lenient(stand: Standing, enough: number | undefined): Standing {
-  if (enough === undefined || enough >= stand.wanted) return stand;
-  return { ...stand, complete: stand.older === 0 && stand.done >= enough };
-}
-
-/** What has a healthcheck is meant to keep running, whatever its restart policy says. */
-function meantToRun(kind: Kind, healthchecked: boolean): Kind {
-  return healthchecked && 'oneShot' in kind ? { ...kind, oneShot: false } : kind;
 }
 
 function hasFailed(task: Task, kind: Kind): boolean {
   if (task.Status.State === 'failed' || task.Status.State === 'rejected') return true;
   if (task.Status.State !== 'complete' || isJob(kind)) return false;
   return !('oneShot' in kind && kind.oneShot);
-}
-
-const isStale = (status: UpdateStatus, stale: UpdateStatus | undefined): boolean =>
-  stale !== undefined &&
-  status.State === stale.State &&
-  status.StartedAt === stale.StartedAt &&
-  status.Message === stale.Message;
-
-/** Whether the swarm says that the service goes, or went, another way than was asked for. */
-function departure(
-  goal: Goal,
-  target: Target,
-  service: Service | undefined,
-  complete: boolean,
-): End | undefined {
-  const { name } = target;
-  if (service === undefined)
-    return {
-      kind: 'superseded',
-      service: name,
-      message: `service ${name} was removed by someone else while it was being deployed`,
-    };
-  const intended = sameJson(service.Spec, target.spec);
-  const status =
-    service.UpdateStatus === undefined || isStale(service.UpdateStatus, target.staleStatus)
-      ? undefined
-      : service.UpdateStatus;
-  const rolledBack = status?.State?.startsWith('rollback_') === true;
-  // Swarm's own rollback forgets the spec it left (PreviousSpec is nil); one that somebody asked
-  // for swaps the two (swarmkit manager/controlapi/service.go, orchestrator/update/updater.go).
-  const byHand = service.PreviousSpec !== undefined;
-  if (rolledBack && (goal.phase === 'deploy' || !intended) && !(byHand && !intended))
-    return {
-      kind: 'failed',
-      reason: 'rolled-back-by-swarm',
-      service: name,
-      message: `Swarm rolled back ${name}${because(status)}`,
-    };
-  if (!intended)
-    return {
-      kind: 'superseded',
-      service: name,
-      message: `service ${name} was changed by someone else while it was being deployed`,
-    };
-  const paused = status?.State === 'paused' || status?.State === 'rollback_paused';
-  // Swarm pauses for a one-shot task that ended well, too ("early termination"), and a restored
-  // service that runs again in full is what was asked for, however it got there.
-  const kind = kindOf(target.spec);
-  const forgiven = complete && (goal.phase === 'restore' || ('oneShot' in kind && kind.oneShot));
-  if (paused && !forgiven)
-    return {
-      kind: 'failed',
-      reason: 'update-paused',
-      service: name,
-      message: `Swarm paused the update of ${name}${because(status)}`,
-    };
-  return undefined;
-}
-
-/** Swarm's message names a task by its id, which tells nobody anything; the cause is added later. */
-function because({ Message: message = '' }: UpdateStatus): string {
-  if (/failure or early termination of task/.test(message)) return ' after a task failed';
-  return message === '' || message.startsWith('rollback') ? '' : `: ${message}`;
 }
 
 /** The start of a rollout: nothing has been seen yet. */
@@ -313,6 +94,7 @@ export function beginRollout(goal: Goal): Rollout {
     lingering: goal.gone.length,
     best: new Map(),
     lastProgressAt: goal.startedAt,
+    departures: [],
   };
 }
 
@@ -322,6 +104,17 @@ export function beginRollout(goal: Goal): Rollout {
  */
 export function observe(rollout: Rollout, snapshot: Snapshot): Rollout {
   if (rollout.end !== undefined || snapshot.at < rollout.at) return rollout;
+  const { seen } = rollout;
+  const still = seen !== undefined && PARTS.every((part) => seen[part] === snapshot[part]);
+  const next = still
+    ? { ...rollout, at: snapshot.at, seen: snapshot }
+    : { ...fold(rollout, snapshot), seen: snapshot };
+  const end = endOf(next, snapshot.partial === true);
+  return end === undefined ? next : { ...next, end };
+}
+
+/** What the rollout is after a snapshot that differs from the one before. */
+function fold(rollout: Rollout, snapshot: Snapshot): Rollout {
   const { goal } = rollout;
   const byService = new Map<string, Task[]>();
   for (const task of snapshot.tasks) {
@@ -368,6 +161,7 @@ export function observe(rollout: Rollout, snapshot: Snapshot): Rollout {
         snapshot.upToDate.has(task.ID) &&
         (task.Status.Err ?? '') !== '',
     )?.Status.Err;
+    const deadlock = deadlockOf(target, kind, tasks, stand, snapshot);
     services.set(target.id, {
       name: target.name,
       kind,
@@ -380,6 +174,9 @@ export function observe(rollout: Rollout, snapshot: Snapshot): Rollout {
         service?.UpdateStatus?.State === 'rollback_started',
       failures,
       ...(unplaced === undefined ? {} : { unplaced }),
+      ...(deadlock === undefined
+        ? {}
+        : { deadlock: { ...deadlock, since: former?.deadlock?.since ?? snapshot.at } }),
     });
     holding.push(...stand.holding);
     const end = departure(goal, target, service, stand.complete);
@@ -417,7 +214,7 @@ export function observe(rollout: Rollout, snapshot: Snapshot): Rollout {
           proven: holding.every((id) => goal.settledTasks.has(id)),
         }
     : undefined;
-  const next: Rollout = {
+  return {
     goal,
     at: snapshot.at,
     services,
@@ -425,10 +222,9 @@ export function observe(rollout: Rollout, snapshot: Snapshot): Rollout {
     best,
     lastProgressAt: moved ? snapshot.at : rollout.lastProgressAt,
     ...(held === undefined ? {} : { holding: held }),
+    departures,
     ...(departures.length === 0 ? {} : { departedAt: rollout.departedAt ?? snapshot.at }),
   };
-  const end = endOf(next, departures);
-  return end === undefined ? next : { ...next, end };
 }
 
 function collectFailures(
@@ -442,7 +238,7 @@ function collectFailures(
 ): readonly Failure[] {
   // Tasks of the former version may go on failing until they are replaced: those are not ours.
   // Once Swarm has rolled back, ours are the ones that are no longer up to date.
-  const intended = service !== undefined && sameJson(service.Spec, target.spec);
+  const intended = service !== undefined && sameSpec(service.Spec, target.spec);
   const seen = new Set(known.map(({ taskId }) => taskId));
   const iteration = service?.JobStatus?.JobIteration.Index ?? 0;
   const fresh = tasks.filter(
@@ -491,10 +287,12 @@ function leadingFailure(failures: readonly Failure[]): Failure | undefined {
  * is its cause waited for.
  */
 const CAUSE_MS = 3000;
+/** Longer than Swarm's scheduler and updater take to see what has become free. */
+const DEADLOCK_MS = 5000;
 
 /** How a rollout ends, if it ends here. Order: can never heal, somebody else, Swarm, counts, time. */
-function endOf(rollout: Rollout, departures: readonly End[]): End | undefined {
-  const { goal, at, services } = rollout;
+function endOf(rollout: Rollout, partial: boolean): End | undefined {
+  const { goal, at, services, departures } = rollout;
   const progress = [...services.values()];
 
   if (goal.phase === 'deploy')
@@ -529,11 +327,17 @@ function endOf(rollout: Rollout, departures: readonly End[]): End | undefined {
         };
     }
 
+  const stuck = progress.find(({ deadlock }) => at - (deadlock?.since ?? at) >= DEADLOCK_MS);
+  if (goal.phase === 'deploy' && stuck?.deadlock !== undefined)
+    return {
+      kind: 'failed',
+      reason: stuck.deadlock.reason,
+      service: stuck.name,
+      message: `${stuck.name} ${stuck.deadlock.message}`,
+    };
+
   const { holding } = rollout;
-  const updating = progress.some((service) => service.updating);
-  const stable =
-    holding !== undefined && (holding.proven || at - holding.since >= goal.stableForMs);
-  if (stable && !updating) return { kind: 'converged' };
+  if (isDue(rollout) && !partial) return { kind: 'converged' };
 
   // An update delay is a pause that the user asked for, not one without progress.
   const patience =
@@ -569,6 +373,16 @@ function endOf(rollout: Rollout, departures: readonly End[]): End | undefined {
           ` ${late.limit}` +
           (lead === undefined ? '' : `; last failure: ${lead.error}`),
   };
+}
+
+/**
+ * Whether all that is missing for `converged` is a look at every task: everything has held for long
+ * enough, as far as is known, and no update is under way.
+ */
+export function isDue({ goal, at, services, holding }: Rollout): boolean {
+  const stable =
+    holding !== undefined && (holding.proven || at - holding.since >= goal.stableForMs);
+  return stable && ![...services.values()].some(({ updating }) => updating);
 }
 
 /** Swarm only names the task that made it stop; what that task died of is the cause. */

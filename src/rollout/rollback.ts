@@ -7,7 +7,8 @@ import { ConnectionLost } from '../errors.js';
 import { isJob, kindOf, sameJson, type Snapshot } from '../model.js';
 import type { Changes } from '../plan.js';
 import type { Narrator } from '../report/narrator.js';
-import { beginRollout, placedTasks, type End, type Goal, type Rollout } from './observe.js';
+import { beginRollout, type End, type Goal, type Rollout } from './observe.js';
+import { placedTasks } from './standing.js';
 import { removeObjects, restore } from './restore.js';
 import type { Clock } from './watch.js';
 

@@ -1,6 +1,7 @@
 /** Looks at the swarm until a rollout has ended: the clock and the engine around `observe`. */
 import type { Snapshot } from '../model.js';
-import { observe, verdict, type End, type Rollout } from './observe.js';
+import { isDue, observe, verdict, type End, type Rollout } from './observe.js';
+import type { Wanted } from './reader.js';
 
 export interface Clock {
   /** Milliseconds that only go forward, whatever happens to the time of day. */
@@ -12,16 +13,20 @@ export interface Clock {
 export interface Watcher {
   readonly clock: Clock;
   /** Reads the swarm, however often the connection has to be made again for it. */
-  readonly read: () => Promise<Snapshot>;
+  readonly read: (rollout: Rollout) => Promise<Snapshot>;
   /** Told of every snapshot, with the rollout that it led to. */
   readonly onSnapshot: (rollout: Rollout, snapshot: Snapshot) => void;
   readonly signal: AbortSignal;
 }
 
-/** While something moves, and while nothing does. A poll takes the manager 5 to 15 ms. */
-const FAST_MS = 250;
-const SLOW_MS = 1000;
+/** While something moves, and while nothing does: half a second late is the latest. */
+const PAUSE_MS = 250;
+const CALM_PAUSE_MS = 400;
 const CALM_AFTER_MS = 20_000;
+const LONGEST_PAUSE_MS = 5000;
+const SHORTEST_PAUSE_MS = 20;
+/** Looking takes at most this part of the time, however large the stack. */
+const SHARE = 1 / 5;
 
 /**
  * Polls until the rollout has ended.
@@ -35,19 +40,37 @@ export async function watch(
   let rollout = start;
   for (;;) {
     signal.throwIfAborted();
-    const snapshot = await read();
+    const begun = clock.now();
+    const snapshot = await read(rollout);
     rollout = observe(rollout, snapshot);
     onSnapshot(rollout, snapshot);
     const end = verdict(rollout);
     if (end.kind !== 'waiting') return { rollout, end };
-    await clock.sleep(pause(rollout), signal);
+    await clock.sleep(pauseMs(rollout, clock.now() - begun), signal);
   }
 }
 
-/** How long to wait for the next look: never past the end of a stability window or a deadline. */
-function pause(rollout: Rollout): number {
+/**
+ * Whose tasks the next look has to read: all of them where it is to decide that everything is well,
+ * else those of services that are not.
+ * @param at milliseconds, when that look is
+ */
+export function wantedOf(rollout: Rollout, at: number): Wanted {
+  // The tasks of removed services are still in the way.
+  if (rollout.lingering > 0) return 'stack';
+  if (rollout.seen === undefined || isDue({ ...rollout, at })) return 'services';
+  return new Set([...rollout.services].flatMap(([id, { complete }]) => (complete ? [] : [id])));
+}
+
+/**
+ * How long to wait for the next look: never past the end of a stability window.
+ * @param tookMs how long the last one took
+ */
+function pauseMs(rollout: Rollout, tookMs: number): number {
   const { goal, at, holding, lastProgressAt } = rollout;
-  const usual = at - lastProgressAt > CALM_AFTER_MS ? SLOW_MS : FAST_MS;
+  if (isDue(rollout)) return SHORTEST_PAUSE_MS;
+  const pace = at - lastProgressAt > CALM_AFTER_MS ? CALM_PAUSE_MS : PAUSE_MS;
+  const usual = Math.min(LONGEST_PAUSE_MS, Math.max(pace, tookMs * (1 / SHARE - 1)));
   const windowEnds = holding === undefined ? Infinity : holding.since + goal.stableForMs - at;
-  return Math.max(20, Math.min(usual, windowEnds > 0 ? windowEnds : usual));
+  return Math.max(SHORTEST_PAUSE_MS, Math.min(usual, windowEnds > 0 ? windowEnds : usual));
 }

@@ -123,36 +123,65 @@ describe('exactness', () => {
 });
 
 describe('reading', () => {
-  it('takes a snapshot, tasks first, and knows which are up to date', async () => {
-    reply = ({ line }, response) =>
-      json(
-        response,
-        line.includes('_up-to-date')
-          ? '[{"ID":"b"}]'
-          : line.includes('/tasks')
-            ? '[{"ID":"a"},{"ID":"b"}]'
-            : '[]',
-      );
-    const snapshot = await engine.snapshot('my stack', 42);
-    expect(snapshot).toMatchObject({
-      at: 42,
-      tasks: [{ ID: 'a' }, { ID: 'b' }],
-      upToDate: new Set(['b']),
-    });
-    expect(asked.map(({ line }) => line.replace(/\?.*/, ''))).toEqual([
-      'GET /tasks',
-      'GET /tasks',
-      'GET /nodes',
-      'GET /services',
+  const filtersOf = ({ line }: Asked): unknown =>
+    JSON.parse(new URL(line.slice(4), 'http://x').searchParams.get('filters') ?? 'null');
+  const label = ['com.docker.stack.namespace=my stack'];
+
+  it('asks for the tasks of a stack or of some services, and for those of the live spec', async () => {
+    await engine.tasks({ stack: 'my stack' });
+    await engine.upToDate({ stack: 'my stack' });
+    await engine.tasks({ services: ['a', 'b'] });
+    await engine.upToDate({ services: ['a', 'b'] });
+    expect(asked.map(filtersOf)).toEqual([
+      { label },
+      { label, '_up-to-date': ['true'] },
+      { service: ['a', 'b'] },
+      { service: ['a', 'b'], '_up-to-date': ['true'] },
     ]);
-    const filters = asked.map(
-      ({ line }) =>
-        JSON.parse(
-          new URL(line.slice(4), 'http://x').searchParams.get('filters') ?? 'null',
-        ) as unknown,
-    );
-    const label = ['com.docker.stack.namespace=my stack'];
-    expect(filters).toEqual([{ label }, { label, '_up-to-date': ['true'] }, null, { label }]);
+  });
+
+  it('keeps of a task what decisions need', async () => {
+    const kept = {
+      ID: 't',
+      CreatedAt: '2026-01-01T00:00:00.5Z',
+      ServiceID: 's',
+      Slot: 2,
+      NodeID: 'n',
+      DesiredState: 'running',
+      JobIteration: { Index: 3 },
+      Status: {
+        Timestamp: '2026-01-01T00:00:01Z',
+        State: 'failed',
+        Message: 'started',
+        Err: 'task: non-zero exit (3)',
+        ContainerStatus: { ContainerID: 'c', ExitCode: 3 },
+      },
+    };
+    const task = {
+      ...kept,
+      Spec: { ContainerSpec: { Env: ['A=1'] } },
+      NetworksAttachments: [],
+      Status: { ...kept.Status, ContainerStatus: { ...kept.Status.ContainerStatus, PID: 7 } },
+    };
+    reply = (_, response) => json(response, JSON.stringify([task, { ID: 'u', Status: {} }]));
+    const { items } = await engine.tasks({ stack: 'shop' });
+    expect(items).toEqual([kept, { ID: 'u', Status: {} }]);
+  });
+
+  it('gives the same list again while the engine says the same', async () => {
+    const one = '[{"ID":"s","Version":{"Index":5},"Spec":{"Name":"api"}}]';
+    let text = one;
+    reply = (_, response) => json(response, text);
+    const first = await engine.serviceList('my stack');
+    expect(filtersOf(asked[0]!)).toEqual({ label });
+    expect(new URL(asked[0]!.line.slice(4), 'http://x').searchParams.get('status')).toBe('true');
+    expect(await engine.serviceList('my stack', first)).toBe(first);
+    text = one.replace('5', '6');
+    const second = await engine.serviceList('my stack', first);
+    expect(second).not.toBe(first);
+    expect(second.items).toMatchObject([{ Version: { Index: 6 } }]);
+    text = one;
+    expect((await engine.serviceList('my stack', second)).items).toEqual(first.items);
   });
 
   it('lists what belongs to a stack', async () => {
@@ -172,7 +201,7 @@ describe('reading', () => {
 
   it('takes null for an empty list', async () => {
     reply = (_, response) => json(response, 'null');
-    expect(await engine.nodes()).toEqual([]);
+    expect((await engine.nodes()).items).toEqual([]);
   });
 
   it('puts characters together that arrive in pieces', async () => {
@@ -182,7 +211,7 @@ describe('reading', () => {
       for (const byte of bytes) response.write(Buffer.from([byte]));
       response.end();
     };
-    expect(await engine.nodes()).toEqual([{ ID: 'ü日本' }]);
+    expect((await engine.nodes()).items).toEqual([{ ID: 'ü日本' }]);
   });
 });
 
@@ -197,7 +226,7 @@ describe('one stream', () => {
   it('goes on after an error of the engine', async () => {
     reply = ({ line }, response) =>
       json(response, '{"message":"no"}', line.includes('tasks') ? 500 : 200);
-    await failure(engine.tasks('shop'));
+    await failure(engine.tasks({ stack: 'shop' }));
     await engine.nodes();
     expect(streams).toHaveLength(1);
   });
@@ -207,8 +236,8 @@ describe('one stream', () => {
       if (line.includes('tasks')) response.socket?.destroy();
       else json(response, '[]');
     };
-    expect(await failure(engine.tasks('shop'))).toBeInstanceOf(ConnectionLost);
-    expect(await engine.nodes()).toEqual([]);
+    expect(await failure(engine.tasks({ stack: 'shop' }))).toBeInstanceOf(ConnectionLost);
+    expect((await engine.nodes()).items).toEqual([]);
     expect(streams).toHaveLength(2);
   });
 
@@ -217,7 +246,7 @@ describe('one stream', () => {
     const [first] = streams;
     first?.destroy();
     await once(first!, 'close');
-    expect(await engine.nodes()).toEqual([]);
+    expect((await engine.nodes()).items).toEqual([]);
     expect(streams).toHaveLength(2);
   });
 
@@ -267,7 +296,7 @@ describe('one stream', () => {
       jest.useRealTimers();
     }
     reply = (_, response) => json(response, '[]');
-    expect(await engine.nodes()).toEqual([]);
+    expect((await engine.nodes()).items).toEqual([]);
   });
 });
 

@@ -2,13 +2,14 @@ import { describe, expect, it } from '@jest/globals';
 import type { ServiceSpec, Snapshot, Task } from '../../../src/model.js';
 import {
   failuresOf,
+  isDue,
   observe,
-  placedTasks,
   verdict,
   type Goal,
   type Rollout,
   type Verdict,
 } from '../../../src/rollout/observe.js';
+import { placedTasks } from '../../../src/rollout/standing.js';
 import { kindOf } from '../../../src/model.js';
 import {
   begin,
@@ -570,4 +571,68 @@ it('places tasks as the verdict does', () => {
   const ended = snapshot(0, [task('a', 'running'), task('b', 'failed', { Slot: 2 })], {});
   expect(placedTasks(service(), kindOf(spec()), ended)).toBe(1);
   expect(placedTasks({ ...service(), ID: 'other' }, kindOf(spec()), now)).toBe(0);
+});
+
+describe('a partial snapshot', () => {
+  const partial = (at: number, tasks: readonly Task[]): Snapshot => ({
+    ...snapshot(at, tasks),
+    partial: true,
+  });
+
+  it('converges nothing; the next whole one does', () => {
+    const start = through(begin(), snapshot(0, RUNNING), partial(4000, RUNNING));
+    const later = observe(start, partial(9000, RUNNING));
+    expect(verdict(later)).toEqual(waiting);
+    expect(isDue(later)).toBe(true);
+    expect(judge(later, snapshot(9001, RUNNING))).toEqual(converged);
+  });
+
+  it('keeps the time that everything has held, and a replaced task begins it again', () => {
+    const start = through(begin(), partial(0, RUNNING), partial(5000, RUNNING));
+    const other = [task('c', 'running'), RUNNING[1]!];
+    const replaced = observe(start, snapshot(5001, other));
+    expect(verdict(replaced)).toEqual(waiting);
+    expect(isDue(replaced)).toBe(false);
+  });
+
+  it('is enough to fail', () => {
+    const failed = task('x', 'failed', { Err: 'exec format error' });
+    expect(judge(begin(), partial(0, [failed]))).toMatchObject({ reason: 'exec-format' });
+  });
+});
+
+describe('a snapshot that says the very same', () => {
+  const first = snapshot(0, RUNNING);
+  const again = (at: number): Snapshot => ({ ...first, at });
+
+  it('lets the time pass', () => {
+    const start = through(begin(), first, again(4999));
+    expect(verdict(start)).toEqual(waiting);
+    expect(judge(start, again(5000))).toEqual(converged);
+  });
+
+  it('leaves everything else as it is', () => {
+    const start = observe(begin(), first);
+    const next = observe(start, again(1000));
+    expect(next).toEqual({ ...start, at: 1000, seen: again(1000) });
+    expect(next.services).toBe(start.services);
+  });
+
+  it('ends what waits for a cause, or for progress', () => {
+    const paused = { services: [service(spec(), { UpdateStatus: status('paused') })] };
+    const stopped = snapshot(0, RUNNING, paused);
+    const start = observe(begin(), stopped);
+    expect(judge(start, { ...stopped, at: 2999 })).toEqual(waiting);
+    expect(judge(start, { ...stopped, at: 3000 })).toMatchObject({ reason: 'update-paused' });
+    const stuck = snapshot(0, [task('a', 'preparing')]);
+    const still = observe(begin(), stuck);
+    expect(judge(still, { ...stuck, at: 59_999 })).toEqual(waiting);
+    expect(judge(still, { ...stuck, at: 60_000 })).toMatchObject({ reason: 'progress-timeout' });
+  });
+
+  it('of which one part differs is thought about again', () => {
+    const start = observe(begin(), first);
+    const upToDate = new Set(['a']);
+    expect(observe(start, { ...again(1), upToDate }).services.get(SERVICE)?.done).toBe(1);
+  });
 });

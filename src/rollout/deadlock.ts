@@ -1,0 +1,99 @@
+/**
+ * Finds updates that Swarm can never finish by itself: what the new tasks wait for is held by the
+ * former ones, and those are only stopped once the new ones run.
+ */
+import type { Reason } from '../errors.js';
+import {
+  at,
+  hostnameOf,
+  updateOrder,
+  type Json,
+  type Kind,
+  type Snapshot,
+  type Task,
+} from '../model.js';
+import type { Target } from './goal.js';
+import { isRunning, isWanted, placeOf, type Standing } from './standing.js';
+
+/** Why an update cannot go on, for people, as the end of a sentence that begins with the service. */
+export interface Deadlock {
+  readonly reason: Reason;
+  readonly message: string;
+}
+
+/** The words of swarmkit's scheduler (manager/scheduler/filter.go). */
+const PORT_TAKEN = /host-mode port already in use/;
+const NODE_FULL = /max replicas per node limit exceed/;
+
+/**
+ * @param tasks of the target, at this moment
+ * @returns undefined where something may still move
+ */
+export function deadlockOf(
+  target: Target,
+  kind: Kind,
+  tasks: readonly Task[],
+  stand: Standing,
+  snapshot: Snapshot,
+): Deadlock | undefined {
+  const wanted = tasks.filter(isWanted);
+  const older = wanted.filter(({ ID }) => !snapshot.upToDate.has(ID));
+  const current = wanted.filter(({ ID }) => snapshot.upToDate.has(ID));
+  if (older.length === 0) return undefined;
+  return pausedNodes(kind, older, current, stand, snapshot) ?? startFirst(target, older, current);
+}
+
+/** Swarm neither adds nor updates anything on a paused node (manager/orchestrator/global). */
+function pausedNodes(
+  kind: Kind,
+  older: readonly Task[],
+  current: readonly Task[],
+  stand: Standing,
+  { nodes }: Snapshot,
+): Deadlock | undefined {
+  if (kind.kind !== 'global' || stand.done < stand.wanted || !current.every(isRunning))
+    return undefined;
+  const paused = new Set(
+    nodes.filter(({ Spec }) => Spec.Availability === 'pause').map(({ ID }) => ID),
+  );
+  if (!older.every(({ NodeID = '' }) => paused.has(NodeID))) return undefined;
+  const names = [...new Set(older.map(({ NodeID }) => hostnameOf(nodes, NodeID)))].join(', ');
+  return {
+    reason: 'unschedulable',
+    message: `keeps its former version on ${names}: Swarm updates nothing on a paused node (docker node update --availability active, or drain)`,
+  };
+}
+
+/** Every new task waits for a place that only the end of a former one would free. */
+function startFirst(
+  target: Target,
+  older: readonly Task[],
+  current: readonly Task[],
+): Deadlock | undefined {
+  if (updateOrder(target.spec) !== 'start-first') return undefined;
+  const waiting = current.filter((task) => !isRunning(task));
+  const errors = waiting.map(({ Status }) => (Status.State === 'pending' ? Status.Err : '') ?? '');
+  const [error = ''] = errors;
+  // A slot whose new task runs is about to lose its former one.
+  const started = new Set(current.filter(isRunning).map(placeOf));
+  if (waiting.length === 0 || older.some((task) => started.has(placeOf(task)))) return undefined;
+  if (hasHostPorts(target) && errors.every((text) => PORT_TAKEN.test(text)))
+    return {
+      reason: 'host-port-deadlock',
+      message: `cannot be updated start-first: its former tasks hold the host-mode port that the new ones need (${error}); use order: stop-first`,
+    };
+  if (errors.every((text) => NODE_FULL.test(text)))
+    return {
+      reason: 'unschedulable',
+      message: `cannot be updated start-first: max_replicas_per_node leaves no room beside its former tasks (${error}); use order: stop-first, or a higher limit`,
+    };
+  return undefined;
+}
+
+function hasHostPorts({ spec }: Target): boolean {
+  const ports = at(spec, 'EndpointSpec', 'Ports');
+  return (
+    Array.isArray(ports) &&
+    (ports as readonly Json[]).some((port) => at(port, 'PublishMode') === 'host')
+  );
+}

@@ -1,0 +1,133 @@
+/** Counts what a service has, in one snapshot, against what its kind asks for. */
+import { isJob, TASK_STATES, type Kind, type Service, type Snapshot, type Task } from '../model.js';
+import { eligibleNodes } from './placement.js';
+
+export const rank = (state: Task['Status']['State']): number => TASK_STATES.indexOf(state);
+export const RUNNING = rank('running');
+export const COMPLETE = rank('complete');
+
+/** Meant to run, now or as soon as the updater lets it. */
+export const isWanted = (task: Task): boolean => rank(task.DesiredState) <= RUNNING;
+export const isRunning = (task: Task): boolean => task.Status.State === 'running' && isWanted(task);
+
+function newestBy<Key>(tasks: readonly Task[], key: (task: Task) => Key): Map<Key, Task> {
+  const newest = new Map<Key, Task>();
+  for (const task of tasks) {
+    const other = newest.get(key(task));
+    if (other === undefined || isLater(task.CreatedAt, other.CreatedAt))
+      newest.set(key(task), task);
+  }
+  return newest;
+}
+
+function isLater(a: string, b: string): boolean {
+  const [left, right] = [Date.parse(a), Date.parse(b)];
+  return left === right ? fraction(a) > fraction(b) : left > right;
+}
+
+/** Nine digits: Date reads three of them, and Go leaves out the zeros at the end. */
+const fraction = (time: string): string => (/\.(\d+)/.exec(time)?.[1] ?? '').padEnd(9, '0');
+
+/** Where a task stands: its slot, or its node for global services. */
+export const placeOf = (task: Task): string =>
+  task.Slot === undefined || task.Slot === 0 ? `@${task.NodeID ?? ''}` : String(task.Slot);
+
+export interface Standing {
+  readonly wanted: number;
+  readonly done: number;
+  readonly older: number;
+  readonly complete: boolean;
+  readonly holding: readonly string[];
+}
+
+/** Counts what the service has against what its kind asks for. */
+export function standing(
+  kind: Kind,
+  service: Service,
+  tasks: readonly Task[],
+  snapshot: Snapshot,
+): Standing {
+  const current = tasks.filter((task) => snapshot.upToDate.has(task.ID));
+  const older = tasks.filter((task) => isWanted(task) && !snapshot.upToDate.has(task.ID)).length;
+
+  if (kind.kind === 'replicated-job' || kind.kind === 'global-job') {
+    const iteration = service.JobStatus?.JobIteration.Index ?? 0;
+    const completed = tasks.filter(
+      (task) => (task.JobIteration?.Index ?? 0) === iteration && task.Status.State === 'complete',
+    );
+    // A job's slots count from 0, and the engine leaves out a zero.
+    const places = new Set(
+      completed.map((task) =>
+        kind.kind === 'global-job' ? (task.NodeID ?? '') : String(task.Slot ?? 0),
+      ),
+    );
+    const eligible =
+      kind.kind === 'global-job' ? eligibleNodes(snapshot.nodes, kind.constraints) : [];
+    const wanted = kind.kind === 'global-job' ? eligible.length : kind.completions;
+    const done =
+      kind.kind === 'global-job'
+        ? eligible.filter((node) => places.has(node.ID)).length
+        : Math.min(places.size, wanted);
+    return {
+      wanted,
+      done,
+      older: 0,
+      complete: done >= wanted,
+      holding: completed.map((task) => task.ID),
+    };
+  }
+
+  const isGood = (task: Task): boolean =>
+    isRunning(task) || (kind.oneShot && task.Status.State === 'complete');
+  const running = current.filter(isRunning);
+  const latest = newestBy(current, placeOf);
+  const good = new Map([...latest].filter(([, task]) => isGood(task)));
+  for (const task of running) good.set(placeOf(task), task);
+  const starting = current.filter((task) => isWanted(task) && !isRunning(task)).length;
+
+  if (kind.kind === 'global') {
+    const eligible = eligibleNodes(snapshot.nodes, kind.constraints);
+    const done = eligible.filter((node) => good.has(`@${node.ID}`)).length;
+    return {
+      wanted: eligible.length,
+      done,
+      older,
+      complete: done === eligible.length && older === 0,
+      holding: [...good.values()].map((task) => task.ID),
+    };
+  }
+  // More tasks than asked for means that Swarm has not scaled down yet, or not yet taken the second
+  // one out of a slot; finished one-shot slots beyond the number are history.
+  const tooMany = running.length > kind.replicas;
+  const done = Math.min(good.size, kind.replicas);
+  return {
+    wanted: kind.replicas,
+    done,
+    older,
+    complete: done === kind.replicas && older === 0 && starting === 0 && !tooMany,
+    holding: [...good.values()].map((task) => task.ID),
+  };
+}
+
+/**
+ * How many slots, nodes or completions of a service do their work in one snapshot, of whatever
+ * version: what a restored service has to have again. An update that was left half-way cannot be
+ * brought back by its spec, and must not be called restored when less of it runs than before.
+ */
+export function placedTasks(service: Service, kind: Kind, snapshot: Snapshot): number {
+  const tasks = snapshot.tasks.filter((task) => task.ServiceID === service.ID);
+  const { done, wanted } = standing(kind, service, tasks, snapshot);
+  const running = new Set(tasks.filter(isRunning).map(placeOf)).size;
+  return Math.min(wanted, Math.max(done, isJob(kind) ? 0 : running));
+}
+
+/** A restored service need not be better than it was. */
+export function lenient(stand: Standing, enough: number | undefined): Standing {
+  if (enough === undefined || enough >= stand.wanted) return stand;
+  return { ...stand, complete: stand.older === 0 && stand.done >= enough };
+}
+
+/** What has a healthcheck is meant to keep running, whatever its restart policy says. */
+export function meantToRun(kind: Kind, healthchecked: boolean): Kind {
+  return healthchecked && 'oneShot' in kind ? { ...kind, oneShot: false } : kind;
+}
