@@ -1358,7 +1358,6 @@ const UPDATE_FAILURES = [
     title: 'start-first with max_replicas_per_node 1 and a replica on each node',
     before: onePerNode('web:v1'),
     deploy: onePerNode('web:v2'),
-    inputs: { 'progress-timeout': '5s' },
     outcome: 'rolled-back',
     reason: 'unschedulable',
     end: 'the 3 former tasks, not restarted',
