@@ -13,6 +13,7 @@ const pure = [
   'src/transport/known-hosts.ts',
   'src/transport/quote.ts',
   'src/docker/cli.ts',
+  'src/rollout/causes.ts',
   'src/rollout/observe.ts',
   'src/rollout/classify.ts',
   'src/rollout/placement.ts',

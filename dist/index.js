@@ -65107,51 +65107,135 @@ function taskReports(snapshot) {
     }));
 }
 
-;// CONCATENATED MODULE: ./src/rollout/classify.ts
-
-/** Docker says nothing of a task that ended `complete`; it may have been stopped as unhealthy (tried). */
-const ENDED = 'the process ended (exit code 0), but the service is meant to keep running; ' +
-    'a container that fails its healthcheck and stops in good order ends so, too';
-/** First match wins. Patterns are the words of moby's executor and of runc, 20.10 to 28. */
-const RULES = [
-    { pattern: /unhealthy container/i, reason: 'unhealthy', effect: 'counted' },
+;// CONCATENATED MODULE: ./src/rollout/causes.ts
+const NO_IMAGE = /no such image|manifest unknown|manifest for .* not found/i;
+const CRASHED = { sign: 'anything else', reason: 'crash-loop', effect: 'counted' };
+/** Why one task has failed; the first match wins. */
+const TASK_CAUSES = [
     {
+        sign: '`unhealthy container`',
+        pattern: /unhealthy container/i,
+        reason: 'unhealthy',
+        effect: 'counted',
+    },
+    {
+        sign: '`pull access denied`, `unauthorized`, `no basic auth credentials`, `authentication required`',
         pattern: /pull access denied|unauthorized|no basic auth credentials|authentication required/i,
         reason: 'registry-auth',
         effect: 'counted',
     },
     {
-        pattern: /no such image|manifest unknown|manifest for .* not found/i,
+        sign: '`No such image`, `manifest unknown`, `manifest for ... not found`, and the manager could not resolve the image to a digest either',
+        pattern: NO_IMAGE,
+        // Swarm writes the digest into the spec when the registry answers, so that an image without
+        // one that a node cannot pull is not there.
+        where: ({ unresolved }) => unresolved,
+        reason: 'image-not-found',
+        effect: 'fatal',
+    },
+    {
+        sign: 'the same, of an image that the manager did resolve',
+        pattern: NO_IMAGE,
         reason: 'image-not-found',
         effect: 'counted',
     },
-    { pattern: /exec format error/i, reason: 'exec-format', effect: 'fatal' },
     {
+        sign: '`exec format error`',
+        pattern: /exec format error/i,
+        reason: 'exec-format',
+        effect: 'fatal',
+    },
+    {
+        sign: '`executable file not found`, `exec: ... no such file or directory`, `exec: ... permission denied`',
         pattern: /executable file not found|exec: .*(no such file or directory|permission denied)/i,
         reason: 'command-not-found',
         effect: 'fatal',
     },
     {
+        sign: '`invalid mount config`, `bind source path does not exist`, `error while mounting volume`',
         pattern: /invalid mount config|bind source path does not exist|error while mounting volume/i,
         reason: 'mount-invalid',
         effect: 'counted',
     },
     {
+        sign: '`port is already allocated`, `address already in use`',
         pattern: /port is already allocated|address already in use/i,
         reason: 'port-in-use',
         effect: 'counted',
     },
     {
+        sign: '`network ... not found`, `invalid pool request`, `could not find plugin` or `network`',
         // Includes `Pool overlaps with other one`, which is transient after another stack's removal.
         pattern: /network .* not found|invalid pool request|could not find (plugin|network)/i,
         reason: 'network-unavailable',
         effect: 'counted',
     },
+    {
+        sign: 'anything else, rejected before it ran',
+        where: ({ rejected }) => rejected,
+        reason: 'task-rejected',
+        effect: 'counted',
+    },
+    {
+        sign: 'anything else, with exit code 137 under a memory limit',
+        // The engine tells nobody that the kernel's OOM killer did it; under a limit, 137 says so.
+        where: ({ exitCode, memoryLimited }) => exitCode === 137 && memoryLimited,
+        reason: 'out-of-memory',
+        effect: 'counted',
+    },
+    {
+        sign: 'anything else, of a job or of a one-shot task with `restart_policy` `none`',
+        where: ({ job }) => job,
+        reason: 'job-failed',
+        effect: 'counted',
+    },
+    CRASHED,
 ];
-/**
- * An image that the manager could not resolve either: Swarm writes the digest into the spec when
- * the registry answers, so a reference without one that a node cannot pull is not there.
- */
+function causeOf(facts) {
+    return (TASK_CAUSES.find(({ pattern, where }) => (pattern === undefined || pattern.test(facts.error)) &&
+        (where === undefined || where(facts))) ?? CRASHED);
+}
+/** What no failed task says by itself; `observe` sees it in the service, or in what does not happen. */
+const SERVICE_CAUSES = [
+    {
+        sign: 'Swarm does not replace the task that failed: `restart_policy` is `none`, or `on-failure` and ' +
+            'the exit code 0, or its `max_attempts` are used up',
+        reason: undefined,
+        effect: 'fatal',
+    },
+    { sign: 'Swarm paused the update', reason: 'update-paused', effect: 'fatal' },
+    { sign: 'Swarm rolled the service back', reason: 'rolled-back-by-swarm', effect: 'fatal' },
+    {
+        sign: 'the new tasks of an update with `order: start-first` wait for a host-mode port that the former ' +
+            'ones hold, for 5 s',
+        reason: 'host-port-deadlock',
+        effect: 'fatal',
+    },
+    {
+        sign: 'the same with the room that `max_replicas_per_node` leaves; or all that is left of a global ' +
+            "service's former version is on paused nodes, for 5 s",
+        reason: 'unschedulable',
+        effect: 'fatal',
+    },
+    {
+        sign: 'a task fits no node for another reason: `no suitable node (...)`',
+        reason: 'unschedulable',
+        effect: 'progress-timeout',
+    },
+    {
+        sign: 'anything else, and nothing moves forward',
+        reason: 'progress-timeout',
+        effect: 'progress-timeout',
+    },
+    { sign: 'it moves, but never comes to its end', reason: 'timeout', effect: 'timeout' },
+];
+
+;// CONCATENATED MODULE: ./src/rollout/classify.ts
+
+
+/** Docker says nothing of a task that ended `complete`; it may have been stopped as unhealthy (tried). */
+const ENDED = 'the process ended (exit code 0), but the service is meant to keep running; ' +
+    'a container that fails its healthcheck and stops in good order ends so, too';
 function digestMissing(spec) {
     const image = at(spec, 'TaskTemplate', 'ContainerSpec', 'Image');
     return typeof image === 'string' && !image.includes('@');
@@ -65169,23 +65253,21 @@ function classify(task, service, spec, isJob, final) {
     const error = task.Status.Err ?? '';
     // A rejected task never ran, and the engine gives it an exit code of 0 all the same.
     const exitCode = task.Status.State === 'rejected' ? undefined : task.Status.ContainerStatus?.ExitCode;
-    const rule = RULES.find(({ pattern }) => pattern.test(error));
-    let reason = rule?.reason ?? (task.Status.State === 'rejected' ? 'task-rejected' : 'crash-loop');
-    let fatal = rule?.effect === 'fatal' || final;
-    if (reason === 'image-not-found' && digestMissing(spec))
-        fatal = true;
-    // The engine tells nobody that the kernel's OOM killer did it; under a limit, 137 says so.
-    if (reason === 'crash-loop' && exitCode === 137 && memoryIsLimited(spec))
-        reason = 'out-of-memory';
-    if (reason === 'crash-loop' && isJob)
-        reason = 'job-failed';
+    const { reason, effect } = causeOf({
+        error,
+        rejected: task.Status.State === 'rejected',
+        exitCode,
+        memoryLimited: memoryIsLimited(spec),
+        job: isJob,
+        unresolved: digestMissing(spec),
+    });
     return {
         taskId: task.ID,
         service,
         ...(task.Slot === undefined ? {} : { slot: task.Slot }),
         ...(task.NodeID === undefined || task.NodeID === '' ? {} : { nodeId: task.NodeID }),
         reason,
-        fatal,
+        fatal: effect === 'fatal' || final,
         error: error !== ''
             ? error
             : task.Status.State === 'complete'
@@ -65343,6 +65425,7 @@ function standing(kind, service, tasks, snapshot) {
             wanted,
             done,
             older: 0,
+            extra: 0,
             complete: done >= wanted,
             holding: completed.map((task) => task.ID),
         };
@@ -65354,6 +65437,7 @@ function standing(kind, service, tasks, snapshot) {
     for (const task of running)
         good.set(placeOf(task), task);
     const starting = current.filter((task) => isWanted(task) && !isRunning(task)).length;
+    const extra = sharing(current, snapshot);
     if (kind.kind === 'global') {
         const eligible = eligibleNodes(snapshot.nodes, kind.constraints);
         const done = eligible.filter((node) => good.has(`@${node.ID}`)).length;
@@ -65361,21 +65445,32 @@ function standing(kind, service, tasks, snapshot) {
             wanted: eligible.length,
             done,
             older,
-            complete: done === eligible.length && older === 0,
+            extra,
+            complete: done === eligible.length && older === 0 && extra === 0,
             holding: [...good.values()].map((task) => task.ID),
         };
     }
-    // More tasks than asked for means that Swarm has not scaled down yet, or not yet taken the second
-    // one out of a slot; finished one-shot slots beyond the number are history.
+    // More tasks than asked for means that Swarm has not scaled down yet; finished one-shot slots beyond
+    // the number are history.
     const tooMany = running.length > kind.replicas;
     const done = Math.min(good.size, kind.replicas);
     return {
         wanted: kind.replicas,
         done,
         older,
-        complete: done === kind.replicas && older === 0 && starting === 0 && !tooMany,
+        extra,
+        complete: done === kind.replicas && older === 0 && starting === 0 && extra === 0 && !tooMany,
         holding: [...good.values()].map((task) => task.ID),
     };
+}
+/**
+ * Tasks that are one too many in their place. A task that fails while an update replaces it leaves two
+ * (tried): the update's own, and the one that Swarm starts again, from the new spec as well.
+ */
+function sharing(current, { nodes }) {
+    const down = new Set(nodes.filter(({ Status }) => Status.State === 'down').map(({ ID }) => ID));
+    const here = current.filter((task) => isWanted(task) && !down.has(task.NodeID ?? ''));
+    return here.length - new Set(here.map(placeOf)).size;
 }
 /**
  * How many slots, nodes or completions of a service do their work in one snapshot, of whatever
@@ -65588,13 +65683,16 @@ function fold(rollout, snapshot) {
         const former = rollout.services.get(target.id);
         const kind = meantToRun(kindOf(target.spec), snapshot.healthchecked?.has(target.id) === true);
         const stand = service === undefined
-            ? { wanted: 0, done: 0, older: 0, complete: false, holding: [] }
+            ? { wanted: 0, done: 0, older: 0, extra: 0, complete: false, holding: [] }
             : lenient(standing(kind, service, tasks, snapshot), target.enough);
         const failures = collectFailures(former?.failures ?? [], goal, target, kind, tasks, snapshot.upToDate, service);
         const unplaced = tasks.find((task) => task.Status.State === 'pending' &&
             isWanted(task) &&
             snapshot.upToDate.has(task.ID) &&
             (task.Status.Err ?? '') !== '')?.Status.Err;
+        const updating = service?.UpdateStatus?.State === 'updating' ||
+            service?.UpdateStatus?.State === 'rollback_started';
+        const doubled = stand.extra > 0 && stand.done >= stand.wanted && stand.older === 0 && !updating;
         const deadlock = deadlockOf(target, kind, tasks, stand, snapshot);
         services.set(target.id, {
             name: target.name,
@@ -65603,10 +65701,10 @@ function fold(rollout, snapshot) {
             done: stand.done,
             older: stand.older,
             complete: stand.complete,
-            updating: service?.UpdateStatus?.State === 'updating' ||
-                service?.UpdateStatus?.State === 'rollback_started',
+            updating,
             failures,
             ...(unplaced === undefined ? {} : { unplaced }),
+            ...(doubled ? { doubledSince: former?.doubledSince ?? snapshot.at } : {}),
             ...(deadlock === undefined
                 ? {}
                 : { deadlock: { ...deadlock, since: former?.deadlock?.since ?? snapshot.at } }),
@@ -65781,6 +65879,15 @@ function isDue({ goal, at, services, holding }) {
     const stable = holding !== undefined && (holding.proven || at - holding.since >= goal.stableForMs);
     return stable && ![...services.values()].some(({ updating }) => updating);
 }
+/** Longer than Swarm takes where it goes on by itself. */
+const DOUBLED_MS = 3000;
+/**
+ * The services in which Swarm leaves two tasks in one place for ever. It looks again once their spec
+ * is written again, the same as it is, and takes one of the two away.
+ */
+function doubledTargets({ goal, at, services }) {
+    return goal.targets.filter(({ id }) => at - (services.get(id)?.doubledSince ?? at) >= DOUBLED_MS);
+}
 /** Swarm only names the task that made it stop; what that task died of is the cause. */
 function withCause(end, progress) {
     if (end.kind !== 'failed')
@@ -65795,43 +65902,6 @@ function verdict(rollout) {
 /** All failures seen, in the order they were seen per service. */
 function failuresOf(rollout) {
     return [...rollout.services.values()].flatMap(({ failures }) => failures);
-}
-
-;// CONCATENATED MODULE: ./src/rollout/healthchecks.ts
-
-/**
- * Asked only of services whose tasks end although nothing in the spec says that they should not: a
- * one-shot task ends well, one that was stopped as unhealthy may look the same.
- */
-class ImageHealthchecks {
-    /** By image; the managers that have not got it cannot tell. */
-    #known = new Map();
-    #last = new Set();
-    /** @returns ids of services; the same set as long as nothing in it has changed */
-    async of(engine, targets, { tasks }) {
-        const oneShots = targets.filter(({ spec }) => {
-            const kind = kindOf(spec);
-            return 'oneShot' in kind && kind.oneShot;
-        });
-        if (oneShots.length === 0)
-            return this.#last;
-        const ended = new Set(tasks.filter(({ Status }) => Status.State === 'complete').map(({ ServiceID }) => ServiceID));
-        const found = new Set();
-        for (const { id, spec } of oneShots) {
-            if (!ended.has(id))
-                continue;
-            const image = imageOf(spec);
-            const known = this.#known.get(image) ?? (await engine.imageHasHealthcheck(image));
-            if (known !== undefined)
-                this.#known.set(image, known);
-            if (known === true)
-                found.add(id);
-        }
-        const same = found.size === this.#last.size && [...found].every((id) => this.#last.has(id));
-        if (!same)
-            this.#last = found;
-        return this.#last;
-    }
 }
 
 // EXTERNAL MODULE: external "node:http"
@@ -67165,6 +67235,134 @@ function asSocket(stream) {
     });
 }
 
+;// CONCATENATED MODULE: ./src/rollout/restore.ts
+/**
+ * Puts a stack back as it was: kept specs are written over changed services, created services and
+ * what came with them are removed. Works from the state it reads, so it can be repeated after a
+ * lost connection, and does nothing where Swarm itself already went back.
+ */
+
+
+const MAX_CONFLICTS = 20;
+/**
+ * Writes until every changed service has its former spec and every created one is gone.
+ * @returns names of services that run neither what was there before nor what was deployed: somebody
+ *   else changed them, and they are left alone
+ */
+async function restore(engine, undo, intended, log) {
+    const foreign = [];
+    for (const former of undo.changed)
+        if (!(await restoreService(engine, former, intended.get(former.ID), log)))
+            foreign.push(former.Spec.Name);
+    for (const { id, name } of undo.created) {
+        log(`removing ${name}, which this deploy created`);
+        await engine.removeService(id);
+    }
+    return foreign;
+}
+/** @returns false where the service is somebody else's by now */
+async function restoreService(engine, former, intended, log) {
+    const { Name: name } = former.Spec;
+    for (let attempt = 1;; attempt += 1) {
+        const live = await engine.service(former.ID);
+        if (live === undefined)
+            return false;
+        if (sameJson(live.Spec, former.Spec)) {
+            if (live.UpdateStatus?.State !== 'rollback_paused')
+                return true;
+            log(`${name} already has its former spec, but Swarm paused on the way back: resuming`);
+        }
+        else if (intended !== undefined && !sameJson(live.Spec, intended))
+            return false;
+        else
+            log(`restoring the former spec of ${name}`);
+        try {
+            await engine.updateService(former.ID, live.Version.Index, former.Spec, wayBack(live, former));
+            return true;
+        }
+        catch (error) {
+            const conflict = error instanceof EngineError && /out of sequence/i.test(error.message);
+            if (!conflict || attempt >= MAX_CONFLICTS)
+                throw error;
+        }
+    }
+}
+/** Writes the spec that is live once more, so that Swarm looks at the service again; unless it moves. */
+async function rewrite(engine, { id, spec }) {
+    const live = await engine.service(id);
+    if (live === undefined || !sameJson(live.Spec, spec))
+        return;
+    try {
+        await engine.updateService(id, live.Version.Index, live.Spec, { registryAuthFrom: 'spec' });
+    }
+    catch (error) {
+        if (!(error instanceof EngineError && /out of sequence/i.test(error.message)))
+            throw error;
+    }
+}
+/**
+ * The kept spec says nothing of registry credentials, which the engine never shows. They are those
+ * of the spec that is live, or of the one before. Where that one is what is to be restored, Swarm's
+ * own rollback gives the same spec back and is the only way that honours `rollback_config`.
+ */
+function wayBack(live, former) {
+    const previousIsFormer = live.PreviousSpec !== undefined && sameJson(live.PreviousSpec, former.Spec);
+    if (!previousIsFormer)
+        return { registryAuthFrom: 'spec' };
+    return at(former.Spec, 'RollbackConfig') === undefined
+        ? { registryAuthFrom: 'previous-spec' }
+        : { rollback: 'previous' };
+}
+/**
+ * Removes networks, configs and secrets that were not there before. Those still in use stay and
+ * are named: a network is free only once the last task on it has stopped.
+ * @returns what could not be removed
+ */
+async function removeObjects(engine, objects) {
+    const left = [];
+    for (const object of objects)
+        if (!(await engine.removeObject(object)))
+            left.push(object);
+    return left;
+}
+
+;// CONCATENATED MODULE: ./src/rollout/healthchecks.ts
+
+/**
+ * Asked only of services whose tasks end although nothing in the spec says that they should not: a
+ * one-shot task ends well, one that was stopped as unhealthy may look the same.
+ */
+class ImageHealthchecks {
+    /** By image; the managers that have not got it cannot tell. */
+    #known = new Map();
+    #last = new Set();
+    /** @returns ids of services; the same set as long as nothing in it has changed */
+    async of(engine, targets, { tasks }) {
+        const oneShots = targets.filter(({ spec }) => {
+            const kind = kindOf(spec);
+            return 'oneShot' in kind && kind.oneShot;
+        });
+        if (oneShots.length === 0)
+            return this.#last;
+        const ended = new Set(tasks.filter(({ Status }) => Status.State === 'complete').map(({ ServiceID }) => ServiceID));
+        const found = new Set();
+        for (const { id, spec } of oneShots) {
+            if (!ended.has(id))
+                continue;
+            const image = imageOf(spec);
+            const known = this.#known.get(image) ?? (await engine.imageHasHealthcheck(image));
+            if (known !== undefined)
+                this.#known.set(image, known);
+            if (known === true)
+                found.add(id);
+        }
+        const same = found.size === this.#last.size && [...found].every((id) => this.#last.has(id));
+        if (!same)
+            this.#last = found;
+        return this.#last;
+    }
+}
+
 ;// CONCATENATED MODULE: ./src/rollout/reader.ts
 /**
  * Reads snapshots of a stack, and only what may have changed since the last one: a look at a stack in
@@ -67335,84 +67533,6 @@ class SnapshotReader {
     }
 }
 const emptyShare = () => ({ tasks: [], upToDate: [] });
-
-;// CONCATENATED MODULE: ./src/rollout/restore.ts
-/**
- * Puts a stack back as it was: kept specs are written over changed services, created services and
- * what came with them are removed. Works from the state it reads, so it can be repeated after a
- * lost connection, and does nothing where Swarm itself already went back.
- */
-
-
-const MAX_CONFLICTS = 20;
-/**
- * Writes until every changed service has its former spec and every created one is gone.
- * @returns names of services that run neither what was there before nor what was deployed: somebody
- *   else changed them, and they are left alone
- */
-async function restore(engine, undo, intended, log) {
-    const foreign = [];
-    for (const former of undo.changed)
-        if (!(await restoreService(engine, former, intended.get(former.ID), log)))
-            foreign.push(former.Spec.Name);
-    for (const { id, name } of undo.created) {
-        log(`removing ${name}, which this deploy created`);
-        await engine.removeService(id);
-    }
-    return foreign;
-}
-/** @returns false where the service is somebody else's by now */
-async function restoreService(engine, former, intended, log) {
-    const { Name: name } = former.Spec;
-    for (let attempt = 1;; attempt += 1) {
-        const live = await engine.service(former.ID);
-        if (live === undefined)
-            return false;
-        if (sameJson(live.Spec, former.Spec)) {
-            if (live.UpdateStatus?.State !== 'rollback_paused')
-                return true;
-            log(`${name} already has its former spec, but Swarm paused on the way back: resuming`);
-        }
-        else if (intended !== undefined && !sameJson(live.Spec, intended))
-            return false;
-        else
-            log(`restoring the former spec of ${name}`);
-        try {
-            await engine.updateService(former.ID, live.Version.Index, former.Spec, wayBack(live, former));
-            return true;
-        }
-        catch (error) {
-            const conflict = error instanceof EngineError && /out of sequence/i.test(error.message);
-            if (!conflict || attempt >= MAX_CONFLICTS)
-                throw error;
-        }
-    }
-}
-/**
- * The kept spec says nothing of registry credentials, which the engine never shows. They are those
- * of the spec that is live, or of the one before. Where that one is what is to be restored, Swarm's
- * own rollback gives the same spec back and is the only way that honours `rollback_config`.
- */
-function wayBack(live, former) {
-    const previousIsFormer = live.PreviousSpec !== undefined && sameJson(live.PreviousSpec, former.Spec);
-    if (!previousIsFormer)
-        return { registryAuthFrom: 'spec' };
-    return at(former.Spec, 'RollbackConfig') === undefined
-        ? { registryAuthFrom: 'previous-spec' }
-        : { rollback: 'previous' };
-}
-/**
- * Removes networks, configs and secrets that were not there before. Those still in use stay and
- * are named: a network is free only once the last task on it has stopped.
- * @returns what could not be removed
- */
-async function removeObjects(engine, objects) {
-    const left = [];
-    for (const object of objects)
-        if (!(await engine.removeObject(object)))
-            left.push(object);
-    return left;
-}
 
 ;// CONCATENATED MODULE: ./src/rollout/rollback.ts
 /**
@@ -67945,6 +68065,7 @@ async function chatter(transport, error) {
 
 
 
+
 const CLEAN_UP_LIMIT_MS = 30_000;
 /** A deploy that was given little time is no reason to give up on the way back. */
 const MIN_ROLLBACK_MS = 5 * 60_000;
@@ -68214,9 +68335,19 @@ async function readSwarm(deployment, rollout) {
 /** Watches a rollout to its end, telling what moves. */
 async function look(deployment, rollout) {
     const { world, tell, seen } = deployment;
+    const rewritten = new Set();
     return await watch_watch(rollout, {
         clock: world.clock,
-        read: (now) => readSwarm(deployment, now),
+        read: async (now) => {
+            for (const target of doubledTargets(now)) {
+                if (rewritten.has(target.id))
+                    continue;
+                rewritten.add(target.id);
+                world.narrator.say(`${target.name} has two tasks in one place, which Swarm does not mend by itself: writing its spec again`);
+                await settle(deployment, (engine) => rewrite(engine, target));
+            }
+            return await readSwarm(deployment, now);
+        },
         onSnapshot: (now, snapshot) => {
             Object.assign(seen, { rollout: now, snapshot });
             tell(now, snapshot);

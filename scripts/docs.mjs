@@ -1,11 +1,11 @@
 /**
- * Writes what is generated in the docs. `--check` writes nothing and fails when something is stale.
+ * Writes the tables of the docs that say what the code says, each between the markers
+ * `<!-- NAME:start -->` and `<!-- NAME:end -->`. `--check` writes nothing and fails when one is stale.
  *
- * - The tables of inputs and outputs in docs/inputs.md, and in README.md where it has the markers,
- *   from action.yml: between `<!-- inputs:start -->` and `<!-- inputs:end -->`, likewise `outputs`.
- * - docs/truth-table.md, and the runs in docs/engines.md, from the JSON beside them.
- *
- * The comment above an input in action.yml is the title of the section that starts with it.
+ * `inputs` and `outputs` come from action.yml, into docs/inputs.md, and into README.md where it has
+ * the markers; the comment above an input there is the title of the section that starts with it.
+ * `task-causes` and `service-causes` come from src/rollout/causes.ts, into docs/reasons.md. The `runs` in
+ * docs/engines.md, and all of docs/truth-table.md, come from the JSON beside them.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -19,6 +19,8 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
 /**
  * @typedef {{ name: string, title?: string, description: string, required: boolean, default: string }} Entry
+ * @typedef {import('../src/rollout/causes.js').Cause} Cause
+ * @typedef {{ TASK_CAUSES: readonly Cause[], SERVICE_CAUSES: readonly Cause[] }} Causes
  */
 
 /**
@@ -69,68 +71,124 @@ export function table(text, kind) {
 }
 
 /**
- * @param {string} page markdown with markers
- * @param {string} action text of action.yml
- * @param {'all' | 'some'} markers `all`: a page without a pair of markers is an error
- * @returns {Promise<string>} the page with fresh tables
+ * @param {readonly Cause[]} causes
+ * @param {string} heading of the first column
+ * @returns {string} markdown
  */
-export async function withTables(page, action, markers) {
-  for (const kind of /** @type {const} */ (['inputs', 'outputs'])) {
-    if (markers === 'some' && !page.includes(`<!-- ${kind}:`)) continue;
-    page = await between(page, kind, table(action, kind));
-  }
-  return page;
-}
-
-/**
- * @param {string} page markdown
- * @param {string} name of the markers
- * @param {string} text goes between them
- * @returns {Promise<string>}
- */
-async function between(page, name, text) {
-  const [start, end] = [`<!-- ${name}:start -->`, `<!-- ${name}:end -->`];
-  const [from, to] = [page.indexOf(start), page.indexOf(end)];
-  if (from < 0 || to < from) throw new Error(`the markers ${start} and ${end} are not both there`);
-  const fresh = await pretty(text);
-  return `${page.slice(0, from + start.length)}\n\n${fresh.trim()}\n\n${page.slice(to)}`;
+export function causeTable(causes, heading) {
+  /** @type {Record<Cause['effect'], string>} */
+  const effects = {
+    fatal: 'fatal',
+    counted: 'counted',
+    'progress-timeout': 'tolerated until `progress-timeout`',
+    timeout: 'tolerated until `timeout`',
+  };
+  return [
+    `| ${heading} | reason | effect |`,
+    '| --- | --- | --- |',
+    ...causes.map(
+      ({ sign, reason, effect }) =>
+        `| ${cell(sign)} | ${reason === undefined ? "the task's own" : `\`${reason}\``} | ${effects[effect]} |`,
+    ),
+  ].join('\n');
 }
 
 /** @param {string} text markdown */
 const pretty = async (text) =>
   format(text, { ...(await resolveConfig(join(root, 'README.md'))), parser: 'markdown' });
 
+/**
+ * The markdown of a page with another text between a pair of markers.
+ * @param {string} page
+ * @param {string} name of the markers
+ * @param {string} text markdown
+ * @param {'all' | 'some'} markers `all`: a page without them is an error
+ * @returns {Promise<string>}
+ */
+async function withText(page, name, text, markers) {
+  const [start, end] = [`<!-- ${name}:start -->`, `<!-- ${name}:end -->`];
+  const [from, to] = [page.indexOf(start), page.indexOf(end)];
+  if (from < 0 && to < 0 && markers === 'some') return page;
+  if (from < 0 || to < from) throw new Error(`the markers ${start} and ${end} are not both there`);
+  const fresh = await pretty(text);
+  return `${page.slice(0, from + start.length)}\n\n${fresh.trim()}\n\n${page.slice(to)}`;
+}
+
+/**
+ * @param {string} page markdown with markers
+ * @param {string} action text of action.yml
+ * @param {'all' | 'some'} markers `all`: a page without a pair of markers is an error
+ * @returns {Promise<string>} the page with fresh tables
+ */
+export async function withTables(page, action, markers) {
+  for (const kind of /** @type {const} */ (['inputs', 'outputs']))
+    page = await withText(page, kind, table(action, kind), markers);
+  return page;
+}
+
+/**
+ * @param {string} page markdown with markers
+ * @param {Causes} causes
+ * @returns {Promise<string>} the page with fresh tables
+ */
+export async function withCauses(page, { TASK_CAUSES, SERVICE_CAUSES }) {
+  page = await withText(page, 'task-causes', causeTable(TASK_CAUSES, 'Docker says'), 'all');
+  return withText(page, 'service-causes', causeTable(SERVICE_CAUSES, 'what happens'), 'all');
+}
+
+/**
+ * The module as it is now, without a build: it imports nothing but types.
+ * @returns {Promise<Causes>}
+ */
+async function causesInCode() {
+  const { default: typescript } = await import('typescript');
+  const source = readFileSync(join(root, 'src/rollout/causes.ts'), 'utf8');
+  const { outputText } = typescript.transpileModule(source, {
+    compilerOptions: {
+      module: typescript.ModuleKind.ESNext,
+      target: typescript.ScriptTarget.ES2022,
+    },
+  });
+  return import(`data:text/javascript,${encodeURIComponent(outputText)}`);
+}
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const action = readFileSync(join(root, 'action.yml'), 'utf8');
-  /** @type {readonly { file: string, from: string, fresh: (page: string) => Promise<string> }[]} */
+  const causes = await causesInCode();
+  /** @type {readonly { file: string, source: string, fresh: (page: string) => Promise<string> }[]} */
   const pages = [
     {
       file: 'docs/inputs.md',
-      from: 'action.yml',
+      source: 'action.yml',
       fresh: (page) => withTables(page, action, 'all'),
     },
-    { file: 'README.md', from: 'action.yml', fresh: (page) => withTables(page, action, 'some') },
+    { file: 'README.md', source: 'action.yml', fresh: (page) => withTables(page, action, 'some') },
+    {
+      file: 'docs/reasons.md',
+      source: 'src/rollout/causes.ts',
+      fresh: (page) => withCauses(page, causes),
+    },
     {
       file: 'docs/truth-table.md',
-      from: 'docs/truth-table.json',
+      source: 'docs/truth-table.json',
       fresh: () => pretty(truthTable(read(PLAYED))),
     },
     {
       file: 'docs/engines.md',
-      from: 'docs/engines.json',
-      fresh: (page) => between(page, 'runs', engineRuns(read(ENGINES))),
+      source: 'docs/engines.json',
+      fresh: (page) => withText(page, 'runs', engineRuns(read(ENGINES)), 'all'),
     },
   ];
-  for (const { file, from, fresh } of pages) {
+  for (const { file, source, fresh: freshen } of pages) {
     const path = join(root, file);
     const page = existsSync(path) ? readFileSync(path, 'utf8') : '';
-    const wanted = await fresh(page);
-    if (page === wanted) console.log(`${file} is fresh`);
+    const fresh = await freshen(page);
+    if (page === fresh) console.log(`${file} is fresh`);
     else if (process.argv.includes('--check')) {
-      console.error(`${file} is not what ${from} says. Run: node scripts/docs.mjs`);
+      console.error(`${file} is not what ${source} says. Run: node scripts/docs.mjs`);
       process.exitCode = 1;
     } else {
-      writeFileSync(path, wanted);
+      writeFileSync(path, fresh);
       console.log(`${file} written`);
     }
   }

@@ -31,7 +31,15 @@ import {
 import { serviceReports, taskReports, type Fate } from './report/services.js';
 import type { RunReport } from './report/outcome.js';
 import { plural, safeLine } from './report/text.js';
-import { beginRollout, failuresOf, type End, type Goal, type Rollout } from './rollout/observe.js';
+import {
+  beginRollout,
+  doubledTargets,
+  failuresOf,
+  type End,
+  type Goal,
+  type Rollout,
+} from './rollout/observe.js';
+import { rewrite } from './rollout/restore.js';
 import { ImageHealthchecks } from './rollout/healthchecks.js';
 import { SnapshotReader } from './rollout/reader.js';
 import { rollBack } from './rollout/rollback.js';
@@ -400,9 +408,20 @@ async function look(
   rollout: Rollout,
 ): Promise<{ readonly rollout: Rollout; readonly end: End }> {
   const { world, tell, seen } = deployment;
+  const rewritten = new Set<string>();
   return await watch(rollout, {
     clock: world.clock,
-    read: (now) => readSwarm(deployment, now),
+    read: async (now) => {
+      for (const target of doubledTargets(now)) {
+        if (rewritten.has(target.id)) continue;
+        rewritten.add(target.id);
+        world.narrator.say(
+          `${target.name} has two tasks in one place, which Swarm does not mend by itself: writing its spec again`,
+        );
+        await settle(deployment, (engine) => rewrite(engine, target));
+      }
+      return await readSwarm(deployment, now);
+    },
     onSnapshot: (now, snapshot) => {
       Object.assign(seen, { rollout: now, snapshot });
       tell(now, snapshot);

@@ -149,16 +149,38 @@ describe('green', () => {
   });
 
   it('serves one connection and one stream, whatever the number of looks', async () => {
-    await runAction(swarm, { yaml: V1 });
+    await runAction(swarm, { yaml: V1, inputs: { 'stable-for': '20s' } });
     expect([swarm.connections, swarm.streams]).toEqual([1, 1]);
     const perLook = swarm.commands.filter(({ argv }) => argv.includes('dial-stdio'));
     expect(perLook).toEqual([]);
     const asked = (path: string): number =>
       swarm.requests.filter((line) => line.startsWith(`GET ${path}`)).length;
-    expect(asked('/services')).toBeGreaterThan(20);
+    expect(asked('/services')).toBeGreaterThan(50);
     // Tasks that do not move are looked at twice: when all is well, and when it has stayed so.
     expect(asked('/tasks')).toBeLessThan(asked('/services'));
     expect(swarm.commands.filter(({ argv }) => argv.includes('docker'))).toHaveLength(2);
+  });
+
+  it('has Swarm look again at two tasks in one slot, once', async () => {
+    let doubled = false;
+    const mended = (): boolean => swarm.writes.some((write) => write.startsWith('restore'));
+    swarm.onStep = () => {
+      if (!swarm.names().includes('shop_api')) return;
+      const [first] = swarm.running('shop_api');
+      if (!doubled && swarm.running('shop_api').length === 3) {
+        const one = swarm.tasks.find(({ ID }) => ID === first)!;
+        swarm.tasks.push({ ...one, ID: 'second', Status: { ...one.Status } });
+        doubled = true;
+      }
+      if (mended()) swarm.tasks = swarm.tasks.filter(({ ID }) => ID !== 'second');
+    };
+    const attempt = await runAction(swarm, { yaml: V1 });
+    expect([doubled, attempt.report.outcome]).toEqual([true, 'deployed']);
+    expect(swarm.writes.filter((write) => write.startsWith('restore'))).toEqual([
+      'restore shop_api (spec)',
+    ]);
+    expect(attempt.log.join('\n')).toContain('two tasks in one place');
+    expect(swarm.running('shop_api')).toHaveLength(3);
   });
 
   it('prunes after success alone', async () => {

@@ -1,9 +1,7 @@
-/**
- * What the error of a task means: a stable reason, and whether it can heal by trying again. The
- * table is the single source; docs/reasons.md repeats it.
- */
+/** What the error of a task means: a stable reason, and whether it can heal by trying again. */
 import type { Reason } from '../errors.js';
 import { at, type ServiceSpec, type Task } from '../model.js';
+import { causeOf } from './causes.js';
 
 export interface Failure {
   readonly taskId: string;
@@ -20,59 +18,11 @@ export interface Failure {
   readonly timestamp?: string;
 }
 
-interface Rule {
-  readonly pattern: RegExp;
-  readonly reason: Reason;
-  /** `counted`: another node or attempt may do better; `max-failures` decides. */
-  readonly effect: 'fatal' | 'counted';
-}
-
 /** Docker says nothing of a task that ended `complete`; it may have been stopped as unhealthy (tried). */
 const ENDED =
   'the process ended (exit code 0), but the service is meant to keep running; ' +
   'a container that fails its healthcheck and stops in good order ends so, too';
 
-/** First match wins. Patterns are the words of moby's executor and of runc, 20.10 to 28. */
-export const RULES: readonly Rule[] = [
-  { pattern: /unhealthy container/i, reason: 'unhealthy', effect: 'counted' },
-  {
-    pattern: /pull access denied|unauthorized|no basic auth credentials|authentication required/i,
-    reason: 'registry-auth',
-    effect: 'counted',
-  },
-  {
-    pattern: /no such image|manifest unknown|manifest for .* not found/i,
-    reason: 'image-not-found',
-    effect: 'counted',
-  },
-  { pattern: /exec format error/i, reason: 'exec-format', effect: 'fatal' },
-  {
-    pattern: /executable file not found|exec: .*(no such file or directory|permission denied)/i,
-    reason: 'command-not-found',
-    effect: 'fatal',
-  },
-  {
-    pattern: /invalid mount config|bind source path does not exist|error while mounting volume/i,
-    reason: 'mount-invalid',
-    effect: 'counted',
-  },
-  {
-    pattern: /port is already allocated|address already in use/i,
-    reason: 'port-in-use',
-    effect: 'counted',
-  },
-  {
-    // Includes `Pool overlaps with other one`, which is transient after another stack's removal.
-    pattern: /network .* not found|invalid pool request|could not find (plugin|network)/i,
-    reason: 'network-unavailable',
-    effect: 'counted',
-  },
-];
-
-/**
- * An image that the manager could not resolve either: Swarm writes the digest into the spec when
- * the registry answers, so a reference without one that a node cannot pull is not there.
- */
 function digestMissing(spec: ServiceSpec): boolean {
   const image = at(spec, 'TaskTemplate', 'ContainerSpec', 'Image');
   return typeof image === 'string' && !image.includes('@');
@@ -99,22 +49,21 @@ export function classify(
   // A rejected task never ran, and the engine gives it an exit code of 0 all the same.
   const exitCode =
     task.Status.State === 'rejected' ? undefined : task.Status.ContainerStatus?.ExitCode;
-  const rule = RULES.find(({ pattern }) => pattern.test(error));
-  let reason: Reason =
-    rule?.reason ?? (task.Status.State === 'rejected' ? 'task-rejected' : 'crash-loop');
-  let fatal = rule?.effect === 'fatal' || final;
-  if (reason === 'image-not-found' && digestMissing(spec)) fatal = true;
-  // The engine tells nobody that the kernel's OOM killer did it; under a limit, 137 says so.
-  if (reason === 'crash-loop' && exitCode === 137 && memoryIsLimited(spec))
-    reason = 'out-of-memory';
-  if (reason === 'crash-loop' && isJob) reason = 'job-failed';
+  const { reason, effect } = causeOf({
+    error,
+    rejected: task.Status.State === 'rejected',
+    exitCode,
+    memoryLimited: memoryIsLimited(spec),
+    job: isJob,
+    unresolved: digestMissing(spec),
+  });
   return {
     taskId: task.ID,
     service,
     ...(task.Slot === undefined ? {} : { slot: task.Slot }),
     ...(task.NodeID === undefined || task.NodeID === '' ? {} : { nodeId: task.NodeID }),
     reason,
-    fatal,
+    fatal: effect === 'fatal' || final,
     error:
       error !== ''
         ? error

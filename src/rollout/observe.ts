@@ -49,6 +49,8 @@ export interface ServiceProgress {
   readonly failures: readonly Failure[];
   /** Why tasks cannot be placed, in Docker's words. */
   readonly unplaced?: string;
+  /** Since when all that is wrong are tasks that share a slot or node, and Swarm does nothing. */
+  readonly doubledSince?: number;
   /** Why Swarm cannot go on by itself, and since when that is so. */
   readonly deadlock?: Deadlock & { readonly since: number };
 }
@@ -143,7 +145,7 @@ function fold(rollout: Rollout, snapshot: Snapshot): Rollout {
     const kind = meantToRun(kindOf(target.spec), snapshot.healthchecked?.has(target.id) === true);
     const stand =
       service === undefined
-        ? { wanted: 0, done: 0, older: 0, complete: false, holding: [] }
+        ? { wanted: 0, done: 0, older: 0, extra: 0, complete: false, holding: [] }
         : lenient(standing(kind, service, tasks, snapshot), target.enough);
     const failures = collectFailures(
       former?.failures ?? [],
@@ -161,6 +163,10 @@ function fold(rollout: Rollout, snapshot: Snapshot): Rollout {
         snapshot.upToDate.has(task.ID) &&
         (task.Status.Err ?? '') !== '',
     )?.Status.Err;
+    const updating =
+      service?.UpdateStatus?.State === 'updating' ||
+      service?.UpdateStatus?.State === 'rollback_started';
+    const doubled = stand.extra > 0 && stand.done >= stand.wanted && stand.older === 0 && !updating;
     const deadlock = deadlockOf(target, kind, tasks, stand, snapshot);
     services.set(target.id, {
       name: target.name,
@@ -169,11 +175,10 @@ function fold(rollout: Rollout, snapshot: Snapshot): Rollout {
       done: stand.done,
       older: stand.older,
       complete: stand.complete,
-      updating:
-        service?.UpdateStatus?.State === 'updating' ||
-        service?.UpdateStatus?.State === 'rollback_started',
+      updating,
       failures,
       ...(unplaced === undefined ? {} : { unplaced }),
+      ...(doubled ? { doubledSince: former?.doubledSince ?? snapshot.at } : {}),
       ...(deadlock === undefined
         ? {}
         : { deadlock: { ...deadlock, since: former?.deadlock?.since ?? snapshot.at } }),
@@ -383,6 +388,17 @@ export function isDue({ goal, at, services, holding }: Rollout): boolean {
   const stable =
     holding !== undefined && (holding.proven || at - holding.since >= goal.stableForMs);
   return stable && ![...services.values()].some(({ updating }) => updating);
+}
+
+/** Longer than Swarm takes where it goes on by itself. */
+const DOUBLED_MS = 3000;
+
+/**
+ * The services in which Swarm leaves two tasks in one place for ever. It looks again once their spec
+ * is written again, the same as it is, and takes one of the two away.
+ */
+export function doubledTargets({ goal, at, services }: Rollout): readonly Target[] {
+  return goal.targets.filter(({ id }) => at - (services.get(id)?.doubledSince ?? at) >= DOUBLED_MS);
 }
 
 /** Swarm only names the task that made it stop; what that task died of is the cause. */

@@ -5,6 +5,7 @@
  */
 import { EngineError, type Engine, type StackObject } from '../docker/engine.js';
 import { at, sameJson, type Service, type ServiceSpec } from '../model.js';
+import type { Target } from './goal.js';
 
 /** What was there before the deploy, and what the deploy made of it. */
 export interface Undo {
@@ -63,6 +64,17 @@ async function restoreService(
       const conflict = error instanceof EngineError && /out of sequence/i.test(error.message);
       if (!conflict || attempt >= MAX_CONFLICTS) throw error;
     }
+  }
+}
+
+/** Writes the spec that is live once more, so that Swarm looks at the service again; unless it moves. */
+export async function rewrite(engine: Engine, { id, spec }: Target): Promise<void> {
+  const live = await engine.service(id);
+  if (live === undefined || !sameJson(live.Spec, spec)) return;
+  try {
+    await engine.updateService(id, live.Version.Index, live.Spec, { registryAuthFrom: 'spec' });
+  } catch (error) {
+    if (!(error instanceof EngineError && /out of sequence/i.test(error.message))) throw error;
   }
 }
 

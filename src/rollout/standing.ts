@@ -36,6 +36,8 @@ export interface Standing {
   readonly wanted: number;
   readonly done: number;
   readonly older: number;
+  /** Tasks of the live spec that share a slot or node with another one. */
+  readonly extra: number;
   readonly complete: boolean;
   readonly holding: readonly string[];
 }
@@ -72,6 +74,7 @@ export function standing(
       wanted,
       done,
       older: 0,
+      extra: 0,
       complete: done >= wanted,
       holding: completed.map((task) => task.ID),
     };
@@ -84,6 +87,7 @@ export function standing(
   const good = new Map([...latest].filter(([, task]) => isGood(task)));
   for (const task of running) good.set(placeOf(task), task);
   const starting = current.filter((task) => isWanted(task) && !isRunning(task)).length;
+  const extra = sharing(current, snapshot);
 
   if (kind.kind === 'global') {
     const eligible = eligibleNodes(snapshot.nodes, kind.constraints);
@@ -92,21 +96,33 @@ export function standing(
       wanted: eligible.length,
       done,
       older,
-      complete: done === eligible.length && older === 0,
+      extra,
+      complete: done === eligible.length && older === 0 && extra === 0,
       holding: [...good.values()].map((task) => task.ID),
     };
   }
-  // More tasks than asked for means that Swarm has not scaled down yet, or not yet taken the second
-  // one out of a slot; finished one-shot slots beyond the number are history.
+  // More tasks than asked for means that Swarm has not scaled down yet; finished one-shot slots beyond
+  // the number are history.
   const tooMany = running.length > kind.replicas;
   const done = Math.min(good.size, kind.replicas);
   return {
     wanted: kind.replicas,
     done,
     older,
-    complete: done === kind.replicas && older === 0 && starting === 0 && !tooMany,
+    extra,
+    complete: done === kind.replicas && older === 0 && starting === 0 && extra === 0 && !tooMany,
     holding: [...good.values()].map((task) => task.ID),
   };
+}
+
+/**
+ * Tasks that are one too many in their place. A task that fails while an update replaces it leaves two
+ * (tried): the update's own, and the one that Swarm starts again, from the new spec as well.
+ */
+function sharing(current: readonly Task[], { nodes }: Snapshot): number {
+  const down = new Set(nodes.filter(({ Status }) => Status.State === 'down').map(({ ID }) => ID));
+  const here = current.filter((task) => isWanted(task) && !down.has(task.NodeID ?? ''));
+  return here.length - new Set(here.map(placeOf)).size;
 }
 
 /**

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
-import type { ServiceSpec, Snapshot, Task } from '../../../src/model.js';
+import type { ServiceSpec, Snapshot, Task, UpdateStatus } from '../../../src/model.js';
 import {
+  doubledTargets,
   failuresOf,
   isDue,
   observe,
@@ -531,9 +532,48 @@ describe('a restore', () => {
   });
 });
 
-it('is not there while two tasks of the wanted spec run in one slot', () => {
-  const second = task('c', 'running', { Slot: 2 });
-  expect(lasting([...RUNNING, second])).toEqual(waiting);
+describe('two tasks of the wanted spec in one place', () => {
+  const GLOBAL = spec('api:2', { Mode: { Global: {} } });
+  const everywhere = [
+    without(task('a', 'running', { NodeID: 'n1' }), 'Slot'),
+    without(task('b', 'running', { NodeID: 'n2' }), 'Slot'),
+  ] as readonly Task[];
+  const second = without(task('c', 'running', { NodeID: 'n2' }), 'Slot') as Task;
+  const look = (at: number, more: UpdateStatus | undefined = undefined): Snapshot =>
+    snapshot(at, [...everywhere, second], {
+      services: [service(GLOBAL, more === undefined ? {} : { UpdateStatus: more })],
+    });
+  const aim = { targets: [target({ spec: GLOBAL })] };
+
+  it('are one too many in a slot', () => {
+    expect(lasting([...RUNNING, task('c', 'running', { Slot: 2 })])).toEqual(waiting);
+    expect(lasting([...RUNNING, task('c', 'starting', { Slot: 2 })])).toEqual(waiting);
+  });
+
+  it('are one too many on a node', () => {
+    expect(lastingAs(GLOBAL, everywhere)).toEqual(converged);
+    expect(lastingAs(GLOBAL, [...everywhere, second])).toEqual(waiting);
+    const starting = { ...second, Status: { State: 'starting' as const } };
+    expect(lastingAs(GLOBAL, [...everywhere, starting])).toEqual(waiting);
+  });
+
+  it('are no trouble on a node that is down', () => {
+    const nodes = [node('n1'), node('n2', { Status: { State: 'down' } })];
+    expect(lastingAs(GLOBAL, [...everywhere, second], { nodes })).toEqual(converged);
+  });
+
+  it('are named once Swarm has done nothing about them for a while', () => {
+    const start = observe(begin(aim), look(0));
+    expect(doubledTargets(observe(start, look(2999)))).toEqual([]);
+    expect(doubledTargets(observe(start, look(3000)))).toEqual(aim.targets);
+    expect(doubledTargets(observe(start, snapshot(3000, everywhere)))).toEqual([]);
+  });
+
+  it('are left to Swarm while it updates', () => {
+    const updating = status('updating');
+    const start = observe(begin(aim), look(0, updating));
+    expect(doubledTargets(observe(start, look(9000, updating)))).toEqual([]);
+  });
 });
 
 describe('what ends by itself', () => {

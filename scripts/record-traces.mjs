@@ -1,0 +1,196 @@
+#!/usr/bin/env node
+/**
+ * `npm run record-traces`: records on a real swarm what the action sees of a rollout, from before the
+ * deploy until well after its end, for each story in traces/stories.mjs. The traces are replayed
+ * through `observe` by __tests__/scenarios. `--help` says more.
+ */
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+import { down, up } from '../testbed/index.mjs';
+import { until as waitUntil } from '../testbed/lib/wait.mjs';
+import { Reader, Recording } from './traces/reading.mjs';
+import { stories } from './traces/stories.mjs';
+
+/**
+ * @typedef {import('../testbed/index.mjs').Testbed} Testbed
+ * @typedef {import('./traces/reading.mjs').Look} Look
+ * @typedef {import('./traces/stories.mjs').Story} Story
+ */
+
+const FOLDER = join(dirname(fileURLToPath(import.meta.url)), '../__tests__/scenarios/traces');
+const HELP = `Records rollouts on a real swarm into __tests__/scenarios/traces.
+
+  npm run record-traces [-- OPTIONS] [STORY...]
+
+  --name NAME      of the test swarm (default: traces)
+  --engine ENGINE  of the test swarm (default: the distribution's own)
+  --keep           leave the test swarm up
+  --help           this text
+
+Without the names of stories all of them are recorded, which takes some five minutes.`;
+
+/** The pause between two looks; the action's own while something moves. */
+const PAUSE_MS = 250;
+/** How long is recorded after the outcome can be seen: longer than any window of stability. */
+const AFTER_MS = 12_000;
+const LIMIT_MS = 120_000;
+/** So that looks stay short on two cores. */
+const AT_ONCE = 3;
+
+/**
+ * @param {Testbed} bed
+ * @param {Story} story
+ * @returns {Promise<string>} the trace
+ */
+async function record(bed, story) {
+  const { manager, registry } = bed;
+  // Tasks of a removed job stay for long, and carry the name of its stack.
+  const stack = `${story.name}-${randomBytes(3).toString('hex')}`;
+  const reader = new Reader(manager.socketPath);
+  const recording = new Recording();
+  let begun = performance.now();
+  const now = () => Math.round(performance.now() - begun);
+  const isRecent = Number((await manager.docker('--version')).match(/version (\d+)/)?.[1]) >= 26;
+
+  /** @param {string} script @param {string} input @param {readonly string[]} args */
+  const withLogin = async (script, input, args) => {
+    const { code, stderr } = await manager.exec(
+      [
+        'sh',
+        '-c',
+        `set -e; umask 077; export DOCKER_CONFIG="/tmp/traces-$1"; mkdir "$DOCKER_CONFIG"
+        trap 'rm -r "$DOCKER_CONFIG"' EXIT
+        cat >"$DOCKER_CONFIG/stack.yml"
+        printf %s "$PASSWORD" | docker login -u ${registry.username} --password-stdin ${registry.host}
+        shift; ${script}`,
+        'sh',
+        `${stack}-${now()}`,
+        ...args,
+      ],
+      { input, env: { PASSWORD: registry.password } },
+    );
+    if (code !== 0) throw new Error(`${stack}: ${args.join(' ')}: ${stderr}`);
+  };
+  /** @type {import('./traces/stories.mjs').Scene} */
+  const scene = {
+    bed,
+    stack,
+    note: (what) => recording.note(now(), what),
+    docker: (...args) => withLogin('docker "$@"', '', args),
+    deploy: (services) =>
+      withLogin(
+        `docker stack deploy ${isRecent ? '--detach=true' : ''} --with-registry-auth -c "$DOCKER_CONFIG/stack.yml" ${stack}`,
+        // The 20.10 client takes a file without a version for version 1. Docker's own network of
+        // each node spares the seconds that an overlay takes to come and go.
+        JSON.stringify({
+          version: '3.9',
+          services,
+          networks: { default: { external: true, name: 'bridge' } },
+        }),
+        [],
+      ),
+    until: async (what, condition) => {
+      /** @type {Look | undefined} */
+      let look;
+      const seen = async () => condition((look = await reader.look(stack)));
+      await waitUntil(`${stack}: ${what}`, seen, { timeoutMs: LIMIT_MS, intervalMs: PAUSE_MS });
+      return /** @type {Look} */ (look);
+    },
+  };
+
+  try {
+    await story.before?.(scene);
+    begun = performance.now();
+    recording.add(now(), await reader.look(stack));
+    scene.note('deploy');
+    // Looks during the command show nothing that those after it do not, but belong to the story.
+    const deployed = { done: false, accepted: -1 };
+    const acting = (async () => {
+      await story.deploy(scene);
+      scene.note('accepted');
+      deployed.done = true;
+      await story.meanwhile?.(scene);
+    })();
+    let end = Infinity;
+    const limit = performance.now() + LIMIT_MS;
+    const looking = (async () => {
+      while (performance.now() < end) {
+        if (deployed.done && deployed.accepted < 0) deployed.accepted = recording.cut();
+        const at = now();
+        const look = await reader.look(stack);
+        recording.add(at, look);
+        if (deployed.done && end === Infinity && story.over(look))
+          end = performance.now() + AFTER_MS;
+        if (performance.now() > limit)
+          throw new Error(`${stack}: no end in time; last seen: ${JSON.stringify(look)}`);
+        await sleep(PAUSE_MS);
+      }
+    })();
+    await Promise.all([acting, looking]);
+    const { Version: engine } = await manager.api('GET', '/version');
+    return recording.text({
+      title: story.title,
+      engine,
+      stack,
+      names: story.services.map((service) => `${stack}_${service}`),
+      before: 0,
+      accepted: deployed.accepted,
+    });
+  } finally {
+    await story.undo?.(scene);
+    await manager.docker('stack', 'rm', stack);
+    reader.close();
+  }
+}
+
+/** @param {string[]} args */
+async function main(args) {
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: {
+      name: { type: 'string', default: 'traces' },
+      engine: { type: 'string', default: 'default' },
+      keep: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) return console.log(HELP);
+  const interrupt = new AbortController();
+  for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM']))
+    process.once(signal, () => interrupt.abort(new Error(signal)));
+
+  const { name, engine } = values;
+  const bed = await up({ name, engine, log: console.error, signal: interrupt.signal });
+  try {
+    const known = stories(bed);
+    const unknown = positionals.filter((each) => !known.some((story) => story.name === each));
+    if (unknown.length > 0) throw new Error(`no such story: ${unknown.join(', ')}`);
+    const wanted = known.filter(
+      (story) => positionals.length === 0 || positionals.includes(story.name),
+    );
+    mkdirSync(FOLDER, { recursive: true });
+    /** @param {Story[]} queue */
+    const work = async (queue) => {
+      for (let story = queue.shift(); story !== undefined; story = queue.shift()) {
+        interrupt.signal.throwIfAborted();
+        const text = await record(bed, story);
+        writeFileSync(join(FOLDER, `${story.name}.json`), text);
+        console.log(`${story.name}: ${Math.ceil(text.length / 1000)} kB`);
+      }
+    };
+    const together = wanted.filter(({ alone }) => alone !== true);
+    const results = await Promise.allSettled(Array.from({ length: AT_ONCE }, () => work(together)));
+    for (const result of results) if (result.status === 'rejected') throw result.reason;
+    await work(wanted.filter(({ alone }) => alone === true));
+  } finally {
+    if (!values.keep) await down(name);
+  }
+}
+
+await main(process.argv.slice(2));
