@@ -15,6 +15,7 @@ import { onOwnStack, playAll } from './truth-table/pool.mjs';
 import { withTestbed } from './truth-table/testbed.mjs';
 
 const ENGINES = ['20.10', '26.1', '28.5'];
+const AT_ONCE = 5;
 
 /** @typedef {import('./truth-table/page.mjs').EngineRun} EngineRun */
 
@@ -37,7 +38,7 @@ async function playOn(name) {
     /** @type {string[]} */
     const failed = [];
     let passed = 0;
-    await playAll(scenarios, async (scenario) => {
+    await playAll(scenarios, AT_ONCE, async (scenario) => {
       const begun = performance.now();
       const seconds = () => ((performance.now() - begun) / 1000).toFixed(1);
       try {

@@ -29,6 +29,8 @@ import { withTestbed } from './truth-table/testbed.mjs';
  */
 
 const ENGINE = '28.5';
+/** Half of the time goes into waiting for commands that hang. */
+const AT_ONCE = 8;
 /** A verdict of ours is a promise about this moment; a rival's end state gets time to come about. */
 const SETTLE_MS = 10_000;
 
@@ -75,7 +77,8 @@ async function playRival(plan, stack) {
       async () => (wrong = await wrongAtEnd(plan, stack, before)) === '',
       { timeoutMs: SETTLE_MS, intervalMs: 500 },
     ).catch(() => undefined);
-    const detail = `${run.output.trim()} ${wrong}`;
+    const [words = ''] = run.output.trim().split('\n').slice(-1);
+    const detail = `${words} ${wrong}`;
     return { said, verdict, end: wrong === '', seconds, detail };
   } finally {
     await rival.clean(stack);
@@ -89,7 +92,7 @@ async function playRival(plan, stack) {
  */
 async function playBoth(bed, plans, keep) {
   let count = 0;
-  await playAll(plans, async (plan) => {
+  await playAll(plans, AT_ONCE, async (plan) => {
     try {
       const { detail, ...our } = await onOwnStack(bed, plan, playOurs);
       const { detail: theirs, ...other } = await onOwnStack(bed, plan, playRival);
@@ -99,7 +102,7 @@ async function playBoth(bed, plans, keep) {
         process.exitCode = 1;
         console.error(`  ours: ${detail}`);
       }
-      if (!other.verdict || !other.end) console.error(`  rival: ${theirs.slice(-600)}`);
+      if (!other.verdict || !other.end) console.error(`  rival: ${theirs.split('\n')[0]}`);
     } catch (error) {
       // The scenario itself did not come about: that proves nothing for anybody.
       process.exitCode = 1;

@@ -6,20 +6,19 @@ import { Stack } from '../../__tests__/support/stack.mjs';
  * @typedef {import('../../__tests__/support/live.js').Testbed} Testbed
  */
 
-const AT_ONCE = 5;
-
 /**
  * Those that disturb nodes come last, one after the other.
  * @template {{ alone?: boolean }} Plan
  * @param {readonly Plan[]} plans
+ * @param {number} atOnce how many of the others at a time
  * @param {(plan: Plan) => Promise<void>} playOne
  */
-export async function playAll(plans, playOne) {
+export async function playAll(plans, atOnce, playOne) {
   const left = plans.filter(({ alone }) => alone !== true);
   const work = async () => {
     for (let plan = left.shift(); plan !== undefined; plan = left.shift()) await playOne(plan);
   };
-  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  await Promise.all(Array.from({ length: atOnce }, work));
   for (const plan of plans.filter(({ alone }) => alone === true)) await playOne(plan);
 }
 
