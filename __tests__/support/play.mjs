@@ -134,7 +134,7 @@ export async function play(plan, stack, tool) {
     },
     onWatch,
   );
-  const seconds = (performance.now() - begun) / 1000;
+  const seconds = Math.round((performance.now() - begun) / 100) / 10;
   await disturbing;
   return { verdict, before, seconds };
 }
