@@ -1163,6 +1163,18 @@ const FIRST_FAILURES = [
     check: nothing,
   },
   {
+    id: 'no-driver',
+    title: 'a first deploy with a network of a driver that is not there',
+    deploy: api('web:v1', {}, { networks: ['extra'] }),
+    more: (stack) => ({
+      more: { networks: { default: stack.network, extra: { driver: 'none-of-these' } } },
+    }),
+    outcome: 'invalid',
+    reason: 'deploy-refused',
+    end: 'nothing is left',
+    check: nothing,
+  },
+  {
     id: 'first-slow-stop',
     title: 'a first deploy is never healthy and ignores SIGTERM',
     overlay: true,
@@ -1557,6 +1569,17 @@ const UPDATE_FAILURES = [
     cause: 'crash-loop',
     end: 'as before; network, config and secret are gone',
     check: all(asBefore, runs({ api: 'web:v1 x1' })),
+  },
+  {
+    id: 'refused-half-way',
+    title: 'Docker takes a new config, and then refuses the service (its mode changes)',
+    before: good,
+    deploy: api('web:v2', { mode: 'global' }, { configs: ['app'] }),
+    more: configLabelled('one'),
+    outcome: 'rolled-back',
+    reason: 'deploy-refused',
+    end: '2 tasks of version 1, not restarted; the config is gone',
+    check: all(asBefore, kept('api')),
   },
   {
     id: 'fails-with-prune',
