@@ -137,13 +137,12 @@ await withTestbed(`table-${process.pid}`, ENGINE, async (bed) => {
   );
   await playBoth(bed, plans, ({ id }, row) => {
     played.rows[id] = row;
+    // In the order of the table, and without what is no longer in it; each time, in case of an interruption.
+    const rows = TABLE.filter((scenario) => played.rows[scenario.id] !== undefined).map(
+      (scenario) => [scenario.id, played.rows[scenario.id]],
+    );
+    write(PLAYED, { ...played, rows: Object.fromEntries(rows) });
   });
-  // In the order of the table, and without what is no longer in it.
-  const rows = TABLE.flatMap(({ id }) => {
-    const row = played.rows[id];
-    return row === undefined ? [] : [[id, row]];
-  });
-  write(PLAYED, { ...played, rows: Object.fromEntries(rows) });
 });
 
 const docs = join(dirname(fileURLToPath(import.meta.url)), 'docs.mjs');
