@@ -17,6 +17,8 @@ const project = (name, more = {}) => ({
 });
 
 export default {
+  // For what does not wait by itself; the machine may be busy with a test swarm.
+  testTimeout: 60_000,
   projects: [
     project('unit', {
       testMatch: [

@@ -63283,7 +63283,7 @@ function hostnameOf(nodes, id) {
     return nodes.find((node) => node.ID === id)?.Description?.Hostname ?? id.slice(0, 12);
 }
 /** `repository:tag` and the digest apart, of an image reference that may have either. */
-function model_splitImage(image) {
+function splitImage(image) {
     const cut = image.indexOf('@');
     return cut < 0 ? { name: image } : { name: image.slice(0, cut), digest: image.slice(cut + 1) };
 }
@@ -63377,7 +63377,7 @@ function describe(name, change, former, live) {
 }
 /** The reference with its digest shortened. */
 function plan_short(image) {
-    const { name, digest } = model_splitImage(image);
+    const { name, digest } = splitImage(image);
     return digest === undefined ? name : `${name}@${digest.slice(0, 19)}`;
 }
 
@@ -65021,8 +65021,8 @@ function serviceReports(ending) {
     ];
 }
 function reportOf(target, former, ending) {
-    const now = model_splitImage(imageOf(target.spec));
-    const was = former === undefined ? { name: '' } : model_splitImage(imageOf(former.Spec));
+    const now = splitImage(imageOf(target.spec));
+    const was = former === undefined ? { name: '' } : splitImage(imageOf(former.Spec));
     const progress = ending.restored?.services.get(target.id) ?? ending.rollout?.services.get(target.id);
     const removed = ending.fate === 'restored' && target.change === 'created';
     const outcome = outcomeOf(target, ending);
@@ -65077,7 +65077,7 @@ function reasonOf(target, ending) {
     return failure?.reason ?? (target.name === ending.culprit ? ending.reason : '');
 }
 function removedReport(service) {
-    const was = model_splitImage(imageOf(service.Spec));
+    const was = splitImage(imageOf(service.Spec));
     return {
         name: service.Spec.Name,
         change: 'removed',
@@ -65692,7 +65692,7 @@ function fold(rollout, snapshot) {
             (task.Status.Err ?? '') !== '')?.Status.Err;
         const updating = service?.UpdateStatus?.State === 'updating' ||
             service?.UpdateStatus?.State === 'rollback_started';
-        const doubled = stand.extra > 0 && stand.done >= stand.wanted && stand.older === 0 && !updating;
+        const leftover = stand.extra + stand.older > 0 && stand.done >= stand.wanted;
         const deadlock = deadlockOf(target, kind, tasks, stand, snapshot);
         services.set(target.id, {
             name: target.name,
@@ -65700,11 +65700,12 @@ function fold(rollout, snapshot) {
             wanted: stand.wanted,
             done: stand.done,
             older: stand.older,
+            extra: stand.extra,
             complete: stand.complete,
             updating,
             failures,
             ...(unplaced === undefined ? {} : { unplaced }),
-            ...(doubled ? { doubledSince: former?.doubledSince ?? snapshot.at } : {}),
+            ...(leftover ? { leftoverSince: former?.leftoverSince ?? snapshot.at } : {}),
             ...(deadlock === undefined
                 ? {}
                 : { deadlock: { ...deadlock, since: former?.deadlock?.since ?? snapshot.at } }),
@@ -65867,6 +65868,7 @@ function endOf(rollout, partial) {
                 (behind.older === 0
                     ? ''
                     : `, with ${observe_plural(behind.older, 'task')} still on another version,`) +
+                (behind.extra === 0 ? '' : `, with ${observe_plural(behind.extra, 'task')} too many,`) +
                 ` ${late.limit}` +
                 (lead === undefined ? '' : `; last failure: ${lead.error}`),
     };
@@ -65879,14 +65881,19 @@ function isDue({ goal, at, services, holding }) {
     const stable = holding !== undefined && (holding.proven || at - holding.since >= goal.stableForMs);
     return stable && ![...services.values()].some(({ updating }) => updating);
 }
-/** Longer than Swarm takes where it goes on by itself. */
-const DOUBLED_MS = 3000;
+/** Longer than Swarm takes where it goes on by itself: between updates, and in one. */
+const LEFTOVER_MS = 3000;
+const LEFTOVER_IN_UPDATE_MS = 10_000;
 /**
- * The services in which Swarm leaves two tasks in one place for ever. It looks again once their spec
- * is written again, the same as it is, and takes one of the two away.
+ * The services of which Swarm leaves tasks running for ever that are too many (tried): two in one
+ * place, where one failed just as an update replaced it; or former ones, where the updater waits for
+ * a task on a node that was lost. It looks again once their spec is written again, the same as it is.
  */
-function doubledTargets({ goal, at, services }) {
-    return goal.targets.filter(({ id }) => at - (services.get(id)?.doubledSince ?? at) >= DOUBLED_MS);
+function leftoverTargets({ goal, at, services }) {
+    return goal.targets.filter(({ id }) => {
+        const { leftoverSince = at, updating = false } = services.get(id) ?? {};
+        return at - leftoverSince >= (updating ? LEFTOVER_IN_UPDATE_MS : LEFTOVER_MS);
+    });
 }
 /** Swarm only names the task that made it stop; what that task died of is the cause. */
 function withCause(end, progress) {
@@ -66987,7 +66994,7 @@ class Engine {
     /** The services of a stack with how many of their tasks run. */
     async serviceList(stack, former) {
         const path = `/services${query({ filters: JSON.stringify(labelled(stack)), status: 'true' })}`;
-        return await this.#listing(path, former, (item) => item);
+        return await this.#listing(path, former, (item) => item, parseJson);
     }
     /** One service with its exact spec, or undefined where there is none. */
     async service(id) {
@@ -67103,16 +67110,18 @@ class Engine {
         const answer = await this.#call('GET', `${path}${query({ filters: JSON.stringify(filters) })}`);
         return Array.isArray(answer) ? answer : [];
     }
-    async #listing(path, former, itemOf) {
+    async #listing(path, former, itemOf, 
+    // Nothing but specs is ever written back.
+    parseBody = JSON.parse) {
         const answer = await this.#send('GET', path);
         const hash = (0,external_node_crypto_.createHash)('sha256').update(answer.body).digest('base64');
         if (hash === former?.hash)
             return former;
-        const list = parseAnswer(answer);
+        const list = parseAnswer(answer, parseBody);
         return { hash, items: Array.isArray(list) ? list.map(itemOf) : [] };
     }
     async #call(method, path, body) {
-        return parseAnswer(await this.#send(method, path, body));
+        return parseAnswer(await this.#send(method, path, body), parseJson);
     }
     #send(method, path, body) {
         const what = `${method} ${path.split('?')[0] ?? path}`;
@@ -67212,12 +67221,12 @@ async function collect(incoming, what) {
     }
     throw new EngineError(status, message === '' ? `HTTP ${status}` : message, what);
 }
-function parseAnswer({ what, body }) {
+function parseAnswer({ what, body }, parseBody) {
     const text = body.toString('utf8');
     if (text.trim() === '')
         return null;
     try {
-        return parseJson(text);
+        return parseBody(text);
     }
     catch (error) {
         throw new DeployError('docker-unavailable', 'unreachable', `the answer to ${what} is no JSON: ${text.trim().slice(0, 200)}`, { hint: 'Something other than the Docker engine answers on its socket.', cause: error });
@@ -67384,8 +67393,8 @@ class SnapshotReader {
     #engine;
     #services;
     #nodes;
-    /** The last answers by the scope that was asked for. */
-    #answers = new Map();
+    /** The last answers by the scope that was asked for, of looks at all tasks and at some. */
+    #answers = { whole: new Map(), partial: new Map() };
     #shares = new Map();
     /** Services to which something has happened since their tasks were read, or meanwhile. */
     #moved = new Set();
@@ -67405,12 +67414,13 @@ class SnapshotReader {
         const partial = typeof wanted !== 'string' && engine === this.#engine;
         if (engine !== this.#engine) {
             this.#engine = undefined;
-            this.#answers.clear();
+            this.#forgetAnswers();
             // How many slots there are decides how their tasks are asked for.
             this.#services = await engine.serviceList(this.#stack);
         }
         const ids = partial ? [...new Set([...wanted, ...this.#moved])] : this.#allServices();
-        await this.#readTasks(engine, wanted === 'stack' ? undefined : ids);
+        const kind = partial ? 'partial' : 'whole';
+        await this.#readTasks(engine, wanted === 'stack' ? undefined : ids, kind);
         if (!partial || this.#nodesMatter(ids))
             this.#nodes = await engine.nodes(this.#nodes);
         const services = await this.#readServices(engine);
@@ -67424,23 +67434,35 @@ class SnapshotReader {
             ...(engine.managerTime === undefined ? {} : { managerTime: engine.managerTime }),
         };
     }
+    /** The services as they are now. What has changed of them has its tasks read at the next look. */
+    async services(engine) {
+        if (engine !== this.#engine)
+            return (await engine.serviceList(this.#stack)).items;
+        return (await this.#readServices(engine)).items;
+    }
+    #forgetAnswers() {
+        this.#answers.whole.clear();
+        this.#answers.partial.clear();
+    }
     #allServices() {
         return this.#services?.items.map(({ ID }) => ID) ?? [];
     }
     /** @param ids of services; undefined for all that carries the stack's label */
-    async #readTasks(engine, ids) {
-        const former = this.#answers;
-        this.#answers = new Map();
+    async #readTasks(engine, ids, kind) {
+        const answers = this.#answers[kind];
+        const former = new Map(answers);
+        answers.clear();
         try {
             for (const scope of this.#scopes(ids))
-                await this.#ask(engine, scope, former);
+                answers.set(...(await this.#ask(engine, scope, former)));
         }
         catch (error) {
+            // Some of it is known anew, and what belonged together before does not any more.
+            this.#forgetAnswers();
             // One of the services has gone meanwhile.
             if (!(error instanceof EngineError && error.status === 404))
                 throw error;
-            this.#answers.clear();
-            await this.#ask(engine, { stack: this.#stack }, former);
+            await this.#ask(engine, { stack: this.#stack }, new Map());
         }
         for (const id of ids ?? this.#allServices())
             this.#moved.delete(id);
@@ -67472,9 +67494,9 @@ class SnapshotReader {
         // What is up to date follows from tasks and services: the same ones, the same answer.
         const same = tasks === known?.tasks && known.services === this.#services;
         const upToDate = same ? known.upToDate : await engine.upToDate(scope);
-        this.#answers.set(key, { tasks, upToDate, services: this.#services });
         if (!same)
             this.#share(scope, tasks.items, new Set(upToDate));
+        return [key, { tasks, upToDate, services: this.#services }];
     }
     #share(scope, tasks, upToDate) {
         const shares = new Map();
@@ -67771,11 +67793,12 @@ function transitions(before, snapshot, rollout, told = TOLD) {
 }
 /** `api 7/10 up to date and running, 3 still on another version`. */
 function standingLine(progress) {
-    const { name, kind, done, wanted, older, failures, unplaced } = progress;
+    const { name, kind, done, wanted, older, extra, failures, unplaced } = progress;
     const noun = kind.kind.endsWith('job') ? 'completed' : 'up to date and running';
     return safeLine([
         `${name} ${done}/${wanted} ${noun}`,
         ...(older === 0 ? [] : [`${older} still on another version`]),
+        ...(extra === 0 ? [] : [`${extra} too many`]),
         ...(failures.length === 0 ? [] : [`${failures.length} failed`]),
         ...(unplaced === undefined ? [] : [`waiting for a node: ${unplaced}`]),
     ].join(', '));
@@ -67791,11 +67814,6 @@ function waitingFor(rollout) {
     if (updating.length > 0)
         return `Swarm to finish monitoring ${updating.map(({ name }) => name).join(', ')}`;
     return 'everything to stay as it is for the stability window';
-}
-/** An image for people: the reference, and the digest shortened. */
-function imageLine(image) {
-    const { name, digest } = splitImage(image);
-    return digest === undefined ? name : `${name} (${digest.slice(7, 19)})`;
 }
 /** ` (+ .9 .1 on manager-1, .3 on worker-2)`: the tasks that began to run, node by node. */
 function arrivalsText(tasks, snapshot) {
@@ -67823,15 +67841,21 @@ const progress_RUNNING = new Set(['running']);
  */
 function progressLog(narrator) {
     let states = new Map();
+    let seen;
     const standings = new Map();
     let arrivals = new Map();
     let spoken = -Infinity;
     let held = '';
     return (after, snapshot) => {
-        const lines = [...transitions(states, snapshot, after, progress_ENDED)];
-        for (const task of movedTasks(states, snapshot, after, progress_RUNNING))
-            arrivals.set(task.ServiceID, [...(arrivals.get(task.ServiceID) ?? []), task]);
-        states = statesOf(snapshot.tasks);
+        const lines = [];
+        // The reader gives the same list until something moves.
+        if (snapshot.tasks !== seen) {
+            lines.push(...transitions(states, snapshot, after, progress_ENDED));
+            for (const task of movedTasks(states, snapshot, after, progress_RUNNING))
+                arrivals.set(task.ServiceID, [...(arrivals.get(task.ServiceID) ?? []), task]);
+            states = statesOf(snapshot.tasks);
+            seen = snapshot.tasks;
+        }
         const settled = after.holding !== undefined || after.end !== undefined;
         if (settled || lines.length > 0 || after.at - spoken >= LULL_MS) {
             for (const [id, progress] of after.services) {
@@ -68208,7 +68232,7 @@ async function deployIn(deployment, workspaceName) {
         workspace,
         wasWritten: (loss) => recover(deployment, { loss, before, names, workspaceName, workspace }),
     }, world));
-    const live = await settle(deployment, (engine) => engine.services(stack));
+    const live = await settle(deployment, (engine) => deployment.reader.services(engine));
     const changes = changesOf(before, live, names);
     const startedAt = clock.now();
     for (const line of changes.lines)
@@ -68306,7 +68330,7 @@ function weakEvidence(rendered, changes) {
         .filter(({ change }) => change !== 'unchanged')
         .filter(({ spec }) => !isJob(kindOf(spec)) && !hasOwnHealthcheck(spec))
         .map(({ name, spec }) => `${name} has no healthcheck in its ${rendered.files.length === 1 ? 'file' : 'files'}: unless ` +
-        `${model_splitImage(imageOf(spec)).name} has one, "running" only means that its process has started`);
+        `${splitImage(imageOf(spec)).name} has one, "running" only means that its process has started`);
 }
 async function prepare({ session, rendered, places }, name) {
     const version = composeVersionFor(session.cliVersion.join('.'));
@@ -68339,11 +68363,11 @@ async function look(deployment, rollout) {
     return await watch_watch(rollout, {
         clock: world.clock,
         read: async (now) => {
-            for (const target of doubledTargets(now)) {
+            for (const target of leftoverTargets(now)) {
                 if (rewritten.has(target.id))
                     continue;
                 rewritten.add(target.id);
-                world.narrator.say(`${target.name} has two tasks in one place, which Swarm does not mend by itself: writing its spec again`);
+                world.narrator.say(`${target.name} has tasks left over that Swarm does not stop by itself: writing its spec again`);
                 await settle(deployment, (engine) => rewrite(engine, target));
             }
             return await readSwarm(deployment, now);
@@ -68369,7 +68393,7 @@ async function recover(deployment, loss) {
     const live = await settle(deployment, async (engine) => {
         // What was sent over the lost connection must not write any more from here on.
         await stopCommand(session.transport, loss.workspace);
-        return await engine.services(inputs.stack);
+        return await deployment.reader.services(engine);
     });
     const former = new Map(loss.before.services.map((service) => [service.ID, service]));
     const written = loss.names.every((name) => {

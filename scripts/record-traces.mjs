@@ -54,6 +54,7 @@ async function record(bed, story) {
   const reader = new Reader(manager.socketPath);
   const recording = new Recording();
   let begun = performance.now();
+  let end = Infinity;
   const now = () => Math.round(performance.now() - begun);
   const isRecent = Number((await manager.docker('--version')).match(/version (\d+)/)?.[1]) >= 26;
 
@@ -110,13 +111,15 @@ async function record(bed, story) {
     scene.note('deploy');
     // Looks during the command show nothing that those after it do not, but belong to the story.
     const deployed = { done: false, accepted: -1 };
+    const hurry = new AbortController();
     const acting = (async () => {
       await story.deploy(scene);
       scene.note('accepted');
       deployed.done = true;
+      // The action looks as soon as the command has ended.
+      hurry.abort();
       await story.meanwhile?.(scene);
     })();
-    let end = Infinity;
     const limit = performance.now() + LIMIT_MS;
     const looking = (async () => {
       while (performance.now() < end) {
@@ -125,10 +128,12 @@ async function record(bed, story) {
         const look = await reader.look(stack);
         recording.add(at, look);
         if (deployed.done && end === Infinity && story.over(look))
-          end = performance.now() + AFTER_MS;
+          end = performance.now() + (story.afterMs ?? AFTER_MS);
         if (performance.now() > limit)
           throw new Error(`${stack}: no end in time; last seen: ${JSON.stringify(look)}`);
-        await sleep(PAUSE_MS);
+        await sleep(PAUSE_MS, undefined, deployed.done ? {} : { signal: hurry.signal }).catch(
+          () => undefined,
+        );
       }
     })();
     await Promise.all([acting, looking]);
@@ -142,6 +147,7 @@ async function record(bed, story) {
       accepted: deployed.accepted,
     });
   } finally {
+    end = 0;
     await story.undo?.(scene);
     await manager.docker('stack', 'rm', stack);
     reader.close();

@@ -33,7 +33,7 @@ import type { RunReport } from './report/outcome.js';
 import { plural, safeLine } from './report/text.js';
 import {
   beginRollout,
-  doubledTargets,
+  leftoverTargets,
   failuresOf,
   type End,
   type Goal,
@@ -252,7 +252,7 @@ async function deployIn(deployment: Deployment, workspaceName: string): Promise<
       world,
     ),
   );
-  const live = await settle(deployment, (engine) => engine.services(stack));
+  const live = await settle(deployment, (engine) => deployment.reader.services(engine));
   const changes = changesOf(before, live, names);
   const startedAt = clock.now();
   for (const line of changes.lines) narrator.say(line);
@@ -412,11 +412,11 @@ async function look(
   return await watch(rollout, {
     clock: world.clock,
     read: async (now) => {
-      for (const target of doubledTargets(now)) {
+      for (const target of leftoverTargets(now)) {
         if (rewritten.has(target.id)) continue;
         rewritten.add(target.id);
         world.narrator.say(
-          `${target.name} has two tasks in one place, which Swarm does not mend by itself: writing its spec again`,
+          `${target.name} has tasks left over that Swarm does not stop by itself: writing its spec again`,
         );
         await settle(deployment, (engine) => rewrite(engine, target));
       }
@@ -457,7 +457,7 @@ async function recover(
   const live = await settle(deployment, async (engine) => {
     // What was sent over the lost connection must not write any more from here on.
     await stopCommand(session.transport, loss.workspace);
-    return await engine.services(inputs.stack);
+    return await deployment.reader.services(engine);
   });
   const former = new Map(loss.before.services.map((service) => [service.ID, service]));
   const written = loss.names.every((name) => {

@@ -179,7 +179,7 @@ describe('green', () => {
     expect(swarm.writes.filter((write) => write.startsWith('restore'))).toEqual([
       'restore shop_api (spec)',
     ]);
-    expect(attempt.log.join('\n')).toContain('two tasks in one place');
+    expect(attempt.log.join('\n')).toContain('tasks left over');
     expect(swarm.running('shop_api')).toHaveLength(3);
   });
 

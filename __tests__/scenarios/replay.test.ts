@@ -32,10 +32,15 @@ interface Expected {
   readonly when: Condition;
   /** How much later it may come: Swarm stops an update before it says which task has failed. */
   readonly laterMs?: number;
+  /** Whether tasks failed; unless told, they did where the end is red. */
+  readonly failures?: 'some' | 'none';
+  /** Whether all was well for a time, although the end is red. */
+  readonly wasWell?: true;
 }
 
 const MAX_FAILURES = 3;
 const CAUSE_MS = 3000;
+const DEADLOCK_MS = 5000;
 
 const ranks = (task: Task): boolean => task.DesiredState === 'running';
 const isUpToDate = ({ upToDate }: Snapshot, { ID }: Task): boolean => upToDate.has(ID);
@@ -111,6 +116,15 @@ const task =
 const mixed: Condition = (snapshot) =>
   new Set(snapshot.tasks.filter(ranks).map((each) => isUpToDate(snapshot, each))).size === 2;
 
+/** It has been so for a while. */
+const lasting =
+  (ms: number, condition: Condition): Condition =>
+  ({ at }, trace) => {
+    const until = trace.snapshots.filter((each) => each.at <= at);
+    const since = until.findLastIndex((each) => !condition(each, trace)) + 1;
+    return at - (until[since]?.at ?? at) >= ms;
+  };
+
 const converged = { kind: 'converged' } as const;
 const failure = (reason: Reason, service: string) => ({ kind: 'failed', reason, service }) as const;
 
@@ -128,8 +142,13 @@ const EXPECTED: Readonly<Record<string, Expected>> = {
   },
   'node-lost': {
     end: converged,
-    shows: [mixed, node('down'), all(mixed, after(/is killed/))],
-    when: all(run(5), node('down')),
+    shows: [
+      all(mixed, after(/is killed/)),
+      // All run, as far as Swarm knows.
+      all(run(5), not(node('down')), after(/is killed/)),
+      all(not(run(5)), node('down')),
+    ],
+    when: run(5),
   },
   slow: {
     end: converged,
@@ -142,6 +161,22 @@ const EXPECTED: Readonly<Record<string, Expected>> = {
     end: converged,
     shows: [mixed, not(after(/gets the label/)), after(/gets the label/)],
     when: all(run(3), after(/gets the label/)),
+  },
+  'one-dies': {
+    end: converged,
+    shows: [all(run(3), not(after(/is killed/))), all(failed(1), run(3))],
+    when: run(3),
+    failures: 'some',
+  },
+  'global-node-paused': {
+    // Not all of it is what was asked for, and never will be.
+    end: failure('unschedulable', 'web'),
+    shows: [all(update('completed'), mixed)],
+    when: lasting(
+      DEADLOCK_MS,
+      all(mixed, (snapshot) => standing(snapshot, 'running').length === 2),
+    ),
+    failures: 'none',
   },
   'one-shot-again': {
     end: converged,
@@ -171,6 +206,7 @@ const EXPECTED: Readonly<Record<string, Expected>> = {
     // There was a time when everything ran, at once, and of the new version.
     shows: [run(2)],
     when: failed(MAX_FAILURES),
+    wasWell: true,
   },
   continued: {
     end: failure('crash-loop', 'web'),
@@ -281,9 +317,10 @@ describe.each(traces.map((trace) => [trace.title, trace] as const))('%s', (_, tr
         .map(({ taskId }) => taskId)
         .sort(),
     ).toEqual([...seen].sort());
-    // Every red end but somebody else's has a task to show for it, and says what it died of.
-    expect(seen.size > 0).toBe(expected.end.kind === 'failed');
-    if (expected.end.kind === 'failed')
+    const { failures = expected.end.kind === 'failed' ? 'some' : 'none' } = expected;
+    expect(seen.size > 0).toBe(failures === 'some');
+    // A red end that has a task to show for it says what it died of.
+    if (expected.end.kind === 'failed' && failures === 'some')
       expect(verdict(whole)).toMatchObject({ message: expect.stringMatching(/: \S/) });
   });
 
@@ -338,31 +375,55 @@ describe.each(traces.map((trace) => [trace.title, trace] as const))('%s', (_, tr
     );
   });
 
-  const selection = fc.array(fc.boolean(), {
-    minLength: snapshots.length,
-    maxLength: snapshots.length,
-  });
+  /** Which looks there are: any, or every so many, as at a slower pace. */
+  const selection = fc.oneof(
+    fc.array(fc.boolean(), { minLength: snapshots.length, maxLength: snapshots.length }),
+    fc
+      .tuple(fc.integer({ min: 2, max: 24 }), fc.nat(23))
+      .map(([pace, first]) => snapshots.map((_each, index) => (index + first) % pace === 0)),
+  );
 
-  it('comes to the same verdict with fewer looks', () => {
+  it('comes to the same verdict with fewer looks and other windows, and no sooner', () => {
+    const green = expected.end.kind === 'converged';
+    // A red one may have been well for a moment.
+    const windows = green ? [0, 1000, goal.stableForMs] : [goal.stableForMs];
     fc.assert(
-      fc.property(selection, fc.nat(endsAt), (taken, from) => {
-        const fewer = snapshots.filter(
-          (_each, index) => index >= endsAt || (index >= from && taken[index]!),
-        );
-        expect(verdict(replay(trace, fewer)).kind).toBe(expected.end.kind);
-      }),
-      { numRuns: 25 },
+      fc.property(
+        selection,
+        fc.nat(endsAt),
+        fc.constantFrom(...windows),
+        (taken, from, stableForMs) => {
+          const fewer: Trace = {
+            ...trace,
+            goal: { ...goal, stableForMs },
+            snapshots: snapshots.filter(
+              (_each, index) => index >= endsAt || (index >= from && taken[index]!),
+            ),
+          };
+          const rollout = replay(fewer, fewer.snapshots);
+          expect(verdict(rollout).kind).toBe(expected.end.kind);
+          if (green) expect(rollout.at).toBe(due(expected, fewer).at);
+        },
+      ),
+      { numRuns: 40 },
     );
   });
 
-  it('is never the other colour, whichever looks are missing', () => {
+  it('is never the other colour, whichever looks are missing, and with no window at all', () => {
     const wrong = expected.end.kind === 'converged' ? ['failed', 'superseded'] : ['converged'];
+    const windows = expected.wasWell === true ? [goal.stableForMs] : [0, goal.stableForMs];
     fc.assert(
-      fc.property(selection, fc.nat(snapshots.length), (taken, until) => {
-        const some = snapshots.slice(0, until).filter((_each, index) => taken[index]!);
-        expect(wrong).not.toContain(verdict(replay(trace, some)).kind);
-      }),
-      { numRuns: 25 },
+      fc.property(
+        selection,
+        fc.nat(snapshots.length),
+        fc.constantFrom(...windows),
+        (taken, until, stableForMs) => {
+          const some = snapshots.slice(0, until).filter((_each, index) => taken[index]!);
+          const rollout = replay({ ...trace, goal: { ...goal, stableForMs } }, some);
+          expect(wrong).not.toContain(verdict(rollout).kind);
+        },
+      ),
+      { numRuns: 40 },
     );
   });
 });

@@ -3,16 +3,10 @@
  * and what it would have watched for.
  */
 import { readdirSync, readFileSync } from 'node:fs';
-import {
-  monitorMs,
-  type Node,
-  type Service,
-  type ServiceSpec,
-  type Snapshot,
-  type Task,
-} from '../../src/model.js';
-import { changesOf, type Changes } from '../../src/plan.js';
-import type { Goal } from '../../src/rollout/observe.js';
+import type { Node, Service, ServiceSpec, Snapshot, Task } from '../../src/model.js';
+import { changesOf } from '../../src/plan.js';
+import type { Goal } from '../../src/rollout/goal.js';
+import { settledTasks, stableForMs } from '../../src/rollout/stability.js';
 
 const FOLDER = new URL('../scenarios/traces/', import.meta.url);
 
@@ -108,22 +102,9 @@ function goalOf(before: Snapshot, first: Snapshot, names: readonly string[]): Go
     formerTasks: new Set(before.tasks.map(({ ID }) => ID)),
     settledTasks: settledTasks(before),
     startedAt: first.at,
-    stableForMs: stableForMs(changes),
+    stableForMs: stableForMs('auto', changes, before),
     timeoutMs: 15 * 60_000,
     progressTimeoutMs: 5 * 60_000,
     maxFailures: 3,
   };
-}
-
-function stableForMs({ targets }: Changes): number {
-  const changed = targets.filter(({ change }) => change !== 'unchanged');
-  return Math.max(
-    5000,
-    ...(changed.length > 0 ? changed : targets).map(({ spec }) => monitorMs(spec)),
-  );
-}
-
-function settledTasks({ tasks, managerTime = 0 }: Snapshot): ReadonlySet<string> {
-  const settled = tasks.filter((task) => managerTime - Date.parse(task.CreatedAt) >= 30_000);
-  return new Set(settled.map(({ ID }) => ID));
 }

@@ -149,7 +149,7 @@ export class Engine {
   /** The services of a stack with how many of their tasks run. */
   async serviceList(stack: string, former?: Listing<Service>): Promise<Listing<Service>> {
     const path = `/services${query({ filters: JSON.stringify(labelled(stack)), status: 'true' })}`;
-    return await this.#listing(path, former, (item) => item as unknown as Service);
+    return await this.#listing(path, former, (item) => item as unknown as Service, parseJson);
   }
 
   /** One service with its exact spec, or undefined where there is none. */
@@ -287,16 +287,18 @@ export class Engine {
     path: string,
     former: Listing<Item> | undefined,
     itemOf: (item: JsonObject) => Item,
+    // Nothing but specs is ever written back.
+    parseBody: (text: string) => Json = JSON.parse,
   ): Promise<Listing<Item>> {
     const answer = await this.#send('GET', path);
     const hash = createHash('sha256').update(answer.body).digest('base64');
     if (hash === former?.hash) return former;
-    const list = parseAnswer(answer);
+    const list = parseAnswer(answer, parseBody);
     return { hash, items: Array.isArray(list) ? (list as readonly JsonObject[]).map(itemOf) : [] };
   }
 
   async #call(method: Method, path: string, body?: Json): Promise<Json> {
-    return parseAnswer(await this.#send(method, path, body));
+    return parseAnswer(await this.#send(method, path, body), parseJson);
   }
 
   #send(method: Method, path: string, body?: Json): Promise<Answer> {
@@ -420,11 +422,11 @@ async function collect(incoming: IncomingMessage, what: string): Promise<Answer>
   throw new EngineError(status, message === '' ? `HTTP ${status}` : message, what);
 }
 
-function parseAnswer({ what, body }: Answer): Json {
+function parseAnswer({ what, body }: Answer, parseBody: (text: string) => Json): Json {
   const text = body.toString('utf8');
   if (text.trim() === '') return null;
   try {
-    return parseJson(text);
+    return parseBody(text);
   } catch (error) {
     throw new DeployError(
       'docker-unavailable',

@@ -1,5 +1,5 @@
 /** The live log of a rollout: what changed from one snapshot to the next, in Docker's words. */
-import { hostnameOf, splitImage, type Snapshot, type Task } from '../model.js';
+import { hostnameOf, type Snapshot, type Task } from '../model.js';
 import type { Rollout, ServiceProgress } from '../rollout/observe.js';
 import type { Narrator } from './narrator.js';
 import { plural, safeLine, spokenTime } from './text.js';
@@ -66,12 +66,13 @@ export function transitions(
 
 /** `api 7/10 up to date and running, 3 still on another version`. */
 export function standingLine(progress: ServiceProgress): string {
-  const { name, kind, done, wanted, older, failures, unplaced } = progress;
+  const { name, kind, done, wanted, older, extra, failures, unplaced } = progress;
   const noun = kind.kind.endsWith('job') ? 'completed' : 'up to date and running';
   return safeLine(
     [
       `${name} ${done}/${wanted} ${noun}`,
       ...(older === 0 ? [] : [`${older} still on another version`]),
+      ...(extra === 0 ? [] : [`${extra} too many`]),
       ...(failures.length === 0 ? [] : [`${failures.length} failed`]),
       ...(unplaced === undefined ? [] : [`waiting for a node: ${unplaced}`]),
     ].join(', '),
@@ -87,12 +88,6 @@ export function waitingFor(rollout: Rollout): string {
   if (updating.length > 0)
     return `Swarm to finish monitoring ${updating.map(({ name }) => name).join(', ')}`;
   return 'everything to stay as it is for the stability window';
-}
-
-/** An image for people: the reference, and the digest shortened. */
-export function imageLine(image: string): string {
-  const { name, digest } = splitImage(image);
-  return digest === undefined ? name : `${name} (${digest.slice(7, 19)})`;
 }
 
 /** ` (+ .9 .1 on manager-1, .3 on worker-2)`: the tasks that began to run, node by node. */
@@ -122,15 +117,21 @@ const RUNNING = new Set(['running']);
  */
 export function progressLog(narrator: Narrator): (rollout: Rollout, snapshot: Snapshot) => void {
   let states: TaskStates = new Map();
+  let seen: readonly Task[] | undefined;
   const standings = new Map<string, string>();
   let arrivals = new Map<string, Task[]>();
   let spoken = -Infinity;
   let held = '';
   return (after, snapshot) => {
-    const lines = [...transitions(states, snapshot, after, ENDED)];
-    for (const task of movedTasks(states, snapshot, after, RUNNING))
-      arrivals.set(task.ServiceID, [...(arrivals.get(task.ServiceID) ?? []), task]);
-    states = statesOf(snapshot.tasks);
+    const lines: string[] = [];
+    // The reader gives the same list until something moves.
+    if (snapshot.tasks !== seen) {
+      lines.push(...transitions(states, snapshot, after, ENDED));
+      for (const task of movedTasks(states, snapshot, after, RUNNING))
+        arrivals.set(task.ServiceID, [...(arrivals.get(task.ServiceID) ?? []), task]);
+      states = statesOf(snapshot.tasks);
+      seen = snapshot.tasks;
+    }
 
     const settled = after.holding !== undefined || after.end !== undefined;
     if (settled || lines.length > 0 || after.at - spoken >= LULL_MS) {

@@ -44,13 +44,15 @@ export interface ServiceProgress {
   readonly done: number;
   /** Tasks of an earlier spec that are still meant to run. */
   readonly older: number;
+  /** Tasks of the wanted spec that share a slot or node with another one. */
+  readonly extra: number;
   readonly complete: boolean;
   readonly updating: boolean;
   readonly failures: readonly Failure[];
   /** Why tasks cannot be placed, in Docker's words. */
   readonly unplaced?: string;
-  /** Since when all that is wrong are tasks that share a slot or node, and Swarm does nothing. */
-  readonly doubledSince?: number;
+  /** Since when all that is wrong are tasks too many: of a former spec, or two in a slot or node. */
+  readonly leftoverSince?: number;
   /** Why Swarm cannot go on by itself, and since when that is so. */
   readonly deadlock?: Deadlock & { readonly since: number };
 }
@@ -166,7 +168,7 @@ function fold(rollout: Rollout, snapshot: Snapshot): Rollout {
     const updating =
       service?.UpdateStatus?.State === 'updating' ||
       service?.UpdateStatus?.State === 'rollback_started';
-    const doubled = stand.extra > 0 && stand.done >= stand.wanted && stand.older === 0 && !updating;
+    const leftover = stand.extra + stand.older > 0 && stand.done >= stand.wanted;
     const deadlock = deadlockOf(target, kind, tasks, stand, snapshot);
     services.set(target.id, {
       name: target.name,
@@ -174,11 +176,12 @@ function fold(rollout: Rollout, snapshot: Snapshot): Rollout {
       wanted: stand.wanted,
       done: stand.done,
       older: stand.older,
+      extra: stand.extra,
       complete: stand.complete,
       updating,
       failures,
       ...(unplaced === undefined ? {} : { unplaced }),
-      ...(doubled ? { doubledSince: former?.doubledSince ?? snapshot.at } : {}),
+      ...(leftover ? { leftoverSince: former?.leftoverSince ?? snapshot.at } : {}),
       ...(deadlock === undefined
         ? {}
         : { deadlock: { ...deadlock, since: former?.deadlock?.since ?? snapshot.at } }),
@@ -375,6 +378,7 @@ function endOf(rollout: Rollout, partial: boolean): End | undefined {
           (behind.older === 0
             ? ''
             : `, with ${plural(behind.older, 'task')} still on another version,`) +
+          (behind.extra === 0 ? '' : `, with ${plural(behind.extra, 'task')} too many,`) +
           ` ${late.limit}` +
           (lead === undefined ? '' : `; last failure: ${lead.error}`),
   };
@@ -390,15 +394,20 @@ export function isDue({ goal, at, services, holding }: Rollout): boolean {
   return stable && ![...services.values()].some(({ updating }) => updating);
 }
 
-/** Longer than Swarm takes where it goes on by itself. */
-const DOUBLED_MS = 3000;
+/** Longer than Swarm takes where it goes on by itself: between updates, and in one. */
+const LEFTOVER_MS = 3000;
+const LEFTOVER_IN_UPDATE_MS = 10_000;
 
 /**
- * The services in which Swarm leaves two tasks in one place for ever. It looks again once their spec
- * is written again, the same as it is, and takes one of the two away.
+ * The services of which Swarm leaves tasks running for ever that are too many (tried): two in one
+ * place, where one failed just as an update replaced it; or former ones, where the updater waits for
+ * a task on a node that was lost. It looks again once their spec is written again, the same as it is.
  */
-export function doubledTargets({ goal, at, services }: Rollout): readonly Target[] {
-  return goal.targets.filter(({ id }) => at - (services.get(id)?.doubledSince ?? at) >= DOUBLED_MS);
+export function leftoverTargets({ goal, at, services }: Rollout): readonly Target[] {
+  return goal.targets.filter(({ id }) => {
+    const { leftoverSince = at, updating = false } = services.get(id) ?? {};
+    return at - leftoverSince >= (updating ? LEFTOVER_IN_UPDATE_MS : LEFTOVER_MS);
+  });
 }
 
 /** Swarm only names the task that made it stop; what that task died of is the cause. */

@@ -42,8 +42,8 @@ export class SnapshotReader {
   #engine: Engine | undefined;
   #services: Listing<Service> | undefined;
   #nodes: Listing<Node> | undefined;
-  /** The last answers by the scope that was asked for. */
-  #answers = new Map<string, Answer>();
+  /** The last answers by the scope that was asked for, of looks at all tasks and at some. */
+  readonly #answers = { whole: new Map<string, Answer>(), partial: new Map<string, Answer>() };
   #shares = new Map<string, Share>();
   /** Services to which something has happened since their tasks were read, or meanwhile. */
   readonly #moved = new Set<string>();
@@ -65,12 +65,13 @@ export class SnapshotReader {
     const partial = typeof wanted !== 'string' && engine === this.#engine;
     if (engine !== this.#engine) {
       this.#engine = undefined;
-      this.#answers.clear();
+      this.#forgetAnswers();
       // How many slots there are decides how their tasks are asked for.
       this.#services = await engine.serviceList(this.#stack);
     }
     const ids = partial ? [...new Set([...wanted, ...this.#moved])] : this.#allServices();
-    await this.#readTasks(engine, wanted === 'stack' ? undefined : ids);
+    const kind = partial ? 'partial' : 'whole';
+    await this.#readTasks(engine, wanted === 'stack' ? undefined : ids, kind);
     if (!partial || this.#nodesMatter(ids)) this.#nodes = await engine.nodes(this.#nodes);
     const services = await this.#readServices(engine);
     this.#engine = engine;
@@ -84,21 +85,39 @@ export class SnapshotReader {
     };
   }
 
+  /** The services as they are now. What has changed of them has its tasks read at the next look. */
+  async services(engine: Engine): Promise<readonly Service[]> {
+    if (engine !== this.#engine) return (await engine.serviceList(this.#stack)).items;
+    return (await this.#readServices(engine)).items;
+  }
+
+  #forgetAnswers(): void {
+    this.#answers.whole.clear();
+    this.#answers.partial.clear();
+  }
+
   #allServices(): readonly string[] {
     return this.#services?.items.map(({ ID }) => ID) ?? [];
   }
 
   /** @param ids of services; undefined for all that carries the stack's label */
-  async #readTasks(engine: Engine, ids: readonly string[] | undefined): Promise<void> {
-    const former = this.#answers;
-    this.#answers = new Map();
+  async #readTasks(
+    engine: Engine,
+    ids: readonly string[] | undefined,
+    kind: 'whole' | 'partial',
+  ): Promise<void> {
+    const answers = this.#answers[kind];
+    const former = new Map(answers);
+    answers.clear();
     try {
-      for (const scope of this.#scopes(ids)) await this.#ask(engine, scope, former);
+      for (const scope of this.#scopes(ids))
+        answers.set(...(await this.#ask(engine, scope, former)));
     } catch (error) {
+      // Some of it is known anew, and what belonged together before does not any more.
+      this.#forgetAnswers();
       // One of the services has gone meanwhile.
       if (!(error instanceof EngineError && error.status === 404)) throw error;
-      this.#answers.clear();
-      await this.#ask(engine, { stack: this.#stack }, former);
+      await this.#ask(engine, { stack: this.#stack }, new Map());
     }
     for (const id of ids ?? this.#allServices()) this.#moved.delete(id);
   }
@@ -123,15 +142,19 @@ export class SnapshotReader {
     return pieces.map((services) => ({ services }));
   }
 
-  async #ask(engine: Engine, scope: TaskScope, former: ReadonlyMap<string, Answer>): Promise<void> {
+  async #ask(
+    engine: Engine,
+    scope: TaskScope,
+    former: ReadonlyMap<string, Answer>,
+  ): Promise<readonly [string, Answer]> {
     const key = JSON.stringify(scope);
     const known = former.get(key);
     const tasks = await engine.tasks(scope, known?.tasks);
     // What is up to date follows from tasks and services: the same ones, the same answer.
     const same = tasks === known?.tasks && known.services === this.#services;
     const upToDate = same ? known.upToDate : await engine.upToDate(scope);
-    this.#answers.set(key, { tasks, upToDate, services: this.#services });
     if (!same) this.#share(scope, tasks.items, new Set(upToDate));
+    return [key, { tasks, upToDate, services: this.#services }];
   }
 
   #share(scope: TaskScope, tasks: readonly Task[], upToDate: ReadonlySet<string>): void {

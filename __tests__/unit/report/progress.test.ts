@@ -2,7 +2,6 @@ import { describe, expect, it } from '@jest/globals';
 import type { Snapshot, Task } from '../../../src/model.js';
 import { createNarrator } from '../../../src/report/narrator.js';
 import {
-  imageLine,
   progressLog,
   standingLine,
   statesOf,
@@ -74,11 +73,12 @@ describe('standing', () => {
         task('o', 'running', { Slot: 2 }),
         task('f', 'failed', { Slot: 2 }),
         task('p', 'pending', { Slot: 2, Err: 'no suitable node' }),
+        task('q', 'pending', { Slot: 2 }),
       ],
       { old: ['o'] },
     );
     expect(standingLine(seen(now).services.get(SERVICE)!)).toBe(
-      'shop_api 1/2 up to date and running, 1 still on another version, 1 failed, waiting for a node: no suitable node',
+      'shop_api 1/2 up to date and running, 1 still on another version, 1 too many, 1 failed, waiting for a node: no suitable node',
     );
   });
   it('counts completions of jobs', () => {
@@ -98,11 +98,6 @@ it('says what is waited for', () => {
   expect(waitingFor(seen(snapshot(0, both, updating)))).toBe('Swarm to finish monitoring shop_api');
   const gone = { targets: [], gone: [{ id: SERVICE, name: 'shop_api' }] };
   expect(waitingFor(seen(snapshot(0, both), gone))).toBe('3 removed service or tasks to go');
-});
-
-it('shortens images', () => {
-  expect(imageLine(`api:1@sha256:${'a'.repeat(64)}`)).toBe('api:1 (aaaaaaaaaaaa)');
-  expect(imageLine('api:1')).toBe('api:1');
 });
 
 describe('the log', () => {

@@ -98,46 +98,71 @@ describe('what no task says by itself', () => {
   const noNode = task('t1', 'pending', { Err: 'no suitable node (scheduling constraints ...)' });
   const neverAgain = spec('api:2', {}, { RestartPolicy: { Condition: 'none' } });
 
-  /** Shows of each cause, until it is known: when, what, and the reason it then has. */
-  const SHOWN: Readonly<
-    Record<string, { readonly looks: readonly Snapshot[]; readonly reason: Reason }>
-  > = {
-    'the task': { looks: [look(SECOND, neverAgain, [crashed])], reason: 'job-failed' },
-    'update-paused': {
+  const startFirst = { UpdateConfig: { Order: 'start-first' } };
+  const ports = { EndpointSpec: { Ports: [{ PublishedPort: 80, PublishMode: 'host' }] } };
+  const hostPort = spec('api:2', { ...startFirst, ...ports });
+  const waitsBesideFormer = (is: ServiceSpec, Err: string): readonly Snapshot[] =>
+    [0, 4.9 * SECOND, 5 * SECOND].map((at) => ({
+      ...look(at, is, [task('o', 'running'), task('t1', 'pending', { NodeID: '', Err })]),
+      upToDate: new Set(['t1']),
+    }));
+
+  /** Each cause in the order of the table, until it is known: when, what, and the reason it then has. */
+  const SHOWN: readonly {
+    readonly is?: ServiceSpec;
+    readonly looks: readonly Snapshot[];
+    readonly reason: Reason;
+  }[] = [
+    {
+      is: neverAgain,
+      looks: [look(SECOND, neverAgain, [crashed])],
+      reason: 'job-failed',
+    },
+    {
       looks: [look(SECOND, spec(), [crashed], { UpdateStatus: status('paused') })],
       reason: 'update-paused',
     },
-    'rolled-back-by-swarm': {
+    {
       looks: [
         look(SECOND, spec('api:1'), running, { UpdateStatus: status('rollback_completed') }),
         look(4 * SECOND, spec('api:1'), running, { UpdateStatus: status('rollback_completed') }),
       ],
       reason: 'rolled-back-by-swarm',
     },
-    unschedulable: {
+    {
+      is: hostPort,
+      looks: waitsBesideFormer(hostPort, 'host-mode port already in use on 1 node'),
+      reason: 'host-port-deadlock',
+    },
+    {
+      is: spec('api:2', startFirst),
+      looks: waitsBesideFormer(spec('api:2', startFirst), 'max replicas per node limit exceed'),
+      reason: 'unschedulable',
+    },
+    {
       looks: [SECOND, PROGRESS_TIMEOUT, SECOND + PROGRESS_TIMEOUT].map((at) =>
         look(at, spec(), [noNode]),
       ),
       reason: 'unschedulable',
     },
-    'progress-timeout': {
+    {
       looks: [SECOND, PROGRESS_TIMEOUT, SECOND + PROGRESS_TIMEOUT].map((at) =>
         look(at, spec(), starting),
       ),
       reason: 'progress-timeout',
     },
-    timeout: {
+    {
       // A new slot again and again, until the time is over.
       looks: Array.from({ length: TIMEOUT / PROGRESS_TIMEOUT + 1 }, (_, index) =>
         look(index * PROGRESS_TIMEOUT, spec(), [task('t1', 'starting', { Slot: index + 1 })]),
       ),
       reason: 'timeout',
     },
-  };
+  ];
 
   it.each(rows(SERVICE_CAUSES))('%s', (_, cause) => {
-    const { looks, reason } = SHOWN[cause.reason ?? 'the task']!;
-    const is = cause.reason === undefined ? neverAgain : spec();
+    const { looks, reason, is = spec() } = SHOWN[SERVICE_CAUSES.indexOf(cause)]!;
+    if (cause.reason !== undefined) expect(reason).toBe(cause.reason);
     const verdicts: Verdict[] = [];
     looks.reduce((rollout, each) => {
       const next = observe(rollout, each);

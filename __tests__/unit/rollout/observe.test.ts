@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { ServiceSpec, Snapshot, Task, UpdateStatus } from '../../../src/model.js';
 import {
-  doubledTargets,
+  leftoverTargets,
   failuresOf,
   isDue,
   observe,
@@ -539,7 +539,7 @@ describe('two tasks of the wanted spec in one place', () => {
     without(task('b', 'running', { NodeID: 'n2' }), 'Slot'),
   ] as readonly Task[];
   const second = without(task('c', 'running', { NodeID: 'n2' }), 'Slot') as Task;
-  const look = (at: number, more: UpdateStatus | undefined = undefined): Snapshot =>
+  const look = (at: number, more?: UpdateStatus): Snapshot =>
     snapshot(at, [...everywhere, second], {
       services: [service(GLOBAL, more === undefined ? {} : { UpdateStatus: more })],
     });
@@ -564,15 +564,46 @@ describe('two tasks of the wanted spec in one place', () => {
 
   it('are named once Swarm has done nothing about them for a while', () => {
     const start = observe(begin(aim), look(0));
-    expect(doubledTargets(observe(start, look(2999)))).toEqual([]);
-    expect(doubledTargets(observe(start, look(3000)))).toEqual(aim.targets);
-    expect(doubledTargets(observe(start, snapshot(3000, everywhere)))).toEqual([]);
+    expect(leftoverTargets(observe(start, look(2999)))).toEqual([]);
+    expect(leftoverTargets(observe(start, look(3000)))).toEqual(aim.targets);
+    expect(leftoverTargets(observe(start, snapshot(3000, everywhere)))).toEqual([]);
   });
 
-  it('are left to Swarm while it updates', () => {
+  it('are named when the time is over', () => {
+    expect(judge(begin(aim), look(0), look(60_000))).toMatchObject({
+      reason: 'progress-timeout',
+      message: expect.stringContaining('at 2 of 2, with 1 task too many'),
+    });
+  });
+
+  it('are left to Swarm for longer while it updates', () => {
     const updating = status('updating');
     const start = observe(begin(aim), look(0, updating));
-    expect(doubledTargets(observe(start, look(9000, updating)))).toEqual([]);
+    expect(leftoverTargets(observe(start, look(9999, updating)))).toEqual([]);
+    expect(leftoverTargets(observe(start, look(10_000, updating)))).toEqual(aim.targets);
+  });
+});
+
+describe('a former task that Swarm does not stop', () => {
+  const look = (at: number, more: readonly Task[]): Snapshot =>
+    snapshot(at, [...RUNNING, ...more], {
+      old: ['o'],
+      services: [service(spec(), { UpdateStatus: status('updating') })],
+    });
+  const former = task('o', 'running', { Slot: 2 });
+
+  it('is named where all that is new runs', () => {
+    const start = observe(begin(), look(0, [former]));
+    expect(leftoverTargets(observe(start, look(9999, [former])))).toEqual([]);
+    expect(leftoverTargets(observe(start, look(10_000, [former])))).toHaveLength(1);
+    expect(leftoverTargets(observe(start, look(10_000, [])))).toEqual([]);
+  });
+
+  it('is left to Swarm while new ones are on their way', () => {
+    const onTheWay = (at: number): Snapshot =>
+      snapshot(at, [RUNNING[0]!, task('b', 'starting', { Slot: 2 }), former], { old: ['o'] });
+    const start = observe(begin(), onTheWay(0));
+    expect(leftoverTargets(observe(start, onTheWay(30_000)))).toEqual([]);
   });
 });
 

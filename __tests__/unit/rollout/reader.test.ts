@@ -141,6 +141,24 @@ describe('a look at what does not move', () => {
   });
 });
 
+it('looks at some tasks do not make a look at all of them start anew', async () => {
+  const first = await read('services');
+  await read(new Set(['a']));
+  await read(NONE);
+  swarm.questions();
+  expect((await read('services')).tasks).toEqual(first.tasks);
+  expect(swarm.questions()).toEqual(['tasks', 'nodes', 'services']);
+});
+
+it('services can be read alone: what has changed of them is read at the next look', async () => {
+  await read('services');
+  swarm.change('b', { Version: { Index: 8 } });
+  expect((await reader.services(swarm as unknown as Engine))[1]?.Version.Index).toBe(8);
+  swarm.questions();
+  await read(NONE);
+  expect(swarm.questions()).toEqual(['tasks b', 'up to date', 'services']);
+});
+
 describe('a service that moves', () => {
   it('has its tasks read at the next look, the others not', async () => {
     await read('services');
