@@ -297,6 +297,24 @@ const withRollbackConfig = (image) =>
     rollback_config: { parallelism: 1, order: 'stop-first', monitor: '1s' },
   });
 
+/**
+ * The stacks in which Swarm has been rolling back. What UpdateStatus says in the end is no proof: an
+ * updater that finds nothing left to do may write `completed` over `rollback_completed` (swarmkit's
+ * completeUpdate; seen on 20.10).
+ * @type {WeakSet<Stack>}
+ */
+const rolledBack = new WeakSet();
+
+/** @param {Stack} stack */
+async function watchForRollback(stack) {
+  const isRollingBack = async () =>
+    (await stack.service('api')).UpdateStatus?.State.startsWith('rollback_');
+  await until('Swarm rolls back', isRollingBack, { timeoutMs: 60_000 }).then(
+    () => rolledBack.add(stack),
+    () => undefined, // for `check` to tell
+  );
+}
+
 /** @param {string} image */
 const withConfig = (image) => api(image, {}, { configs: ['app'] });
 
@@ -1477,8 +1495,9 @@ const UPDATE_FAILURES = [
     reason: ['crash-loop', 'update-paused'],
     cause: 'crash-loop',
     end: "3 tasks of version 1, brought back by Swarm's own rollback, as configured",
+    disturb: watchForRollback,
     check: all(asBefore, async (stack) =>
-      assert.equal((await stack.service('api')).UpdateStatus?.State, 'rollback_completed'),
+      assert.ok(rolledBack.has(stack), "Swarm's own rollback brought it back"),
     ),
   },
   {
