@@ -67337,6 +67337,7 @@ async function removeObjects(engine, objects) {
 
 ;// CONCATENATED MODULE: ./src/rollout/healthchecks.ts
 
+const NONE = new Set();
 /**
  * Asked only of services whose tasks end although nothing in the spec says that they should not: a
  * one-shot task ends well, one that was stopped as unhealthy may look the same.
@@ -67344,7 +67345,7 @@ async function removeObjects(engine, objects) {
 class ImageHealthchecks {
     /** By image; the managers that have not got it cannot tell. */
     #known = new Map();
-    #last = new Set();
+    #last = NONE;
     /** @returns ids of services; the same set as long as nothing in it has changed */
     async of(engine, targets, { tasks }) {
         const oneShots = targets.filter(({ spec }) => {
@@ -67352,7 +67353,7 @@ class ImageHealthchecks {
             return 'oneShot' in kind && kind.oneShot;
         });
         if (oneShots.length === 0)
-            return this.#last;
+            return NONE;
         const ended = new Set(tasks.filter(({ Status }) => Status.State === 'complete').map(({ ServiceID }) => ServiceID));
         const found = new Set();
         for (const { id, spec } of oneShots) {

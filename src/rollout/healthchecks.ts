@@ -3,6 +3,8 @@ import type { Engine } from '../docker/engine.js';
 import { imageOf, kindOf, type Snapshot } from '../model.js';
 import type { Target } from './goal.js';
 
+const NONE: ReadonlySet<string> = new Set();
+
 /**
  * Asked only of services whose tasks end although nothing in the spec says that they should not: a
  * one-shot task ends well, one that was stopped as unhealthy may look the same.
@@ -10,7 +12,7 @@ import type { Target } from './goal.js';
 export class ImageHealthchecks {
   /** By image; the managers that have not got it cannot tell. */
   readonly #known = new Map<string, boolean>();
-  #last: ReadonlySet<string> = new Set();
+  #last = NONE;
 
   /** @returns ids of services; the same set as long as nothing in it has changed */
   async of(
@@ -22,7 +24,7 @@ export class ImageHealthchecks {
       const kind = kindOf(spec);
       return 'oneShot' in kind && kind.oneShot;
     });
-    if (oneShots.length === 0) return this.#last;
+    if (oneShots.length === 0) return NONE;
     const ended = new Set(
       tasks.filter(({ Status }) => Status.State === 'complete').map(({ ServiceID }) => ServiceID),
     );
