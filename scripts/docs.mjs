@@ -4,13 +4,16 @@
  *
  * `inputs` and `outputs` come from action.yml, into docs/inputs.md, and into README.md where it has
  * the markers; the comment above an input there is the title of the section that starts with it.
- * `task-causes` and `service-causes` come from src/rollout/causes.ts, into docs/reasons.md.
+ * `task-causes` and `service-causes` come from src/rollout/causes.ts, into docs/reasons.md. The `runs` in
+ * docs/engines.md, and all of docs/truth-table.md, come from the JSON beside them.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { format, resolveConfig } from 'prettier';
 import { isMap, isScalar, parseDocument } from 'yaml';
+
+import { ENGINES, engineRuns, PLAYED, read, truthTable } from './truth-table/page.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
@@ -90,6 +93,10 @@ export function causeTable(causes, heading) {
   ].join('\n');
 }
 
+/** @param {string} text markdown */
+const pretty = async (text) =>
+  format(text, { ...(await resolveConfig(join(root, 'README.md'))), parser: 'markdown' });
+
 /**
  * The markdown of a page with another text between a pair of markers.
  * @param {string} page
@@ -103,8 +110,7 @@ async function withText(page, name, text, markers) {
   const [from, to] = [page.indexOf(start), page.indexOf(end)];
   if (from < 0 && to < 0 && markers === 'some') return page;
   if (from < 0 || to < from) throw new Error(`the markers ${start} and ${end} are not both there`);
-  const style = await resolveConfig(join(root, 'README.md'));
-  const fresh = await format(text, { ...style, parser: 'markdown' });
+  const fresh = await pretty(text);
   return `${page.slice(0, from + start.length)}\n\n${fresh.trim()}\n\n${page.slice(to)}`;
 }
 
@@ -162,10 +168,20 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
       source: 'src/rollout/causes.ts',
       fresh: (page) => withCauses(page, causes),
     },
+    {
+      file: 'docs/truth-table.md',
+      source: 'docs/truth-table.json',
+      fresh: () => pretty(truthTable(read(PLAYED))),
+    },
+    {
+      file: 'docs/engines.md',
+      source: 'docs/engines.json',
+      fresh: (page) => withText(page, 'runs', engineRuns(read(ENGINES)), 'all'),
+    },
   ];
   for (const { file, source, fresh: freshen } of pages) {
     const path = join(root, file);
-    const page = readFileSync(path, 'utf8');
+    const page = existsSync(path) ? readFileSync(path, 'utf8') : '';
     const fresh = await freshen(page);
     if (page === fresh) console.log(`${file} is fresh`);
     else if (process.argv.includes('--check')) {

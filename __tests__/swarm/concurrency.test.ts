@@ -34,43 +34,4 @@ onSwarm('with another writer', () => {
     expect(digestOf(Spec.TaskTemplate.ContainerSpec.Image)).toBe(v2);
     expect(Spec.Labels['writer']).toBe(String(writes - 1));
   });
-
-  scenario('a change in mid-watch supersedes the deploy, and stays', async (stack) => {
-    const foreign = async (): Promise<void> => {
-      await stack.manager.docker(
-        ...['service', 'update', '--detach', '--env-add', 'FROM=somebody', `${stack.name}_api`],
-      );
-    };
-    let changing: Promise<void> | undefined;
-    const run = await stack.deploy(
-      { api: { image: stack.image('slow'), deploy: { replicas: 1 } } },
-      {},
-      {
-        onLine: (line) => {
-          if (line.includes('::group::Watch')) changing ??= foreign();
-        },
-      },
-    );
-    await changing;
-    expect(run).toMatchObject({ outcome: 'superseded', reason: 'superseded', code: 1 });
-    const { Spec } = await stack.service('api');
-    expect(Spec.TaskTemplate.ContainerSpec.Env).toEqual(['FROM=somebody']);
-  });
-
-  scenario('a service that is removed in mid-watch is not deployed', async (stack) => {
-    let removing: Promise<string> | undefined;
-    const run = await stack.deploy(
-      { api: { image: stack.image('slow'), deploy: { replicas: 1 } } },
-      {},
-      {
-        onLine: (line) => {
-          if (line.includes('::group::Watch'))
-            removing ??= stack.manager.docker('service', 'rm', `${stack.name}_api`);
-        },
-      },
-    );
-    await removing;
-    expect(run).toMatchObject({ outcome: 'superseded', reason: 'superseded', code: 1 });
-    expect(await stack.services()).toEqual({});
-  });
 });

@@ -1,0 +1,30 @@
+/** A test swarm for as long as some work takes; it goes away with this process, however that ends. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+
+import { down, up } from '../../testbed/index.mjs';
+
+const GUARD = fileURLToPath(new URL('../../testbed/guard.mjs', import.meta.url));
+
+/**
+ * @template T
+ * @param {string} name
+ * @param {string} engine
+ * @param {(bed: Awaited<ReturnType<typeof up>>) => Promise<T>} work
+ * @returns {Promise<T>}
+ */
+export async function withTestbed(name, engine, work) {
+  const guard = spawn(process.execPath, [GUARD, name], {
+    detached: true,
+    stdio: ['pipe', 'ignore', 'inherit'],
+  });
+  await once(guard, 'spawn');
+  guard.unref();
+  try {
+    return await work(await up({ name, engine, managers: 1, workers: 2, log: console.error }));
+  } finally {
+    await down(name);
+    guard.stdin?.end();
+  }
+}
