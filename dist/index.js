@@ -35095,6 +35095,8 @@ function loginFailure(stderr) {
         return { reason: 'registry-auth', transient: false };
     return { reason: 'registry-unreachable', transient: true };
 }
+/** The managers do not agree in time: they are too busy, or too few of them are left. */
+const UNAVAILABLE = /DeadlineExceeded|swarm does not have a leader/i;
 /**
  * Errors of `stack deploy` that go away by themselves: a write that lost against another one, and
  * networks that a `stack rm` just before has not finished removing (moby#39891, tried).
@@ -35103,10 +35105,13 @@ function isTransientDeployError(stderr) {
     return (/update out of sequence/i.test(stderr) ||
         /network \S+ not found/i.test(stderr) ||
         /network with name \S+ already exists/i.test(stderr) ||
-        /has active endpoints/i.test(stderr));
+        /has active endpoints/i.test(stderr) ||
+        UNAVAILABLE.test(stderr));
 }
 /** What `stack deploy` says went wrong: an error in the files, or a refusal by the engine. */
 function deployFailure(stderr) {
+    if (UNAVAILABLE.test(stderr))
+        return 'docker-unavailable';
     return /error response from daemon|rpc error|failed to (create|update)|declared as external/i.test(stderr)
         ? 'deploy-refused'
         : 'compose-invalid';
@@ -35520,10 +35525,15 @@ function explain(words, code) {
     return {
         reason,
         message: `docker stack deploy failed: ${said}`,
-        hint: /only updates to Labels are allowed/i.test(words)
-            ? 'A config or secret cannot change its content under the same name: give it a new name.'
-            : 'The message is from Docker on the manager; correct what it names in the stack files.',
+        hint: hintFor(reason, words),
     };
+}
+function hintFor(reason, words) {
+    if (reason === 'docker-unavailable')
+        return 'Look at the managers, on one of them: docker node ls. More than half of them must be reachable, and not overloaded.';
+    return /only updates to Labels are allowed/i.test(words)
+        ? 'A config or secret cannot change its content under the same name: give it a new name.'
+        : 'The message is from Docker on the manager; correct what it names in the stack files.';
 }
 /** Prints whole lines of output as they come. */
 function linePrinter(narrator) {
@@ -39740,6 +39750,8 @@ async function chatter(transport, error) {
 
 
 const CLEAN_UP_LIMIT_MS = 30_000;
+/** Between one attempt to make Swarm look again and the next, and the update's delay on top. */
+const REWRITE_MS = 5000;
 /** A deploy that was given little time is no reason to give up on the way back. */
 const MIN_ROLLBACK_MS = 5 * 60_000;
 const MIN_ROLLBACK_STILL_MS = 2 * 60_000;
@@ -40010,15 +40022,18 @@ async function readSwarm(deployment, rollout) {
 /** Watches a rollout to its end, telling what moves. */
 async function look(deployment, rollout) {
     const { world, tell, seen } = deployment;
-    const rewritten = new Set();
+    const rewritten = new Map();
     return await watch_watch(rollout, {
         clock: world.clock,
         read: async (now) => {
             for (const target of leftoverTargets(now)) {
-                if (rewritten.has(target.id))
+                const last = rewritten.get(target.id);
+                // While an updater works toward the same spec, Swarm takes no notice of a write (tried).
+                if (world.clock.now() - (last ?? -Infinity) < delayMs(target.spec) + REWRITE_MS)
                     continue;
-                rewritten.add(target.id);
-                world.narrator.say(`${target.name} has tasks left over that Swarm does not stop by itself: writing its spec again`);
+                rewritten.set(target.id, world.clock.now());
+                if (last === undefined)
+                    world.narrator.say(`${target.name} has tasks left over that Swarm does not stop by itself: writing its spec again`);
                 await settle(deployment, (engine) => rewrite(engine, target));
             }
             return await readSwarm(deployment, now);

@@ -18,6 +18,7 @@ import type { ConnectionLost } from './errors.js';
 import { DeployError, InvalidInput, type Outcome, type Reason } from './errors.js';
 import { describeInputs, type Inputs } from './inputs.js';
 import {
+  delayMs,
   hasOwnHealthcheck,
   hostnameOf,
   imageOf,
@@ -82,6 +83,8 @@ interface Ending {
 }
 
 const CLEAN_UP_LIMIT_MS = 30_000;
+/** Between one attempt to make Swarm look again and the next, and the update's delay on top. */
+const REWRITE_MS = 5000;
 /** A deploy that was given little time is no reason to give up on the way back. */
 const MIN_ROLLBACK_MS = 5 * 60_000;
 const MIN_ROLLBACK_STILL_MS = 2 * 60_000;
@@ -410,16 +413,19 @@ async function look(
   rollout: Rollout,
 ): Promise<{ readonly rollout: Rollout; readonly end: End }> {
   const { world, tell, seen } = deployment;
-  const rewritten = new Set<string>();
+  const rewritten = new Map<string, number>();
   return await watch(rollout, {
     clock: world.clock,
     read: async (now) => {
       for (const target of leftoverTargets(now)) {
-        if (rewritten.has(target.id)) continue;
-        rewritten.add(target.id);
-        world.narrator.say(
-          `${target.name} has tasks left over that Swarm does not stop by itself: writing its spec again`,
-        );
+        const last = rewritten.get(target.id);
+        // While an updater works toward the same spec, Swarm takes no notice of a write (tried).
+        if (world.clock.now() - (last ?? -Infinity) < delayMs(target.spec) + REWRITE_MS) continue;
+        rewritten.set(target.id, world.clock.now());
+        if (last === undefined)
+          world.narrator.say(
+            `${target.name} has tasks left over that Swarm does not stop by itself: writing its spec again`,
+          );
         await settle(deployment, (engine) => rewrite(engine, target));
       }
       return await readSwarm(deployment, now);

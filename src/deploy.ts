@@ -187,10 +187,16 @@ function explain(words: string, code: number | null): NonNullable<Deployed['fail
   return {
     reason,
     message: `docker stack deploy failed: ${said}`,
-    hint: /only updates to Labels are allowed/i.test(words)
-      ? 'A config or secret cannot change its content under the same name: give it a new name.'
-      : 'The message is from Docker on the manager; correct what it names in the stack files.',
+    hint: hintFor(reason, words),
   };
+}
+
+function hintFor(reason: Reason, words: string): string {
+  if (reason === 'docker-unavailable')
+    return 'Look at the managers, on one of them: docker node ls. More than half of them must be reachable, and not overloaded.';
+  return /only updates to Labels are allowed/i.test(words)
+    ? 'A config or secret cannot change its content under the same name: give it a new name.'
+    : 'The message is from Docker on the manager; correct what it names in the stack files.';
 }
 
 /** Prints whole lines of output as they come. */

@@ -96,6 +96,9 @@ export function loginFailure(stderr: string): {
   return { reason: 'registry-unreachable', transient: true };
 }
 
+/** The managers do not agree in time: they are too busy, or too few of them are left. */
+const UNAVAILABLE = /DeadlineExceeded|swarm does not have a leader/i;
+
 /**
  * Errors of `stack deploy` that go away by themselves: a write that lost against another one, and
  * networks that a `stack rm` just before has not finished removing (moby#39891, tried).
@@ -105,12 +108,14 @@ export function isTransientDeployError(stderr: string): boolean {
     /update out of sequence/i.test(stderr) ||
     /network \S+ not found/i.test(stderr) ||
     /network with name \S+ already exists/i.test(stderr) ||
-    /has active endpoints/i.test(stderr)
+    /has active endpoints/i.test(stderr) ||
+    UNAVAILABLE.test(stderr)
   );
 }
 
 /** What `stack deploy` says went wrong: an error in the files, or a refusal by the engine. */
 export function deployFailure(stderr: string): Reason {
+  if (UNAVAILABLE.test(stderr)) return 'docker-unavailable';
   return /error response from daemon|rpc error|failed to (create|update)|declared as external/i.test(
     stderr,
   )

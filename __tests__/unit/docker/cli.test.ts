@@ -129,6 +129,14 @@ it.each([
   ],
   ['Error response from daemon: network with name shop_default already exists', true],
   ['error while removing network: network shop_default has active endpoints', true],
+  [
+    'failed to create service x: Error response from daemon: rpc error: code = DeadlineExceeded desc = context deadline exceeded',
+    true,
+  ],
+  [
+    'Error response from daemon: rpc error: code = Unknown desc = The swarm does not have a leader.',
+    true,
+  ],
   ['services.api.image must be a string', false],
   ['Error response from daemon: invalid reference format', false],
   ['', false],
@@ -140,6 +148,7 @@ it.each([
   ['services.api.ports.0 must be a number', 'compose-invalid'],
   ['failed to update service shop_api: Error response from daemon: bad', 'deploy-refused'],
   ['rpc error: code = InvalidArgument', 'deploy-refused'],
+  ['rpc error: code = DeadlineExceeded desc = context deadline exceeded', 'docker-unavailable'],
   ['network "x" is declared as external, but could not be found', 'deploy-refused'],
 ])('stack deploy: %s', (stderr, reason) => {
   expect(deployFailure(stderr)).toBe(reason);
