@@ -10,7 +10,7 @@ import { prove } from '../__tests__/support/play.mjs';
 import { TABLE } from '../__tests__/support/truth-table.mjs';
 import { probe } from '../testbed/index.mjs';
 import { errorText } from '../testbed/lib/wait.mjs';
-import { ENGINES as RECORD, write } from './truth-table/page.mjs';
+import { ENGINES as RECORD, read, write } from './truth-table/page.mjs';
 import { onOwnStack, playAll } from './truth-table/pool.mjs';
 import { withTestbed } from './truth-table/testbed.mjs';
 
@@ -70,4 +70,13 @@ for (const name of positionals.length === 0 ? ENGINES : positionals) {
   if (run.passed === 0 || run.failed > 0) process.exitCode = 1;
 }
 console.log(`\n${lines.join('\n')}`);
-if (values.record) write(RECORD, runs);
+if (values.record) {
+  const series = (/** @type {EngineRun} */ { engine }) => engine.split('.').slice(0, 2).join('.');
+  const played = new Set(runs.map(series));
+  const known = /** @type {EngineRun[]} */ (read(RECORD));
+  const others = known.filter((run) => !played.has(series(run)));
+  write(
+    RECORD,
+    [...others, ...runs].sort((a, b) => a.engine.localeCompare(b.engine, 'en', { numeric: true })),
+  );
+}
