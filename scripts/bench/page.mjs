@@ -44,9 +44,10 @@ export function targetsOf({ swarm, scale }) {
   const targets = [];
   if (swarm !== undefined) {
     const { unchanged, rolling, knowing } = swarm;
-    const more = unchanged.action.median - unchanged.detached.median;
+    // The harder of the two floors: a workflow that puts everything into one connection.
+    const more = unchanged.action.median - unchanged.detachedOneConnection.median;
     targets.push({
-      what: 'unchanged deploy, more than with `--detach=true` (median)',
+      what: 'unchanged deploy, more than one `ssh` with login and `--detach=true` (median)',
       target: 'at most 0.40 s',
       measured: seconds(more),
       met: more <= 400,
