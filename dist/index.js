@@ -27196,7 +27196,7 @@ function resolveFlowCollection({ composeNode, composeEmptyNode }, ctx, fc, onErr
         }
         if (!isMap && !sep && !props.found) {
             // item is a value in a seq
-            // → key & sep are empty, start does not include ? or :
+            // \u2192 key & sep are empty, start does not include ? or :
             const valueNode = value
                 ? composeNode(ctx, value, props, onError)
                 : composeEmptyNode(ctx, props.end, sep, null, props, onError);
@@ -28654,17 +28654,17 @@ const prettifyError = (src, lc) => (error) => {
     // Trim to max 80 chars, keeping col position near the middle
     if (ci >= 60 && lineStr.length > 80) {
         const trimStart = Math.min(ci - 39, lineStr.length - 79);
-        lineStr = '…' + lineStr.substring(trimStart);
+        lineStr = '\u2026' + lineStr.substring(trimStart);
         ci -= trimStart - 1;
     }
     if (lineStr.length > 80)
-        lineStr = lineStr.substring(0, 79) + '…';
+        lineStr = lineStr.substring(0, 79) + '\u2026';
     // Include previous line in context if pointing at line start
     if (line > 1 && /^ *$/.test(lineStr.substring(0, ci))) {
         // Regexp won't match if start is trimmed
         let prev = src.substring(lc.lineStarts[line - 2], lc.lineStarts[line - 1]);
         if (prev.length > 80)
-            prev = prev.substring(0, 79) + '…\n';
+            prev = prev.substring(0, 79) + '\u2026\n';
         lineStr = prev + lineStr;
     }
     if (/[^ ]/.test(lineStr)) {
@@ -29960,13 +29960,13 @@ const REMOVE = Symbol('remove item');
  * Walks through the tree (depth-first) starting from the root, calling a
  * `visitor` function with two arguments when entering each item:
  *   - `item`: The current item, which included the following members:
- *     - `start: SourceToken[]` – Source tokens before the key or value,
+ *     - `start: SourceToken[]` \u2013 Source tokens before the key or value,
  *       possibly including its anchor or tag.
- *     - `key?: Token | null` – Set for pair values. May then be `null`, if
+ *     - `key?: Token | null` \u2013 Set for pair values. May then be `null`, if
  *       the key before the `:` separator is empty.
- *     - `sep?: SourceToken[]` – Source tokens between the key and the value,
+ *     - `sep?: SourceToken[]` \u2013 Source tokens between the key and the value,
  *       which should include the `:` map value indicator if `value` is set.
- *     - `value?: Token` – The value of a sequence item, or of a map pair.
+ *     - `value?: Token` \u2013 The value of a sequence item, or of a map pair.
  *   - `path`: The steps from the root to the current node, as an array of
  *     `['key' | 'value', number]` tuples.
  *
@@ -34903,6 +34903,14 @@ function maxRestarts(spec) {
     const window = count(at(policy, 'Window')) ?? 0;
     return attempts === 0 || window > 0 ? Infinity : attempts;
 }
+/**
+ * How many tasks an update replaces at a time; 0 for all of them, Swarm's default is 1
+ * (swarmkit api/defaults/service.go).
+ */
+function parallelism(spec) {
+    const config = at(spec, 'UpdateConfig');
+    return config === undefined ? 1 : (count(at(config, 'Parallelism')) ?? 0);
+}
 /** The pause between the batches of an update, in milliseconds. */
 function delayMs(spec) {
     return (count(at(spec, 'UpdateConfig', 'Delay')) ?? 0) / 1e6;
@@ -37051,6 +37059,12 @@ const COMPLETE = rank('complete');
 /** Meant to run, now or as soon as the updater lets it. */
 const isWanted = (task) => rank(task.DesiredState) <= RUNNING;
 const isRunning = (task) => task.Status.State === 'running' && isWanted(task);
+/**
+ * The tasks of an update that Swarm called off before any node had them, as when their node is drained
+ * just then. The updater waits for each until it runs or ends, and one that no node has never does
+ * (tried; swarmkit manager/orchestrator/update/updater.go): the update stays `updating` for ever.
+ */
+const calledOff = (tasks, { upToDate }) => tasks.filter((task) => upToDate.has(task.ID) && !isWanted(task) && rank(task.Status.State) < rank('assigned'));
 function newestBy(tasks, key) {
     const newest = new Map();
     for (const task of tasks) {
@@ -37165,13 +37179,31 @@ const NODE_FULL = /max replicas per node limit exceed/;
  * @param tasks of the target, at this moment
  * @returns undefined where something may still move
  */
-function deadlockOf(target, kind, tasks, stand, snapshot) {
+function deadlockOf(target, kind, tasks, stand, snapshot, formerTasks) {
     const wanted = tasks.filter(isWanted);
     const older = wanted.filter(({ ID }) => !snapshot.upToDate.has(ID));
     const current = wanted.filter(({ ID }) => snapshot.upToDate.has(ID));
     if (older.length === 0)
         return undefined;
-    return pausedNodes(kind, older, current, stand, snapshot) ?? startFirst(target, older, current);
+    // An earlier update from the same spec may have left such tasks, too.
+    const fresh = tasks.filter(({ ID }) => !formerTasks.has(ID));
+    return (pausedNodes(kind, older, current, stand, snapshot) ??
+        startFirst(target, older, current) ??
+        updaterGone(target, fresh, current, snapshot));
+}
+/** All that an update does at a time are waits for tasks that were called off. */
+function updaterGone({ spec }, tasks, current, snapshot) {
+    const waits = calledOff(tasks, snapshot);
+    const atOnce = parallelism(spec);
+    if (atOnce === 0 || waits.length < atOnce || !current.every(isRunning))
+        return undefined;
+    const { nodes } = snapshot;
+    const names = [...new Set(waits.map(({ NodeID }) => hostnameOf(nodes, NodeID) ?? ''))];
+    const where = names.filter(Boolean).join(', ');
+    return {
+        reason: 'unschedulable',
+        message: `is not updated any further: Swarm waits for ever for a task${where === '' ? '' : ` on ${where}`} that was called off before it began, as when a node is drained in mid-update; deploy again`,
+    };
 }
 /** Swarm neither adds nor updates anything on a paused node (manager/orchestrator/global). */
 function pausedNodes(kind, older, current, stand, { nodes }) {
@@ -37354,7 +37386,7 @@ function fold(rollout, snapshot) {
         const updating = service?.UpdateStatus?.State === 'updating' ||
             service?.UpdateStatus?.State === 'rollback_started';
         const leftover = stand.extra + stand.older > 0 && stand.done >= stand.wanted;
-        const deadlock = deadlockOf(target, kind, tasks, stand, snapshot);
+        const deadlock = deadlockOf(target, kind, tasks, stand, snapshot, goal.formerTasks);
         services.set(target.id, {
             name: target.name,
             kind,
@@ -37364,6 +37396,7 @@ function fold(rollout, snapshot) {
             extra: stand.extra,
             complete: stand.complete,
             updating,
+            waitsInVain: service?.UpdateStatus?.State === 'updating' && calledOff(tasks, snapshot).length > 0,
             failures,
             ...(unplaced === undefined ? {} : { unplaced }),
             ...(leftover ? { leftoverSince: former?.leftoverSince ?? snapshot.at } : {}),
@@ -37536,12 +37569,27 @@ function endOf(rollout, partial) {
 }
 /**
  * Whether all that is missing for `converged` is a look at every task: everything has held for long
- * enough, as far as is known, and no update is under way.
+ * enough, as far as is known, and no update is under way. One that only waits for a task that was called
+ * off is not: once the monitor is over, Swarm will never touch what runs on its account.
  */
 function isDue({ goal, at, services, holding }) {
-    const stable = holding !== undefined && (holding.proven || at - holding.since >= goal.stableForMs);
-    return stable && ![...services.values()].some(({ updating }) => updating);
+    if (holding === undefined)
+        return false;
+    const heldMs = at - holding.since;
+    if (!holding.proven && heldMs < goal.stableForMs)
+        return false;
+    return goal.targets.every(({ id, spec }) => {
+        const { updating = false, waitsInVain = false } = services.get(id) ?? {};
+        return !updating || (waitsInVain && heldMs >= updaterEndMs(spec) + IN_VAIN_MS);
+    });
 }
+/** More than enough for Swarm's updater to say that it is done, counted from when it should be. */
+const IN_VAIN_MS = 5000;
+/**
+ * How long Swarm's updater goes on after its last task runs: the pause after it, and then the monitor,
+ * which is never shorter than that pause (swarmkit manager/orchestrator/update/updater.go).
+ */
+const updaterEndMs = (spec) => delayMs(spec) + Math.max(monitorMs(spec), delayMs(spec) + 1000);
 /** Longer than Swarm takes where it goes on by itself: between updates, and in one. */
 const LEFTOVER_MS = 3000;
 const LEFTOVER_IN_UPDATE_MS = 10_000;
@@ -37572,6 +37620,8 @@ function failuresOf(rollout) {
     return [...rollout.services.values()].flatMap(({ failures }) => failures);
 }
 
+;// CONCATENATED MODULE: external "node:string_decoder"
+const external_node_string_decoder_namespaceObject = require("node:string_decoder");
 ;// CONCATENATED MODULE: external "node:http"
 const external_node_http_namespaceObject = require("node:http");
 ;// CONCATENATED MODULE: ./node_modules/lossless-json/lib/esm/utils.js
@@ -38577,6 +38627,7 @@ function resolveSpace(space) {
 
 
 
+
 /** The engine understood the request and refused it. */
 class EngineError extends Error {
     status;
@@ -38649,13 +38700,10 @@ class Engine {
             error: info.Swarm?.Error ?? '',
         };
     }
-    async services(stack) {
-        return (await this.#list('/services', labelled(stack)));
-    }
     /** The services of a stack with how many of their tasks run. */
     async serviceList(stack, former) {
         const path = `/services${query({ filters: JSON.stringify(labelled(stack)), status: 'true' })}`;
-        return await this.#listing(path, former, (item) => item, parseJson);
+        return await this.#listing(path, former, withoutEndpoint, parseJson);
     }
     /** One service with its exact spec, or undefined where there is none. */
     async service(id) {
@@ -38775,7 +38823,7 @@ class Engine {
     // Nothing but specs is ever written back.
     parseBody = JSON.parse) {
         const answer = await this.#send('GET', path);
-        const hash = (0,external_node_crypto_namespaceObject.createHash)('sha256').update(answer.body).digest('base64');
+        const hash = hashOf(answer.body);
         if (hash === former?.hash)
             return former;
         const list = parseAnswer(answer, parseBody);
@@ -38825,17 +38873,42 @@ const filtersOf = (scope, more = {}) => JSON.stringify({
     ...more,
 });
 const query = (parameters) => `?${new URLSearchParams(parameters).toString()}`;
-/** What decisions need of a task: its spec is most of it, and ten thousand of them fill a memory. */
-function reduced(item) {
-    const { ID, CreatedAt, ServiceID, Slot, NodeID, DesiredState, JobIteration, Status } = item;
-    const { Timestamp, State, Message, Err, ContainerStatus } = Status;
+/** Nothing is decided by virtual addresses. */
+function withoutEndpoint(item) {
+    const { Version, Spec, PreviousSpec, UpdateStatus, JobStatus, ServiceStatus } = item;
     return {
-        ...{ ID, CreatedAt, ServiceID, Slot, NodeID, DesiredState, JobIteration },
+        ID: textAt(item, 'ID'),
+        Version,
+        Spec,
+        ...(PreviousSpec && { PreviousSpec }),
+        ...(UpdateStatus && { UpdateStatus }),
+        ...(JobStatus && { JobStatus }),
+        ...(ServiceStatus && { ServiceStatus }),
+    };
+}
+/**
+ * What decisions need of a task: its spec is most of it, and ten thousand of them fill a memory. Plain
+ * literals: a spread gives each object a hidden class of its own, which is larger than the task (V8 12).
+ */
+function reduced(item) {
+    const task = item;
+    const { Timestamp, State, Message, Err, ContainerStatus: container } = task.Status;
+    return {
+        ID: task.ID,
+        CreatedAt: task.CreatedAt,
+        ServiceID: task.ServiceID,
+        Slot: task.Slot,
+        NodeID: task.NodeID,
+        DesiredState: task.DesiredState,
+        JobIteration: task.JobIteration,
         Status: {
-            ...{ Timestamp, State, Message, Err },
-            ContainerStatus: ContainerStatus && {
-                ExitCode: ContainerStatus.ExitCode,
-                ContainerID: ContainerStatus.ContainerID,
+            Timestamp,
+            State,
+            Message,
+            Err,
+            ContainerStatus: container && {
+                ExitCode: container.ExitCode,
+                ContainerID: container.ContainerID,
             },
         },
     };
@@ -38852,12 +38925,23 @@ function engine_named(kind, item) {
         labels: at(item, 'Spec', 'Labels') ?? null,
     };
 }
+/** Piece by piece, which needs no second copy of all bytes. */
+function textOf(body) {
+    const decoder = new external_node_string_decoder_namespaceObject.StringDecoder('utf8');
+    return body.map((chunk) => decoder.write(chunk)).join('') + decoder.end();
+}
+function hashOf(body) {
+    const hash = (0,external_node_crypto_namespaceObject.createHash)('sha256');
+    for (const chunk of body)
+        hash.update(chunk);
+    return hash.digest('base64');
+}
 /** @throws EngineError where the engine refused */
 async function collect(incoming, what) {
-    const chunks = [];
+    const body = [];
     try {
         for await (const chunk of incoming)
-            chunks.push(chunk);
+            body.push(chunk);
     }
     catch (error) {
         throw error instanceof DeployError
@@ -38866,11 +38950,10 @@ async function collect(incoming, what) {
                 cause: error,
             });
     }
-    const body = Buffer.concat(chunks);
     const status = incoming.statusCode ?? 0;
     if (status >= 200 && status < 300)
         return { what, body };
-    const text = body.toString('utf8');
+    const text = textOf(body);
     let message = text.trim();
     try {
         const parsed = JSON.parse(text);
@@ -38883,7 +38966,7 @@ async function collect(incoming, what) {
     throw new EngineError(status, message === '' ? `HTTP ${status}` : message, what);
 }
 function parseAnswer({ what, body }, parseBody) {
-    const text = body.toString('utf8');
+    const text = textOf(body);
     if (text.trim() === '')
         return null;
     try {
@@ -39045,7 +39128,7 @@ class ImageHealthchecks {
  * Tasks are 2 to 3 kB each, and every slot keeps some of its past ones. Those of a large stack are
  * asked for in pieces: in one, the answer takes more memory than all the rest of a run.
  */
-const SLOTS_AT_A_TIME = 250;
+const SLOTS_AT_A_TIME = 120;
 /** Each id takes its part of the request's one line. */
 const SERVICES_AT_A_TIME = 200;
 /** Everything of a service but its spec that may change. */
@@ -39165,10 +39248,15 @@ class SnapshotReader {
         if ('services' in scope)
             for (const id of scope.services)
                 shares.set(id, emptyShare());
+        const former = new Map();
+        for (const id of new Set(tasks.map(({ ServiceID }) => ServiceID)))
+            for (const task of this.#shares.get(id)?.tasks ?? [])
+                former.set(task.ID, task);
         for (const task of tasks) {
             const share = shares.get(task.ServiceID) ?? emptyShare();
             shares.set(task.ServiceID, share);
-            share.tasks.push(task);
+            const was = former.get(task.ID);
+            share.tasks.push(was !== undefined && isStill(was, task) ? was : task);
             if (upToDate.has(task.ID))
                 share.upToDate.push(task.ID);
         }
@@ -39207,15 +39295,32 @@ class SnapshotReader {
             if (was !== undefined && stateOf(was) === stateOf(service))
                 return was;
             this.#moved.add(service.ID);
-            // The very same object is the quickest to compare.
-            return was?.Version.Index === service.Version.Index
-                ? { ...service, Spec: was.Spec }
-                : service;
+            return was === undefined ? service : withSpecsOf(was, service);
         });
         this.#services = { ...now, items };
         return this.#services;
     }
 }
+/**
+ * A service with the specs that were known already, where they are the same: the very same object is
+ * the quickest to compare, and specs are the largest part of what is kept.
+ */
+function withSpecsOf(was, service) {
+    const known = [was.Spec, ...(was.PreviousSpec === undefined ? [] : [was.PreviousSpec])];
+    const keep = (spec) => known.find((other) => sameSpec(spec, other)) ?? spec;
+    const { PreviousSpec } = service;
+    return {
+        ...service,
+        Spec: was.Version.Index === service.Version.Index ? was.Spec : keep(service.Spec),
+        ...(PreviousSpec === undefined ? {} : { PreviousSpec: keep(PreviousSpec) }),
+    };
+}
+/** Most tasks of a look are past ones, which are kept once however often they are read. */
+const isStill = (was, task) => was.DesiredState === task.DesiredState &&
+    was.NodeID === task.NodeID &&
+    was.Status.State === task.Status.State &&
+    was.Status.Timestamp === task.Status.Timestamp &&
+    was.Status.Err === task.Status.Err;
 const emptyShare = () => ({ tasks: [], upToDate: [] });
 
 ;// CONCATENATED MODULE: ./src/rollout/rollback.ts
@@ -39470,6 +39575,9 @@ function waitingFor(rollout) {
     if (rollout.lingering > 0)
         return `${plural(rollout.lingering, 'removed service or task')} to go`;
     const updating = [...rollout.services.values()].filter((service) => service.updating);
+    const inVain = updating.filter(({ waitsInVain }) => waitsInVain);
+    if (inVain.length > 0)
+        return `the monitor of ${inVain.map(({ name }) => name).join(', ')} to be over: Swarm will not say so, as it waits for a task that was called off`;
     if (updating.length > 0)
         return `Swarm to finish monitoring ${updating.map(({ name }) => name).join(', ')}`;
     return 'everything to stay as it is for the stability window';
@@ -39856,7 +39964,10 @@ async function deploy(deployment) {
         await forget(deployment, name);
     }
 }
+/** Removes the workspace, if it is there; what cannot be reached is left to the post step. */
 async function forget({ world, session, places }, name) {
+    if (places.size === 0)
+        return;
     try {
         if (!(await removeWorkspace(session.transport, name)))
             return;
@@ -39895,7 +40006,11 @@ async function deployIn(deployment, workspaceName) {
         workspace,
         wasWritten: (loss) => recover(deployment, { loss, before, names, workspaceName, workspace }),
     }, world));
-    const live = await settle(deployment, (engine) => deployment.reader.services(engine));
+    // From here on only the engine is asked: credentials lie there no longer than they are needed.
+    const [live] = await Promise.all([
+        settle(deployment, (engine) => deployment.reader.services(engine)),
+        forget(deployment, workspaceName),
+    ]);
     const changes = changesOf(before, live, names);
     const startedAt = clock.now();
     for (const line of changes.lines)
@@ -44788,7 +44903,7 @@ function failureLine(failure) {
 function summaryOf(run) {
     const green = isGreen(run.outcome);
     const lines = [
-        `## ${green ? '✅' : '❌'} ${safeCell(headline(run))}`,
+        `## ${green ? '\u2705' : '\u274c'} ${safeCell(headline(run))}`,
         '',
         ...(run.message === '' ? [] : [safeCell(run.message), '']),
         ...(run.problems.length < 2

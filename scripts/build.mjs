@@ -35,10 +35,22 @@ async function build(out) {
     // third of the time that the bundle needs to start, and that is paid by `main` and by `post`.
     externals: { undici: 'node:http' },
   });
-  write(join(out, 'index.js'), code);
+  write(join(out, 'index.js'), inAscii(code));
   for (const [name, { source }] of Object.entries(assets))
     // ssh2 brings a Windows helper for PuTTY's agent along; no runner needs it here.
     if (!name.endsWith('pagent.exe')) write(join(out, name), source);
+}
+
+/**
+ * The same program in printable ASCII: one character beyond Latin-1 makes V8 keep the whole source
+ * with two bytes for each, and a zero byte makes git call the file binary.
+ * @param {string} code with such characters in strings, regular expressions and comments only
+ */
+function inAscii(code) {
+  return code.replace(
+    /[^\t\n\r\x20-\x7e]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }
 
 /** @param {string} path @param {string | Buffer} content */

@@ -210,7 +210,9 @@ async function deploy(deployment: Deployment): Promise<Ending> {
   }
 }
 
+/** Removes the workspace, if it is there; what cannot be reached is left to the post step. */
 async function forget({ world, session, places }: Deployment, name: string): Promise<void> {
+  if (places.size === 0) return;
   try {
     if (!(await removeWorkspace(session.transport, name))) return;
     places.delete(session.transport.description);
@@ -257,7 +259,11 @@ async function deployIn(deployment: Deployment, workspaceName: string): Promise<
       world,
     ),
   );
-  const live = await settle(deployment, (engine) => deployment.reader.services(engine));
+  // From here on only the engine is asked: credentials lie there no longer than they are needed.
+  const [live] = await Promise.all([
+    settle(deployment, (engine) => deployment.reader.services(engine)),
+    forget(deployment, workspaceName),
+  ]);
   const changes = changesOf(before, live, names);
   const startedAt = clock.now();
   for (const line of changes.lines) narrator.say(line);

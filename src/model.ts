@@ -179,6 +179,15 @@ export function maxRestarts(spec: ServiceSpec): number {
   return attempts === 0 || window > 0 ? Infinity : attempts;
 }
 
+/**
+ * How many tasks an update replaces at a time; 0 for all of them, Swarm's default is 1
+ * (swarmkit api/defaults/service.go).
+ */
+export function parallelism(spec: ServiceSpec): number {
+  const config = at(spec, 'UpdateConfig');
+  return config === undefined ? 1 : (count(at(config, 'Parallelism')) ?? 0);
+}
+
 /** The pause between the batches of an update, in milliseconds. */
 export function delayMs(spec: ServiceSpec): number {
   return (count(at(spec, 'UpdateConfig', 'Delay')) ?? 0) / 1e6;

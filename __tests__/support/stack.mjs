@@ -4,6 +4,7 @@
  */
 import { randomBytes, randomInt } from 'node:crypto';
 import { runStep } from '../../testbed/runner.mjs';
+import { until } from '../../testbed/lib/wait.mjs';
 
 /**
  * @typedef {import('./live.js').LiveService} LiveService
@@ -305,7 +306,12 @@ export class Stack {
     return Object.fromEntries(Object.entries(services).map(([name, { Spec }]) => [name, Spec]));
   }
 
+  /** `docker stack rm` fails where a network vanishes between its list and its removal. */
   async remove() {
-    await this.manager.docker('stack', 'rm', this.name);
+    await until(
+      `${this.name} can be removed`,
+      async () => (await this.manager.exec(['docker', 'stack', 'rm', this.name])).code === 0,
+      { timeoutMs: 60_000, intervalMs: 1000 },
+    );
   }
 }

@@ -85,6 +85,9 @@ export function waitingFor(rollout: Rollout): string {
   if (behind.length > 0) return behind.slice(0, 5).map(standingLine).join('; ');
   if (rollout.lingering > 0) return `${plural(rollout.lingering, 'removed service or task')} to go`;
   const updating = [...rollout.services.values()].filter((service) => service.updating);
+  const inVain = updating.filter(({ waitsInVain }) => waitsInVain);
+  if (inVain.length > 0)
+    return `the monitor of ${inVain.map(({ name }) => name).join(', ')} to be over: Swarm will not say so, as it waits for a task that was called off`;
   if (updating.length > 0)
     return `Swarm to finish monitoring ${updating.map(({ name }) => name).join(', ')}`;
   return 'everything to stay as it is for the stability window';

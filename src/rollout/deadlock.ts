@@ -6,6 +6,7 @@ import type { Reason } from '../errors.js';
 import {
   at,
   hostnameOf,
+  parallelism,
   updateOrder,
   type Json,
   type Kind,
@@ -13,7 +14,7 @@ import {
   type Task,
 } from '../model.js';
 import type { Target } from './goal.js';
-import { isRunning, isWanted, placeOf, type Standing } from './standing.js';
+import { calledOff, isRunning, isWanted, placeOf, type Standing } from './standing.js';
 
 /** Why an update cannot go on, for people, as the end of a sentence that begins with the service. */
 export interface Deadlock {
@@ -35,12 +36,38 @@ export function deadlockOf(
   tasks: readonly Task[],
   stand: Standing,
   snapshot: Snapshot,
+  formerTasks: ReadonlySet<string>,
 ): Deadlock | undefined {
   const wanted = tasks.filter(isWanted);
   const older = wanted.filter(({ ID }) => !snapshot.upToDate.has(ID));
   const current = wanted.filter(({ ID }) => snapshot.upToDate.has(ID));
   if (older.length === 0) return undefined;
-  return pausedNodes(kind, older, current, stand, snapshot) ?? startFirst(target, older, current);
+  // An earlier update from the same spec may have left such tasks, too.
+  const fresh = tasks.filter(({ ID }) => !formerTasks.has(ID));
+  return (
+    pausedNodes(kind, older, current, stand, snapshot) ??
+    startFirst(target, older, current) ??
+    updaterGone(target, fresh, current, snapshot)
+  );
+}
+
+/** All that an update does at a time are waits for tasks that were called off. */
+function updaterGone(
+  { spec }: Target,
+  tasks: readonly Task[],
+  current: readonly Task[],
+  snapshot: Snapshot,
+): Deadlock | undefined {
+  const waits = calledOff(tasks, snapshot);
+  const atOnce = parallelism(spec);
+  if (atOnce === 0 || waits.length < atOnce || !current.every(isRunning)) return undefined;
+  const { nodes } = snapshot;
+  const names = [...new Set(waits.map(({ NodeID }) => hostnameOf(nodes, NodeID) ?? ''))];
+  const where = names.filter(Boolean).join(', ');
+  return {
+    reason: 'unschedulable',
+    message: `is not updated any further: Swarm waits for ever for a task${where === '' ? '' : ` on ${where}`} that was called off before it began, as when a node is drained in mid-update; deploy again`,
+  };
 }
 
 /** Swarm neither adds nor updates anything on a paused node (manager/orchestrator/global). */

@@ -11,10 +11,12 @@ import {
   isJob,
   kindOf,
   maxRestarts,
+  monitorMs,
   restartCondition,
   sameSpec,
   type Kind,
   type Service,
+  type ServiceSpec,
   type Snapshot,
   type Task,
 } from '../model.js';
@@ -23,6 +25,7 @@ import { deadlockOf, type Deadlock } from './deadlock.js';
 import { departure } from './departure.js';
 import type { End, Goal, Target, Verdict } from './goal.js';
 import {
+  calledOff,
   COMPLETE,
   isWanted,
   lenient,
@@ -48,6 +51,8 @@ export interface ServiceProgress {
   readonly extra: number;
   readonly complete: boolean;
   readonly updating: boolean;
+  /** Whether Swarm's updater waits for a task that will never come. */
+  readonly waitsInVain: boolean;
   readonly failures: readonly Failure[];
   /** Why tasks cannot be placed, in Docker's words. */
   readonly unplaced?: string;
@@ -169,7 +174,7 @@ function fold(rollout: Rollout, snapshot: Snapshot): Rollout {
       service?.UpdateStatus?.State === 'updating' ||
       service?.UpdateStatus?.State === 'rollback_started';
     const leftover = stand.extra + stand.older > 0 && stand.done >= stand.wanted;
-    const deadlock = deadlockOf(target, kind, tasks, stand, snapshot);
+    const deadlock = deadlockOf(target, kind, tasks, stand, snapshot, goal.formerTasks);
     services.set(target.id, {
       name: target.name,
       kind,
@@ -179,6 +184,8 @@ function fold(rollout: Rollout, snapshot: Snapshot): Rollout {
       extra: stand.extra,
       complete: stand.complete,
       updating,
+      waitsInVain:
+        service?.UpdateStatus?.State === 'updating' && calledOff(tasks, snapshot).length > 0,
       failures,
       ...(unplaced === undefined ? {} : { unplaced }),
       ...(leftover ? { leftoverSince: former?.leftoverSince ?? snapshot.at } : {}),
@@ -386,13 +393,28 @@ function endOf(rollout: Rollout, partial: boolean): End | undefined {
 
 /**
  * Whether all that is missing for `converged` is a look at every task: everything has held for long
- * enough, as far as is known, and no update is under way.
+ * enough, as far as is known, and no update is under way. One that only waits for a task that was called
+ * off is not: once the monitor is over, Swarm will never touch what runs on its account.
  */
 export function isDue({ goal, at, services, holding }: Rollout): boolean {
-  const stable =
-    holding !== undefined && (holding.proven || at - holding.since >= goal.stableForMs);
-  return stable && ![...services.values()].some(({ updating }) => updating);
+  if (holding === undefined) return false;
+  const heldMs = at - holding.since;
+  if (!holding.proven && heldMs < goal.stableForMs) return false;
+  return goal.targets.every(({ id, spec }) => {
+    const { updating = false, waitsInVain = false } = services.get(id) ?? {};
+    return !updating || (waitsInVain && heldMs >= updaterEndMs(spec) + IN_VAIN_MS);
+  });
 }
+
+/** More than enough for Swarm's updater to say that it is done, counted from when it should be. */
+const IN_VAIN_MS = 5000;
+
+/**
+ * How long Swarm's updater goes on after its last task runs: the pause after it, and then the monitor,
+ * which is never shorter than that pause (swarmkit manager/orchestrator/update/updater.go).
+ */
+const updaterEndMs = (spec: ServiceSpec): number =>
+  delayMs(spec) + Math.max(monitorMs(spec), delayMs(spec) + 1000);
 
 /** Longer than Swarm takes where it goes on by itself: between updates, and in one. */
 const LEFTOVER_MS = 3000;

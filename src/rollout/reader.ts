@@ -3,7 +3,15 @@
  * which nothing moves is one request, however many tasks it has.
  */
 import { EngineError, type Engine, type Listing, type TaskScope } from '../docker/engine.js';
-import { kindOf, type Node, type Service, type Snapshot, type Task } from '../model.js';
+import {
+  kindOf,
+  sameSpec,
+  type Node,
+  type Service,
+  type ServiceSpec,
+  type Snapshot,
+  type Task,
+} from '../model.js';
 
 /**
  * Whose tasks are to be read: those of every service (`services`), of whatever carries the stack's
@@ -16,7 +24,7 @@ export type Wanted = 'services' | 'stack' | ReadonlySet<string>;
  * Tasks are 2 to 3 kB each, and every slot keeps some of its past ones. Those of a large stack are
  * asked for in pieces: in one, the answer takes more memory than all the rest of a run.
  */
-const SLOTS_AT_A_TIME = 250;
+const SLOTS_AT_A_TIME = 120;
 /** Each id takes its part of the request's one line. */
 const SERVICES_AT_A_TIME = 200;
 
@@ -160,10 +168,14 @@ export class SnapshotReader {
   #share(scope: TaskScope, tasks: readonly Task[], upToDate: ReadonlySet<string>): void {
     const shares = new Map<string, Share>();
     if ('services' in scope) for (const id of scope.services) shares.set(id, emptyShare());
+    const former = new Map<string, Task>();
+    for (const id of new Set(tasks.map(({ ServiceID }) => ServiceID)))
+      for (const task of this.#shares.get(id)?.tasks ?? []) former.set(task.ID, task);
     for (const task of tasks) {
       const share = shares.get(task.ServiceID) ?? emptyShare();
       shares.set(task.ServiceID, share);
-      share.tasks.push(task);
+      const was = former.get(task.ID);
+      share.tasks.push(was !== undefined && isStill(was, task) ? was : task);
       if (upToDate.has(task.ID)) share.upToDate.push(task.ID);
     }
     if ('stack' in scope) this.#shares = shares;
@@ -201,14 +213,35 @@ export class SnapshotReader {
       const was = before.get(service.ID);
       if (was !== undefined && stateOf(was) === stateOf(service)) return was;
       this.#moved.add(service.ID);
-      // The very same object is the quickest to compare.
-      return was?.Version.Index === service.Version.Index
-        ? { ...service, Spec: was.Spec }
-        : service;
+      return was === undefined ? service : withSpecsOf(was, service);
     });
     this.#services = { ...now, items };
     return this.#services;
   }
 }
+
+/**
+ * A service with the specs that were known already, where they are the same: the very same object is
+ * the quickest to compare, and specs are the largest part of what is kept.
+ */
+function withSpecsOf(was: Service, service: Service): Service {
+  const known = [was.Spec, ...(was.PreviousSpec === undefined ? [] : [was.PreviousSpec])];
+  const keep = (spec: ServiceSpec): ServiceSpec =>
+    known.find((other) => sameSpec(spec, other)) ?? spec;
+  const { PreviousSpec } = service;
+  return {
+    ...service,
+    Spec: was.Version.Index === service.Version.Index ? was.Spec : keep(service.Spec),
+    ...(PreviousSpec === undefined ? {} : { PreviousSpec: keep(PreviousSpec) }),
+  };
+}
+
+/** Most tasks of a look are past ones, which are kept once however often they are read. */
+const isStill = (was: Task, task: Task): boolean =>
+  was.DesiredState === task.DesiredState &&
+  was.NodeID === task.NodeID &&
+  was.Status.State === task.Status.State &&
+  was.Status.Timestamp === task.Status.Timestamp &&
+  was.Status.Err === task.Status.Err;
 
 const emptyShare = (): Share => ({ tasks: [], upToDate: [] });

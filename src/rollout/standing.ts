@@ -10,6 +10,17 @@ export const COMPLETE = rank('complete');
 export const isWanted = (task: Task): boolean => rank(task.DesiredState) <= RUNNING;
 export const isRunning = (task: Task): boolean => task.Status.State === 'running' && isWanted(task);
 
+/**
+ * The tasks of an update that Swarm called off before any node had them, as when their node is drained
+ * just then. The updater waits for each until it runs or ends, and one that no node has never does
+ * (tried; swarmkit manager/orchestrator/update/updater.go): the update stays `updating` for ever.
+ */
+export const calledOff = (tasks: readonly Task[], { upToDate }: Snapshot): readonly Task[] =>
+  tasks.filter(
+    (task) =>
+      upToDate.has(task.ID) && !isWanted(task) && rank(task.Status.State) < rank('assigned'),
+  );
+
 function newestBy<Key>(tasks: readonly Task[], key: (task: Task) => Key): Map<Key, Task> {
   const newest = new Map<Key, Task>();
   for (const task of tasks) {

@@ -111,7 +111,9 @@ describe('exactness', () => {
 
   it('keeps it through lists too', async () => {
     reply = (_, response) => json(response, `[{"ID":"s","Version":{"Index":5},"Spec":${text}}]`);
-    const [service] = await engine.services('shop');
+    const {
+      items: [service],
+    } = await engine.serviceList('shop');
     expect(service?.Spec['Max']).toBe(9223372036854775807n);
     expect(sameJson(parseJson(formatJson(service!.Spec)), service?.Spec)).toBe(true);
   });
@@ -325,7 +327,7 @@ describe('refusals', () => {
     'an answer that is no JSON says so: %s',
     async (body) => {
       reply = (_, response) => json(response, body);
-      for (const ask of [() => engine.nodes(), () => engine.services('shop')]) {
+      for (const ask of [() => engine.nodes(), () => engine.serviceList('shop')]) {
         const error = await failure(ask());
         expect(error).toBeInstanceOf(DeployError);
         expect(error.message).toContain('no JSON');

@@ -139,3 +139,34 @@ describe('a global service on a paused node', () => {
     expect(lasting(GLOBAL, tasks, { old: ['o1', 'o'], nodes })).toEqual({ kind: 'waiting' });
   });
 });
+
+describe('an update that waits for a task that was called off', () => {
+  const ONE = spec('api:2', { UpdateConfig: { Parallelism: 1 } });
+  const off = (id: string): Task => ({
+    ...pending(id, 1, ''),
+    DesiredState: 'shutdown',
+    NodeID: 'n2',
+  });
+
+  it('cannot go on with the others', () => {
+    const end = lasting(ONE, [off('c'), former('o2', 2)], { old });
+    expect(end).toMatchObject({ kind: 'failed', reason: 'unschedulable' });
+    expect(end).toMatchObject({ message: expect.stringContaining('on host-n2') });
+  });
+
+  it.each<[string, ServiceSpec, readonly Task[]]>([
+    ['more are updated at a time', spec('api:2', { UpdateConfig: { Parallelism: 2 } }), []],
+    ['all are updated at a time', spec('api:2', { UpdateConfig: {} }), []],
+    ['another one is on its way', ONE, [task('s', 'starting', { Slot: 3 })]],
+  ])('may go on when %s', (_, is, more) => {
+    expect(lasting(is, [off('c'), former('o2', 2), ...more], { old })).toEqual({ kind: 'waiting' });
+  });
+
+  it('is not one that an earlier deploy has left', () => {
+    const services = [service(ONE, { UpdateStatus: { State: 'updating' } })];
+    const tasks = [off('c'), former('o2', 2)];
+    const start = begin({ targets: [target({ spec: ONE })], formerTasks: new Set(['c']) });
+    const looks = [0, 5000].map((at) => snapshot(at, tasks, { services, old }));
+    expect(verdict(looks.reduce(observe, start))).toEqual({ kind: 'waiting' });
+  });
+});

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import type { ServiceSpec, Snapshot, Task, UpdateStatus } from '../../../src/model.js';
+import type { Service, ServiceSpec, Snapshot, Task, UpdateStatus } from '../../../src/model.js';
 import {
   leftoverTargets,
   failuresOf,
@@ -705,5 +705,41 @@ describe('a snapshot that says the very same', () => {
     const start = observe(begin(), first);
     const upToDate = new Set(['a']);
     expect(observe(start, { ...again(1), upToDate }).services.get(SERVICE)?.done).toBe(1);
+  });
+});
+
+describe('an update that waits in vain', () => {
+  // What a drained node leaves: the updater's own task for it, called off before the node had it.
+  const off = task('c', 'pending', { Slot: 3, NodeID: 'n3', DesiredState: 'shutdown' });
+  const services = [service(spec(), { UpdateStatus: status('updating') })];
+  const over = (tasks: readonly Task[], forMs: number, is = services): Verdict =>
+    judge(begin(), snapshot(0, tasks, { services: is }), snapshot(forMs, tasks, { services: is }));
+
+  it('counts as over once Swarm would have said so', () => {
+    expect(over([...RUNNING, off], 10_000)).toEqual(converged);
+    expect(over([...RUNNING, off], 9_999)).toEqual(waiting);
+  });
+
+  it('is given the time that its monitor and delay take', () => {
+    const slow = spec('api:2', { UpdateConfig: { Monitor: 20e9, Delay: 30e9 } });
+    const is = [service(slow, { UpdateStatus: status('updating') })];
+    const goal = { targets: [target({ spec: slow })] };
+    const looks = (at: number): Verdict =>
+      judge(begin(goal), ...[0, at].map((t) => snapshot(t, [...RUNNING, off], { services: is })));
+    expect(looks(65_999)).toEqual(waiting);
+    expect(looks(66_000)).toEqual(converged);
+  });
+
+  it.each<[string, readonly Task[], Service[]]>([
+    ['nothing was called off', RUNNING, services],
+    ['a node had the task', [...RUNNING, { ...off, Status: { State: 'assigned' } }], services],
+    ['the task is still wanted', [...RUNNING, { ...off, DesiredState: 'ready' }], services],
+    [
+      'Swarm rolls back',
+      [...RUNNING, off],
+      [service(spec(), { UpdateStatus: status('rollback_started') })],
+    ],
+  ])('is under way when %s', (_, tasks, is) => {
+    expect(over(tasks, 50_000, is)).not.toEqual(converged);
   });
 });
