@@ -49,6 +49,10 @@ interface FakeObject {
   readonly stack: string;
   /** For networks: steps of the clock until the last task has left. */
   busy: number;
+  version?: number;
+  labels?: Record<string, string>;
+  /** Of a config, in base64. */
+  data?: string;
 }
 
 /** What a test does instead of, or before, the fake: undefined lets the fake go on. */
@@ -449,6 +453,11 @@ export class FakeSwarm {
     if (['networks', 'configs', 'secrets'].includes(kind)) {
       if (method === 'GET' && id === '') return [200, this.#objectsOf(kind, stack)];
       if (method === 'DELETE') return this.#removeObject(id);
+      if (kind === 'configs' && id === 'create') return this.#createConfig(body);
+      const object = this.objects.find((each) => each.id === id);
+      if (object === undefined) return [404, { message: `${kind} ${id} not found` }];
+      if (method === 'GET') return [200, shown(object)];
+      if (verb === 'update') return this.#relabel(object, query, body);
     }
     return [404, { message: `page not found: ${method} ${path}` }];
   }
@@ -465,9 +474,38 @@ export class FakeSwarm {
   #objectsOf(kinds: string, stack: string | undefined): Json {
     return this.objects
       .filter((object) => `${object.kind}s` === kinds && object.stack === stack)
-      .map(({ id, name, kind }) =>
-        kind === 'network' ? { Id: id, Name: name } : { ID: id, Spec: { Name: name } },
-      );
+      .map(shown);
+  }
+
+  #createConfig(body: string): readonly [number, Json] {
+    const { Name, Labels, Data } = JSON.parse(body) as {
+      Name: string;
+      Labels: Record<string, string>;
+      Data: string;
+    };
+    if (this.objects.some(({ kind, name }) => kind === 'config' && name === Name))
+      return [
+        409,
+        { message: `rpc error: code = AlreadyExists desc = config ${Name} already exists` },
+      ];
+    const stack = Labels['com.docker.stack.namespace'] ?? '';
+    this.#index += 1;
+    this.#ids += 1;
+    const id = `config${this.#ids}`;
+    const rest = { busy: 0, version: this.#index, labels: Labels, data: Data };
+    this.objects.push({ kind: 'config', id, name: Name, stack, ...rest });
+    this.writes.push(`create config ${Name}`);
+    return [201, { ID: id }];
+  }
+
+  #relabel(object: FakeObject, query: URLSearchParams, body: string): readonly [number, Json] {
+    if (query.get('version') !== String(object.version ?? 0))
+      return [500, { message: 'rpc error: code = Unknown desc = update out of sequence' }];
+    this.#index += 1;
+    object.version = this.#index;
+    object.labels = (JSON.parse(body) as { Labels: Record<string, string> }).Labels;
+    this.writes.push(`relabel ${object.kind} ${object.name}`);
+    return [200, null];
   }
 
   #removeService(service: FakeService): readonly [number, Json] {
@@ -627,6 +665,19 @@ class FakeTransport implements Transport {
     if (this.#dead) throw new ConnectionLost('the connection is closed');
   }
 }
+
+const shown = ({ id, name, kind, version, labels, data }: FakeObject): Json =>
+  kind === 'network'
+    ? { Id: id, Name: name }
+    : {
+        ID: id,
+        Version: { Index: version ?? 0 },
+        Spec: {
+          Name: name,
+          ...(labels === undefined ? {} : { Labels: labels }),
+          ...(data === undefined ? {} : { Data: data }),
+        },
+      };
 
 function answer(response: ServerResponse, status: number, value: Json): void {
   response.writeHead(status, { 'Content-Type': 'application/json' });

@@ -54,6 +54,16 @@ export interface StackObject {
   readonly labels?: Json;
 }
 
+/** A config of the swarm, which never changes but for its labels. */
+export interface SwarmConfig {
+  readonly id: string;
+  readonly name: string;
+  /** Moves with every change of the labels. */
+  readonly version: number;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly data: Buffer;
+}
+
 /** A list of the engine. Where nothing in it has changed, reading it again gives the very same one. */
 export interface Listing<Item> {
   readonly items: readonly Item[];
@@ -64,7 +74,9 @@ export interface Listing<Item> {
 type Method = 'GET' | 'POST' | 'DELETE';
 type Filters = Readonly<Record<string, readonly string[]>>;
 
-const STACK_LABEL = 'com.docker.stack.namespace';
+export const STACK_LABEL = 'com.docker.stack.namespace';
+/** On every config that holds a lock or a piece of a stack's history: what it is. */
+export const LEDGER_LABEL = 'swarm-deploy.kind';
 /** A request takes 3 to 5 ms; one that takes this long has met a dead connection or engine. */
 const REQUEST_TIMEOUT_MS = 15_000;
 
@@ -191,7 +203,7 @@ export class Engine {
     return this.#managerTime;
   }
 
-  /** Networks, configs and secrets that carry the stack's label. */
+  /** Networks, configs and secrets that carry the stack's label, without what this action keeps there. */
   async stackObjects(stack: string): Promise<readonly StackObject[]> {
     const filters = labelled(stack);
     const networks = await this.#list('/networks', filters);
@@ -203,7 +215,9 @@ export class Engine {
         id: textAt(item, 'Id'),
         name: textAt(item, 'Name'),
       })),
-      ...configs.map((item) => named('config', item)),
+      ...configs
+        .filter((item) => !isLedger(swarmConfig(item)))
+        .map((item) => named('config', item)),
       ...secrets.map((item) => named('secret', item)),
     ];
   }
@@ -220,13 +234,84 @@ export class Engine {
       readonly registryAuthFrom?: 'spec' | 'previous-spec';
       readonly rollback?: 'previous';
     } = {},
+    registryAuth?: string,
   ): Promise<void> {
     const query = new URLSearchParams({ version: String(version), ...options });
-    await this.#call('POST', `/services/${id}/update?${query.toString()}`, spec);
+    await this.#call('POST', `/services/${id}/update?${query.toString()}`, spec, registryAuth);
+  }
+
+  /**
+   * @param registryAuth base64 of the credentials as JSON, as in the header `X-Registry-Auth`
+   * @returns its id
+   * @throws EngineError 409 where the name is taken
+   */
+  async createService(spec: ServiceSpec, registryAuth?: string): Promise<string> {
+    const answer = await this.#call('POST', '/services/create', spec, registryAuth);
+    return textAt(answer as JsonObject, 'ID');
   }
 
   async removeService(id: string): Promise<void> {
     await this.#remove(`/services/${id}`);
+  }
+
+  /** The configs that carry the stack's label, with their content. */
+  async configs(stack: string): Promise<readonly SwarmConfig[]> {
+    return (await this.#list('/configs', labelled(stack))).map(swarmConfig);
+  }
+
+  /** One config, or undefined where there is none. */
+  async config(id: string): Promise<SwarmConfig | undefined> {
+    try {
+      return swarmConfig((await this.#call('GET', `/configs/${id}`)) as JsonObject);
+    } catch (error) {
+      if (error instanceof EngineError && error.status === 404) return undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * Atomic in the whole swarm: of several that create the same name at once, one gets an id.
+   * @returns the id, or undefined where the name is taken
+   * @throws EngineError where the swarm refuses the name or the size
+   */
+  async createConfig({
+    name,
+    labels,
+    data,
+  }: Pick<SwarmConfig, 'name' | 'labels' | 'data'>): Promise<string | undefined> {
+    try {
+      const answer = await this.#call('POST', '/configs/create', {
+        Name: name,
+        Labels: labels,
+        Data: data.toString('base64'),
+      });
+      return textAt(answer as JsonObject, 'ID');
+    } catch (error) {
+      if (error instanceof EngineError && error.status === 409) return undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * Writes all labels of a config anew, if nobody has since it was read.
+   * @returns false where somebody has, or where it is gone
+   */
+  async relabelConfig(
+    { id, name, version, data }: SwarmConfig,
+    labels: SwarmConfig['labels'],
+  ): Promise<boolean> {
+    try {
+      await this.#call('POST', `/configs/${id}/update?version=${version}`, {
+        Name: name,
+        Labels: labels,
+        Data: data.toString('base64'),
+      });
+      return true;
+    } catch (error) {
+      if (!(error instanceof EngineError)) throw error;
+      if (error.status === 404 || /out of sequence/i.test(error.message)) return false;
+      throw error;
+    }
   }
 
   /** Gives a config or secret the labels that it had; they are all of it that can change. */
@@ -294,11 +379,11 @@ export class Engine {
     return { hash, items: Array.isArray(list) ? (list as readonly JsonObject[]).map(itemOf) : [] };
   }
 
-  async #call(method: Method, path: string, body?: Json): Promise<Json> {
-    return parseAnswer(await this.#send(method, path, body), parseJson);
+  async #call(method: Method, path: string, body?: Json, registryAuth?: string): Promise<Json> {
+    return parseAnswer(await this.#send(method, path, body, registryAuth), parseJson);
   }
 
-  #send(method: Method, path: string, body?: Json): Promise<Answer> {
+  #send(method: Method, path: string, body?: Json, registryAuth?: string): Promise<Answer> {
     const what = `${method} ${path.split('?')[0] ?? path}`;
     const payload = body === undefined ? undefined : Buffer.from(formatJson(body));
     return new Promise<Answer>((resolve, reject) => {
@@ -309,6 +394,7 @@ export class Engine {
           path: `${this.#prefix}${path}`,
           headers: {
             Host: 'docker',
+            ...(registryAuth === undefined ? {} : { 'X-Registry-Auth': registryAuth }),
             ...(payload === undefined
               ? {}
               : { 'Content-Type': 'application/json', 'Content-Length': payload.length }),
@@ -402,6 +488,22 @@ function reduced(item: JsonObject): Task {
 function textAt(item: JsonObject, ...path: readonly string[]): string {
   const value = at(item, ...path);
   return typeof value === 'string' ? value : '';
+}
+
+/** Whether the config is one of the action's own: a lock, or a piece of a history. */
+export const isLedger = ({ labels }: Pick<SwarmConfig, 'labels'>): boolean =>
+  labels[LEDGER_LABEL] !== undefined;
+
+function swarmConfig(item: JsonObject): SwarmConfig {
+  const labels = at(item, 'Spec', 'Labels');
+  const version = at(item, 'Version', 'Index');
+  return {
+    id: textAt(item, 'ID'),
+    name: textAt(item, 'Spec', 'Name'),
+    version: Number(version ?? 0),
+    labels: typeof labels === 'object' && labels !== null ? (labels as Record<string, string>) : {},
+    data: Buffer.from(textAt(item, 'Spec', 'Data'), 'base64'),
+  };
 }
 
 function named(kind: 'config' | 'secret', item: JsonObject): StackObject {
