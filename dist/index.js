@@ -28738,7 +28738,7 @@ __webpack_unused_export__ = parser.Parser;
 __webpack_unused_export__ = publicApi.parse;
 exports.hR = publicApi.parseAllDocuments;
 exports.Tp = publicApi.parseDocument;
-__webpack_unused_export__ = publicApi.stringify;
+exports.As = publicApi.stringify;
 __webpack_unused_export__ = visit.visit;
 __webpack_unused_export__ = visit.visitAsync;
 
@@ -34789,346 +34789,6 @@ const external_node_os_namespaceObject = require("node:os");
 const external_node_perf_hooks_namespaceObject = require("node:perf_hooks");
 ;// CONCATENATED MODULE: external "node:timers/promises"
 const promises_namespaceObject = require("node:timers/promises");
-;// CONCATENATED MODULE: ./src/compose/version.ts
-/**
- * The newest version that a Docker client without a default takes (docker/cli, cli/compose/schema
- * at each tag), to be given to `withVersion`.
- * @param clientVersion such as `20.10.24`
- * @returns undefined for clients that need no `version:` at all
- */
-function composeVersionFor(clientVersion) {
-    const [major = 0, minor = 0] = clientVersion.split('.').map((part) => Number.parseInt(part, 10));
-    if (!(major < 23))
-        return undefined;
-    if (major >= 20)
-        return '3.9';
-    if (major >= 19)
-        return '3.8';
-    return major === 18 && minor >= 9 ? '3.7' : '3.6';
-}
-/** Adds `version: "..."` to each file that has none; unchanged where all have one. */
-function withVersion(stack, version) {
-    if (stack.files.every((file) => file.versionAt === undefined))
-        return stack;
-    return {
-        ...stack,
-        composeVersion: stack.composeVersion ?? version,
-        files: stack.files.map(({ versionAt, ...file }) => {
-            if (versionAt === undefined)
-                return file;
-            return { ...file, text: insertVersion(file.text, versionAt, version) };
-        }),
-    };
-}
-/** Writes a `version:` into a rendered text. */
-function insertVersion(text, { offset, before, after }, version) {
-    const key = before === '"' ? '"version"' : `${before}version`;
-    return `${text.slice(0, offset)}${key}: "${version}"${after}${text.slice(offset)}`;
-}
-
-;// CONCATENATED MODULE: ./src/model.ts
-/**
- * The swarm's own words, as the Engine API spells them, reduced to what decisions need. A spec is
- * kept whole as parsed JSON, so that it can be written back exactly; the accessors below read it.
- */
-/** In the order a task goes through them; `shutdown` and later are ends. */
-const TASK_STATES = [
-    'new',
-    'pending',
-    'assigned',
-    'accepted',
-    'preparing',
-    'ready',
-    'starting',
-    'running',
-    'complete',
-    'shutdown',
-    'failed',
-    'rejected',
-    'remove',
-    'orphaned',
-];
-/** The value at a path of object keys, or undefined where the path ends early. */
-function at(value, ...path) {
-    let here = value;
-    for (const key of path) {
-        if (typeof here !== 'object' || here === null || Array.isArray(here))
-            return undefined;
-        here = here[key];
-    }
-    return here;
-}
-function model_text(value) {
-    return typeof value === 'string' ? value : undefined;
-}
-function count(value) {
-    return typeof value === 'number' || typeof value === 'bigint' ? Number(value) : undefined;
-}
-function strings(value) {
-    return Array.isArray(value)
-        ? value.filter((item) => typeof item === 'string')
-        : [];
-}
-/** The image as the service asks for it, tag and digest included. */
-function imageOf(spec) {
-    return model_text(at(spec, 'TaskTemplate', 'ContainerSpec', 'Image')) ?? '';
-}
-/** Whether tasks of this spec are judged by a healthcheck of the service itself (not the image's). */
-function hasOwnHealthcheck(spec) {
-    const test = strings(at(spec, 'TaskTemplate', 'ContainerSpec', 'Healthcheck', 'Test'));
-    return test.length > 0 && test[0] !== 'NONE';
-}
-/** `any` (the default), `on-failure` or `none`. */
-function restartCondition(spec) {
-    const condition = model_text(at(spec, 'TaskTemplate', 'RestartPolicy', 'Condition'));
-    return condition === 'on-failure' || condition === 'none' ? condition : 'any';
-}
-/**
- * The update monitor in milliseconds: how long after starting a failure still counts for Swarm.
- * Swarm's default is 5 s (swarmkit api/defaults/service.go).
- */
-function monitorMs(spec) {
-    const nanoseconds = count(at(spec, 'UpdateConfig', 'Monitor'));
-    return nanoseconds === undefined || nanoseconds === 0 ? 5000 : nanoseconds / 1e6;
-}
-/** Whether an update starts the new task of a slot before it stops the former one. */
-function updateOrder(spec) {
-    return model_text(at(spec, 'UpdateConfig', 'Order')) === 'start-first' ? 'start-first' : 'stop-first';
-}
-/** How often Swarm starts a failed task of a slot again; Infinity where there is no limit. */
-function maxRestarts(spec) {
-    const policy = at(spec, 'TaskTemplate', 'RestartPolicy');
-    const attempts = count(at(policy, 'MaxAttempts')) ?? 0;
-    // With a window the attempts are counted anew after it.
-    const window = count(at(policy, 'Window')) ?? 0;
-    return attempts === 0 || window > 0 ? Infinity : attempts;
-}
-/**
- * How many tasks an update replaces at a time; 0 for all of them, Swarm's default is 1
- * (swarmkit api/defaults/service.go).
- */
-function parallelism(spec) {
-    const config = at(spec, 'UpdateConfig');
-    return config === undefined ? 1 : (count(at(config, 'Parallelism')) ?? 0);
-}
-/** The pause between the batches of an update, in milliseconds. */
-function delayMs(spec) {
-    return (count(at(spec, 'UpdateConfig', 'Delay')) ?? 0) / 1e6;
-}
-function kindOf(spec) {
-    const mode = at(spec, 'Mode');
-    const constraints = strings(at(spec, 'TaskTemplate', 'Placement', 'Constraints'));
-    // A container that fails its healthcheck and answers SIGTERM with exit code 0 ends `complete`,
-    // like a task that did its work (tried): what has a healthcheck is meant to keep running.
-    const oneShot = restartCondition(spec) !== 'any' && !hasOwnHealthcheck(spec);
-    if (at(mode, 'Global') !== undefined)
-        return { kind: 'global', constraints, oneShot };
-    if (at(mode, 'GlobalJob') !== undefined)
-        return { kind: 'global-job', constraints };
-    const job = at(mode, 'ReplicatedJob');
-    if (job !== undefined) {
-        const completions = count(at(job, 'TotalCompletions')) ?? count(at(job, 'MaxConcurrent')) ?? 1;
-        return { kind: 'replicated-job', completions };
-    }
-    return { kind: 'replicated', replicas: count(at(mode, 'Replicated', 'Replicas')) ?? 1, oneShot };
-}
-function isJob(kind) {
-    return kind.kind === 'replicated-job' || kind.kind === 'global-job';
-}
-/** A node's name for people. */
-function hostnameOf(nodes, id) {
-    if (id === undefined || id === '')
-        return undefined;
-    return nodes.find((node) => node.ID === id)?.Description?.Hostname ?? id.slice(0, 12);
-}
-/** `repository:tag` and the digest apart, of an image reference that may have either. */
-function splitImage(image) {
-    const cut = image.indexOf('@');
-    return cut < 0 ? { name: image } : { name: image.slice(0, cut), digest: image.slice(cut + 1) };
-}
-const compared = new WeakMap();
-/** The same for specs, which are compared at every look: the last comparison is remembered. */
-function sameSpec(a, b) {
-    const known = compared.get(a);
-    if (known?.other === b)
-        return known.same;
-    const same = sameJson(a, b);
-    compared.set(a, { other: b, same });
-    return same;
-}
-/** Two pieces of JSON with the same content; an absent key equals an undefined one. */
-function sameJson(a, b) {
-    if (a === b)
-        return true;
-    if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null)
-        return false;
-    if (Array.isArray(a) || Array.isArray(b)) {
-        if (!Array.isArray(a) || !Array.isArray(b) || a.length !== b.length)
-            return false;
-        return a.every((item, index) => sameJson(item, b[index]));
-    }
-    const [left, right] = [a, b];
-    const keys = new Set([...Object.keys(left), ...Object.keys(right)]);
-    return [...keys].every((key) => sameJson(left[key], right[key]));
-}
-
-;// CONCATENATED MODULE: ./src/plan.ts
-/** What a deploy did to each service, by comparing specs before and after; nothing else is trusted. */
-
-const iterationOf = (service) => service.JobStatus?.JobIteration.Index ?? 0;
-/**
- * Whether the deploy changed the service. A job starts again with every deploy, and a service that
- * Swarm rolled back at once has its former spec: both were changed all the same.
- */
-function wasChanged(former, live) {
-    if (!sameJson(former.Spec, live.Spec) || iterationOf(former) !== iterationOf(live))
-        return true;
-    const state = live.UpdateStatus?.State;
-    return (state?.startsWith('rollback_') === true &&
-        !(former.UpdateStatus?.State === state &&
-            former.UpdateStatus.StartedAt === live.UpdateStatus?.StartedAt));
-}
-/**
- * @param before the swarm before the deploy
- * @param live the stack's services after it
- * @param names full names of the services in the files
- */
-function changesOf(before, live, names) {
-    const wanted = new Set(names);
-    const formerByName = new Map(before.services.map((service) => [service.Spec.Name, service]));
-    const targets = [];
-    const updated = [];
-    const created = [];
-    const lines = [];
-    for (const service of [...live].sort((a, b) => a.Spec.Name.localeCompare(b.Spec.Name, 'en'))) {
-        const { Name: name } = service.Spec;
-        if (!wanted.has(name))
-            continue;
-        const former = formerByName.get(name);
-        const change = former?.ID !== service.ID ? 'created' : wasChanged(former, service) ? 'updated' : 'unchanged';
-        targets.push({
-            id: service.ID,
-            name,
-            change,
-            spec: service.Spec,
-            ...(former?.UpdateStatus === undefined ? {} : { staleStatus: former.UpdateStatus }),
-        });
-        if (change === 'created')
-            created.push({ id: service.ID, name });
-        if (change === 'updated' && former !== undefined)
-            updated.push(former);
-        lines.push(describe(name, change, former, service));
-    }
-    return {
-        targets,
-        updated,
-        created,
-        orphans: live.filter(({ Spec }) => !wanted.has(Spec.Name)),
-        any: updated.length > 0 || created.length > 0,
-        lines,
-    };
-}
-function describe(name, change, former, live) {
-    const [was, is] = [former === undefined ? '' : imageOf(former.Spec), imageOf(live.Spec)];
-    if (change !== 'updated' || was === is)
-        return `${name} ${change}: ${plan_short(is)}`;
-    return `${name} ${change}: ${plan_short(was)} -> ${plan_short(is)}`;
-}
-/** The reference with its digest shortened. */
-function plan_short(image) {
-    const { name, digest } = splitImage(image);
-    return digest === undefined ? name : `${name}@${digest.slice(0, 19)}`;
-}
-
-;// CONCATENATED MODULE: ./src/docker/cli.ts
-/** 20.10: the first with jobs, `GET /services?status` and all that a verdict reads. */
-const MINIMUM_VERSION = [20, 10];
-/** `stack deploy --detach` exists from this CLI on; before, it never waited. */
-const DETACH_VERSION = [26, 0];
-/**
- * The argument vector of a docker command. Options instead of environment variables, because sudo
- * passes no environment on.
- */
-function dockerArgv(command, ...args) {
-    const { sudo, host, configDirectory } = command;
-    return [
-        ...(sudo ? ['sudo', '-n'] : []),
-        'docker',
-        ...(configDirectory === undefined ? [] : ['--config', configDirectory]),
-        ...(host === undefined ? [] : ['--host', host.startsWith('/') ? `unix://${host}` : host]),
-        ...args,
-    ];
-}
-/** Without these a program is not found, or not its configuration. */
-const NEEDED_VARIABLES = new Set(['PATH', 'HOME']);
-/** Runs a command without some variables, whatever their names are; sudo passes none on anyway. */
-function withoutVariables(argv, names) {
-    const unset = names.filter((name) => !NEEDED_VARIABLES.has(name));
-    return unset.length === 0 ? argv : ['env', ...unset.flatMap((name) => ['-u', name]), ...argv];
-}
-/** `[major, minor]` from `Docker version 28.2.2, build e6534b4`, or undefined. */
-function cliVersion(output) {
-    const match = /version v?(\d+)\.(\d+)/.exec(output);
-    return match === null ? undefined : [Number(match[1]), Number(match[2])];
-}
-function isAtLeast(version, minimum) {
-    return version[0] > minimum[0] || (version[0] === minimum[0] && version[1] >= minimum[1]);
-}
-function stackDeployArgs(options) {
-    return [
-        'stack',
-        'deploy',
-        ...options.files.flatMap((file) => ['--compose-file', file]),
-        ...(options.withRegistryAuth ? ['--with-registry-auth'] : []),
-        '--resolve-image',
-        options.resolveImage,
-        ...(isAtLeast(options.version, DETACH_VERSION) ? ['--detach=true'] : []),
-        options.stack,
-    ];
-}
-function loginArgs(registry, username) {
-    return [
-        'login',
-        '--username',
-        username,
-        '--password-stdin',
-        ...(registry === '' ? [] : [registry]),
-    ];
-}
-/** Why a login failed, and whether trying again can help. */
-function loginFailure(stderr) {
-    // The registry's answer, as the engine quotes it: `unauthorized: incorrect username or password`,
-    // `denied: ...`, or the bare status for registries that answer without a body.
-    if (/unauthorized|denied|401|403|incorrect username|authentication required/i.test(stderr))
-        return { reason: 'registry-auth', transient: false };
-    return { reason: 'registry-unreachable', transient: true };
-}
-/** The managers do not agree in time: they are too busy, or too few of them are left. */
-const UNAVAILABLE = /DeadlineExceeded|swarm does not have a leader/i;
-/**
- * Errors of `stack deploy` that go away by themselves: a write that lost against another one, and
- * networks that a `stack rm` just before has not finished removing (moby#39891, tried).
- */
-function isTransientDeployError(stderr) {
-    return (/update out of sequence/i.test(stderr) ||
-        /network \S+ not found/i.test(stderr) ||
-        /network with name \S+ already exists/i.test(stderr) ||
-        /has active endpoints/i.test(stderr) ||
-        UNAVAILABLE.test(stderr));
-}
-/** What `stack deploy` says went wrong: an error in the files, or a refusal by the engine. */
-function deployFailure(stderr) {
-    if (UNAVAILABLE.test(stderr))
-        return 'docker-unavailable';
-    return /error response from daemon|rpc error|failed to (create|update)|declared as external/i.test(stderr)
-        ? 'deploy-refused'
-        : 'compose-invalid';
-}
-/** The engine cannot be reached from the CLI, in the CLI's words. */
-function engineUnreachable(stderr) {
-    return /cannot connect to the docker daemon|permission denied.*docker|docker\.sock|is the docker daemon running/i.test(stderr);
-}
-
 ;// CONCATENATED MODULE: ./src/errors.ts
 /**
  * The error vocabulary. Every way a run can end badly has one stable slug (`reason`), one outcome
@@ -35166,12 +34826,15 @@ const REASONS = (/* unused pure expression or super */ null && ([
     'engine-too-old',
     'docker-unavailable',
     'connection-lost',
+    'locked',
+    'no-such-revision',
+    'revision-incomplete',
     'superseded',
     'cancelled',
     'internal',
 ]));
 /** Values of the `outcome` output that end the step green. */
-const GREEN_OUTCOMES = ['deployed', 'unchanged'];
+const GREEN_OUTCOMES = ['deployed', 'unchanged', 'reported', 'removed'];
 /** Values of the `outcome` output that end the step red. */
 const RED_OUTCOMES = (/* unused pure expression or super */ null && ([
     'rolled-back',
@@ -35179,6 +34842,7 @@ const RED_OUTCOMES = (/* unused pure expression or super */ null && ([
     'failed',
     'superseded',
     'cancelled',
+    'locked',
     'unreachable',
     'invalid',
 ]));
@@ -35235,330 +34899,6 @@ class TimedOut extends ConnectionLost {
         super(message, details);
         this.name = 'TimedOut';
     }
-}
-
-;// CONCATENATED MODULE: ./src/docker/workspace.ts
-/**
- * The run's own directory on the manager: the rendered stack files and, under `docker/`, the
- * registry logins. Readable by the login user alone, and gone when the run is over.
- */
-
-const NAME = /^swarm-deploy-[0-9a-f]{32}$/;
-const PARALLEL_UPLOADS = 4;
-/**
- * `mkdir` without `-p` fails where the path exists, so that nobody can have prepared it; the name
- * is chosen by the runner, so that `post` knows it even if the answer never arrives.
- */
-const CREATE = `
-umask 077
-base=\${TMPDIR:-/tmp}
-mkdir -- "$base/$1" && mkdir -- "$base/$1/docker" "$base/$1/attachments" && printf %s "$base/$1"
-`;
-const REMOVE = `rm -rf -- "\${TMPDIR:-/tmp}/$1"`;
-const WRITE = `umask 077; cat > "$1"`;
-const shell = (script, ...args) => [
-    'sh',
-    '-c',
-    script.trim(),
-    'swarm-deploy',
-    ...args,
-];
-/**
- * @param name `swarm-deploy-` and 32 hexadecimal digits from a strong random source
- * @throws DeployError when the manager refuses (full disk, read-only)
- */
-async function createWorkspace(transport, name) {
-    if (!NAME.test(name))
-        throw new Error(`not a workspace name: ${name}`);
-    const result = await transport.run(shell(CREATE, name));
-    if (result.code !== 0)
-        throw new DeployError('docker-unavailable', 'invalid', `cannot create a directory for this run on ${transport.description}: ${result.stderr.toString('utf8').trim()}`, { hint: 'Check that /tmp (or TMPDIR) on the manager is writable and not full.' });
-    return { path: result.stdout.toString('utf8') };
-}
-/**
- * Writes files by `cat`, which works where the SFTP subsystem is off.
- * @throws DeployError when a file could not be written whole
- */
-async function upload(transport, workspace, files) {
-    const queue = [...files];
-    const worker = async () => {
-        for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
-            const result = await transport.run(shell(WRITE, `${workspace.path}/${file.name}`), {
-                input: file.content,
-            });
-            if (result.code !== 0)
-                throw new DeployError('docker-unavailable', 'invalid', `cannot write ${file.name} on ${transport.description}: ${result.stderr.toString('utf8').trim()}`, { hint: 'Check that the disk of the manager is not full.' });
-        }
-    };
-    await Promise.all(Array.from({ length: PARALLEL_UPLOADS }, worker));
-}
-/** Notes the process before it becomes the command, so that it can be stopped by its number. */
-const NOTE = `echo $$ > "$1/pid"; shift; exec "$@"`;
-/**
- * Ends the process noted, if it is still the one that was noted (its command line names the
- * directory), and waits until it is gone. Without a terminal, closing the channel or even losing the
- * connection does not end a command on the other side.
- */
-const STOP = `
-read -r pid 2>/dev/null < "$1/pid" || exit 0
-for try in 1 2 3 4 5 6 7 8 9 10; do
-  grep -q -- "$1" "/proc/$pid/cmdline" 2>/dev/null || exit 0
-  kill -KILL "$pid" 2>/dev/null || sudo -n kill -KILL "$pid" 2>/dev/null
-  sleep 1
-done
-exit 1
-`;
-const STOP_LIMIT_MS = 20_000;
-/**
- * Runs a command that must not go on by itself when nobody waits for it any more.
- * @param argv names the workspace in one of its arguments
- * @throws TimedOut after `timeoutMs`, or the reason of the signal; the command was stopped before
- * @throws ConnectionLost when the connection ended; the command may still be running
- */
-async function runInWorkspace(transport, workspace, argv, options, signal) {
-    signal.throwIfAborted();
-    const running = transport.run(shell(NOTE, workspace.path, ...argv), options);
-    // Whoever wins the race, the other one must not end the process.
-    running.catch(() => undefined);
-    let onAbort = () => undefined;
-    const aborted = new Promise((_, reject) => {
-        onAbort = () => reject(signal.reason);
-        signal.addEventListener('abort', onAbort, { once: true });
-    });
-    try {
-        return await Promise.race([running, aborted]);
-    }
-    catch (error) {
-        if (signal.aborted || error instanceof TimedOut)
-            await stopCommand(transport, workspace);
-        throw error;
-    }
-    finally {
-        signal.removeEventListener('abort', onAbort);
-    }
-}
-/** Stops what `runInWorkspace` left running. @returns whether nothing of it runs any more */
-async function stopCommand(transport, { path }) {
-    try {
-        const result = await transport.run(shell(STOP, path), { timeoutMs: STOP_LIMIT_MS });
-        return result.code === 0;
-    }
-    catch (error) {
-        if (error instanceof ConnectionLost)
-            return false;
-        throw error;
-    }
-}
-/** Removes the directory; no error where there is none. @returns whether it is gone */
-async function removeWorkspace(transport, name) {
-    if (!NAME.test(name))
-        throw new Error(`not a workspace name: ${name}`);
-    const result = await transport.run(shell(REMOVE, name));
-    return result.code === 0;
-}
-
-;// CONCATENATED MODULE: ./src/report/text.ts
-/** Words for people, from values: safe to print whatever a container or Docker put into them. */
-/** ANSI escape sequences, whole; a lone escape character is taken by the control characters. */
-const ANSI = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)?|[@-Z\\-_])/g;
-/** Control characters, and the format characters that reorder or hide text. */
-const CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
-const MAX_LINE = 2000;
-/**
- * One line of foreign text as it may stand in a log: no terminal tricks, no line breaks, nothing
- * that the runner takes for a workflow command (`::name::` at the start, `##[name]` anywhere).
- */
-function safeLine(text) {
-    const flat = text
-        .replace(ANSI, '')
-        .replace(/[\r\n\t]+/g, ' ')
-        .replace(CONTROL, '')
-        .replaceAll('##[', '## [')
-        .trim();
-    const cut = flat.length > MAX_LINE ? `${flat.slice(0, MAX_LINE)} ...` : flat;
-    return cut.startsWith('::') ? ` ${cut.replace(/^::/, ': :')}` : cut;
-}
-/** Foreign text as it may stand in a markdown table cell: shown as it is, never as markup. */
-function safeCell(text) {
-    return safeLine(text)
-        .replaceAll('&', '&amp;')
-        .replaceAll('<', '&lt;')
-        .replaceAll('>', '&gt;')
-        .replace(/[\\`*_{}[\]#|~@$:]/g, (character) => `&#${character.charCodeAt(0)};`);
-}
-/** Foreign text in a code span of a table cell. */
-function code(text) {
-    return text === '' ? '' : `<code>${safeCell(text)}</code>`;
-}
-/** `0:07`, `12:30`, `1:02:03`. */
-function clockTime(ms) {
-    const seconds = Math.max(0, Math.floor(ms / 1000));
-    const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
-    const pad = (value) => String(value).padStart(2, '0');
-    return h > 0 ? `${h}:${pad(m)}:${pad(s)}` : `${m}:${pad(s)}`;
-}
-/** `850 ms`, `7.2 s`, `2 min 5 s`. */
-function spokenTime(ms) {
-    if (Math.round(ms) < 1000)
-        return `${Math.round(ms)} ms`;
-    if (ms < 59_950)
-        return `${(ms / 1000).toFixed(1).replace(/\.0$/, '')} s`;
-    const seconds = Math.round(ms / 1000);
-    return seconds % 60 === 0
-        ? `${Math.floor(seconds / 60)} min`
-        : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
-}
-/** `sha256:` and the first 12 digits, as Docker shortens ids. */
-function shortDigest(digest) {
-    return digest.replace(/^sha256:/, '').slice(0, 12);
-}
-/** `1 task`, `3 tasks`. */
-function plural(count, noun) {
-    return `${count} ${noun}${count === 1 ? '' : 's'}`;
-}
-/** Foreign text of several lines, each of them safe. */
-function safeLines(text) {
-    return text.split(/\r?\n/).map(safeLine).join('\n').trim();
-}
-
-;// CONCATENATED MODULE: ./src/deploy.ts
-
-
-
-
-const LOGIN_ATTEMPTS = 3;
-const LOGIN_TIMEOUT_MS = 60_000;
-const DEPLOY_ATTEMPTS = 8;
-const RETRY_MS = 1000;
-const MAX_RETRY_MS = 5000;
-/**
- * How long the engine may go on with a request whose client is gone: 20 s for the digest of an image
- * and 20 s for the write (moby, daemon/cluster: swarmRequestTimeout).
- */
-const ENGINE_GRACE_MS = 45_000;
-const TOO_LONG = {
-    reason: 'timeout',
-    message: 'docker stack deploy did not end within the timeout',
-    hint: 'Does the engine answer? Is a registry slow to answer for the digest of an image?',
-};
-/**
- * Logs into every registry, with the password on standard input and the result in the workspace.
- * @throws DeployError `registry-auth` or `registry-unreachable`
- */
-async function logIn(session, { inputs, workspace }, { narrator, clock, signal }) {
-    const docker = { ...inputs.docker, configDirectory: `${workspace.path}/docker` };
-    for (const { registry, username, password } of inputs.registries) {
-        const name = registry === '' ? 'Docker Hub' : registry;
-        for (let attempt = 1;; attempt += 1) {
-            signal.throwIfAborted();
-            const result = await runInWorkspace(session.transport, workspace, dockerArgv(docker, ...loginArgs(registry, username)), { input: password.reveal(), timeoutMs: LOGIN_TIMEOUT_MS }, signal).catch((error) => {
-                if (error instanceof TimedOut)
-                    return noAnswer(LOGIN_TIMEOUT_MS);
-                throw error;
-            });
-            if (result.code === 0)
-                break;
-            const words = safeLine(result.stderr.toString('utf8'));
-            const { reason, transient } = loginFailure(words);
-            if (!transient || attempt === LOGIN_ATTEMPTS)
-                throw new DeployError(reason, 'invalid', `cannot log into ${name} as ${username}: ${words || `exit code ${result.code ?? 'none'}`}`, {
-                    hint: reason === 'registry-auth'
-                        ? 'Check `registry-username` and `registry-password`; the token may have expired or lack the right to pull.'
-                        : `Check that the manager can reach ${name}, and that the input \`registry\` names it right.`,
-                });
-            narrator.say(`login to ${name} failed (${words}); trying again`);
-            await clock.sleep(RETRY_MS * attempt, signal);
-        }
-        narrator.say(`logged into ${name} as ${username}`);
-    }
-}
-/** The result of a command that was stopped because it took too long. */
-function noAnswer(limitMs) {
-    const words = `no answer within ${spokenTime(limitMs)}`;
-    return { code: null, stdout: Buffer.alloc(0), stderr: Buffer.from(words) };
-}
-/**
- * Runs `docker stack deploy`, again where what failed goes away by itself: the command changes
- * nothing that is already as the files say, so repeating it is safe.
- */
-async function deployStack(session, { inputs, rendered, workspace, wasWritten, }, { narrator, clock, signal }) {
-    const docker = inputs.registries.length === 0
-        ? inputs.docker
-        : { ...inputs.docker, configDirectory: `${workspace.path}/docker` };
-    const argv = withoutVariables(dockerArgv(docker, ...stackDeployArgs({
-        stack: inputs.stack,
-        files: rendered.files.map(({ name }) => `${workspace.path}/${name}`),
-        version: session.cliVersion,
-        withRegistryAuth: inputs.withRegistryAuth,
-        resolveImage: inputs.resolveImage,
-    })), rendered.mustBeUnset);
-    const deadline = clock.now() + inputs.watch.timeoutMs;
-    for (let attempt = 1;; attempt += 1) {
-        signal.throwIfAborted();
-        const printer = linePrinter(narrator);
-        let result;
-        try {
-            result = await runInWorkspace(session.transport, workspace, argv, { timeoutMs: Math.max(1, deadline - clock.now()), onOutput: printer.push }, signal);
-        }
-        catch (error) {
-            if (error instanceof TimedOut) {
-                narrator.say('docker stack deploy takes too long and was stopped');
-                await clock.sleep(ENGINE_GRACE_MS, signal);
-                return { failure: TOO_LONG };
-            }
-            if (!(error instanceof ConnectionLost))
-                throw error;
-            // The command may have ended, gone on or stopped half-way: the swarm itself has to say.
-            if (attempt === DEPLOY_ATTEMPTS)
-                throw error;
-            if (await wasWritten(error))
-                return {};
-            narrator.say('the stack was not deployed in full; repeating the command');
-            continue;
-        }
-        printer.end();
-        if (result.code === 0)
-            return {};
-        const words = result.stderr.toString('utf8').trim();
-        if (!isTransientDeployError(words) || attempt === DEPLOY_ATTEMPTS)
-            return { failure: explain(words, result.code) };
-        narrator.say(`that passes by itself; trying again (${attempt} of ${DEPLOY_ATTEMPTS - 1})`);
-        await clock.sleep(Math.min(RETRY_MS * attempt, MAX_RETRY_MS), signal);
-    }
-}
-function explain(words, code) {
-    const reason = engineUnreachable(words) ? 'docker-unavailable' : deployFailure(words);
-    const lines = words.split('\n').filter((line) => !/^(Ignoring|Updating|Creating)\b/.test(line));
-    const said = safeLine(lines.join(' ')) || `exit code ${code ?? 'none'}`;
-    return {
-        reason,
-        message: `docker stack deploy failed: ${said}`,
-        hint: hintFor(reason, words),
-    };
-}
-function hintFor(reason, words) {
-    if (reason === 'docker-unavailable')
-        return 'Look at the managers, on one of them: docker node ls. More than half of them must be reachable, and not overloaded.';
-    return /only updates to Labels are allowed/i.test(words)
-        ? 'A config or secret cannot change its content under the same name: give it a new name.'
-        : 'The message is from Docker on the manager; correct what it names in the stack files.';
-}
-/** Prints whole lines of output as they come. */
-function linePrinter(narrator) {
-    let rest = '';
-    const print = (line) => {
-        const safe = safeLine(line);
-        if (safe !== '')
-            narrator.say(`docker: ${safe}`);
-    };
-    return {
-        push: (chunk) => {
-            const lines = (rest + chunk.toString('utf8')).split('\n');
-            rest = lines.pop() ?? '';
-            lines.forEach(print);
-        },
-        end: () => print(rest),
-    };
 }
 
 ;// CONCATENATED MODULE: ./src/duration.ts
@@ -35891,6 +35231,11 @@ const inputDefaults = {
     'stable-for': 'auto',
     'max-failures': '3',
     'on-failure': 'rollback',
+    lock: 'true',
+    'lock-timeout': '15m',
+    history: '10',
+    revision: 'previous',
+    'on-rerun': 'restore',
 };
 const inputNames = Object.keys(inputDefaults);
 const PRIVATE_KEY = /-----BEGIN [A-Z0-9 ]*PRIVATE KEY|PuTTY-User-Key-File-/;
@@ -36491,6 +35836,7 @@ function yamlProblem(code) {
 
 
 
+const MODES = ['deploy', 'rollback', 'status', 'remove'];
 /**
  * Decides what the user asked for.
  * @param raw the exact text of an input, '' where it is not given (GitHub enforces no `required`).
@@ -36500,7 +35846,7 @@ function yamlProblem(code) {
 function parseInputs(raw, context) {
     const form = new Form(raw);
     const inputs = {
-        mode: form.choice('mode', ['deploy']),
+        mode: form.choice('mode', MODES),
         stack: stackName(form),
         connection: readConnection(form, context),
         docker: docker(form),
@@ -36516,6 +35862,10 @@ function parseInputs(raw, context) {
         withRegistryAuth: form.flag('with-registry-auth'),
         watch: watch(form),
         onFailure: form.choice('on-failure', ['rollback', 'keep']),
+        lock: { on: form.flag('lock'), timeoutMs: form.duration('lock-timeout', 'zero allowed') },
+        history: inputs_history(form),
+        revision: revision(form),
+        onRerun: form.choice('on-rerun', ['restore', 'redeploy']),
     };
     const [first, ...more] = form.problems;
     if (first !== undefined)
@@ -36648,6 +35998,18 @@ function watch(form) {
         form.reject('max-failures', `${form.shown(failures)} is not a number of failures; accepted: a whole number, 0 or more`);
     return { wait, timeoutMs, progressTimeoutMs, stableForMs, maxFailures: Number(failures) };
 }
+function inputs_history(form) {
+    const kept = form.text('history');
+    if (!/^\d{1,3}$/.test(kept))
+        form.reject('history', `${form.shown(kept)} is not a number of revisions; accepted: a whole number from 0 to 999`);
+    return Number(kept);
+}
+function revision(form) {
+    const text = form.text('revision');
+    if (!/^(previous|\d{1,9}|[0-9a-f]{4,64})$/i.test(text))
+        form.reject('revision', `${form.shown(text)} is no revision; accepted: previous, a number, or the start of a commit SHA (4 digits or more)`, '`mode: status` lists the revisions of the stack.');
+    return text.toLowerCase();
+}
 /** The decided inputs for the report: no credential, and of variables only the names. */
 function describeInputs(inputs) {
     const { connection, registries, compose, docker, mode, stack, watch } = inputs;
@@ -36671,954 +36033,78 @@ function describeInputs(inputs) {
         withRegistryAuth: inputs.withRegistryAuth,
         onFailure: inputs.onFailure,
         watch,
+        lock: inputs.lock,
+        history: inputs.history,
+        revision: inputs.revision,
+        onRerun: inputs.onRerun,
     };
 }
 
-;// CONCATENATED MODULE: ./src/report/services.ts
-
-/** One entry for each service of the files, and for each that was pruned. */
-function serviceReports(ending) {
-    const { changes, before } = ending;
-    if (changes === undefined)
-        return [];
-    const former = new Map((before?.services ?? []).map((service) => [service.Spec.Name, service]));
-    return [
-        ...changes.targets.map((target) => reportOf(target, former.get(target.name), ending)),
-        ...changes.orphans
-            .filter(({ Spec }) => ending.pruned?.includes(Spec.Name) === true)
-            .map((service) => removedReport(service)),
-    ];
-}
-function reportOf(target, former, ending) {
-    const now = splitImage(imageOf(target.spec));
-    const was = former === undefined ? { name: '' } : splitImage(imageOf(former.Spec));
-    const progress = ending.restored?.services.get(target.id) ?? ending.rollout?.services.get(target.id);
-    const removed = ending.fate === 'restored' && target.change === 'created';
-    const outcome = outcomeOf(target, ending);
-    return {
-        name: target.name,
-        change: target.change,
-        image: now.name,
-        digest: now.digest ?? '',
-        previousImage: was.name,
-        previousDigest: was.digest ?? '',
-        replicas: removed
-            ? { running: 0, desired: 0 }
-            : { running: progress?.done ?? 0, desired: progress?.wanted ?? desiredOf(target) },
-        outcome,
-        reason: reasonOf(target, ending),
-    };
-}
-function desiredOf(target) {
-    const kind = kindOf(target.spec);
-    if (kind.kind === 'replicated')
-        return kind.replicas;
-    return kind.kind === 'replicated-job' ? kind.completions : 0;
-}
-function outcomeOf(target, ending) {
-    switch (ending.fate) {
-        case 'healthy':
-        case 'accepted':
-        case 'untouched':
-            return ending.fate;
-        case 'restored':
-            if (target.change === 'created')
-                return 'removed';
-            return target.change === 'updated' ? 'restored' : 'untouched';
-        case 'failed': {
-            const progress = ending.rollout?.services.get(target.id);
-            if (target.name === ending.culprit || (progress?.failures.length ?? 0) > 0)
-                return 'failed';
-            return progress?.complete === true ? 'healthy' : 'unknown';
-        }
-        case 'unknown':
-            return target.change === 'unchanged' ? 'untouched' : 'unknown';
-    }
-}
+;// CONCATENATED MODULE: ./src/report/text.ts
+/** Words for people, from values: safe to print whatever a container or Docker put into them. */
+/** ANSI escape sequences, whole; a lone escape character is taken by the control characters. */
+const ANSI = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)?|[@-Z\\-_])/g;
+/** Control characters, and the format characters that reorder or hide text. */
+const CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+const MAX_LINE = 2000;
 /**
- * Why this very service is not well: what its tasks died of, where they did; '' for services that
- * only went back with the others.
+ * One line of foreign text as it may stand in a log: no terminal tricks, no line breaks, nothing
+ * that the runner takes for a workflow command (`::name::` at the start, `##[name]` anywhere).
  */
-function reasonOf(target, ending) {
-    if (ending.reason === '')
-        return '';
-    const failure = ending.rollout?.services.get(target.id)?.failures.at(-1);
-    return failure?.reason ?? (target.name === ending.culprit ? ending.reason : '');
+function safeLine(text) {
+    const flat = text
+        .replace(ANSI, '')
+        .replace(/[\r\n\t]+/g, ' ')
+        .replace(CONTROL, '')
+        .replaceAll('##[', '## [')
+        .trim();
+    const cut = flat.length > MAX_LINE ? `${flat.slice(0, MAX_LINE)} ...` : flat;
+    return cut.startsWith('::') ? ` ${cut.replace(/^::/, ': :')}` : cut;
 }
-function removedReport(service) {
-    const was = splitImage(imageOf(service.Spec));
-    return {
-        name: service.Spec.Name,
-        change: 'removed',
-        image: '',
-        digest: '',
-        previousImage: was.name,
-        previousDigest: was.digest ?? '',
-        replicas: { running: 0, desired: 0 },
-        outcome: 'removed',
-        reason: '',
-    };
+/** Foreign text as it may stand in a markdown table cell: shown as it is, never as markup. */
+function safeCell(text) {
+    return safeLine(text)
+        .replaceAll('&', '&amp;')
+        .replaceAll('<', '&lt;')
+        .replaceAll('>', '&gt;')
+        .replace(/[\\`*_{}[\]#|~@$:]/g, (character) => `&#${character.charCodeAt(0)};`);
 }
-/** The tasks of a snapshot, for the report. */
-function taskReports(snapshot) {
-    if (snapshot === undefined)
-        return [];
-    const names = new Map(snapshot.services.map((service) => [service.ID, service.Spec.Name]));
-    return snapshot.tasks.map((task) => ({
-        id: task.ID,
-        service: names.get(task.ServiceID) ?? task.ServiceID,
-        slot: task.Slot,
-        node: hostnameOf(snapshot.nodes, task.NodeID) ?? '',
-        state: task.Status.State,
-        desiredState: task.DesiredState,
-        upToDate: snapshot.upToDate.has(task.ID),
-        error: task.Status.Err ?? '',
-    }));
+/** Foreign text in a code span of a table cell. */
+function code(text) {
+    return text === '' ? '' : `<code>${safeCell(text)}</code>`;
 }
-
-;// CONCATENATED MODULE: ./src/rollout/causes.ts
-const NO_IMAGE = /no such image|manifest unknown|manifest for .* not found/i;
-const CRASHED = { sign: 'anything else', reason: 'crash-loop', effect: 'counted' };
-/** Why one task has failed; the first match wins. */
-const TASK_CAUSES = [
-    {
-        sign: '`unhealthy container`',
-        pattern: /unhealthy container/i,
-        reason: 'unhealthy',
-        effect: 'counted',
-    },
-    {
-        sign: '`pull access denied`, `unauthorized`, `no basic auth credentials`, `authentication required`',
-        pattern: /pull access denied|unauthorized|no basic auth credentials|authentication required/i,
-        reason: 'registry-auth',
-        effect: 'counted',
-    },
-    {
-        sign: '`No such image`, `manifest unknown`, `manifest for ... not found`, and the manager could not resolve the image to a digest either',
-        pattern: NO_IMAGE,
-        // Swarm writes the digest into the spec when the registry answers, so that an image without
-        // one that a node cannot pull is not there.
-        where: ({ unresolved }) => unresolved,
-        reason: 'image-not-found',
-        effect: 'fatal',
-    },
-    {
-        sign: 'the same, of an image that the manager did resolve',
-        pattern: NO_IMAGE,
-        reason: 'image-not-found',
-        effect: 'counted',
-    },
-    {
-        sign: '`exec format error`',
-        pattern: /exec format error/i,
-        reason: 'exec-format',
-        effect: 'fatal',
-    },
-    {
-        sign: '`executable file not found`, `exec: ... no such file or directory`, `exec: ... permission denied`',
-        pattern: /executable file not found|exec: .*(no such file or directory|permission denied)/i,
-        reason: 'command-not-found',
-        effect: 'fatal',
-    },
-    {
-        sign: '`invalid mount config`, `bind source path does not exist`, `error while mounting volume`',
-        pattern: /invalid mount config|bind source path does not exist|error while mounting volume/i,
-        reason: 'mount-invalid',
-        effect: 'counted',
-    },
-    {
-        sign: '`port is already allocated`, `address already in use`',
-        pattern: /port is already allocated|address already in use/i,
-        reason: 'port-in-use',
-        effect: 'counted',
-    },
-    {
-        sign: '`network ... not found`, `invalid pool request`, `could not find plugin` or `network`',
-        // Includes `Pool overlaps with other one`, which is transient after another stack's removal.
-        pattern: /network .* not found|invalid pool request|could not find (plugin|network)/i,
-        reason: 'network-unavailable',
-        effect: 'counted',
-    },
-    {
-        sign: 'anything else, rejected before it ran',
-        where: ({ rejected }) => rejected,
-        reason: 'task-rejected',
-        effect: 'counted',
-    },
-    {
-        sign: 'anything else, with exit code 137 under a memory limit',
-        // The engine tells nobody that the kernel's OOM killer did it; under a limit, 137 says so.
-        where: ({ exitCode, memoryLimited }) => exitCode === 137 && memoryLimited,
-        reason: 'out-of-memory',
-        effect: 'counted',
-    },
-    {
-        sign: 'anything else, of a job or of a one-shot task with `restart_policy` `none`',
-        where: ({ job }) => job,
-        reason: 'job-failed',
-        effect: 'counted',
-    },
-    CRASHED,
-];
-function causeOf(facts) {
-    return (TASK_CAUSES.find(({ pattern, where }) => (pattern === undefined || pattern.test(facts.error)) &&
-        (where === undefined || where(facts))) ?? CRASHED);
+/** `0:07`, `12:30`, `1:02:03`. */
+function clockTime(ms) {
+    const seconds = Math.max(0, Math.floor(ms / 1000));
+    const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
+    const pad = (value) => String(value).padStart(2, '0');
+    return h > 0 ? `${h}:${pad(m)}:${pad(s)}` : `${m}:${pad(s)}`;
 }
-/** What no failed task says by itself; `observe` sees it in the service, or in what does not happen. */
-const SERVICE_CAUSES = [
-    {
-        sign: 'Swarm does not replace the task that failed: `restart_policy` is `none`, or `on-failure` and ' +
-            'the exit code 0, or its `max_attempts` are used up',
-        reason: undefined,
-        effect: 'fatal',
-    },
-    { sign: 'Swarm paused the update', reason: 'update-paused', effect: 'fatal' },
-    { sign: 'Swarm rolled the service back', reason: 'rolled-back-by-swarm', effect: 'fatal' },
-    {
-        sign: 'the new tasks of an update with `order: start-first` wait for a host-mode port that the former ' +
-            'ones hold, for 5 s',
-        reason: 'host-port-deadlock',
-        effect: 'fatal',
-    },
-    {
-        sign: 'the same with the room that `max_replicas_per_node` leaves; or all that is left of a global ' +
-            "service's former version is on paused nodes, for 5 s",
-        reason: 'unschedulable',
-        effect: 'fatal',
-    },
-    {
-        sign: 'a task fits no node for another reason: `no suitable node (...)`',
-        reason: 'unschedulable',
-        effect: 'progress-timeout',
-    },
-    {
-        sign: 'anything else, and nothing moves forward',
-        reason: 'progress-timeout',
-        effect: 'progress-timeout',
-    },
-    { sign: 'it moves, but never comes to its end', reason: 'timeout', effect: 'timeout' },
-];
-
-;// CONCATENATED MODULE: ./src/rollout/classify.ts
-
-
-/** Docker says nothing of a task that ended `complete`; it may have been stopped as unhealthy (tried). */
-const ENDED = 'the process ended (exit code 0), but the service is meant to keep running; ' +
-    'a container that fails its healthcheck and stops in good order ends so, too';
-function digestMissing(spec) {
-    const image = at(spec, 'TaskTemplate', 'ContainerSpec', 'Image');
-    return typeof image === 'string' && !image.includes('@');
+/** `850 ms`, `7.2 s`, `2 min 5 s`. */
+function spokenTime(ms) {
+    if (Math.round(ms) < 1000)
+        return `${Math.round(ms)} ms`;
+    if (ms < 59_950)
+        return `${(ms / 1000).toFixed(1).replace(/\.0$/, '')} s`;
+    const seconds = Math.round(ms / 1000);
+    return seconds % 60 === 0
+        ? `${Math.floor(seconds / 60)} min`
+        : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }
-function memoryIsLimited(spec) {
-    return Boolean(at(spec, 'TaskTemplate', 'Resources', 'Limits', 'MemoryBytes'));
+/** `sha256:` and the first 12 digits, as Docker shortens ids. */
+function shortDigest(digest) {
+    return digest.replace(/^sha256:/, '').slice(0, 12);
 }
-/**
- * Why a task that ended has ended.
- * @param spec the spec the task was made from
- * @param isJob jobs and tasks that are never restarted get the reason `job-failed`
- * @param final Swarm does not replace this task: its failure cannot heal
- */
-function classify(task, service, spec, isJob, final) {
-    const error = task.Status.Err ?? '';
-    // A rejected task never ran, and the engine gives it an exit code of 0 all the same.
-    const exitCode = task.Status.State === 'rejected' ? undefined : task.Status.ContainerStatus?.ExitCode;
-    const { reason, effect } = causeOf({
-        error,
-        rejected: task.Status.State === 'rejected',
-        exitCode,
-        memoryLimited: memoryIsLimited(spec),
-        job: isJob,
-        unresolved: digestMissing(spec),
-    });
-    return {
-        taskId: task.ID,
-        service,
-        ...(task.Slot === undefined ? {} : { slot: task.Slot }),
-        ...(task.NodeID === undefined || task.NodeID === '' ? {} : { nodeId: task.NodeID }),
-        reason,
-        fatal: effect === 'fatal' || final,
-        error: error !== ''
-            ? error
-            : task.Status.State === 'complete'
-                ? ENDED
-                : (task.Status.Message ?? task.Status.State),
-        ...(exitCode === undefined ? {} : { exitCode }),
-        ...(task.Status.Timestamp === undefined ? {} : { timestamp: task.Status.Timestamp }),
-    };
+/** `1 task`, `3 tasks`. */
+function plural(count, noun) {
+    return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
-/** What an exit code means, where it is more than the application's own choice. */
-function exitCodeMeaning(code) {
-    switch (code) {
-        case 0:
-            return 'ended by itself';
-        case 126:
-            return 'the command cannot be executed';
-        case 127:
-            return 'command not found';
-        case 134:
-            return 'aborted (SIGABRT)';
-        case 137:
-            return 'killed (SIGKILL): out of memory, or did not stop in time';
-        case 139:
-            return 'segmentation fault (SIGSEGV)';
-        case 143:
-            return 'terminated (SIGTERM)';
-        default:
-            return undefined;
-    }
+/** Foreign text of several lines, each of them safe. */
+function safeLines(text) {
+    return text.split(/\r?\n/).map(safeLine).join('\n').trim();
 }
-
-;// CONCATENATED MODULE: ./src/rollout/placement.ts
-const equal = (a, b) => a.toLowerCase() === b.toLowerCase();
-function addressNumber(address) {
-    if (/^\d{1,3}(\.\d{1,3}){3}$/.test(address)) {
-        const parts = address.split('.').map(Number);
-        if (parts.some((part) => part > 255))
-            return undefined;
-        return { bits: 32, value: parts.reduce((sum, part) => (sum << 8n) | BigInt(part), 0n) };
-    }
-    if (!/^[0-9a-f:]+$/i.test(address) || !address.includes(':'))
-        return undefined;
-    const [head = '', tail, more] = address.split('::');
-    if (more !== undefined)
-        return undefined;
-    const left = head === '' ? [] : head.split(':');
-    const right = tail === undefined || tail === '' ? [] : tail.split(':');
-    const gap = 8 - left.length - right.length;
-    if (tail === undefined ? gap !== 0 : gap < 1)
-        return undefined;
-    const groups = [...left, ...Array.from({ length: gap }, () => '0'), ...right];
-    if (groups.some((group) => !/^[0-9a-f]{1,4}$/i.test(group)))
-        return undefined;
-    return {
-        bits: 128,
-        value: groups.reduce((sum, group) => (sum << 16n) | BigInt(`0x${group}`), 0n),
-    };
-}
-function inSubnet(address, range) {
-    const [base = '', prefix, more] = range.split('/');
-    const [want, have] = [addressNumber(base), addressNumber(address)];
-    if (want === undefined || more !== undefined || !/^\d+$/.test(prefix ?? '0'))
-        return undefined;
-    const length = prefix === undefined ? want.bits : Number(prefix);
-    if (!Number.isInteger(length) || length < 0 || length > want.bits)
-        return undefined;
-    if (have?.bits !== want.bits)
-        return false;
-    const shift = BigInt(want.bits - length);
-    return have.value >> shift === want.value >> shift;
-}
-function satisfies(node, expression) {
-    const operator = expression.includes('==') ? '==' : '!=';
-    const cut = expression.indexOf(operator);
-    if (cut < 0)
-        return false;
-    const key = expression.slice(0, cut).trim();
-    const wanted = expression.slice(cut + operator.length).trim();
-    const lower = key.toLowerCase();
-    const is = (value) => equal(value ?? '', wanted) === (operator === '==');
-    if (lower === 'node.id')
-        return is(node.ID);
-    if (lower === 'node.hostname')
-        return is(node.Description?.Hostname);
-    if (lower === 'node.role')
-        return is(node.Spec.Role);
-    if (lower === 'node.platform.os')
-        return is(node.Description?.Platform?.OS);
-    if (lower === 'node.platform.arch')
-        return is(node.Description?.Platform?.Architecture);
-    if (lower === 'node.ip') {
-        const inside = inSubnet(node.Status.Addr ?? '', wanted);
-        return inside === undefined ? false : inside === (operator === '==');
-    }
-    // The prefix is matched without regard to case, the label itself with it.
-    if (lower.startsWith('node.labels.'))
-        return is(node.Spec.Labels?.[key.slice(12)]);
-    if (lower.startsWith('engine.labels.'))
-        return is(node.Description?.Engine?.Labels?.[key.slice(14)]);
-    return false;
-}
-/**
- * The nodes on which Swarm creates a task of a global service: neither down nor drained, and all
- * constraints met. Paused ones are left out: Swarm adds nothing there.
- */
-function eligibleNodes(nodes, constraints) {
-    return nodes.filter((node) => node.Status.State !== 'down' &&
-        node.Spec.Availability !== 'drain' &&
-        node.Spec.Availability !== 'pause' &&
-        constraints.every((expression) => satisfies(node, expression)));
-}
-
-;// CONCATENATED MODULE: ./src/rollout/standing.ts
-/** Counts what a service has, in one snapshot, against what its kind asks for. */
-
-
-const rank = (state) => TASK_STATES.indexOf(state);
-const RUNNING = rank('running');
-const COMPLETE = rank('complete');
-/** Meant to run, now or as soon as the updater lets it. */
-const isWanted = (task) => rank(task.DesiredState) <= RUNNING;
-const isRunning = (task) => task.Status.State === 'running' && isWanted(task);
-/**
- * The tasks of an update that Swarm called off before any node had them, as when their node is drained
- * just then. The updater waits for each until it runs or ends, and one that no node has never does
- * (tried; swarmkit manager/orchestrator/update/updater.go): the update stays `updating` for ever.
- */
-const calledOff = (tasks, { upToDate }) => tasks.filter((task) => upToDate.has(task.ID) && !isWanted(task) && rank(task.Status.State) < rank('assigned'));
-function newestBy(tasks, key) {
-    const newest = new Map();
-    for (const task of tasks) {
-        const other = newest.get(key(task));
-        if (other === undefined || isLater(task.CreatedAt, other.CreatedAt))
-            newest.set(key(task), task);
-    }
-    return newest;
-}
-function isLater(a, b) {
-    const [left, right] = [Date.parse(a), Date.parse(b)];
-    return left === right ? fraction(a) > fraction(b) : left > right;
-}
-/** Nine digits: Date reads three of them, and Go leaves out the zeros at the end. */
-const fraction = (time) => (/\.(\d+)/.exec(time)?.[1] ?? '').padEnd(9, '0');
-/** Where a task stands: its slot, or its node for global services. */
-const placeOf = (task) => task.Slot === undefined || task.Slot === 0 ? `@${task.NodeID ?? ''}` : String(task.Slot);
-/** Counts what the service has against what its kind asks for. */
-function standing(kind, service, tasks, snapshot) {
-    const current = tasks.filter((task) => snapshot.upToDate.has(task.ID));
-    const older = tasks.filter((task) => isWanted(task) && !snapshot.upToDate.has(task.ID)).length;
-    if (kind.kind === 'replicated-job' || kind.kind === 'global-job') {
-        const iteration = service.JobStatus?.JobIteration.Index ?? 0;
-        const completed = tasks.filter((task) => (task.JobIteration?.Index ?? 0) === iteration && task.Status.State === 'complete');
-        // A job's slots count from 0, and the engine leaves out a zero.
-        const places = new Set(completed.map((task) => kind.kind === 'global-job' ? (task.NodeID ?? '') : String(task.Slot ?? 0)));
-        const eligible = kind.kind === 'global-job' ? eligibleNodes(snapshot.nodes, kind.constraints) : [];
-        const wanted = kind.kind === 'global-job' ? eligible.length : kind.completions;
-        const done = kind.kind === 'global-job'
-            ? eligible.filter((node) => places.has(node.ID)).length
-            : Math.min(places.size, wanted);
-        return {
-            wanted,
-            done,
-            older: 0,
-            extra: 0,
-            complete: done >= wanted,
-            holding: completed.map((task) => task.ID),
-        };
-    }
-    const isGood = (task) => isRunning(task) || (kind.oneShot && task.Status.State === 'complete');
-    const running = current.filter(isRunning);
-    const latest = newestBy(current, placeOf);
-    const good = new Map([...latest].filter(([, task]) => isGood(task)));
-    for (const task of running)
-        good.set(placeOf(task), task);
-    const starting = current.filter((task) => isWanted(task) && !isRunning(task)).length;
-    const extra = sharing(current, snapshot);
-    if (kind.kind === 'global') {
-        const eligible = eligibleNodes(snapshot.nodes, kind.constraints);
-        const done = eligible.filter((node) => good.has(`@${node.ID}`)).length;
-        return {
-            wanted: eligible.length,
-            done,
-            older,
-            extra,
-            complete: done === eligible.length && older === 0 && extra === 0,
-            holding: [...good.values()].map((task) => task.ID),
-        };
-    }
-    // More tasks than asked for means that Swarm has not scaled down yet; finished one-shot slots beyond
-    // the number are history.
-    const tooMany = running.length > kind.replicas;
-    const done = Math.min(good.size, kind.replicas);
-    return {
-        wanted: kind.replicas,
-        done,
-        older,
-        extra,
-        complete: done === kind.replicas && older === 0 && starting === 0 && extra === 0 && !tooMany,
-        holding: [...good.values()].map((task) => task.ID),
-    };
-}
-/**
- * Tasks that are one too many in their place. A task that fails while an update replaces it leaves two
- * (tried): the update's own, and the one that Swarm starts again, from the new spec as well.
- */
-function sharing(current, { nodes }) {
-    const down = new Set(nodes.filter(({ Status }) => Status.State === 'down').map(({ ID }) => ID));
-    const here = current.filter((task) => isWanted(task) && !down.has(task.NodeID ?? ''));
-    return here.length - new Set(here.map(placeOf)).size;
-}
-/**
- * How many slots, nodes or completions of a service do their work in one snapshot, of whatever
- * version: what a restored service has to have again. An update that was left half-way cannot be
- * brought back by its spec, and must not be called restored when less of it runs than before.
- */
-function placedTasks(service, kind, snapshot) {
-    const tasks = snapshot.tasks.filter((task) => task.ServiceID === service.ID);
-    const { done, wanted } = standing(kind, service, tasks, snapshot);
-    const running = new Set(tasks.filter(isRunning).map(placeOf)).size;
-    return Math.min(wanted, Math.max(done, isJob(kind) ? 0 : running));
-}
-/** A restored service need not be better than it was. */
-function lenient(stand, enough) {
-    if (enough === undefined || enough >= stand.wanted)
-        return stand;
-    return { ...stand, complete: stand.older === 0 && stand.done >= enough };
-}
-/** What has a healthcheck is meant to keep running, whatever its restart policy says. */
-function meantToRun(kind, healthchecked) {
-    return healthchecked && 'oneShot' in kind ? { ...kind, oneShot: false } : kind;
-}
-
-;// CONCATENATED MODULE: ./src/rollout/deadlock.ts
-
-
-/** The words of swarmkit's scheduler (manager/scheduler/filter.go). */
-const PORT_TAKEN = /host-mode port already in use/;
-const NODE_FULL = /max replicas per node limit exceed/;
-/**
- * @param tasks of the target, at this moment
- * @returns undefined where something may still move
- */
-function deadlockOf(target, kind, tasks, stand, snapshot, formerTasks) {
-    const wanted = tasks.filter(isWanted);
-    const older = wanted.filter(({ ID }) => !snapshot.upToDate.has(ID));
-    const current = wanted.filter(({ ID }) => snapshot.upToDate.has(ID));
-    if (older.length === 0)
-        return undefined;
-    // An earlier update from the same spec may have left such tasks, too.
-    const fresh = tasks.filter(({ ID }) => !formerTasks.has(ID));
-    return (pausedNodes(kind, older, current, stand, snapshot) ??
-        startFirst(target, older, current) ??
-        updaterGone(target, fresh, current, snapshot));
-}
-/** All that an update does at a time are waits for tasks that were called off. */
-function updaterGone({ spec }, tasks, current, snapshot) {
-    const waits = calledOff(tasks, snapshot);
-    const atOnce = parallelism(spec);
-    if (atOnce === 0 || waits.length < atOnce || !current.every(isRunning))
-        return undefined;
-    const { nodes } = snapshot;
-    const names = [...new Set(waits.map(({ NodeID }) => hostnameOf(nodes, NodeID) ?? ''))];
-    const where = names.filter(Boolean).join(', ');
-    return {
-        reason: 'unschedulable',
-        message: `is not updated any further: Swarm waits for ever for a task${where === '' ? '' : ` on ${where}`} that was called off before it began, as when a node is drained in mid-update; deploy again`,
-    };
-}
-/** Swarm neither adds nor updates anything on a paused node (manager/orchestrator/global). */
-function pausedNodes(kind, older, current, stand, { nodes }) {
-    if (kind.kind !== 'global' || stand.done < stand.wanted || !current.every(isRunning))
-        return undefined;
-    const paused = new Set(nodes.filter(({ Spec }) => Spec.Availability === 'pause').map(({ ID }) => ID));
-    if (!older.every(({ NodeID = '' }) => paused.has(NodeID)))
-        return undefined;
-    const names = [...new Set(older.map(({ NodeID }) => hostnameOf(nodes, NodeID)))].join(', ');
-    return {
-        reason: 'unschedulable',
-        message: `keeps its former version on ${names}: Swarm updates nothing on a paused node (docker node update --availability active, or drain)`,
-    };
-}
-/** Every new task waits for a place that only the end of a former one would free. */
-function startFirst(target, older, current) {
-    if (updateOrder(target.spec) !== 'start-first')
-        return undefined;
-    const waiting = current.filter((task) => !isRunning(task));
-    const errors = waiting.map(({ Status }) => (Status.State === 'pending' ? Status.Err : '') ?? '');
-    const [error = ''] = errors;
-    // A slot whose new task runs is about to lose its former one.
-    const started = new Set(current.filter(isRunning).map(placeOf));
-    if (waiting.length === 0 || older.some((task) => started.has(placeOf(task))))
-        return undefined;
-    if (hasHostPorts(target) && errors.every((text) => PORT_TAKEN.test(text)))
-        return {
-            reason: 'host-port-deadlock',
-            message: `cannot be updated start-first: its former tasks hold the host-mode port that the new ones need (${error}); use order: stop-first`,
-        };
-    if (errors.every((text) => NODE_FULL.test(text)))
-        return {
-            reason: 'unschedulable',
-            message: `cannot be updated start-first: max_replicas_per_node leaves no room beside its former tasks (${error}); use order: stop-first, or a higher limit`,
-        };
-    return undefined;
-}
-function hasHostPorts({ spec }) {
-    const ports = at(spec, 'EndpointSpec', 'Ports');
-    return (Array.isArray(ports) &&
-        ports.some((port) => at(port, 'PublishMode') === 'host'));
-}
-
-;// CONCATENATED MODULE: ./src/rollout/departure.ts
-/** Tells whether the swarm goes, or went, another way than the rollout. */
-
-const isStale = (status, stale) => stale !== undefined &&
-    status.State === stale.State &&
-    status.StartedAt === stale.StartedAt &&
-    status.Message === stale.Message;
-/** Whether the swarm says that the service goes, or went, another way than was asked for. */
-function departure(goal, target, service, complete) {
-    const { name } = target;
-    if (service === undefined)
-        return {
-            kind: 'superseded',
-            service: name,
-            message: `service ${name} was removed by someone else while it was being deployed`,
-        };
-    const intended = sameSpec(service.Spec, target.spec);
-    const status = service.UpdateStatus === undefined || isStale(service.UpdateStatus, target.staleStatus)
-        ? undefined
-        : service.UpdateStatus;
-    const rolledBack = status?.State?.startsWith('rollback_') === true;
-    // Swarm's own rollback forgets the spec it left (PreviousSpec is nil); one that somebody asked
-    // for swaps the two (swarmkit manager/controlapi/service.go, orchestrator/update/updater.go).
-    const byHand = service.PreviousSpec !== undefined;
-    if (rolledBack && (goal.phase === 'deploy' || !intended) && !(byHand && !intended))
-        return {
-            kind: 'failed',
-            reason: 'rolled-back-by-swarm',
-            service: name,
-            message: `Swarm rolled back ${name}${because(status)}`,
-        };
-    if (!intended)
-        return {
-            kind: 'superseded',
-            service: name,
-            message: `service ${name} was changed by someone else while it was being deployed`,
-        };
-    const paused = status?.State === 'paused' || status?.State === 'rollback_paused';
-    // Swarm pauses for a one-shot task that ended well, too ("early termination"), and a restored
-    // service that runs again in full is what was asked for, however it got there.
-    const kind = kindOf(target.spec);
-    const forgiven = complete && (goal.phase === 'restore' || ('oneShot' in kind && kind.oneShot));
-    if (paused && !forgiven)
-        return {
-            kind: 'failed',
-            reason: 'update-paused',
-            service: name,
-            message: `Swarm paused the update of ${name}${because(status)}`,
-        };
-    return undefined;
-}
-/** Swarm's message names a task by its id, which tells nobody anything; the cause is added later. */
-function because({ Message: message = '' }) {
-    if (/failure or early termination of task/.test(message))
-        return ' after a task failed';
-    return message === '' || message.startsWith('rollback') ? '' : `: ${message}`;
-}
-
-;// CONCATENATED MODULE: ./src/rollout/observe.ts
-
-
-
-
-
-/** What a snapshot says of the swarm, without when. */
-const PARTS = ['services', 'tasks', 'upToDate', 'nodes', 'healthchecked'];
-function hasFailed(task, kind) {
-    if (task.Status.State === 'failed' || task.Status.State === 'rejected')
-        return true;
-    if (task.Status.State !== 'complete' || isJob(kind))
-        return false;
-    return !('oneShot' in kind && kind.oneShot);
-}
-/** The start of a rollout: nothing has been seen yet. */
-function beginRollout(goal) {
-    return {
-        goal,
-        at: goal.startedAt,
-        services: new Map(),
-        lingering: goal.gone.length,
-        best: new Map(),
-        lastProgressAt: goal.startedAt,
-        departures: [],
-    };
-}
-/**
- * Folds one snapshot into the rollout. Snapshots older than what is known, and any after the end,
- * change nothing.
- */
-function observe(rollout, snapshot) {
-    if (rollout.end !== undefined || snapshot.at < rollout.at)
-        return rollout;
-    const { seen } = rollout;
-    const still = seen !== undefined && PARTS.every((part) => seen[part] === snapshot[part]);
-    const next = still
-        ? { ...rollout, at: snapshot.at, seen: snapshot }
-        : { ...fold(rollout, snapshot), seen: snapshot };
-    const end = endOf(next, snapshot.partial === true);
-    return end === undefined ? next : { ...next, end };
-}
-/** What the rollout is after a snapshot that differs from the one before. */
-function fold(rollout, snapshot) {
-    const { goal } = rollout;
-    const byService = new Map();
-    for (const task of snapshot.tasks) {
-        const list = byService.get(task.ServiceID);
-        if (list === undefined)
-            byService.set(task.ServiceID, [task]);
-        else
-            list.push(task);
-    }
-    const live = new Map(snapshot.services.map((service) => [service.ID, service]));
-    const services = new Map();
-    const best = new Map(rollout.best);
-    const holding = [];
-    const departures = [];
-    let moved = false;
-    const advance = (key, value) => {
-        if (value > (best.get(key) ?? -Infinity)) {
-            best.set(key, value);
-            moved = true;
-        }
-    };
-    for (const target of goal.targets) {
-        const service = live.get(target.id);
-        const tasks = byService.get(target.id) ?? [];
-        const former = rollout.services.get(target.id);
-        const kind = meantToRun(kindOf(target.spec), snapshot.healthchecked?.has(target.id) === true);
-        const stand = service === undefined
-            ? { wanted: 0, done: 0, older: 0, extra: 0, complete: false, holding: [] }
-            : lenient(standing(kind, service, tasks, snapshot), target.enough);
-        const failures = collectFailures(former?.failures ?? [], goal, target, kind, tasks, snapshot.upToDate, service);
-        const unplaced = tasks.find((task) => task.Status.State === 'pending' &&
-            isWanted(task) &&
-            snapshot.upToDate.has(task.ID) &&
-            (task.Status.Err ?? '') !== '')?.Status.Err;
-        const updating = service?.UpdateStatus?.State === 'updating' ||
-            service?.UpdateStatus?.State === 'rollback_started';
-        const leftover = stand.extra + stand.older > 0 && stand.done >= stand.wanted;
-        const deadlock = deadlockOf(target, kind, tasks, stand, snapshot, goal.formerTasks);
-        services.set(target.id, {
-            name: target.name,
-            kind,
-            wanted: stand.wanted,
-            done: stand.done,
-            older: stand.older,
-            extra: stand.extra,
-            complete: stand.complete,
-            updating,
-            waitsInVain: service?.UpdateStatus?.State === 'updating' && calledOff(tasks, snapshot).length > 0,
-            failures,
-            ...(unplaced === undefined ? {} : { unplaced }),
-            ...(leftover ? { leftoverSince: former?.leftoverSince ?? snapshot.at } : {}),
-            ...(deadlock === undefined
-                ? {}
-                : { deadlock: { ...deadlock, since: former?.deadlock?.since ?? snapshot.at } }),
-        });
-        holding.push(...stand.holding);
-        const end = departure(goal, target, service, stand.complete);
-        if (end !== undefined)
-            departures.push(end);
-        for (const task of tasks)
-            if (snapshot.upToDate.has(task.ID) && rank(task.Status.State) <= COMPLETE)
-                advance(`${target.id} ${placeOf(task)}`, rank(task.Status.State));
-        advance(`${target.id} older`, -stand.older);
-    }
-    const goneIds = new Set(goal.gone.map(({ id }) => id));
-    const lost = new Set(snapshot.nodes.filter((node) => node.Status.State === 'down').map((node) => node.ID));
-    const lingering = snapshot.services.filter((service) => goneIds.has(service.ID)).length +
-        snapshot.tasks.filter((task) => goneIds.has(task.ServiceID) &&
-            rank(task.Status.State) <= RUNNING &&
-            !lost.has(task.NodeID ?? '')).length;
-    if (lingering < rollout.lingering)
-        moved = true;
-    const progress = [...services.values()];
-    const allComplete = progress.every(({ complete }) => complete) && lingering === 0;
-    const tasks = holding.sort().join(' ');
-    const held = allComplete
-        ? rollout.holding?.tasks === tasks
-            ? rollout.holding
-            : {
-                tasks,
-                since: snapshot.at,
-                proven: holding.every((id) => goal.settledTasks.has(id)),
-            }
-        : undefined;
-    return {
-        goal,
-        at: snapshot.at,
-        services,
-        lingering,
-        best,
-        lastProgressAt: moved ? snapshot.at : rollout.lastProgressAt,
-        ...(held === undefined ? {} : { holding: held }),
-        departures,
-        ...(departures.length === 0 ? {} : { departedAt: rollout.departedAt ?? snapshot.at }),
-    };
-}
-function collectFailures(known, goal, target, kind, tasks, upToDate, service) {
-    // Tasks of the former version may go on failing until they are replaced: those are not ours.
-    // Once Swarm has rolled back, ours are the ones that are no longer up to date.
-    const intended = service !== undefined && sameSpec(service.Spec, target.spec);
-    const seen = new Set(known.map(({ taskId }) => taskId));
-    const iteration = service?.JobStatus?.JobIteration.Index ?? 0;
-    const fresh = tasks.filter((task) => !goal.formerTasks.has(task.ID) &&
-        !seen.has(task.ID) &&
-        upToDate.has(task.ID) === intended &&
-        hasFailed(task, kind) &&
-        (!isJob(kind) || (task.JobIteration?.Index ?? 0) === iteration));
-    if (fresh.length === 0)
-        return known;
-    const condition = restartCondition(target.spec);
-    const oneShot = isJob(kind) || ('oneShot' in kind && kind.oneShot && condition === 'none');
-    // Swarm gives a slot up after so many attempts.
-    const attempts = maxRestarts(target.spec) + 1;
-    const failuresIn = (task) => known.filter(({ slot }) => slot === task.Slot).length +
-        fresh.filter(({ Slot }) => Slot === task.Slot).length;
-    const isFinal = (task) => condition === 'none' ||
-        (condition === 'on-failure' && task.Status.State === 'complete') ||
-        (task.Slot !== undefined && failuresIn(task) >= attempts);
-    return [
-        ...known,
-        ...fresh.map((task) => classify(task, target.name, target.spec, oneShot, isFinal(task))),
-    ];
-}
-const observe_plural = (count, noun) => `${count} ${noun}${count === 1 ? '' : 's'}`;
-/** The reason that most failures share; the latest one among equals. */
-function leadingFailure(failures) {
-    const counts = new Map();
-    for (const { reason } of failures)
-        counts.set(reason, (counts.get(reason) ?? 0) + 1);
-    return failures.reduce((lead, failure) => lead === undefined || (counts.get(failure.reason) ?? 0) >= (counts.get(lead.reason) ?? 0)
-        ? failure
-        : lead, undefined);
-}
-/**
- * Swarm stops or goes back a moment before the failed task says that it has failed (tried): so long
- * is its cause waited for.
- */
-const CAUSE_MS = 3000;
-/** Longer than Swarm's scheduler and updater take to see what has become free. */
-const DEADLOCK_MS = 5000;
-/** How a rollout ends, if it ends here. Order: can never heal, somebody else, Swarm, counts, time. */
-function endOf(rollout, partial) {
-    const { goal, at, services, departures } = rollout;
-    const progress = [...services.values()];
-    if (goal.phase === 'deploy')
-        for (const { name, failures } of progress) {
-            const fatal = failures.find((failure) => failure.fatal);
-            if (fatal !== undefined)
-                return {
-                    kind: 'failed',
-                    reason: fatal.reason,
-                    service: name,
-                    message: `${name} cannot start: ${fatal.error}`,
-                };
-        }
-    const departed = departures.find(({ kind }) => kind === 'superseded') ??
-        departures.find(({ kind }) => kind === 'failed');
-    if (departed !== undefined) {
-        const end = withCause(departed, progress);
-        const unexplained = goal.phase === 'deploy' && end.kind === 'failed' && end === departed;
-        return unexplained && at - (rollout.departedAt ?? at) < CAUSE_MS ? undefined : end;
-    }
-    if (goal.phase === 'deploy')
-        for (const { name, failures } of progress) {
-            const lead = leadingFailure(failures);
-            if (lead !== undefined && failures.length >= Math.max(1, goal.maxFailures))
-                return {
-                    kind: 'failed',
-                    reason: lead.reason,
-                    service: name,
-                    message: `${observe_plural(failures.length, 'task')} of ${name} failed: ${lead.error}`,
-                };
-        }
-    const stuck = progress.find(({ deadlock }) => at - (deadlock?.since ?? at) >= DEADLOCK_MS);
-    if (goal.phase === 'deploy' && stuck?.deadlock !== undefined)
-        return {
-            kind: 'failed',
-            reason: stuck.deadlock.reason,
-            service: stuck.name,
-            message: `${stuck.name} ${stuck.deadlock.message}`,
-        };
-    const { holding } = rollout;
-    if (isDue(rollout) && !partial)
-        return { kind: 'converged' };
-    // An update delay is a pause that the user asked for, not one without progress.
-    const patience = goal.progressTimeoutMs + Math.max(0, ...goal.targets.map(({ spec }) => delayMs(spec)));
-    const late = at - goal.startedAt >= goal.timeoutMs
-        ? { reason: 'timeout', limit: 'in time' }
-        : holding === undefined && at - rollout.lastProgressAt >= patience
-            ? { reason: 'progress-timeout', limit: 'and nothing has moved for too long' }
-            : undefined;
-    if (late === undefined)
-        return undefined;
-    const behind = progress.find(({ complete }) => !complete) ?? progress.find((p) => p.updating);
-    const unplaced = progress.find((service) => service.unplaced !== undefined);
-    if (unplaced?.unplaced !== undefined && !unplaced.complete)
-        return {
-            kind: 'failed',
-            reason: 'unschedulable',
-            service: unplaced.name,
-            message: `${unplaced.name} has tasks that fit no node: ${unplaced.unplaced}`,
-        };
-    const lead = leadingFailure(behind?.failures ?? []);
-    return {
-        kind: 'failed',
-        reason: late.reason,
-        ...(behind === undefined ? {} : { service: behind.name }),
-        message: behind === undefined
-            ? `${observe_plural(rollout.lingering, 'service or task')} that should be gone still there`
-            : `${behind.name} is at ${behind.done} of ${behind.wanted}` +
-                (behind.older === 0
-                    ? ''
-                    : `, with ${observe_plural(behind.older, 'task')} still on another version,`) +
-                (behind.extra === 0 ? '' : `, with ${observe_plural(behind.extra, 'task')} too many,`) +
-                ` ${late.limit}` +
-                (lead === undefined ? '' : `; last failure: ${lead.error}`),
-    };
-}
-/**
- * Whether all that is missing for `converged` is a look at every task: everything has held for long
- * enough, as far as is known, and no update is under way. One that only waits for a task that was called
- * off is not: once the monitor is over, Swarm will never touch what runs on its account.
- */
-function isDue({ goal, at, services, holding }) {
-    if (holding === undefined)
-        return false;
-    const heldMs = at - holding.since;
-    if (!holding.proven && heldMs < goal.stableForMs)
-        return false;
-    return goal.targets.every(({ id, spec }) => {
-        const { updating = false, waitsInVain = false } = services.get(id) ?? {};
-        return !updating || (waitsInVain && heldMs >= updaterEndMs(spec) + IN_VAIN_MS);
-    });
-}
-/** More than enough for Swarm's updater to say that it is done, counted from when it should be. */
-const IN_VAIN_MS = 5000;
-/**
- * How long Swarm's updater goes on after its last task runs: the pause after it, and then the monitor,
- * which is never shorter than that pause (swarmkit manager/orchestrator/update/updater.go).
- */
-const updaterEndMs = (spec) => delayMs(spec) + Math.max(monitorMs(spec), delayMs(spec) + 1000);
-/** Longer than Swarm takes where it goes on by itself: between updates, and in one. */
-const LEFTOVER_MS = 3000;
-const LEFTOVER_IN_UPDATE_MS = 10_000;
-/**
- * The services of which Swarm leaves tasks running for ever that are too many (tried): two in one
- * place, where one failed just as an update replaced it; or former ones, where the updater waits for
- * a task on a node that was lost. It looks again once their spec is written again, the same as it is.
- */
-function leftoverTargets({ goal, at, services }) {
-    return goal.targets.filter(({ id }) => {
-        const { leftoverSince = at, updating = false } = services.get(id) ?? {};
-        return at - leftoverSince >= (updating ? LEFTOVER_IN_UPDATE_MS : LEFTOVER_MS);
-    });
-}
-/** Swarm only names the task that made it stop; what that task died of is the cause. */
-function withCause(end, progress) {
-    if (end.kind !== 'failed')
-        return end;
-    const lead = leadingFailure(progress.find(({ name }) => name === end.service)?.failures ?? []);
-    return lead === undefined ? end : { ...end, message: `${end.message}: ${lead.error}` };
-}
-/** What the rollout means so far. */
-function verdict(rollout) {
-    return rollout.end ?? { kind: 'waiting' };
-}
-/** All failures seen, in the order they were seen per service. */
-function failuresOf(rollout) {
-    return [...rollout.services.values()].flatMap(({ failures }) => failures);
-}
+/** What an error says, on one line. */
+const errorLine = (error) => safeLine(error instanceof Error ? error.message : String(error));
 
 ;// CONCATENATED MODULE: external "node:string_decoder"
 const external_node_string_decoder_namespaceObject = require("node:string_decoder");
@@ -38617,6 +37103,152 @@ function resolveSpace(space) {
 
 
 //# sourceMappingURL=index.js.map
+;// CONCATENATED MODULE: ./src/model.ts
+/**
+ * The swarm's own words, as the Engine API spells them, reduced to what decisions need. A spec is
+ * kept whole as parsed JSON, so that it can be written back exactly; the accessors below read it.
+ */
+/** In the order a task goes through them; `shutdown` and later are ends. */
+const TASK_STATES = [
+    'new',
+    'pending',
+    'assigned',
+    'accepted',
+    'preparing',
+    'ready',
+    'starting',
+    'running',
+    'complete',
+    'shutdown',
+    'failed',
+    'rejected',
+    'remove',
+    'orphaned',
+];
+/** The value at a path of object keys, or undefined where the path ends early. */
+function at(value, ...path) {
+    let here = value;
+    for (const key of path) {
+        if (typeof here !== 'object' || here === null || Array.isArray(here))
+            return undefined;
+        here = here[key];
+    }
+    return here;
+}
+function model_text(value) {
+    return typeof value === 'string' ? value : undefined;
+}
+function count(value) {
+    return typeof value === 'number' || typeof value === 'bigint' ? Number(value) : undefined;
+}
+function strings(value) {
+    return Array.isArray(value)
+        ? value.filter((item) => typeof item === 'string')
+        : [];
+}
+/** The image as the service asks for it, tag and digest included. */
+function imageOf(spec) {
+    return model_text(at(spec, 'TaskTemplate', 'ContainerSpec', 'Image')) ?? '';
+}
+/** Whether tasks of this spec are judged by a healthcheck of the service itself (not the image's). */
+function hasOwnHealthcheck(spec) {
+    const test = strings(at(spec, 'TaskTemplate', 'ContainerSpec', 'Healthcheck', 'Test'));
+    return test.length > 0 && test[0] !== 'NONE';
+}
+/** `any` (the default), `on-failure` or `none`. */
+function restartCondition(spec) {
+    const condition = model_text(at(spec, 'TaskTemplate', 'RestartPolicy', 'Condition'));
+    return condition === 'on-failure' || condition === 'none' ? condition : 'any';
+}
+/**
+ * The update monitor in milliseconds: how long after starting a failure still counts for Swarm.
+ * Swarm's default is 5 s (swarmkit api/defaults/service.go).
+ */
+function monitorMs(spec) {
+    const nanoseconds = count(at(spec, 'UpdateConfig', 'Monitor'));
+    return nanoseconds === undefined || nanoseconds === 0 ? 5000 : nanoseconds / 1e6;
+}
+/** Whether an update starts the new task of a slot before it stops the former one. */
+function updateOrder(spec) {
+    return model_text(at(spec, 'UpdateConfig', 'Order')) === 'start-first' ? 'start-first' : 'stop-first';
+}
+/** How often Swarm starts a failed task of a slot again; Infinity where there is no limit. */
+function maxRestarts(spec) {
+    const policy = at(spec, 'TaskTemplate', 'RestartPolicy');
+    const attempts = count(at(policy, 'MaxAttempts')) ?? 0;
+    // With a window the attempts are counted anew after it.
+    const window = count(at(policy, 'Window')) ?? 0;
+    return attempts === 0 || window > 0 ? Infinity : attempts;
+}
+/**
+ * How many tasks an update replaces at a time; 0 for all of them, Swarm's default is 1
+ * (swarmkit api/defaults/service.go).
+ */
+function parallelism(spec) {
+    const config = at(spec, 'UpdateConfig');
+    return config === undefined ? 1 : (count(at(config, 'Parallelism')) ?? 0);
+}
+/** The pause between the batches of an update, in milliseconds. */
+function delayMs(spec) {
+    return (count(at(spec, 'UpdateConfig', 'Delay')) ?? 0) / 1e6;
+}
+function kindOf(spec) {
+    const mode = at(spec, 'Mode');
+    const constraints = strings(at(spec, 'TaskTemplate', 'Placement', 'Constraints'));
+    // A container that fails its healthcheck and answers SIGTERM with exit code 0 ends `complete`,
+    // like a task that did its work (tried): what has a healthcheck is meant to keep running.
+    const oneShot = restartCondition(spec) !== 'any' && !hasOwnHealthcheck(spec);
+    if (at(mode, 'Global') !== undefined)
+        return { kind: 'global', constraints, oneShot };
+    if (at(mode, 'GlobalJob') !== undefined)
+        return { kind: 'global-job', constraints };
+    const job = at(mode, 'ReplicatedJob');
+    if (job !== undefined) {
+        const completions = count(at(job, 'TotalCompletions')) ?? count(at(job, 'MaxConcurrent')) ?? 1;
+        return { kind: 'replicated-job', completions };
+    }
+    return { kind: 'replicated', replicas: count(at(mode, 'Replicated', 'Replicas')) ?? 1, oneShot };
+}
+function isJob(kind) {
+    return kind.kind === 'replicated-job' || kind.kind === 'global-job';
+}
+/** A node's name for people. */
+function hostnameOf(nodes, id) {
+    if (id === undefined || id === '')
+        return undefined;
+    return nodes.find((node) => node.ID === id)?.Description?.Hostname ?? id.slice(0, 12);
+}
+/** `repository:tag` and the digest apart, of an image reference that may have either. */
+function splitImage(image) {
+    const cut = image.indexOf('@');
+    return cut < 0 ? { name: image } : { name: image.slice(0, cut), digest: image.slice(cut + 1) };
+}
+const compared = new WeakMap();
+/** The same for specs, which are compared at every look: the last comparison is remembered. */
+function sameSpec(a, b) {
+    const known = compared.get(a);
+    if (known?.other === b)
+        return known.same;
+    const same = sameJson(a, b);
+    compared.set(a, { other: b, same });
+    return same;
+}
+/** Two pieces of JSON with the same content; an absent key equals an undefined one. */
+function sameJson(a, b) {
+    if (a === b)
+        return true;
+    if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null)
+        return false;
+    if (Array.isArray(a) || Array.isArray(b)) {
+        if (!Array.isArray(a) || !Array.isArray(b) || a.length !== b.length)
+            return false;
+        return a.every((item, index) => sameJson(item, b[index]));
+    }
+    const [left, right] = [a, b];
+    const keys = new Set([...Object.keys(left), ...Object.keys(right)]);
+    return [...keys].every((key) => sameJson(left[key], right[key]));
+}
+
 ;// CONCATENATED MODULE: ./src/docker/engine.ts
 /**
  * The Engine API over one long-lived `docker system dial-stdio`: HTTP with keep-alive on the
@@ -38640,6 +37272,8 @@ class EngineError extends Error {
     }
 }
 const STACK_LABEL = 'com.docker.stack.namespace';
+/** On every config that holds a lock or a piece of a stack's history: what it is. */
+const LEDGER_LABEL = 'swarm-deploy.kind';
 /** A request takes 3 to 5 ms; one that takes this long has met a dead connection or engine. */
 const REQUEST_TIMEOUT_MS = 15_000;
 /**
@@ -38664,11 +37298,16 @@ function formatJson(value) {
 }
 class Engine {
     #agent;
+    #fence;
     #prefix = '';
     /** From the `Date` of the last answer, whole seconds. */
     #managerTime;
-    /** @param openStream starts `docker system dial-stdio` and gives its input and output */
-    constructor(openStream) {
+    /**
+     * @param openStream starts `docker system dial-stdio` and gives its input and output
+     * @param fence awaited before every write to the stack; throws where this run may not write any more
+     */
+    constructor(openStream, fence = () => Promise.resolve()) {
+        this.#fence = fence;
         this.#agent = new external_node_http_namespaceObject.Agent({ keepAlive: true, maxSockets: 1, scheduling: 'fifo' });
         Object.assign(this.#agent, {
             createConnection: (_, done) => {
@@ -38740,7 +37379,7 @@ class Engine {
     get managerTime() {
         return this.#managerTime;
     }
-    /** Networks, configs and secrets that carry the stack's label. */
+    /** Networks, configs and secrets that carry the stack's label, without what this action keeps there. */
     async stackObjects(stack) {
         const filters = labelled(stack);
         const networks = await this.#list('/networks', filters);
@@ -38752,7 +37391,9 @@ class Engine {
                 id: textAt(item, 'Id'),
                 name: textAt(item, 'Name'),
             })),
-            ...configs.map((item) => engine_named('config', item)),
+            ...configs
+                .filter((item) => !isLedger(swarmConfig(item)))
+                .map((item) => engine_named('config', item)),
             ...secrets.map((item) => engine_named('secret', item)),
         ];
     }
@@ -38760,15 +37401,97 @@ class Engine {
      * Writes a spec, if the service is still at `version`.
      * @throws EngineError with `update out of sequence` when someone else wrote in between
      */
-    async updateService(id, version, spec, options = {}) {
+    async updateService(id, version, spec, options = {}, registryAuth) {
+        await this.#fence();
         const query = new URLSearchParams({ version: String(version), ...options });
-        await this.#call('POST', `/services/${id}/update?${query.toString()}`, spec);
+        await this.#call('POST', `/services/${id}/update?${query.toString()}`, spec, registryAuth);
+    }
+    /**
+     * @param registryAuth base64 of the credentials as JSON, as in the header `X-Registry-Auth`
+     * @returns its id
+     * @throws EngineError 409 where the name is taken
+     */
+    async createService(spec, registryAuth) {
+        await this.#fence();
+        const answer = await this.#call('POST', '/services/create', spec, registryAuth);
+        return textAt(answer, 'ID');
     }
     async removeService(id) {
+        await this.#fence();
         await this.#remove(`/services/${id}`);
+    }
+    /** All networks of the swarm, and those of the manager itself. */
+    async networks() {
+        const networks = await this.#list('/networks', {});
+        return networks.map((item) => ({ id: textAt(item, 'Id'), name: textAt(item, 'Name') }));
+    }
+    /** The ids of all configs or secrets of the swarm. */
+    async objectIds(kind) {
+        return new Set((await this.#list(`/${kind}s`, {})).map((item) => textAt(item, 'ID')));
+    }
+    /** The configs that carry the stack's label, with their content. */
+    async configs(stack) {
+        return (await this.#list('/configs', labelled(stack))).map(swarmConfig);
+    }
+    /** One config, or undefined where there is none. */
+    async config(id) {
+        try {
+            return swarmConfig((await this.#call('GET', `/configs/${id}`)));
+        }
+        catch (error) {
+            if (error instanceof EngineError && error.status === 404)
+                return undefined;
+            throw error;
+        }
+    }
+    /**
+     * Atomic in the whole swarm: of several that create the same name at once, one gets an id.
+     * @returns the id, or undefined where the name is taken
+     * @throws EngineError where the swarm refuses the name or the size
+     */
+    async createConfig({ name, labels, data, }) {
+        try {
+            const answer = await this.#call('POST', '/configs/create', {
+                Name: name,
+                Labels: labels,
+                Data: data.toString('base64'),
+            });
+            return textAt(answer, 'ID');
+        }
+        catch (error) {
+            if (error instanceof EngineError && error.status === 409)
+                return undefined;
+            throw error;
+        }
+    }
+    /**
+     * Writes all labels of a config anew, if nobody has since it was read.
+     * @returns false where somebody has, or where it is gone
+     */
+    async relabelConfig({ id, name, version, data }, labels) {
+        try {
+            await this.#call('POST', `/configs/${id}/update?version=${version}`, {
+                Name: name,
+                Labels: labels,
+                Data: data.toString('base64'),
+            });
+            return true;
+        }
+        catch (error) {
+            if (!(error instanceof EngineError))
+                throw error;
+            if (error.status === 404 || /out of sequence/i.test(error.message))
+                return false;
+            throw error;
+        }
+    }
+    /** Removes one of the action's own configs; none is no error. */
+    async removeConfig(id) {
+        await this.#remove(`/configs/${id}`);
     }
     /** Gives a config or secret the labels that it had; they are all of it that can change. */
     async restoreLabels(object) {
+        await this.#fence();
         const live = await this.#call('GET', `/${object.kind}s/${object.id}`);
         const index = at(live, 'Version', 'Index');
         const version = typeof index === 'number' ? String(index) : '';
@@ -38795,6 +37518,7 @@ class Engine {
     }
     /** @returns false when the object is still in use */
     async removeObject(object) {
+        await this.#fence();
         try {
             await this.#remove(`/${object.kind}s/${object.id}`);
             return true;
@@ -38829,10 +37553,10 @@ class Engine {
         const list = parseAnswer(answer, parseBody);
         return { hash, items: Array.isArray(list) ? list.map(itemOf) : [] };
     }
-    async #call(method, path, body) {
-        return parseAnswer(await this.#send(method, path, body), parseJson);
+    async #call(method, path, body, registryAuth) {
+        return parseAnswer(await this.#send(method, path, body, registryAuth), parseJson);
     }
-    #send(method, path, body) {
+    #send(method, path, body, registryAuth) {
         const what = `${method} ${path.split('?')[0] ?? path}`;
         const payload = body === undefined ? undefined : Buffer.from(formatJson(body));
         return new Promise((resolve, reject) => {
@@ -38842,6 +37566,7 @@ class Engine {
                 path: `${this.#prefix}${path}`,
                 headers: {
                     Host: 'docker',
+                    ...(registryAuth === undefined ? {} : { 'X-Registry-Auth': registryAuth }),
                     ...(payload === undefined
                         ? {}
                         : { 'Content-Type': 'application/json', 'Content-Length': payload.length }),
@@ -38917,6 +37642,19 @@ function textAt(item, ...path) {
     const value = at(item, ...path);
     return typeof value === 'string' ? value : '';
 }
+/** Whether the config is one of the action's own: a lock, or a piece of a history. */
+const isLedger = ({ labels }) => labels[LEDGER_LABEL] !== undefined;
+function swarmConfig(item) {
+    const labels = at(item, 'Spec', 'Labels');
+    const version = at(item, 'Version', 'Index');
+    return {
+        id: textAt(item, 'ID'),
+        name: textAt(item, 'Spec', 'Name'),
+        version: Number(version ?? 0),
+        labels: typeof labels === 'object' && labels !== null ? labels : {},
+        data: Buffer.from(textAt(item, 'Spec', 'Data'), 'base64'),
+    };
+}
 function engine_named(kind, item) {
     return {
         kind,
@@ -38986,6 +37724,1820 @@ function asSocket(stream) {
         ref: same,
         unref: same,
     });
+}
+
+;// CONCATENATED MODULE: ./src/ledger/lease-state.ts
+/**
+ * What a stack's lock says, and when one that waits for it may take it over. Clocks of machines are
+ * never compared: a lock is dead when it has not moved for a while on the clock of who looks at it.
+ */
+
+
+/** A lock that has not moved for this long may be taken over. */
+const TTL_MS = 45_000;
+/** How often the holder moves it. */
+const BEAT_MS = 10_000;
+/**
+ * How long after a confirmed beat the holder may start a write without another: what it starts by then
+ * has 15 s to arrive before anyone else may hold the lock, which is as long as a request may take.
+ */
+const TRUST_MS = TTL_MS - 15_000;
+/** Of the time between two looks, this much counts: while the swarm is silent its holder cannot beat. */
+const LONGEST_GAP_MS = 5000;
+const HOLDER = 'swarm-deploy.holder';
+const RUN_URL = 'swarm-deploy.run-url';
+const ACTOR = 'swarm-deploy.actor';
+const SINCE = 'swarm-deploy.since';
+const BEAT = 'swarm-deploy.beat';
+function lockLabels(stack, holder, beat) {
+    return {
+        [STACK_LABEL]: stack,
+        [LEDGER_LABEL]: 'lock',
+        [HOLDER]: holder.id,
+        [RUN_URL]: holder.runUrl,
+        [ACTOR]: holder.actor,
+        [SINCE]: holder.since,
+        [BEAT]: String(beat),
+    };
+}
+/** Whether it is a lock at all; somebody may have given the name to a config of their own. */
+const isLock = ({ labels }) => labels[LEDGER_LABEL] === 'lock';
+function holderOf({ labels }) {
+    const text = (label) => labels[label] ?? '';
+    return { id: text(HOLDER), runUrl: text(RUN_URL), actor: text(ACTOR), since: text(SINCE) };
+}
+const nextBeat = ({ labels }) => (Number(labels[BEAT]) || 0) + 1;
+/** `https://... (started by alice)`, safe to print. */
+function described({ runUrl, actor }) {
+    const run = safeLine(runUrl) || 'a run that does not say its URL';
+    return actor === '' ? run : `${run} (started by ${safeLine(actor)})`;
+}
+/** @param at milliseconds on the clock of who looks, once the answer was there */
+function sighted({ id, version }, former, at) {
+    const moved = former?.id !== id || former.version !== version;
+    const stillMs = moved ? 0 : former.stillMs + Math.min(at - former.at, LONGEST_GAP_MS);
+    return { id, version, at, stillMs };
+}
+const isDead = ({ stillMs }) => stillMs >= TTL_MS;
+
+;// CONCATENATED MODULE: ./src/ledger/names.ts
+/** Names of the config objects in which the action keeps what it has to remember of a stack. */
+
+/** What the engine allows for the name of a config. */
+const LONGEST = 64;
+const HASH_DIGITS = 8;
+/**
+ * `STACK.suffix`. A stack's name has no dot, so no config of a stack file has such a name. A stack
+ * whose name is too long for it is cut and told apart by a hash of its whole name.
+ */
+function ledgerName(stack, suffix) {
+    const plain = `${stack}.${suffix}`;
+    if (plain.length <= LONGEST)
+        return plain;
+    const hash = (0,external_node_crypto_namespaceObject.createHash)('sha256').update(stack).digest('hex').slice(0, HASH_DIGITS);
+    const room = LONGEST - suffix.length - hash.length - '-.'.length;
+    return `${stack.slice(0, room)}-${hash}.${suffix}`;
+}
+
+;// CONCATENATED MODULE: ./src/ledger/lease.ts
+
+
+
+
+const LOOK_MS = 1000;
+const TELL_MS = 30_000;
+/** How soon a beat that failed is tried again. */
+const TICK_MS = 1000;
+/** Configs must not be empty; this is for who finds it. */
+const DATA = Buffer.from('A run of swarm-deploy holds the lock of this stack. Its labels say which; it expires by itself.\n');
+const everyTimer = (ms, call) => {
+    const timer = setInterval(call, ms);
+    timer.unref();
+    return { stop: () => clearInterval(timer) };
+};
+/** The lock is no longer this run's: it must not write to the stack any more. */
+class LeaseLost extends DeployError {
+    by;
+    /** @param by who has it now; undefined where that is not known */
+    constructor(stack, by) {
+        super('superseded', 'superseded', `the lock of ${stack} was taken by ${by === undefined ? 'somebody else' : described(by)}: ` +
+            'this run had not renewed it in time and writes nothing more', { hint: 'Look at what the other run made of the stack before this one is started again.' });
+        this.by = by;
+        this.name = 'LeaseLost';
+    }
+}
+/**
+ * Waits until the stack is this run's alone, and says meanwhile whose it is.
+ * @throws DeployError `locked` after `timeoutMs`, or where somebody's own config has the lock's name
+ * @throws ConnectionLost when there was no answer for as long as `settle` is patient; then, as when
+ *   the run is cancelled here, a lock may have been made that is left to `releaseLeft` or to expire
+ */
+async function acquire(request) {
+    const { stack, timeoutMs, settle, clock, signal, say } = request;
+    const deadline = clock.now() + timeoutMs;
+    const attempt = new Attempt(request);
+    let told;
+    for (;;) {
+        const result = await settle((engine) => attempt.make(engine));
+        const now = clock.now();
+        if (result.kind === 'held') {
+            if (result.tookOver !== undefined)
+                say(`took over the lock of ${stack} from ${described(result.tookOver)}: ` +
+                    `it had given no sign of life for ${spokenTime(TTL_MS)}`);
+            return new Lease(request, result);
+        }
+        if (now >= deadline)
+            throw locked(request, result.by);
+        const { by } = result;
+        if (by !== undefined && (told?.id !== by.id || now >= told.at + TELL_MS)) {
+            told = { at: now, id: by.id };
+            const since = by.since === '' ? '' : ` since ${safeLine(by.since)}`;
+            say(`${stack} is locked${since} by ${described(by)}; ` +
+                `waiting for at most ${spokenTime(deadline - now)}`);
+        }
+        await clock.sleep(Math.min(LOOK_MS, deadline - now), signal);
+    }
+}
+/** Looks at the lock and takes it if it can. */
+class Attempt {
+    #request;
+    #sighting;
+    /** The dead holder whose lock it tried to take: the answer to that may have been lost. */
+    #taking;
+    constructor(request) {
+        this.#request = request;
+    }
+    /** May be repeated after a lost connection: a write that did arrive is known by its holder. */
+    async make(engine) {
+        const { stack, holder, runUrl, actor, clock } = this.#request;
+        const me = { id: holder, runUrl, actor, since: new Date().toISOString() };
+        const name = ledgerName(stack, 'lock');
+        const look = async () => await engine.config(name);
+        const held = (confirmedAt, tookOver) => ({
+            kind: 'held',
+            me,
+            confirmedAt,
+            tookOver,
+        });
+        let lock = await look();
+        let at = clock.now();
+        if (lock === undefined) {
+            if (await createLock(engine, stack, me))
+                return held(at);
+            // Somebody was faster.
+            lock = await look();
+            at = clock.now();
+            if (lock === undefined)
+                return { kind: 'taken', by: undefined };
+        }
+        if (!isLock(lock))
+            throw notALock(stack, name);
+        const by = holderOf(lock);
+        this.#sighting = sighted(lock, this.#sighting, at);
+        if (by.id !== holder) {
+            if (!isDead(this.#sighting))
+                return { kind: 'taken', by };
+            this.#taking = { lockId: lock.id, from: by };
+        }
+        const taken = await engine.relabelConfig(lock, lockLabels(stack, me, nextBeat(lock)));
+        if (!taken)
+            return { kind: 'taken', by: undefined };
+        return held(at, this.#taking?.lockId === lock.id ? this.#taking.from : undefined);
+    }
+}
+/** A lock that this run has. It is kept alive in the background until it is released or lost. */
+class Lease {
+    /** Who had it and died; undefined where it was free. */
+    tookOver;
+    #request;
+    #me;
+    #lost = new AbortController();
+    #ticking;
+    #confirmedAt;
+    /** The beat that is under way: there is never a second one. */
+    #beating;
+    #released = false;
+    #troubled = false;
+    /** For `acquire`. */
+    constructor(request, { me, confirmedAt, tookOver }) {
+        this.#request = request;
+        this.#me = me;
+        this.#confirmedAt = confirmedAt;
+        this.tookOver = tookOver;
+        this.#ticking = (request.every ?? everyTimer)(TICK_MS, () => this.#tick());
+    }
+    /** Aborted, with a LeaseLost, as soon as it is known that the lock is not this run's any more. */
+    get signal() {
+        return this.#lost.signal;
+    }
+    /**
+     * To be called before every write to the stack. Asks the swarm only where the last beat is not fresh.
+     * @throws LeaseLost where somebody else has the lock, or had it meanwhile
+     * @throws ConnectionLost when there was no answer for as long as `settle` is patient
+     */
+    async assertHeld() {
+        for (;;) {
+            if (this.#released)
+                throw new Error('a lease was used after its release');
+            this.signal.throwIfAborted();
+            if (this.#ageMs() < TRUST_MS)
+                return;
+            // One in the background may fail: it does not connect again.
+            if (this.#beating === undefined)
+                await this.#beat(this.#request.settle);
+            else
+                await this.#beating.catch(() => undefined);
+        }
+    }
+    /**
+     * Ends it: no beat comes after. Uses the connection there is, and connects no other.
+     * @returns false where the lock may still be there and this run's: for `releaseLeft`, or to expire
+     */
+    async release() {
+        const { stack, engine, say } = this.#request;
+        this.#released = true;
+        this.#ticking.stop();
+        await this.#beating?.catch(() => undefined);
+        if (this.signal.aborted)
+            return true;
+        try {
+            return await releaseLeft(engine(), this.#request);
+        }
+        catch (error) {
+            say(`the lock of ${stack} could not be removed, and expires by itself: ${messageOf(error)}`);
+            return false;
+        }
+    }
+    #ageMs() {
+        return this.#request.clock.now() - this.#confirmedAt;
+    }
+    #tick() {
+        if (this.#beating !== undefined || this.#ageMs() < BEAT_MS)
+            return;
+        const { stack, engine, say } = this.#request;
+        this.#beat((action) => action(engine())).catch((error) => {
+            if (this.#troubled || error instanceof LeaseLost)
+                return;
+            this.#troubled = true;
+            say(`the lock of ${stack} could not be renewed, which is tried again: ${messageOf(error)}`);
+        });
+    }
+    async #beat(via) {
+        const renewing = async () => await via((engine) => this.#renew(engine));
+        this.#beating = renewing();
+        try {
+            await this.#beating;
+        }
+        finally {
+            this.#beating = undefined;
+        }
+    }
+    /** May be repeated after a lost connection. Where a write of its own came between, it changes nothing. */
+    async #renew(engine) {
+        const { stack, holder, clock, say } = this.#request;
+        const name = ledgerName(stack, 'lock');
+        let lock = await engine.config(name);
+        const at = clock.now();
+        if (lock === undefined) {
+            if (await createLock(engine, stack, this.#me)) {
+                say(`the lock of ${stack} had been removed; it was made again`);
+                this.#confirm(at);
+                return;
+            }
+            lock = await engine.config(name);
+        }
+        const by = lock && holderOf(lock);
+        if (lock === undefined || by?.id !== holder)
+            throw this.#lose(by);
+        if (await engine.relabelConfig(lock, lockLabels(stack, this.#me, nextBeat(lock))))
+            this.#confirm(at);
+    }
+    /** @param at before the write was sent: nobody can have seen it earlier */
+    #confirm(at) {
+        this.#confirmedAt = at;
+        this.#troubled = false;
+    }
+    #lose(by) {
+        const error = new LeaseLost(this.#request.stack, by);
+        this.#ticking.stop();
+        this.#lost.abort(error);
+        return error;
+    }
+}
+/**
+ * Removes the lock of a run that has ended; another's is left alone.
+ * @returns false where it could not be removed, because a service uses it
+ * @throws ConnectionLost | EngineError where it is not known
+ */
+async function releaseLeft(engine, { stack, holder }) {
+    const name = ledgerName(stack, 'lock');
+    for (;;) {
+        const lock = await engine.config(name);
+        if (lock === undefined)
+            return true;
+        const me = holderOf(lock);
+        if (me.id !== holder)
+            return true;
+        // A removal does not say of which version. After a beat nobody can take the lock over for 45 s.
+        if (await engine.relabelConfig(lock, lockLabels(stack, me, nextBeat(lock)))) {
+            await engine.removeConfig(lock.id);
+            return true;
+        }
+    }
+}
+/** @returns false where there is one */
+async function createLock(engine, stack, me) {
+    const name = ledgerName(stack, 'lock');
+    const id = await engine.createConfig({ name, labels: lockLabels(stack, me, 0), data: DATA });
+    return id !== undefined;
+}
+function locked({ stack, timeoutMs }, by) {
+    const whose = by === undefined ? 'another run' : described(by);
+    return new DeployError('locked', 'locked', `${stack} is locked by ${whose}, which did not end within ${spokenTime(timeoutMs)}; nothing was touched`, {
+        hint: `Wait for ${safeLine(by?.runUrl ?? '') || 'the other run'}, or raise \`lock-timeout\`.`,
+    });
+}
+function notALock(stack, name) {
+    return new DeployError('locked', 'locked', `${stack} cannot be locked: the config ${name} is there already and is no lock of this action`, { hint: `Remove it (docker config rm ${name}), or give it another name.` });
+}
+const messageOf = (error) => error instanceof Error ? error.message : String(error);
+
+;// CONCATENATED MODULE: ./src/ledger/run.ts
+/** What a workflow run says of itself, as it is kept with what the run did to a stack. */
+
+const MAX_LENGTH = 512;
+/** Foreign text as a short line: no control characters, at most 512 characters. */
+function shortLine(text) {
+    return Array.from(safeLine(text)).slice(0, MAX_LENGTH).join('');
+}
+/** A whole number above 0 in decimal digits, else `fallback`. */
+function countIn(text, fallback) {
+    return text !== undefined && /^[1-9]\d{0,14}$/.test(text) ? Number(text) : fallback;
+}
+/** Facts of the run from the variables that GitHub's runner sets; none of them is relied on. */
+function runFacts(environment) {
+    const fact = (name) => shortLine(environment[`GITHUB_${name}`] ?? '');
+    const repository = fact('REPOSITORY');
+    const runId = fact('RUN_ID');
+    const attempt = countIn(environment['GITHUB_RUN_ATTEMPT'], 1);
+    return {
+        repository,
+        commit: fact('SHA'),
+        ref: fact('REF'),
+        actor: fact('TRIGGERING_ACTOR') || fact('ACTOR'),
+        runUrl: runUrlOf(fact('SERVER_URL'), repository, runId, attempt),
+        runId,
+        runNumber: fact('RUN_NUMBER'),
+        attempt,
+        workflow: fact('WORKFLOW_REF') || fact('WORKFLOW'),
+        job: fact('JOB'),
+        step: fact('ACTION'),
+    };
+}
+/** Nothing but a link of the form that is known: it is printed where people click on it. */
+function runUrlOf(server, repository, runId, attempt) {
+    if (!/^https?:\/\/[\w.:[\]-]+\/?$/.test(server))
+        return '';
+    if (!/^[\w.-]+\/[\w.-]+$/.test(repository) || !/^\d+$/.test(runId))
+        return '';
+    const run = `${server.replace(/\/$/, '')}/${repository}/actions/runs/${runId}`;
+    return attempt > 1 ? `${run}/attempts/${attempt}` : run;
+}
+
+;// CONCATENATED MODULE: ./src/ledger/revision.ts
+/**
+ * The revisions of a stack as values, and every decision that is made from them. A list of revisions
+ * is newest first, throughout.
+ */
+
+/** How a deploy ended, as far as it has; `unknown` where the swarm holds something unreadable. */
+const STATUSES = [
+    'pending',
+    'deployed',
+    'unchanged',
+    'rolled-back',
+    'rollback-failed',
+    'failed',
+    'superseded',
+    'cancelled',
+    'unreachable',
+    'interrupted',
+    'invalid',
+    'unknown',
+];
+/** What runs is what was asked for. */
+function isGood({ status }) {
+    return status === 'deployed' || status === 'unchanged';
+}
+/** The number of the revision that had the content first. */
+function origin(revision) {
+    return revision.source ?? revision.number;
+}
+/** These left the stack as it was before, or have not ended. */
+const LEFT_NOTHING = ['pending', 'rolled-back', 'invalid'];
+/** The revision whose content runs now, wholly or in part; undefined where none does. */
+function current(revisions) {
+    return revisions.find(({ status }) => !LEFT_NOTHING.includes(status));
+}
+const differ = (a, b) => a.fingerprint === undefined || a.fingerprint !== b.fingerprint;
+/**
+ * What an undo deploys: the newest good revision from before what runs now had its content first.
+ * Deploying it moves that point back, so that the next undo goes further back.
+ */
+function previousOf(revisions) {
+    const now = current(revisions);
+    if (now === undefined)
+        return undefined;
+    return revisions.find((each) => isGood(each) && each.number < origin(now) && differ(each, now));
+}
+/** What git itself takes for an abbreviation, and what nobody takes for a revision's number. */
+const SHORTEST_COMMIT = 4;
+const SHORTEST_NUMERIC_COMMIT = 7;
+/** The revision that `previous`, a number or the start of a commit's SHA means. */
+function revision_select(revisions, text) {
+    if (text === 'previous')
+        return selected(previousOf(revisions));
+    const numbered = revisions.find(({ number }) => String(number) === text);
+    if (numbered !== undefined)
+        return selected(numbered);
+    const shortest = /^\d+$/.test(text) ? SHORTEST_NUMERIC_COMMIT : SHORTEST_COMMIT;
+    if (text.length < shortest || !/^[\da-f]+$/i.test(text))
+        return { kind: 'none' };
+    const matching = revisions.filter(({ commit }) => commit.startsWith(text.toLowerCase()));
+    const commits = [...new Set(matching.map(({ commit }) => commit))];
+    if (commits.length > 1)
+        return { kind: 'ambiguous', commits };
+    return selected(matching.find(isGood) ?? matching[0]);
+}
+function selected(revision) {
+    if (revision === undefined)
+        return { kind: 'none' };
+    return { kind: isGood(revision) ? 'found' : 'not-good', revision };
+}
+const sameRun = (a, b) => a.runId !== '' && a.runId === b.runId && a.repository === b.repository;
+/** What a deploy is, given that it may be a re-run. */
+function rerunOf(revisions, run) {
+    if (run.attempt <= 1 || run.runId === '')
+        return { kind: 'ordinary' };
+    const mine = revisions.filter((each) => sameRun(each.run, run) && each.run.job === run.job && each.run.step === run.step);
+    const oldest = revisions.at(-1)?.number ?? 1;
+    if (mine.length === 0)
+        return { kind: oldest > 1 ? 'forgotten' : 'ordinary' };
+    const revision = mine.find((each) => isGood(each) && each.run.attempt < run.attempt);
+    if (revision === undefined)
+        return { kind: 'ordinary' };
+    // Since its content was first deployed: a second re-run restores what the first one restored.
+    const overtaken = revisions.some((each) => isGood(each) && each.number > origin(revision) && !sameRun(each.run, run));
+    return overtaken ? { kind: 'restore', revision } : { kind: 'ordinary' };
+}
+/**
+ * The current revision, if it is another commit's from a newer run of the same repository: this run
+ * was started before it and comes late. A re-run comes late on purpose.
+ */
+function overtakes(revisions, run) {
+    const now = current(revisions);
+    if (now === undefined || run.attempt > 1 || now.run.repository !== run.repository)
+        return undefined;
+    if (!/^\d+$/.test(run.runId) || !/^\d+$/.test(now.run.runId))
+        return undefined;
+    return now.commit !== run.commit && BigInt(now.run.runId) > BigInt(run.runId) ? now : undefined;
+}
+/**
+ * The numbers of the revisions to drop, so that at most `limit` stay. What runs, the newest good one
+ * and what has not ended stay in any case, so does what an undo would deploy if `limit` is 2 or more.
+ * 0 drops all.
+ */
+function surplus(revisions, limit) {
+    if (limit <= 0)
+        return revisions.map(({ number }) => number);
+    const kept = new Set([
+        current(revisions),
+        revisions.find(isGood),
+        limit >= 2 ? previousOf(revisions) : undefined,
+        ...revisions.filter(({ status }) => status === 'pending'),
+    ].filter((each) => each !== undefined));
+    const repeated = (each) => [...kept].some((other) => isGood(other) && other.number > each.number && !differ(other, each));
+    // What can be had again from a newer one goes first.
+    for (const wanted of [(each) => !repeated(each), () => true])
+        for (const each of revisions)
+            if (kept.size < limit && wanted(each))
+                kept.add(each);
+    return revisions.filter((each) => !kept.has(each)).map(({ number }) => number);
+}
+/** A run takes at most six hours on GitHub's own machines, but a rollout rarely a quarter of one. */
+const ABANDONED_MS = 60 * 60 * 1000;
+/**
+ * Revisions that nobody will end, for a caller that holds the lock: those made under it are of runs
+ * that lost it, others are of runs that may be alive until an hour has passed.
+ * @param now milliseconds since 1970
+ */
+function stale(revisions, now) {
+    return revisions.filter(({ status, locked, startedAt }) => {
+        if (status !== 'pending')
+            return false;
+        // Not `>`: what has no readable time is old.
+        return locked || !(now - Date.parse(startedAt) <= ABANDONED_MS);
+    });
+}
+const LABEL = 'swarm-deploy.';
+/** The labels that hold all of a revision. */
+function labelsOf(revision) {
+    const { run } = revision;
+    const texts = {
+        number: String(revision.number),
+        id: revision.id,
+        status: revision.status,
+        reason: revision.reason,
+        mode: revision.mode,
+        commit: revision.commit,
+        source: revision.source?.toString(),
+        started: revision.startedAt,
+        duration: revision.durationMs === undefined ? undefined : String(Math.round(revision.durationMs)),
+        locked: String(revision.locked),
+        fingerprint: revision.fingerprint,
+        repository: run.repository,
+        'run-commit': run.commit,
+        ref: run.ref,
+        actor: run.actor,
+        'run-url': run.runUrl,
+        'run-id': run.runId,
+        'run-number': run.runNumber,
+        attempt: String(run.attempt),
+        workflow: run.workflow,
+        job: run.job,
+        step: run.step,
+    };
+    return Object.fromEntries(Object.entries(texts).flatMap(([name, text]) => text === undefined ? [] : [[LABEL + name, shortLine(text)]]));
+}
+/**
+ * The revision that labels tell of, as far as they can be read.
+ * @param number from the config's name, which nobody can change
+ */
+function revisionOf(number, labels) {
+    const text = (name) => {
+        const value = labels[LABEL + name];
+        return typeof value === 'string' ? shortLine(value) : '';
+    };
+    const status = STATUSES.find((each) => each === text('status')) ?? 'unknown';
+    const source = countIn(text('source'), undefined);
+    const duration = /^\d{1,15}$/.test(text('duration')) ? Number(text('duration')) : undefined;
+    return {
+        number,
+        id: text('id'),
+        status,
+        reason: text('reason'),
+        mode: text('mode') === 'rollback' ? 'rollback' : 'deploy',
+        commit: text('commit'),
+        // One that is not older would make an undo go forward.
+        ...(source === undefined || source >= number ? {} : { source }),
+        startedAt: text('started'),
+        ...(duration === undefined ? {} : { durationMs: duration }),
+        locked: text('locked') === 'true',
+        ...(text('fingerprint') === '' ? {} : { fingerprint: text('fingerprint') }),
+        run: {
+            repository: text('repository'),
+            commit: text('run-commit'),
+            ref: text('ref'),
+            actor: text('actor'),
+            runUrl: text('run-url'),
+            runId: text('run-id'),
+            runNumber: text('run-number'),
+            attempt: countIn(text('attempt'), 1),
+            workflow: text('workflow'),
+            job: text('job'),
+            step: text('step'),
+        },
+    };
+}
+
+;// CONCATENATED MODULE: ./src/compose/version.ts
+/**
+ * The newest version that a Docker client without a default takes (docker/cli, cli/compose/schema
+ * at each tag), to be given to `withVersion`.
+ * @param clientVersion such as `20.10.24`
+ * @returns undefined for clients that need no `version:` at all
+ */
+function composeVersionFor(clientVersion) {
+    const [major = 0, minor = 0] = clientVersion.split('.').map((part) => Number.parseInt(part, 10));
+    if (!(major < 23))
+        return undefined;
+    if (major >= 20)
+        return '3.9';
+    if (major >= 19)
+        return '3.8';
+    return major === 18 && minor >= 9 ? '3.7' : '3.6';
+}
+/** Adds `version: "..."` to each file that has none; unchanged where all have one. */
+function withVersion(stack, version) {
+    if (stack.files.every((file) => file.versionAt === undefined))
+        return stack;
+    return {
+        ...stack,
+        composeVersion: stack.composeVersion ?? version,
+        files: stack.files.map(({ versionAt, ...file }) => {
+            if (versionAt === undefined)
+                return file;
+            return { ...file, text: insertVersion(file.text, versionAt, version) };
+        }),
+    };
+}
+/** Writes a `version:` into a rendered text. */
+function insertVersion(text, { offset, before, after }, version) {
+    const key = before === '"' ? '"version"' : `${before}version`;
+    return `${text.slice(0, offset)}${key}: "${version}"${after}${text.slice(offset)}`;
+}
+
+;// CONCATENATED MODULE: ./src/docker/cli.ts
+/** 20.10: the first with jobs, `GET /services?status` and all that a verdict reads. */
+const MINIMUM_VERSION = [20, 10];
+/** `stack deploy --detach` exists from this CLI on; before, it never waited. */
+const DETACH_VERSION = [26, 0];
+/**
+ * The argument vector of a docker command. Options instead of environment variables, because sudo
+ * passes no environment on.
+ */
+function dockerArgv(command, ...args) {
+    const { sudo, host, configDirectory } = command;
+    return [
+        ...(sudo ? ['sudo', '-n'] : []),
+        'docker',
+        ...(configDirectory === undefined ? [] : ['--config', configDirectory]),
+        ...(host === undefined ? [] : ['--host', host.startsWith('/') ? `unix://${host}` : host]),
+        ...args,
+    ];
+}
+/** Without these a program is not found, or not its configuration. */
+const NEEDED_VARIABLES = new Set(['PATH', 'HOME']);
+/** Runs a command without some variables, whatever their names are; sudo passes none on anyway. */
+function withoutVariables(argv, names) {
+    const unset = names.filter((name) => !NEEDED_VARIABLES.has(name));
+    return unset.length === 0 ? argv : ['env', ...unset.flatMap((name) => ['-u', name]), ...argv];
+}
+/** `[major, minor]` from `Docker version 28.2.2, build e6534b4`, or undefined. */
+function cliVersion(output) {
+    const match = /version v?(\d+)\.(\d+)/.exec(output);
+    return match === null ? undefined : [Number(match[1]), Number(match[2])];
+}
+function isAtLeast(version, minimum) {
+    return version[0] > minimum[0] || (version[0] === minimum[0] && version[1] >= minimum[1]);
+}
+function stackDeployArgs(options) {
+    return [
+        'stack',
+        'deploy',
+        ...options.files.flatMap((file) => ['--compose-file', file]),
+        ...(options.withRegistryAuth ? ['--with-registry-auth'] : []),
+        '--resolve-image',
+        options.resolveImage,
+        ...(isAtLeast(options.version, DETACH_VERSION) ? ['--detach=true'] : []),
+        options.stack,
+    ];
+}
+function loginArgs(registry, username) {
+    return [
+        'login',
+        '--username',
+        username,
+        '--password-stdin',
+        ...(registry === '' ? [] : [registry]),
+    ];
+}
+/** Why a login failed, and whether trying again can help. */
+function loginFailure(stderr) {
+    // The registry's answer, as the engine quotes it: `unauthorized: incorrect username or password`,
+    // `denied: ...`, or the bare status for registries that answer without a body.
+    if (/unauthorized|denied|401|403|incorrect username|authentication required/i.test(stderr))
+        return { reason: 'registry-auth', transient: false };
+    return { reason: 'registry-unreachable', transient: true };
+}
+/** The managers do not agree in time: they are too busy, or too few of them are left. */
+const UNAVAILABLE = /DeadlineExceeded|swarm does not have a leader/i;
+/**
+ * Errors of `stack deploy` that go away by themselves: a write that lost against another one, and
+ * networks that a `stack rm` just before has not finished removing (moby#39891, tried).
+ */
+function isTransientDeployError(stderr) {
+    return (/update out of sequence/i.test(stderr) ||
+        /network \S+ not found/i.test(stderr) ||
+        /network with name \S+ already exists/i.test(stderr) ||
+        /has active endpoints/i.test(stderr) ||
+        UNAVAILABLE.test(stderr));
+}
+/** What `stack deploy` says went wrong: an error in the files, or a refusal by the engine. */
+function deployFailure(stderr) {
+    if (UNAVAILABLE.test(stderr))
+        return 'docker-unavailable';
+    return /error response from daemon|rpc error|failed to (create|update)|declared as external/i.test(stderr)
+        ? 'deploy-refused'
+        : 'compose-invalid';
+}
+/** The engine cannot be reached from the CLI, in the CLI's words. */
+function engineUnreachable(stderr) {
+    return /cannot connect to the docker daemon|permission denied.*docker|docker\.sock|is the docker daemon running/i.test(stderr);
+}
+
+;// CONCATENATED MODULE: ./src/docker/workspace.ts
+/**
+ * The run's own directory on the manager: the rendered stack files and, under `docker/`, the
+ * registry logins. Readable by the login user alone, and gone when the run is over.
+ */
+
+const NAME = /^swarm-deploy-[0-9a-f]{32}$/;
+const PARALLEL_UPLOADS = 4;
+/**
+ * `mkdir` without `-p` fails where the path exists, so that nobody can have prepared it; the name
+ * is chosen by the runner, so that `post` knows it even if the answer never arrives.
+ */
+const CREATE = `
+umask 077
+base=\${TMPDIR:-/tmp}
+mkdir -- "$base/$1" && mkdir -- "$base/$1/docker" "$base/$1/attachments" && printf %s "$base/$1"
+`;
+const REMOVE = `rm -rf -- "\${TMPDIR:-/tmp}/$1"`;
+const WRITE = `umask 077; cat > "$1"`;
+const shell = (script, ...args) => [
+    'sh',
+    '-c',
+    script.trim(),
+    'swarm-deploy',
+    ...args,
+];
+/**
+ * @param name `swarm-deploy-` and 32 hexadecimal digits from a strong random source
+ * @throws DeployError when the manager refuses (full disk, read-only)
+ */
+async function createWorkspace(transport, name) {
+    if (!NAME.test(name))
+        throw new Error(`not a workspace name: ${name}`);
+    const result = await transport.run(shell(CREATE, name));
+    if (result.code !== 0)
+        throw new DeployError('docker-unavailable', 'invalid', `cannot create a directory for this run on ${transport.description}: ${result.stderr.toString('utf8').trim()}`, { hint: 'Check that /tmp (or TMPDIR) on the manager is writable and not full.' });
+    return { path: result.stdout.toString('utf8') };
+}
+/**
+ * Writes files by `cat`, which works where the SFTP subsystem is off.
+ * @throws DeployError when a file could not be written whole
+ */
+async function upload(transport, workspace, files) {
+    const queue = [...files];
+    const worker = async () => {
+        for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
+            const result = await transport.run(shell(WRITE, `${workspace.path}/${file.name}`), {
+                input: file.content,
+            });
+            if (result.code !== 0)
+                throw new DeployError('docker-unavailable', 'invalid', `cannot write ${file.name} on ${transport.description}: ${result.stderr.toString('utf8').trim()}`, { hint: 'Check that the disk of the manager is not full.' });
+        }
+    };
+    await Promise.all(Array.from({ length: PARALLEL_UPLOADS }, worker));
+}
+/** Notes the process before it becomes the command, so that it can be stopped by its number. */
+const NOTE = `echo $$ > "$1/pid"; shift; exec "$@"`;
+/**
+ * Ends the process noted, if it is still the one that was noted (its command line names the
+ * directory), and waits until it is gone. Without a terminal, closing the channel or even losing the
+ * connection does not end a command on the other side.
+ */
+const STOP = `
+read -r pid 2>/dev/null < "$1/pid" || exit 0
+for try in 1 2 3 4 5 6 7 8 9 10; do
+  grep -q -- "$1" "/proc/$pid/cmdline" 2>/dev/null || exit 0
+  kill -KILL "$pid" 2>/dev/null || sudo -n kill -KILL "$pid" 2>/dev/null
+  sleep 1
+done
+exit 1
+`;
+const STOP_LIMIT_MS = 20_000;
+/**
+ * Runs a command that must not go on by itself when nobody waits for it any more.
+ * @param argv names the workspace in one of its arguments
+ * @throws TimedOut after `timeoutMs`, or the reason of the signal; the command was stopped before
+ * @throws ConnectionLost when the connection ended; the command may still be running
+ */
+async function runInWorkspace(transport, workspace, argv, options, signal) {
+    signal.throwIfAborted();
+    const running = transport.run(shell(NOTE, workspace.path, ...argv), options);
+    // Whoever wins the race, the other one must not end the process.
+    running.catch(() => undefined);
+    let onAbort = () => undefined;
+    const aborted = new Promise((_, reject) => {
+        onAbort = () => reject(signal.reason);
+        signal.addEventListener('abort', onAbort, { once: true });
+    });
+    try {
+        return await Promise.race([running, aborted]);
+    }
+    catch (error) {
+        if (signal.aborted || error instanceof TimedOut)
+            await stopCommand(transport, workspace);
+        throw error;
+    }
+    finally {
+        signal.removeEventListener('abort', onAbort);
+    }
+}
+/** Stops what `runInWorkspace` left running. @returns whether nothing of it runs any more */
+async function stopCommand(transport, { path }) {
+    try {
+        const result = await transport.run(shell(STOP, path), { timeoutMs: STOP_LIMIT_MS });
+        return result.code === 0;
+    }
+    catch (error) {
+        if (error instanceof ConnectionLost)
+            return false;
+        throw error;
+    }
+}
+/** Removes the directory; no error where there is none. @returns whether it is gone */
+async function removeWorkspace(transport, name) {
+    if (!NAME.test(name))
+        throw new Error(`not a workspace name: ${name}`);
+    const result = await transport.run(shell(REMOVE, name));
+    return result.code === 0;
+}
+
+;// CONCATENATED MODULE: ./src/deploy.ts
+
+
+
+
+const LOGIN_ATTEMPTS = 3;
+const LOGIN_TIMEOUT_MS = 60_000;
+const DEPLOY_ATTEMPTS = 8;
+const RETRY_MS = 1000;
+const MAX_RETRY_MS = 5000;
+/**
+ * How long the engine may go on with a request whose client is gone: 20 s for the digest of an image
+ * and 20 s for the write (moby, daemon/cluster: swarmRequestTimeout).
+ */
+const ENGINE_GRACE_MS = 45_000;
+const TOO_LONG = {
+    reason: 'timeout',
+    message: 'docker stack deploy did not end within the timeout',
+    hint: 'Does the engine answer? Is a registry slow to answer for the digest of an image?',
+};
+/**
+ * Logs into every registry, with the password on standard input and the result in the workspace.
+ * @throws DeployError `registry-auth` or `registry-unreachable`
+ */
+async function logIn(session, { inputs, workspace }, { narrator, clock, signal }) {
+    const docker = { ...inputs.docker, configDirectory: `${workspace.path}/docker` };
+    for (const { registry, username, password } of inputs.registries) {
+        const name = registry === '' ? 'Docker Hub' : registry;
+        for (let attempt = 1;; attempt += 1) {
+            signal.throwIfAborted();
+            const result = await runInWorkspace(session.transport, workspace, dockerArgv(docker, ...loginArgs(registry, username)), { input: password.reveal(), timeoutMs: LOGIN_TIMEOUT_MS }, signal).catch((error) => {
+                if (error instanceof TimedOut)
+                    return noAnswer(LOGIN_TIMEOUT_MS);
+                throw error;
+            });
+            if (result.code === 0)
+                break;
+            const words = safeLine(result.stderr.toString('utf8'));
+            const { reason, transient } = loginFailure(words);
+            if (!transient || attempt === LOGIN_ATTEMPTS)
+                throw new DeployError(reason, 'invalid', `cannot log into ${name} as ${username}: ${words || `exit code ${result.code ?? 'none'}`}`, {
+                    hint: reason === 'registry-auth'
+                        ? 'Check `registry-username` and `registry-password`; the token may have expired or lack the right to pull.'
+                        : `Check that the manager can reach ${name}, and that the input \`registry\` names it right.`,
+                });
+            narrator.say(`login to ${name} failed (${words}); trying again`);
+            await clock.sleep(RETRY_MS * attempt, signal);
+        }
+        narrator.say(`logged into ${name} as ${username}`);
+    }
+}
+/** The result of a command that was stopped because it took too long. */
+function noAnswer(limitMs) {
+    const words = `no answer within ${spokenTime(limitMs)}`;
+    return { code: null, stdout: Buffer.alloc(0), stderr: Buffer.from(words) };
+}
+/**
+ * Runs `docker stack deploy`, again where what failed goes away by itself: the command changes
+ * nothing that is already as the files say, so repeating it is safe.
+ */
+async function deployStack(session, { inputs, rendered, workspace, wasWritten, }, { narrator, clock, signal }) {
+    const docker = inputs.registries.length === 0
+        ? inputs.docker
+        : { ...inputs.docker, configDirectory: `${workspace.path}/docker` };
+    const argv = withoutVariables(dockerArgv(docker, ...stackDeployArgs({
+        stack: inputs.stack,
+        files: rendered.files.map(({ name }) => `${workspace.path}/${name}`),
+        version: session.cliVersion,
+        withRegistryAuth: inputs.withRegistryAuth,
+        resolveImage: inputs.resolveImage,
+    })), rendered.mustBeUnset);
+    const deadline = clock.now() + inputs.watch.timeoutMs;
+    for (let attempt = 1;; attempt += 1) {
+        signal.throwIfAborted();
+        const printer = linePrinter(narrator);
+        let result;
+        try {
+            result = await runInWorkspace(session.transport, workspace, argv, { timeoutMs: Math.max(1, deadline - clock.now()), onOutput: printer.push }, signal);
+        }
+        catch (error) {
+            if (error instanceof TimedOut) {
+                narrator.say('docker stack deploy takes too long and was stopped');
+                await clock.sleep(ENGINE_GRACE_MS, signal);
+                return { failure: TOO_LONG };
+            }
+            if (!(error instanceof ConnectionLost))
+                throw error;
+            // The command may have ended, gone on or stopped half-way: the swarm itself has to say.
+            if (attempt === DEPLOY_ATTEMPTS)
+                throw error;
+            if (await wasWritten(error))
+                return {};
+            narrator.say('the stack was not deployed in full; repeating the command');
+            continue;
+        }
+        printer.end();
+        if (result.code === 0)
+            return {};
+        const words = result.stderr.toString('utf8').trim();
+        if (!isTransientDeployError(words) || attempt === DEPLOY_ATTEMPTS)
+            return { failure: explain(words, result.code) };
+        narrator.say(`that passes by itself; trying again (${attempt} of ${DEPLOY_ATTEMPTS - 1})`);
+        await clock.sleep(Math.min(RETRY_MS * attempt, MAX_RETRY_MS), signal);
+    }
+}
+function explain(words, code) {
+    const reason = engineUnreachable(words) ? 'docker-unavailable' : deployFailure(words);
+    const lines = words.split('\n').filter((line) => !/^(Ignoring|Updating|Creating)\b/.test(line));
+    const said = safeLine(lines.join(' ')) || `exit code ${code ?? 'none'}`;
+    return {
+        reason,
+        message: `docker stack deploy failed: ${said}`,
+        hint: hintFor(reason, words),
+    };
+}
+function hintFor(reason, words) {
+    if (reason === 'docker-unavailable')
+        return 'Look at the managers, on one of them: docker node ls. More than half of them must be reachable, and not overloaded.';
+    return /only updates to Labels are allowed/i.test(words)
+        ? 'A config or secret cannot change its content under the same name: give it a new name.'
+        : 'The message is from Docker on the manager; correct what it names in the stack files.';
+}
+/** Prints whole lines of output as they come. */
+function linePrinter(narrator) {
+    let rest = '';
+    const print = (line) => {
+        const safe = safeLine(line);
+        if (safe !== '')
+            narrator.say(`docker: ${safe}`);
+    };
+    return {
+        push: (chunk) => {
+            const lines = (rest + chunk.toString('utf8')).split('\n');
+            rest = lines.pop() ?? '';
+            lines.forEach(print);
+        },
+        end: () => print(rest),
+    };
+}
+
+;// CONCATENATED MODULE: ./src/rollout/causes.ts
+const NO_IMAGE = /no such image|manifest unknown|manifest for .* not found/i;
+const CRASHED = { sign: 'anything else', reason: 'crash-loop', effect: 'counted' };
+/** Why one task has failed; the first match wins. */
+const TASK_CAUSES = [
+    {
+        sign: '`unhealthy container`',
+        pattern: /unhealthy container/i,
+        reason: 'unhealthy',
+        effect: 'counted',
+    },
+    {
+        sign: '`pull access denied`, `unauthorized`, `no basic auth credentials`, `authentication required`',
+        pattern: /pull access denied|unauthorized|no basic auth credentials|authentication required/i,
+        reason: 'registry-auth',
+        effect: 'counted',
+    },
+    {
+        sign: '`No such image`, `manifest unknown`, `manifest for ... not found`, and the manager could not resolve the image to a digest either',
+        pattern: NO_IMAGE,
+        // Swarm writes the digest into the spec when the registry answers, so that an image without
+        // one that a node cannot pull is not there.
+        where: ({ unresolved }) => unresolved,
+        reason: 'image-not-found',
+        effect: 'fatal',
+    },
+    {
+        sign: 'the same, of an image that the manager did resolve',
+        pattern: NO_IMAGE,
+        reason: 'image-not-found',
+        effect: 'counted',
+    },
+    {
+        sign: '`exec format error`',
+        pattern: /exec format error/i,
+        reason: 'exec-format',
+        effect: 'fatal',
+    },
+    {
+        sign: '`executable file not found`, `exec: ... no such file or directory`, `exec: ... permission denied`',
+        pattern: /executable file not found|exec: .*(no such file or directory|permission denied)/i,
+        reason: 'command-not-found',
+        effect: 'fatal',
+    },
+    {
+        sign: '`invalid mount config`, `bind source path does not exist`, `error while mounting volume`',
+        pattern: /invalid mount config|bind source path does not exist|error while mounting volume/i,
+        reason: 'mount-invalid',
+        effect: 'counted',
+    },
+    {
+        sign: '`port is already allocated`, `address already in use`',
+        pattern: /port is already allocated|address already in use/i,
+        reason: 'port-in-use',
+        effect: 'counted',
+    },
+    {
+        sign: '`network ... not found`, `invalid pool request`, `could not find plugin` or `network`',
+        // Includes `Pool overlaps with other one`, which is transient after another stack's removal.
+        pattern: /network .* not found|invalid pool request|could not find (plugin|network)/i,
+        reason: 'network-unavailable',
+        effect: 'counted',
+    },
+    {
+        sign: 'anything else, rejected before it ran',
+        where: ({ rejected }) => rejected,
+        reason: 'task-rejected',
+        effect: 'counted',
+    },
+    {
+        sign: 'anything else, with exit code 137 under a memory limit',
+        // The engine tells nobody that the kernel's OOM killer did it; under a limit, 137 says so.
+        where: ({ exitCode, memoryLimited }) => exitCode === 137 && memoryLimited,
+        reason: 'out-of-memory',
+        effect: 'counted',
+    },
+    {
+        sign: 'anything else, of a job or of a one-shot task with `restart_policy` `none`',
+        where: ({ job }) => job,
+        reason: 'job-failed',
+        effect: 'counted',
+    },
+    CRASHED,
+];
+function causeOf(facts) {
+    return (TASK_CAUSES.find(({ pattern, where }) => (pattern === undefined || pattern.test(facts.error)) &&
+        (where === undefined || where(facts))) ?? CRASHED);
+}
+/** What no failed task says by itself; `observe` sees it in the service, or in what does not happen. */
+const SERVICE_CAUSES = [
+    {
+        sign: 'Swarm does not replace the task that failed: `restart_policy` is `none`, or `on-failure` and ' +
+            'the exit code 0, or its `max_attempts` are used up',
+        reason: undefined,
+        effect: 'fatal',
+    },
+    { sign: 'Swarm paused the update', reason: 'update-paused', effect: 'fatal' },
+    { sign: 'Swarm rolled the service back', reason: 'rolled-back-by-swarm', effect: 'fatal' },
+    {
+        sign: 'the new tasks of an update with `order: start-first` wait for a host-mode port that the former ' +
+            'ones hold, for 5 s',
+        reason: 'host-port-deadlock',
+        effect: 'fatal',
+    },
+    {
+        sign: 'the same with the room that `max_replicas_per_node` leaves; or all that is left of a global ' +
+            "service's former version is on paused nodes, for 5 s",
+        reason: 'unschedulable',
+        effect: 'fatal',
+    },
+    {
+        sign: 'a task fits no node for another reason: `no suitable node (...)`',
+        reason: 'unschedulable',
+        effect: 'progress-timeout',
+    },
+    {
+        sign: 'anything else, and nothing moves forward',
+        reason: 'progress-timeout',
+        effect: 'progress-timeout',
+    },
+    { sign: 'it moves, but never comes to its end', reason: 'timeout', effect: 'timeout' },
+];
+
+;// CONCATENATED MODULE: ./src/rollout/classify.ts
+
+
+/** Docker says nothing of a task that ended `complete`; it may have been stopped as unhealthy (tried). */
+const ENDED = 'the process ended (exit code 0), but the service is meant to keep running; ' +
+    'a container that fails its healthcheck and stops in good order ends so, too';
+function digestMissing(spec) {
+    const image = at(spec, 'TaskTemplate', 'ContainerSpec', 'Image');
+    return typeof image === 'string' && !image.includes('@');
+}
+function memoryIsLimited(spec) {
+    return Boolean(at(spec, 'TaskTemplate', 'Resources', 'Limits', 'MemoryBytes'));
+}
+/**
+ * Why a task that ended has ended.
+ * @param spec the spec the task was made from
+ * @param isJob jobs and tasks that are never restarted get the reason `job-failed`
+ * @param final Swarm does not replace this task: its failure cannot heal
+ */
+function classify(task, service, spec, isJob, final) {
+    const error = task.Status.Err ?? '';
+    // A rejected task never ran, and the engine gives it an exit code of 0 all the same.
+    const exitCode = task.Status.State === 'rejected' ? undefined : task.Status.ContainerStatus?.ExitCode;
+    const { reason, effect } = causeOf({
+        error,
+        rejected: task.Status.State === 'rejected',
+        exitCode,
+        memoryLimited: memoryIsLimited(spec),
+        job: isJob,
+        unresolved: digestMissing(spec),
+    });
+    return {
+        taskId: task.ID,
+        service,
+        ...(task.Slot === undefined ? {} : { slot: task.Slot }),
+        ...(task.NodeID === undefined || task.NodeID === '' ? {} : { nodeId: task.NodeID }),
+        reason,
+        fatal: effect === 'fatal' || final,
+        error: error !== ''
+            ? error
+            : task.Status.State === 'complete'
+                ? ENDED
+                : (task.Status.Message ?? task.Status.State),
+        ...(exitCode === undefined ? {} : { exitCode }),
+        ...(task.Status.Timestamp === undefined ? {} : { timestamp: task.Status.Timestamp }),
+    };
+}
+/** What an exit code means, where it is more than the application's own choice. */
+function exitCodeMeaning(code) {
+    switch (code) {
+        case 0:
+            return 'ended by itself';
+        case 126:
+            return 'the command cannot be executed';
+        case 127:
+            return 'command not found';
+        case 134:
+            return 'aborted (SIGABRT)';
+        case 137:
+            return 'killed (SIGKILL): out of memory, or did not stop in time';
+        case 139:
+            return 'segmentation fault (SIGSEGV)';
+        case 143:
+            return 'terminated (SIGTERM)';
+        default:
+            return undefined;
+    }
+}
+
+;// CONCATENATED MODULE: ./src/rollout/placement.ts
+const equal = (a, b) => a.toLowerCase() === b.toLowerCase();
+function addressNumber(address) {
+    if (/^\d{1,3}(\.\d{1,3}){3}$/.test(address)) {
+        const parts = address.split('.').map(Number);
+        if (parts.some((part) => part > 255))
+            return undefined;
+        return { bits: 32, value: parts.reduce((sum, part) => (sum << 8n) | BigInt(part), 0n) };
+    }
+    if (!/^[0-9a-f:]+$/i.test(address) || !address.includes(':'))
+        return undefined;
+    const [head = '', tail, more] = address.split('::');
+    if (more !== undefined)
+        return undefined;
+    const left = head === '' ? [] : head.split(':');
+    const right = tail === undefined || tail === '' ? [] : tail.split(':');
+    const gap = 8 - left.length - right.length;
+    if (tail === undefined ? gap !== 0 : gap < 1)
+        return undefined;
+    const groups = [...left, ...Array.from({ length: gap }, () => '0'), ...right];
+    if (groups.some((group) => !/^[0-9a-f]{1,4}$/i.test(group)))
+        return undefined;
+    return {
+        bits: 128,
+        value: groups.reduce((sum, group) => (sum << 16n) | BigInt(`0x${group}`), 0n),
+    };
+}
+function inSubnet(address, range) {
+    const [base = '', prefix, more] = range.split('/');
+    const [want, have] = [addressNumber(base), addressNumber(address)];
+    if (want === undefined || more !== undefined || !/^\d+$/.test(prefix ?? '0'))
+        return undefined;
+    const length = prefix === undefined ? want.bits : Number(prefix);
+    if (!Number.isInteger(length) || length < 0 || length > want.bits)
+        return undefined;
+    if (have?.bits !== want.bits)
+        return false;
+    const shift = BigInt(want.bits - length);
+    return have.value >> shift === want.value >> shift;
+}
+function satisfies(node, expression) {
+    const operator = expression.includes('==') ? '==' : '!=';
+    const cut = expression.indexOf(operator);
+    if (cut < 0)
+        return false;
+    const key = expression.slice(0, cut).trim();
+    const wanted = expression.slice(cut + operator.length).trim();
+    const lower = key.toLowerCase();
+    const is = (value) => equal(value ?? '', wanted) === (operator === '==');
+    if (lower === 'node.id')
+        return is(node.ID);
+    if (lower === 'node.hostname')
+        return is(node.Description?.Hostname);
+    if (lower === 'node.role')
+        return is(node.Spec.Role);
+    if (lower === 'node.platform.os')
+        return is(node.Description?.Platform?.OS);
+    if (lower === 'node.platform.arch')
+        return is(node.Description?.Platform?.Architecture);
+    if (lower === 'node.ip') {
+        const inside = inSubnet(node.Status.Addr ?? '', wanted);
+        return inside === undefined ? false : inside === (operator === '==');
+    }
+    // The prefix is matched without regard to case, the label itself with it.
+    if (lower.startsWith('node.labels.'))
+        return is(node.Spec.Labels?.[key.slice(12)]);
+    if (lower.startsWith('engine.labels.'))
+        return is(node.Description?.Engine?.Labels?.[key.slice(14)]);
+    return false;
+}
+/**
+ * The nodes on which Swarm creates a task of a global service: neither down nor drained, and all
+ * constraints met. Paused ones are left out: Swarm adds nothing there.
+ */
+function eligibleNodes(nodes, constraints) {
+    return nodes.filter((node) => node.Status.State !== 'down' &&
+        node.Spec.Availability !== 'drain' &&
+        node.Spec.Availability !== 'pause' &&
+        constraints.every((expression) => satisfies(node, expression)));
+}
+
+;// CONCATENATED MODULE: ./src/rollout/standing.ts
+/** Counts what a service has, in one snapshot, against what its kind asks for. */
+
+
+const rank = (state) => TASK_STATES.indexOf(state);
+const RUNNING = rank('running');
+const COMPLETE = rank('complete');
+/** Meant to run, now or as soon as the updater lets it. */
+const isWanted = (task) => rank(task.DesiredState) <= RUNNING;
+const isRunning = (task) => task.Status.State === 'running' && isWanted(task);
+/**
+ * The tasks of an update that Swarm called off before any node had them, as when their node is drained
+ * just then. The updater waits for each until it runs or ends, and one that no node has never does
+ * (tried; swarmkit manager/orchestrator/update/updater.go): the update stays `updating` for ever.
+ */
+const calledOff = (tasks, { upToDate }) => tasks.filter((task) => upToDate.has(task.ID) && !isWanted(task) && rank(task.Status.State) < rank('assigned'));
+function newestBy(tasks, key) {
+    const newest = new Map();
+    for (const task of tasks) {
+        const other = newest.get(key(task));
+        if (other === undefined || isLater(task.CreatedAt, other.CreatedAt))
+            newest.set(key(task), task);
+    }
+    return newest;
+}
+function isLater(a, b) {
+    const [left, right] = [Date.parse(a), Date.parse(b)];
+    return left === right ? fraction(a) > fraction(b) : left > right;
+}
+/** Nine digits: Date reads three of them, and Go leaves out the zeros at the end. */
+const fraction = (time) => (/\.(\d+)/.exec(time)?.[1] ?? '').padEnd(9, '0');
+/** Where a task stands: its slot, or its node for global services. */
+const placeOf = (task) => task.Slot === undefined || task.Slot === 0 ? `@${task.NodeID ?? ''}` : String(task.Slot);
+/** Counts what the service has against what its kind asks for. */
+function standing(kind, service, tasks, snapshot) {
+    const current = tasks.filter((task) => snapshot.upToDate.has(task.ID));
+    const older = tasks.filter((task) => isWanted(task) && !snapshot.upToDate.has(task.ID)).length;
+    if (kind.kind === 'replicated-job' || kind.kind === 'global-job') {
+        const iteration = service.JobStatus?.JobIteration.Index ?? 0;
+        const completed = tasks.filter((task) => (task.JobIteration?.Index ?? 0) === iteration && task.Status.State === 'complete');
+        // A job's slots count from 0, and the engine leaves out a zero.
+        const places = new Set(completed.map((task) => kind.kind === 'global-job' ? (task.NodeID ?? '') : String(task.Slot ?? 0)));
+        const eligible = kind.kind === 'global-job' ? eligibleNodes(snapshot.nodes, kind.constraints) : [];
+        const wanted = kind.kind === 'global-job' ? eligible.length : kind.completions;
+        const done = kind.kind === 'global-job'
+            ? eligible.filter((node) => places.has(node.ID)).length
+            : Math.min(places.size, wanted);
+        return {
+            wanted,
+            done,
+            older: 0,
+            extra: 0,
+            complete: done >= wanted,
+            holding: completed.map((task) => task.ID),
+        };
+    }
+    const isGood = (task) => isRunning(task) || (kind.oneShot && task.Status.State === 'complete');
+    const running = current.filter(isRunning);
+    const latest = newestBy(current, placeOf);
+    const good = new Map([...latest].filter(([, task]) => isGood(task)));
+    for (const task of running)
+        good.set(placeOf(task), task);
+    const starting = current.filter((task) => isWanted(task) && !isRunning(task)).length;
+    const extra = sharing(current, snapshot);
+    if (kind.kind === 'global') {
+        const eligible = eligibleNodes(snapshot.nodes, kind.constraints);
+        const done = eligible.filter((node) => good.has(`@${node.ID}`)).length;
+        return {
+            wanted: eligible.length,
+            done,
+            older,
+            extra,
+            complete: done === eligible.length && older === 0 && extra === 0,
+            holding: [...good.values()].map((task) => task.ID),
+        };
+    }
+    // More tasks than asked for means that Swarm has not scaled down yet; finished one-shot slots beyond
+    // the number are history.
+    const tooMany = running.length > kind.replicas;
+    const done = Math.min(good.size, kind.replicas);
+    return {
+        wanted: kind.replicas,
+        done,
+        older,
+        extra,
+        complete: done === kind.replicas && older === 0 && starting === 0 && extra === 0 && !tooMany,
+        holding: [...good.values()].map((task) => task.ID),
+    };
+}
+/**
+ * Tasks that are one too many in their place. A task that fails while an update replaces it leaves two
+ * (tried): the update's own, and the one that Swarm starts again, from the new spec as well.
+ */
+function sharing(current, { nodes }) {
+    const down = new Set(nodes.filter(({ Status }) => Status.State === 'down').map(({ ID }) => ID));
+    const here = current.filter((task) => isWanted(task) && !down.has(task.NodeID ?? ''));
+    return here.length - new Set(here.map(placeOf)).size;
+}
+/**
+ * How many slots, nodes or completions of a service do their work in one snapshot, of whatever
+ * version: what a restored service has to have again. An update that was left half-way cannot be
+ * brought back by its spec, and must not be called restored when less of it runs than before.
+ */
+function placedTasks(service, kind, snapshot) {
+    const tasks = snapshot.tasks.filter((task) => task.ServiceID === service.ID);
+    const { done, wanted } = standing(kind, service, tasks, snapshot);
+    const running = new Set(tasks.filter(isRunning).map(placeOf)).size;
+    return Math.min(wanted, Math.max(done, isJob(kind) ? 0 : running));
+}
+/** A restored service need not be better than it was. */
+function lenient(stand, enough) {
+    if (enough === undefined || enough >= stand.wanted)
+        return stand;
+    return { ...stand, complete: stand.older === 0 && stand.done >= enough };
+}
+/** What has a healthcheck is meant to keep running, whatever its restart policy says. */
+function meantToRun(kind, healthchecked) {
+    return healthchecked && 'oneShot' in kind ? { ...kind, oneShot: false } : kind;
+}
+
+;// CONCATENATED MODULE: ./src/rollout/deadlock.ts
+
+
+/** The words of swarmkit's scheduler (manager/scheduler/filter.go). */
+const PORT_TAKEN = /host-mode port already in use/;
+const NODE_FULL = /max replicas per node limit exceed/;
+/**
+ * @param tasks of the target, at this moment
+ * @returns undefined where something may still move
+ */
+function deadlockOf(target, kind, tasks, stand, snapshot, formerTasks) {
+    const wanted = tasks.filter(isWanted);
+    const older = wanted.filter(({ ID }) => !snapshot.upToDate.has(ID));
+    const current = wanted.filter(({ ID }) => snapshot.upToDate.has(ID));
+    if (older.length === 0)
+        return undefined;
+    // An earlier update from the same spec may have left such tasks, too.
+    const fresh = tasks.filter(({ ID }) => !formerTasks.has(ID));
+    return (pausedNodes(kind, older, current, stand, snapshot) ??
+        startFirst(target, older, current) ??
+        updaterGone(target, fresh, current, snapshot));
+}
+/** All that an update does at a time are waits for tasks that were called off. */
+function updaterGone({ spec }, tasks, current, snapshot) {
+    const waits = calledOff(tasks, snapshot);
+    const atOnce = parallelism(spec);
+    if (atOnce === 0 || waits.length < atOnce || !current.every(isRunning))
+        return undefined;
+    const { nodes } = snapshot;
+    const names = [...new Set(waits.map(({ NodeID }) => hostnameOf(nodes, NodeID) ?? ''))];
+    const where = names.filter(Boolean).join(', ');
+    return {
+        reason: 'unschedulable',
+        message: `is not updated any further: Swarm waits for ever for a task${where === '' ? '' : ` on ${where}`} that was called off before it began, as when a node is drained in mid-update; deploy again`,
+    };
+}
+/** Swarm neither adds nor updates anything on a paused node (manager/orchestrator/global). */
+function pausedNodes(kind, older, current, stand, { nodes }) {
+    if (kind.kind !== 'global' || stand.done < stand.wanted || !current.every(isRunning))
+        return undefined;
+    const paused = new Set(nodes.filter(({ Spec }) => Spec.Availability === 'pause').map(({ ID }) => ID));
+    if (!older.every(({ NodeID = '' }) => paused.has(NodeID)))
+        return undefined;
+    const names = [...new Set(older.map(({ NodeID }) => hostnameOf(nodes, NodeID)))].join(', ');
+    return {
+        reason: 'unschedulable',
+        message: `keeps its former version on ${names}: Swarm updates nothing on a paused node (docker node update --availability active, or drain)`,
+    };
+}
+/** Every new task waits for a place that only the end of a former one would free. */
+function startFirst(target, older, current) {
+    if (updateOrder(target.spec) !== 'start-first')
+        return undefined;
+    const waiting = current.filter((task) => !isRunning(task));
+    const errors = waiting.map(({ Status }) => (Status.State === 'pending' ? Status.Err : '') ?? '');
+    const [error = ''] = errors;
+    // A slot whose new task runs is about to lose its former one.
+    const started = new Set(current.filter(isRunning).map(placeOf));
+    if (waiting.length === 0 || older.some((task) => started.has(placeOf(task))))
+        return undefined;
+    if (hasHostPorts(target) && errors.every((text) => PORT_TAKEN.test(text)))
+        return {
+            reason: 'host-port-deadlock',
+            message: `cannot be updated start-first: its former tasks hold the host-mode port that the new ones need (${error}); use order: stop-first`,
+        };
+    if (errors.every((text) => NODE_FULL.test(text)))
+        return {
+            reason: 'unschedulable',
+            message: `cannot be updated start-first: max_replicas_per_node leaves no room beside its former tasks (${error}); use order: stop-first, or a higher limit`,
+        };
+    return undefined;
+}
+function hasHostPorts({ spec }) {
+    const ports = at(spec, 'EndpointSpec', 'Ports');
+    return (Array.isArray(ports) &&
+        ports.some((port) => at(port, 'PublishMode') === 'host'));
+}
+
+;// CONCATENATED MODULE: ./src/rollout/departure.ts
+/** Tells whether the swarm goes, or went, another way than the rollout. */
+
+const isStale = (status, stale) => stale !== undefined &&
+    status.State === stale.State &&
+    status.StartedAt === stale.StartedAt &&
+    status.Message === stale.Message;
+/** Whether the swarm says that the service goes, or went, another way than was asked for. */
+function departure(goal, target, service, complete) {
+    const { name } = target;
+    if (service === undefined)
+        return {
+            kind: 'superseded',
+            service: name,
+            message: `service ${name} was removed by someone else while it was being deployed`,
+        };
+    const intended = sameSpec(service.Spec, target.spec);
+    const status = service.UpdateStatus === undefined || isStale(service.UpdateStatus, target.staleStatus)
+        ? undefined
+        : service.UpdateStatus;
+    const rolledBack = status?.State?.startsWith('rollback_') === true;
+    // Swarm's own rollback forgets the spec it left (PreviousSpec is nil); one that somebody asked
+    // for swaps the two (swarmkit manager/controlapi/service.go, orchestrator/update/updater.go).
+    const byHand = service.PreviousSpec !== undefined;
+    if (rolledBack && (goal.phase === 'deploy' || !intended) && !(byHand && !intended))
+        return {
+            kind: 'failed',
+            reason: 'rolled-back-by-swarm',
+            service: name,
+            message: `Swarm rolled back ${name}${because(status)}`,
+        };
+    if (!intended)
+        return {
+            kind: 'superseded',
+            service: name,
+            message: `service ${name} was changed by someone else while it was being deployed`,
+        };
+    const paused = status?.State === 'paused' || status?.State === 'rollback_paused';
+    // Swarm pauses for a one-shot task that ended well, too ("early termination"), and a restored
+    // service that runs again in full is what was asked for, however it got there.
+    const kind = kindOf(target.spec);
+    const forgiven = complete && (goal.phase === 'restore' || ('oneShot' in kind && kind.oneShot));
+    if (paused && !forgiven)
+        return {
+            kind: 'failed',
+            reason: 'update-paused',
+            service: name,
+            message: `Swarm paused the update of ${name}${because(status)}`,
+        };
+    return undefined;
+}
+/** Swarm's message names a task by its id, which tells nobody anything; the cause is added later. */
+function because({ Message: message = '' }) {
+    if (/failure or early termination of task/.test(message))
+        return ' after a task failed';
+    return message === '' || message.startsWith('rollback') ? '' : `: ${message}`;
+}
+
+;// CONCATENATED MODULE: ./src/rollout/observe.ts
+
+
+
+
+
+/** What a snapshot says of the swarm, without when. */
+const PARTS = ['services', 'tasks', 'upToDate', 'nodes', 'healthchecked'];
+function hasFailed(task, kind) {
+    if (task.Status.State === 'failed' || task.Status.State === 'rejected')
+        return true;
+    if (task.Status.State !== 'complete' || isJob(kind))
+        return false;
+    return !('oneShot' in kind && kind.oneShot);
+}
+/** The start of a rollout: nothing has been seen yet. */
+function beginRollout(goal) {
+    return {
+        goal,
+        at: goal.startedAt,
+        services: new Map(),
+        lingering: goal.gone.length,
+        best: new Map(),
+        lastProgressAt: goal.startedAt,
+        departures: [],
+    };
+}
+/**
+ * Folds one snapshot into the rollout. Snapshots older than what is known, and any after the end,
+ * change nothing.
+ */
+function observe(rollout, snapshot) {
+    if (rollout.end !== undefined || snapshot.at < rollout.at)
+        return rollout;
+    const { seen } = rollout;
+    const still = seen !== undefined && PARTS.every((part) => seen[part] === snapshot[part]);
+    const next = still
+        ? { ...rollout, at: snapshot.at, seen: snapshot }
+        : { ...fold(rollout, snapshot), seen: snapshot };
+    const end = endOf(next, snapshot.partial === true);
+    return end === undefined ? next : { ...next, end };
+}
+/** What the rollout is after a snapshot that differs from the one before. */
+function fold(rollout, snapshot) {
+    const { goal } = rollout;
+    const byService = new Map();
+    for (const task of snapshot.tasks) {
+        const list = byService.get(task.ServiceID);
+        if (list === undefined)
+            byService.set(task.ServiceID, [task]);
+        else
+            list.push(task);
+    }
+    const live = new Map(snapshot.services.map((service) => [service.ID, service]));
+    const services = new Map();
+    const best = new Map(rollout.best);
+    const holding = [];
+    const departures = [];
+    let moved = false;
+    const advance = (key, value) => {
+        if (value > (best.get(key) ?? -Infinity)) {
+            best.set(key, value);
+            moved = true;
+        }
+    };
+    for (const target of goal.targets) {
+        const service = live.get(target.id);
+        const tasks = byService.get(target.id) ?? [];
+        const former = rollout.services.get(target.id);
+        const kind = meantToRun(kindOf(target.spec), snapshot.healthchecked?.has(target.id) === true);
+        const stand = service === undefined
+            ? { wanted: 0, done: 0, older: 0, extra: 0, complete: false, holding: [] }
+            : lenient(standing(kind, service, tasks, snapshot), target.enough);
+        const failures = collectFailures(former?.failures ?? [], goal, target, kind, tasks, snapshot.upToDate, service);
+        const unplaced = tasks.find((task) => task.Status.State === 'pending' &&
+            isWanted(task) &&
+            snapshot.upToDate.has(task.ID) &&
+            (task.Status.Err ?? '') !== '')?.Status.Err;
+        const updating = service?.UpdateStatus?.State === 'updating' ||
+            service?.UpdateStatus?.State === 'rollback_started';
+        const leftover = stand.extra + stand.older > 0 && stand.done >= stand.wanted;
+        const deadlock = deadlockOf(target, kind, tasks, stand, snapshot, goal.formerTasks);
+        services.set(target.id, {
+            name: target.name,
+            kind,
+            wanted: stand.wanted,
+            done: stand.done,
+            older: stand.older,
+            extra: stand.extra,
+            complete: stand.complete,
+            updating,
+            waitsInVain: service?.UpdateStatus?.State === 'updating' && calledOff(tasks, snapshot).length > 0,
+            failures,
+            ...(unplaced === undefined ? {} : { unplaced }),
+            ...(leftover ? { leftoverSince: former?.leftoverSince ?? snapshot.at } : {}),
+            ...(deadlock === undefined
+                ? {}
+                : { deadlock: { ...deadlock, since: former?.deadlock?.since ?? snapshot.at } }),
+        });
+        holding.push(...stand.holding);
+        const end = departure(goal, target, service, stand.complete);
+        if (end !== undefined)
+            departures.push(end);
+        for (const task of tasks)
+            if (snapshot.upToDate.has(task.ID) && rank(task.Status.State) <= COMPLETE)
+                advance(`${target.id} ${placeOf(task)}`, rank(task.Status.State));
+        advance(`${target.id} older`, -stand.older);
+    }
+    const goneIds = new Set(goal.gone.map(({ id }) => id));
+    const lost = new Set(snapshot.nodes.filter((node) => node.Status.State === 'down').map((node) => node.ID));
+    const lingering = snapshot.services.filter((service) => goneIds.has(service.ID)).length +
+        snapshot.tasks.filter((task) => goneIds.has(task.ServiceID) &&
+            rank(task.Status.State) <= RUNNING &&
+            !lost.has(task.NodeID ?? '')).length;
+    if (lingering < rollout.lingering)
+        moved = true;
+    const progress = [...services.values()];
+    const allComplete = progress.every(({ complete }) => complete) && lingering === 0;
+    const tasks = holding.sort().join(' ');
+    const held = allComplete
+        ? rollout.holding?.tasks === tasks
+            ? rollout.holding
+            : {
+                tasks,
+                since: snapshot.at,
+                proven: holding.every((id) => goal.settledTasks.has(id)),
+            }
+        : undefined;
+    return {
+        goal,
+        at: snapshot.at,
+        services,
+        lingering,
+        best,
+        lastProgressAt: moved ? snapshot.at : rollout.lastProgressAt,
+        ...(held === undefined ? {} : { holding: held }),
+        departures,
+        ...(departures.length === 0 ? {} : { departedAt: rollout.departedAt ?? snapshot.at }),
+    };
+}
+function collectFailures(known, goal, target, kind, tasks, upToDate, service) {
+    // Tasks of the former version may go on failing until they are replaced: those are not ours.
+    // Once Swarm has rolled back, ours are the ones that are no longer up to date.
+    const intended = service !== undefined && sameSpec(service.Spec, target.spec);
+    const seen = new Set(known.map(({ taskId }) => taskId));
+    const iteration = service?.JobStatus?.JobIteration.Index ?? 0;
+    const fresh = tasks.filter((task) => !goal.formerTasks.has(task.ID) &&
+        !seen.has(task.ID) &&
+        upToDate.has(task.ID) === intended &&
+        hasFailed(task, kind) &&
+        (!isJob(kind) || (task.JobIteration?.Index ?? 0) === iteration));
+    if (fresh.length === 0)
+        return known;
+    const condition = restartCondition(target.spec);
+    const oneShot = isJob(kind) || ('oneShot' in kind && kind.oneShot && condition === 'none');
+    // Swarm gives a slot up after so many attempts.
+    const attempts = maxRestarts(target.spec) + 1;
+    const failuresIn = (task) => known.filter(({ slot }) => slot === task.Slot).length +
+        fresh.filter(({ Slot }) => Slot === task.Slot).length;
+    const isFinal = (task) => condition === 'none' ||
+        (condition === 'on-failure' && task.Status.State === 'complete') ||
+        (task.Slot !== undefined && failuresIn(task) >= attempts);
+    return [
+        ...known,
+        ...fresh.map((task) => classify(task, target.name, target.spec, oneShot, isFinal(task))),
+    ];
+}
+const observe_plural = (count, noun) => `${count} ${noun}${count === 1 ? '' : 's'}`;
+/** The reason that most failures share; the latest one among equals. */
+function leadingFailure(failures) {
+    const counts = new Map();
+    for (const { reason } of failures)
+        counts.set(reason, (counts.get(reason) ?? 0) + 1);
+    return failures.reduce((lead, failure) => lead === undefined || (counts.get(failure.reason) ?? 0) >= (counts.get(lead.reason) ?? 0)
+        ? failure
+        : lead, undefined);
+}
+/**
+ * Swarm stops or goes back a moment before the failed task says that it has failed (tried): so long
+ * is its cause waited for.
+ */
+const CAUSE_MS = 3000;
+/** Longer than Swarm's scheduler and updater take to see what has become free. */
+const DEADLOCK_MS = 5000;
+/** How a rollout ends, if it ends here. Order: can never heal, somebody else, Swarm, counts, time. */
+function endOf(rollout, partial) {
+    const { goal, at, services, departures } = rollout;
+    const progress = [...services.values()];
+    if (goal.phase === 'deploy')
+        for (const { name, failures } of progress) {
+            const fatal = failures.find((failure) => failure.fatal);
+            if (fatal !== undefined)
+                return {
+                    kind: 'failed',
+                    reason: fatal.reason,
+                    service: name,
+                    message: `${name} cannot start: ${fatal.error}`,
+                };
+        }
+    const departed = departures.find(({ kind }) => kind === 'superseded') ??
+        departures.find(({ kind }) => kind === 'failed');
+    if (departed !== undefined) {
+        const end = withCause(departed, progress);
+        const unexplained = goal.phase === 'deploy' && end.kind === 'failed' && end === departed;
+        return unexplained && at - (rollout.departedAt ?? at) < CAUSE_MS ? undefined : end;
+    }
+    if (goal.phase === 'deploy')
+        for (const { name, failures } of progress) {
+            const lead = leadingFailure(failures);
+            if (lead !== undefined && failures.length >= Math.max(1, goal.maxFailures))
+                return {
+                    kind: 'failed',
+                    reason: lead.reason,
+                    service: name,
+                    message: `${observe_plural(failures.length, 'task')} of ${name} failed: ${lead.error}`,
+                };
+        }
+    const stuck = progress.find(({ deadlock }) => at - (deadlock?.since ?? at) >= DEADLOCK_MS);
+    if (goal.phase === 'deploy' && stuck?.deadlock !== undefined)
+        return {
+            kind: 'failed',
+            reason: stuck.deadlock.reason,
+            service: stuck.name,
+            message: `${stuck.name} ${stuck.deadlock.message}`,
+        };
+    const { holding } = rollout;
+    if (isDue(rollout) && !partial)
+        return { kind: 'converged' };
+    // An update delay is a pause that the user asked for, not one without progress.
+    const patience = goal.progressTimeoutMs + Math.max(0, ...goal.targets.map(({ spec }) => delayMs(spec)));
+    const late = at - goal.startedAt >= goal.timeoutMs
+        ? { reason: 'timeout', limit: 'in time' }
+        : holding === undefined && at - rollout.lastProgressAt >= patience
+            ? { reason: 'progress-timeout', limit: 'and nothing has moved for too long' }
+            : undefined;
+    if (late === undefined)
+        return undefined;
+    const behind = progress.find(({ complete }) => !complete) ?? progress.find((p) => p.updating);
+    const unplaced = progress.find((service) => service.unplaced !== undefined);
+    if (unplaced?.unplaced !== undefined && !unplaced.complete)
+        return {
+            kind: 'failed',
+            reason: 'unschedulable',
+            service: unplaced.name,
+            message: `${unplaced.name} has tasks that fit no node: ${unplaced.unplaced}`,
+        };
+    const lead = leadingFailure(behind?.failures ?? []);
+    return {
+        kind: 'failed',
+        reason: late.reason,
+        ...(behind === undefined ? {} : { service: behind.name }),
+        message: behind === undefined
+            ? `${observe_plural(rollout.lingering, 'service or task')} that should be gone still there`
+            : `${behind.name} is at ${behind.done} of ${behind.wanted}` +
+                (behind.older === 0
+                    ? ''
+                    : `, with ${observe_plural(behind.older, 'task')} still on another version,`) +
+                (behind.extra === 0 ? '' : `, with ${observe_plural(behind.extra, 'task')} too many,`) +
+                ` ${late.limit}` +
+                (lead === undefined ? '' : `; last failure: ${lead.error}`),
+    };
+}
+/**
+ * Whether all that is missing for `converged` is a look at every task: everything has held for long
+ * enough, as far as is known, and no update is under way. One that only waits for a task that was called
+ * off is not: once the monitor is over, Swarm will never touch what runs on its account.
+ */
+function isDue({ goal, at, services, holding }) {
+    if (holding === undefined)
+        return false;
+    const heldMs = at - holding.since;
+    if (!holding.proven && heldMs < goal.stableForMs)
+        return false;
+    return goal.targets.every(({ id, spec }) => {
+        const { updating = false, waitsInVain = false } = services.get(id) ?? {};
+        return !updating || (waitsInVain && heldMs >= updaterEndMs(spec) + IN_VAIN_MS);
+    });
+}
+/** More than enough for Swarm's updater to say that it is done, counted from when it should be. */
+const IN_VAIN_MS = 5000;
+/**
+ * How long Swarm's updater goes on after its last task runs: the pause after it, and then the monitor,
+ * which is never shorter than that pause (swarmkit manager/orchestrator/update/updater.go).
+ */
+const updaterEndMs = (spec) => delayMs(spec) + Math.max(monitorMs(spec), delayMs(spec) + 1000);
+/** Longer than Swarm takes where it goes on by itself: between updates, and in one. */
+const LEFTOVER_MS = 3000;
+const LEFTOVER_IN_UPDATE_MS = 10_000;
+/**
+ * The services of which Swarm leaves tasks running for ever that are too many (tried): two in one
+ * place, where one failed just as an update replaced it; or former ones, where the updater waits for
+ * a task on a node that was lost. It looks again once their spec is written again, the same as it is.
+ */
+function leftoverTargets({ goal, at, services }) {
+    return goal.targets.filter(({ id }) => {
+        const { leftoverSince = at, updating = false } = services.get(id) ?? {};
+        return at - leftoverSince >= (updating ? LEFTOVER_IN_UPDATE_MS : LEFTOVER_MS);
+    });
+}
+/** Swarm only names the task that made it stop; what that task died of is the cause. */
+function withCause(end, progress) {
+    if (end.kind !== 'failed')
+        return end;
+    const lead = leadingFailure(progress.find(({ name }) => name === end.service)?.failures ?? []);
+    return lead === undefined ? end : { ...end, message: `${end.message}: ${lead.error}` };
+}
+/** What the rollout means so far. */
+function verdict(rollout) {
+    return rollout.end ?? { kind: 'waiting' };
+}
+/** All failures seen, in the order they were seen per service. */
+function failuresOf(rollout) {
+    return [...rollout.services.values()].flatMap(({ failures }) => failures);
 }
 
 ;// CONCATENATED MODULE: ./src/rollout/restore.ts
@@ -39077,6 +39629,1857 @@ async function removeObjects(engine, objects) {
         if (!(await engine.removeObject(object)))
             left.push(object);
     return left;
+}
+
+;// CONCATENATED MODULE: ./src/rollout/watch.ts
+
+/** With what a look takes, what happens is known within half a second. */
+const PAUSE_MS = 250;
+const LONGEST_PAUSE_MS = 5000;
+const SHORTEST_PAUSE_MS = 20;
+/** Looking takes at most this part of the time, however large the stack. */
+const SHARE = 1 / 5;
+/**
+ * Polls until the rollout has ended.
+ * @returns the rollout and how it ended
+ * @throws ConnectionLost when the swarm could not be read any more
+ */
+async function watch_watch(start, { clock, read, onSnapshot, signal }) {
+    let rollout = start;
+    for (;;) {
+        signal.throwIfAborted();
+        const begun = clock.now();
+        const snapshot = await read(rollout);
+        rollout = observe(rollout, snapshot);
+        onSnapshot(rollout, snapshot);
+        const end = verdict(rollout);
+        if (end.kind !== 'waiting')
+            return { rollout, end };
+        await clock.sleep(pauseMs(rollout, clock.now() - begun), signal);
+    }
+}
+/**
+ * Whose tasks the next look has to read: all of them where it is to decide that everything is well,
+ * else those of services that are not.
+ * @param at milliseconds, when that look is
+ */
+function wantedOf(rollout, at) {
+    // The tasks of removed services are still in the way.
+    if (rollout.lingering > 0)
+        return 'stack';
+    if (rollout.seen === undefined || isDue({ ...rollout, at }))
+        return 'services';
+    return new Set([...rollout.services].flatMap(([id, { complete }]) => (complete ? [] : [id])));
+}
+/**
+ * How long to wait for the next look: never past the end of a stability window.
+ * @param tookMs how long the last one took
+ */
+function pauseMs(rollout, tookMs) {
+    const { goal, at, holding } = rollout;
+    if (isDue(rollout))
+        return SHORTEST_PAUSE_MS;
+    const usual = Math.min(LONGEST_PAUSE_MS, Math.max(PAUSE_MS, tookMs * (1 / SHARE - 1)));
+    const windowEnds = holding === undefined ? Infinity : holding.since + goal.stableForMs - at;
+    return Math.max(SHORTEST_PAUSE_MS, Math.min(usual, windowEnds > 0 ? windowEnds : usual));
+}
+
+;// CONCATENATED MODULE: ./src/modes/deployment.ts
+
+
+
+
+/** Between one attempt to make Swarm look again and the next, and the update's delay on top. */
+const REWRITE_MS = 5000;
+/** Asks the swarm until it answers. */
+function settle({ world: { clock, signal, narrator }, session }, action) {
+    return session.settle(action, { clock, signal, log: narrator.say });
+}
+/** Watches a rollout to its end, telling what moves. */
+async function look(deployment, rollout) {
+    const { world, tell, seen } = deployment;
+    const rewritten = new Map();
+    return await watch_watch(rollout, {
+        clock: world.clock,
+        read: async (now) => {
+            for (const target of leftoverTargets(now)) {
+                const last = rewritten.get(target.id);
+                // While an updater works toward the same spec, Swarm takes no notice of a write (tried).
+                if (world.clock.now() - (last ?? -Infinity) < delayMs(target.spec) + REWRITE_MS)
+                    continue;
+                rewritten.set(target.id, world.clock.now());
+                if (last === undefined)
+                    world.narrator.say(`${target.name} has tasks left over that Swarm does not stop by itself: writing its spec again`);
+                await settle(deployment, (engine) => rewrite(engine, target));
+            }
+            return await readSwarm(deployment, now);
+        },
+        onSnapshot: (now, snapshot) => {
+            Object.assign(seen, { rollout: now, snapshot });
+            tell(now, snapshot);
+        },
+        signal: world.signal,
+    });
+}
+/** The swarm, and of services that end by themselves whether they were meant to. */
+async function readSwarm(deployment, rollout) {
+    const { world, reader, healthchecks } = deployment;
+    return await settle(deployment, async (engine) => {
+        const now = world.clock.now();
+        const snapshot = await reader.read(engine, now, wantedOf(rollout, now));
+        const healthchecked = await healthchecks.of(engine, rollout.goal.targets, snapshot);
+        return { ...snapshot, healthchecked };
+    });
+}
+
+;// CONCATENATED MODULE: external "node:zlib"
+const external_node_zlib_namespaceObject = require("node:zlib");
+;// CONCATENATED MODULE: ./src/ledger/content.ts
+/**
+ * What a revision holds besides its labels, as bytes that fit into config objects: gzip of JSON, in
+ * parts. No secret is ever in it.
+ */
+
+
+
+
+/** Engine 20.10 takes 500 kB in a config. */
+const PART_BYTES = 400_000;
+/** More than that is no stack file. */
+const MAX_BYTES = 512 * 1024 * 1024;
+/** One part or more, none of them empty. */
+function openingParts({ files, attachments }) {
+    return packed({
+        files: files.map(({ name, text }) => ({ name, text })),
+        attachments: attachments.map(({ name, content }) => ({
+            name,
+            content: content.toString('base64'),
+        })),
+    });
+}
+/** One part or more, none of them empty. */
+function sealedParts({ services, networks, others, pinned, }) {
+    return packed({
+        services: services.map(({ name, spec }) => ({ name, spec })),
+        networks: networks.map(({ id, name }) => ({ id, name })),
+        others,
+        pinned,
+    });
+}
+/** @returns undefined where the parts are not whole or hold something else */
+function openingFrom(parts) {
+    return unpacked(parts, (content) => ({
+        files: objects(content, 'files').map((file) => ({
+            name: content_text(file, 'name'),
+            text: content_text(file, 'text'),
+        })),
+        attachments: objects(content, 'attachments').map((file) => ({
+            name: content_text(file, 'name'),
+            content: Buffer.from(content_text(file, 'content'), 'base64'),
+        })),
+    }));
+}
+/** @returns undefined where the parts are not whole or hold something else */
+function sealedFrom(parts) {
+    return unpacked(parts, (content) => ({
+        services: objects(content, 'services').map((service) => {
+            const spec = object(at(service, 'spec'));
+            return { name: content_text(service, 'name'), spec: { ...spec, Name: content_text(spec, 'Name') } };
+        }),
+        networks: objects(content, 'networks').map((network) => ({
+            id: content_text(network, 'id'),
+            name: content_text(network, 'name'),
+        })),
+        others: list(at(content, 'others')).map((each) => string(each)),
+        pinned: content_text(content, 'pinned'),
+    }));
+}
+/**
+ * The same for the same services, however often they were created anew: networks count by their
+ * names, and by hand restarted tasks (`service update --force`) not at all.
+ */
+function fingerprintOf({ services, networks }) {
+    const names = new Map(networks.map(({ id, name }) => [id, name]));
+    const sorted = (value) => {
+        if (typeof value === 'string')
+            return names.get(value) ?? value;
+        if (Array.isArray(value))
+            return value.map(sorted);
+        if (typeof value !== 'object' || value === null)
+            return value ?? null;
+        return Object.entries(value)
+            .filter(([, each]) => each !== undefined)
+            .sort(byName)
+            .map(([key, each]) => [key, sorted(each)]);
+    };
+    const specs = services.map(({ name, spec }) => {
+        const template = at(spec, 'TaskTemplate');
+        const unforced = typeof template === 'object' && template !== null
+            ? { ...spec, TaskTemplate: { ...template, ForceUpdate: undefined } }
+            : spec;
+        return [name, sorted(unforced)];
+    });
+    return (0,external_node_crypto_namespaceObject.createHash)('sha256')
+        .update(formatJson(specs.sort(byName)))
+        .digest('hex')
+        .slice(0, 32);
+}
+const byName = ([a], [b]) => a < b ? -1 : a > b ? 1 : 0;
+function packed(content) {
+    const bytes = (0,external_node_zlib_namespaceObject.gzipSync)(formatJson(content), { level: 9 });
+    const count = Math.ceil(bytes.length / PART_BYTES);
+    return Array.from({ length: count }, (_, index) => bytes.subarray(index * PART_BYTES, (index + 1) * PART_BYTES));
+}
+/** The checksum of gzip tells whether the parts are whole. */
+function unpacked(parts, read) {
+    try {
+        const bytes = (0,external_node_zlib_namespaceObject.gunzipSync)(Buffer.concat(parts), { maxOutputLength: MAX_BYTES });
+        return read(parseJson(bytes.toString('utf8')));
+    }
+    catch {
+        return undefined;
+    }
+}
+// Each throws where the value is something else.
+function object(value) {
+    if (typeof value !== 'object' || value === null || Array.isArray(value))
+        throw new TypeError('not an object');
+    return value;
+}
+function list(value) {
+    if (!Array.isArray(value))
+        throw new TypeError('not a list');
+    return value;
+}
+function string(value) {
+    if (typeof value !== 'string')
+        throw new TypeError('not a text');
+    return value;
+}
+const objects = (value, key) => list(at(value, key)).map((each) => object(each));
+const content_text = (value, key) => string(at(value, key));
+
+;// CONCATENATED MODULE: ./src/ledger/history.ts
+/**
+ * The history of a stack in the swarm: each revision is a config object whose labels say what became
+ * of it, with further ones for what does not fit into it. Everything here can be repeated as a whole
+ * after a lost connection, whether or not what was written last arrived.
+ */
+
+
+
+
+
+
+/** How many parts the content has, the config of the revision itself included. */
+const OPENING_LABEL = 'swarm-deploy.parts';
+/** How many parts the sealed content has; absent until all of them are there. */
+const SEALED_LABEL = 'swarm-deploy.sealed';
+const FINGERPRINT_LABEL = 'swarm-deploy.fingerprint';
+const STATUS_LABEL = 'swarm-deploy.status';
+/** The highest number that was given, where that revision has been dropped. */
+const HIGHEST_LABEL = 'swarm-deploy.highest';
+const ID_LABEL = 'swarm-deploy.id';
+const REVISION_LABEL = 'swarm-deploy.revision';
+/** `open/2/3`: the second of three. */
+const PART_LABEL = 'swarm-deploy.part';
+const history_MAX_CONFLICTS = 50;
+/** @throws ConnectionLost, EngineError */
+async function readHistory(engine, stack) {
+    const pieces = await readPieces(engine, stack);
+    return {
+        stack,
+        revisions: revisionsOf(pieces),
+        contentOf: (number) => {
+            const piece = pieces.find((each) => each.number === number && each.part === undefined);
+            return (piece && contentOf(pieces, piece)) ?? 'incomplete';
+        },
+    };
+}
+/**
+ * Writes a pending revision under the next free number. Repeated with the same `id` it finds and
+ * completes what it wrote before.
+ * @throws DeployError `internal` where something that is no part of the history has its names
+ */
+async function openRevision(engine, stack, draft) {
+    const { id, source, content, ...rest } = draft;
+    const [first, ...further] = openingParts(content);
+    if (first === undefined)
+        throw new TypeError('a revision without content');
+    let least = 1;
+    for (let attempt = 0; attempt < history_MAX_CONFLICTS; attempt += 1) {
+        const pieces = await readPieces(engine, stack);
+        const mine = pieces.find((each) => each.part === undefined && each.id === id);
+        if (mine !== undefined) {
+            await writeParts(engine, stack, mine, pieces, { kind: 'open', parts: further, from: 2 });
+            return { number: mine.number, id };
+        }
+        const number = Math.max(least, highest(pieces) + 1);
+        const revision = {
+            ...rest,
+            number,
+            id,
+            status: 'pending',
+            reason: '',
+            commit: source?.commit ?? draft.run.commit,
+            ...(source === undefined ? {} : { source: origin(source) }),
+        };
+        const created = await engine.createConfig({
+            name: ledgerName(stack, `revision.${number}`),
+            labels: {
+                ...labelsOf(revision),
+                [STACK_LABEL]: stack,
+                [LEDGER_LABEL]: 'revision',
+                [OPENING_LABEL]: String(1 + further.length),
+            },
+            data: first,
+        });
+        if (created !== undefined && further.length === 0)
+            return { number, id };
+        // A name that is taken may be our own, of a write whose answer was lost: look again.
+        if (created === undefined)
+            least = number + 1;
+    }
+    throw new DeployError('internal', 'invalid', `no number is free for a new revision of ${stack}`, {
+        hint: `Look at docker config ls --filter label=${STACK_LABEL}=${stack} on a manager.`,
+    });
+}
+/**
+ * Adds what is known once the stack has been deployed. Sealing a revision again changes nothing.
+ * @returns false where the revision is gone, as after `docker stack rm`
+ */
+async function sealRevision(engine, stack, open, sealed) {
+    const pieces = await readPieces(engine, stack);
+    const mine = pieces.find((each) => isOf(each, open));
+    if (mine === undefined)
+        return false;
+    if (mine.config.labels[SEALED_LABEL] !== undefined)
+        return true;
+    const parts = sealedParts(sealed);
+    const from = 1 + countIn(mine.config.labels[OPENING_LABEL], 1);
+    await writeParts(engine, stack, mine, pieces, { kind: 'sealed', parts, from });
+    return await relabel(engine, stack, open, () => ({
+        [SEALED_LABEL]: String(parts.length),
+        [FINGERPRINT_LABEL]: fingerprintOf(sealed),
+    }));
+}
+/**
+ * Says how a revision ended. `interrupted`, which only others say of it, holds for a pending one alone.
+ * @returns false where the revision is gone, as after `docker stack rm`
+ */
+async function closeRevision(engine, stack, open, ending) {
+    return await relabel(engine, stack, open, (labels) => ending.status === 'interrupted' && labels[STATUS_LABEL] !== 'pending'
+        ? {}
+        : labelsOf({ ...revisionOf(open.number, labels), ...ending }));
+}
+/**
+ * Removes the revisions beyond `limit` (see `surplus`) and parts whose revision is gone.
+ * @returns the numbers of the revisions that were removed
+ */
+async function trimHistory(engine, stack, limit) {
+    const pieces = await readPieces(engine, stack);
+    const revisions = revisionsOf(pieces);
+    const dropped = surplus(revisions, limit);
+    const [kept] = revisions.filter(({ number }) => !dropped.includes(number));
+    const last = highest(pieces);
+    // No number is given twice, even if its revision went first.
+    if (kept !== undefined && kept.number < last)
+        await relabel(engine, stack, kept, () => ({ [HIGHEST_LABEL]: String(last) }));
+    const [staying, leaving] = [new Set(), new Set()];
+    for (const each of pieces)
+        if (each.part === undefined)
+            (dropped.includes(each.number) ? leaving : staying).add(each);
+    // A revision goes before its parts: what is left half-way is no revision any more.
+    for (const each of pieces)
+        if (each.part !== undefined && ![...staying].some((owner) => isOf(owner, each)))
+            leaving.add(each);
+    for (const { config } of leaving)
+        await engine.removeConfig(config.id);
+    return dropped;
+}
+async function readPieces(engine, stack) {
+    return (await engine.configs(stack)).flatMap((config) => {
+        const piece = pieceOf(stack, config);
+        return piece === undefined ? [] : [piece];
+    });
+}
+/** Numbers are read from the name, which is one of its kind in the swarm and never changes. */
+function pieceOf(stack, config) {
+    const { name, labels } = config;
+    const [, revision, part] = /\.revision\.(\d+)(?:\.(\d+))?$/.exec(name) ?? [];
+    const number = countIn(revision, undefined);
+    if (number === undefined)
+        return undefined;
+    const kind = part === undefined ? 'revision' : 'revision-part';
+    const suffix = part === undefined ? `revision.${number}` : `revision.${number}.${part}`;
+    if (labels[LEDGER_LABEL] !== kind || name !== ledgerName(stack, suffix))
+        return undefined;
+    const piece = { config, number, id: labels[ID_LABEL] ?? '' };
+    return part === undefined ? piece : { ...piece, part: labels[PART_LABEL] ?? '' };
+}
+const isOf = (piece, { number, id }) => piece.part === undefined && piece.number === number && piece.id === id;
+function revisionsOf(pieces) {
+    return pieces
+        .filter(({ part }) => part === undefined)
+        .map(({ number, config }) => revisionOf(number, config.labels))
+        .sort((a, b) => b.number - a.number);
+}
+/** The highest number that was ever given, as far as the swarm still knows. */
+function highest(pieces) {
+    return pieces.reduce((most, { number, config }) => Math.max(most, number, countIn(config.labels[HIGHEST_LABEL], 0)), 0);
+}
+function contentOf(pieces, revision) {
+    const { labels, data } = revision.config;
+    const parts = (kind, count, from) => Array.from({ length: Math.max(0, count - from + 1) }, (_, index) => {
+        const part = `${kind}/${from + index}/${count}`;
+        const found = pieces.find((each) => each.part === part && each.number === revision.number && each.id === revision.id);
+        return found?.config.data ?? Buffer.alloc(0);
+    });
+    const opening = openingFrom([data, ...parts('open', countIn(labels[OPENING_LABEL], 1), 2)]);
+    if (opening === undefined || labels[SEALED_LABEL] === undefined)
+        return opening;
+    const sealed = sealedFrom(parts('sealed', countIn(labels[SEALED_LABEL], 0), 1));
+    return sealed && { ...opening, sealed };
+}
+/** Writes the parts that are not there yet. */
+async function writeParts(engine, stack, { number, id }, pieces, { kind, parts, from }) {
+    // The config of the revision itself is the first part of the opening content.
+    const offset = kind === 'open' ? 2 : 1;
+    const count = parts.length + offset - 1;
+    for (const [index, data] of parts.entries()) {
+        const name = ledgerName(stack, `revision.${number}.${from + index}`);
+        const part = `${kind}/${offset + index}/${count}`;
+        const isWritten = (each) => each.config.name === name &&
+            each.id === id &&
+            each.part === part &&
+            each.config.data.equals(data);
+        if (pieces.some(isWritten))
+            continue;
+        const former = pieces.find((each) => each.config.name === name && each.id === id);
+        // Sealed half-way, and then deployed anew.
+        if (former !== undefined)
+            await engine.removeConfig(former.config.id);
+        const labels = {
+            [STACK_LABEL]: stack,
+            [LEDGER_LABEL]: 'revision-part',
+            [REVISION_LABEL]: String(number),
+            [ID_LABEL]: id,
+            [PART_LABEL]: part,
+        };
+        if ((await engine.createConfig({ name, labels, data })) !== undefined)
+            continue;
+        // Ours, if it was on its way when we looked.
+        if ((await readPieces(engine, stack)).some(isWritten))
+            continue;
+        throw new DeployError('internal', 'failed', `something else has the name of config ${name}`, {
+            hint: `Remove it if nothing needs it: docker config rm ${name}`,
+        });
+    }
+}
+/**
+ * Changes labels of a revision, however often somebody else does meanwhile.
+ * @returns false where it is gone
+ */
+async function relabel(engine, stack, open, change) {
+    for (let attempt = 0; attempt < history_MAX_CONFLICTS; attempt += 1) {
+        const piece = (await readPieces(engine, stack)).find((each) => isOf(each, open));
+        if (piece === undefined)
+            return false;
+        const { labels } = piece.config;
+        const changed = Object.entries(change(labels)).filter(([name, text]) => labels[name] !== text);
+        if (changed.length === 0)
+            return true;
+        if (await engine.relabelConfig(piece.config, { ...labels, ...Object.fromEntries(changed) }))
+            return true;
+    }
+    throw new DeployError('internal', 'failed', `revision ${open.number} of ${stack} was written by somebody else ${history_MAX_CONFLICTS} times in a row`);
+}
+
+;// CONCATENATED MODULE: ./src/ledger/pinned.ts
+/** A stack file that gives each service the very image that it ran, whatever its tag means by now. */
+
+
+/**
+ * To be given to `docker stack deploy` after the files of a revision.
+ * @param services with their full names, as they ran
+ * @param version the `version:` of the files, which all files of a stack must share
+ */
+function pinnedFile(stack, services, version) {
+    const prefix = `${stack}_`;
+    const images = services.map(({ name, spec }) => [
+        name.startsWith(prefix) ? name.slice(prefix.length) : name,
+        { image: imageOf(spec).replaceAll('$', '$$$$') },
+    ]);
+    return (0,dist/* stringify */.As)({
+        ...(version === undefined ? {} : { version }),
+        services: Object.fromEntries(images),
+    });
+}
+
+;// CONCATENATED MODULE: ./src/modes/record.ts
+
+
+
+
+
+/** Reads the history, and ends in it what a dead run has left open. */
+async function currentHistory(deployment) {
+    const { world, inputs } = deployment;
+    const read = () => settle(deployment, (engine) => readHistory(engine, inputs.stack));
+    const history = await read();
+    const left = stale(history.revisions, world.today().getTime());
+    if (left.length === 0 || deployment.lease === undefined)
+        return history;
+    for (const revision of left) {
+        const { number, run } = revision;
+        world.narrator.warn(`revision ${number}${run.runUrl === '' ? '' : ` (${run.runUrl})`} was never ended: its run died in the middle of it; what it had written by then was there when this run began`);
+        await settle(deployment, (engine) => closeRevision(engine, inputs.stack, revision, { status: 'interrupted', reason: '' }));
+    }
+    return await read();
+}
+class Record {
+    #deployment;
+    #history;
+    #source;
+    #id;
+    #startedAt;
+    #open;
+    #version;
+    /** @param source what a revision deploys again */
+    constructor(deployment, history, source) {
+        this.#deployment = deployment;
+        this.#history = history;
+        this.#source = source;
+        this.#id = deployment.world.randomName();
+        this.#startedAt = deployment.world.today();
+    }
+    get #kept() {
+        return this.#deployment.inputs.history > 0;
+    }
+    /** Writes the revision as pending; its rendered files are what it is, until it is sealed. */
+    async open({ content, version }) {
+        if (!this.#kept)
+            return;
+        const { world, inputs, lease } = this.#deployment;
+        const source = this.#source;
+        this.#open = await settle(this.#deployment, (engine) => openRevision(engine, inputs.stack, {
+            id: this.#id,
+            mode: source === undefined ? 'deploy' : 'rollback',
+            ...(source === undefined ? {} : { source }),
+            startedAt: this.#startedAt.toISOString(),
+            locked: lease !== undefined,
+            run: world.run,
+            content,
+        }));
+        this.#version = version;
+        this.#remember({ status: 'cancelled', reason: 'cancelled' });
+        world.narrator.say(`this is revision ${this.#open.number} of ${inputs.stack}`);
+    }
+    /** Adds what the swarm made of it: the exact spec of every service. */
+    async seal(changes) {
+        const open = this.#open;
+        if (open === undefined)
+            return;
+        const { inputs } = this.#deployment;
+        await settle(this.#deployment, async (engine) => {
+            const services = changes.targets.map(({ name, spec }) => ({ name, spec }));
+            await sealRevision(engine, inputs.stack, open, {
+                services,
+                networks: await engine.networks(),
+                pinned: pinnedFile(inputs.stack, services, this.#version),
+                others: changes.orphans.map(({ Spec }) => Spec.Name),
+            });
+        });
+    }
+    /**
+     * Writes how it ended and drops what is older than is kept. A run that was cancelled writes nothing
+     * more, and one without a connection cannot: both leave it to `post`.
+     */
+    async close(ending, durationMs) {
+        const { world, inputs, session } = this.#deployment;
+        const before = current(this.#history.revisions);
+        const named = {
+            ...ending,
+            ...(this.#open === undefined ? {} : { revision: this.#open.number }),
+            ...(before === undefined ? {} : { previousRevision: before.number }),
+        };
+        const open = this.#open;
+        if (open === undefined)
+            return named;
+        const end = { status: statusOf(ending), reason: ending.reason, durationMs };
+        this.#remember(end);
+        if (world.signal.aborted || ending.outcome === 'unreachable')
+            return named;
+        try {
+            await closeRevision(session.engine, inputs.stack, open, end);
+            this.#remember(undefined);
+            await trimHistory(session.engine, inputs.stack, inputs.history);
+        }
+        catch (error) {
+            world.narrator.say(`the end of revision ${open.number} is left to the post step: ${errorLine(error)}`);
+        }
+        return named;
+    }
+    #remember(end) {
+        const { world, inputs } = this.#deployment;
+        const open = this.#open;
+        world.rememberLeft({
+            revision: end === undefined || open === undefined ? undefined : { stack: inputs.stack, open, end },
+        });
+    }
+}
+/** Of a run that has a revision; the other outcomes are of runs that have none. */
+const statusOf = ({ outcome }) => outcome === 'reported' || outcome === 'removed' || outcome === 'locked' ? 'invalid' : outcome;
+/** The rendered files and what they refer to; never the content of a Docker secret. */
+function openingOf(rendered) {
+    return {
+        version: rendered.composeVersion,
+        content: {
+            files: rendered.files.map(({ name, text }) => ({ name, text })),
+            attachments: rendered.attachments
+                .filter(({ secret }) => !secret)
+                .map(({ name, content }) => ({ name, content })),
+        },
+    };
+}
+
+;// CONCATENATED MODULE: ./src/plan.ts
+/** What a deploy did to each service, by comparing specs before and after; nothing else is trusted. */
+
+const iterationOf = (service) => service.JobStatus?.JobIteration.Index ?? 0;
+/**
+ * Whether the deploy changed the service. A job starts again with every deploy, and a service that
+ * Swarm rolled back at once has its former spec: both were changed all the same.
+ */
+function wasChanged(former, live) {
+    if (!sameJson(former.Spec, live.Spec) || iterationOf(former) !== iterationOf(live))
+        return true;
+    const state = live.UpdateStatus?.State;
+    return (state?.startsWith('rollback_') === true &&
+        !(former.UpdateStatus?.State === state &&
+            former.UpdateStatus.StartedAt === live.UpdateStatus?.StartedAt));
+}
+/**
+ * @param before the swarm before the deploy
+ * @param live the stack's services after it
+ * @param names full names of the services in the files
+ */
+function changesOf(before, live, names) {
+    const wanted = new Set(names);
+    const formerByName = new Map(before.services.map((service) => [service.Spec.Name, service]));
+    const targets = [];
+    const updated = [];
+    const created = [];
+    const lines = [];
+    for (const service of [...live].sort((a, b) => a.Spec.Name.localeCompare(b.Spec.Name, 'en'))) {
+        const { Name: name } = service.Spec;
+        if (!wanted.has(name))
+            continue;
+        const former = formerByName.get(name);
+        const change = former?.ID !== service.ID ? 'created' : wasChanged(former, service) ? 'updated' : 'unchanged';
+        targets.push({
+            id: service.ID,
+            name,
+            change,
+            spec: service.Spec,
+            ...(former?.UpdateStatus === undefined ? {} : { staleStatus: former.UpdateStatus }),
+        });
+        if (change === 'created')
+            created.push({ id: service.ID, name });
+        if (change === 'updated' && former !== undefined)
+            updated.push(former);
+        lines.push(describe(name, change, former, service));
+    }
+    return {
+        targets,
+        updated,
+        created,
+        orphans: live.filter(({ Spec }) => !wanted.has(Spec.Name)),
+        any: updated.length > 0 || created.length > 0,
+        lines,
+    };
+}
+function describe(name, change, former, live) {
+    const [was, is] = [former === undefined ? '' : imageOf(former.Spec), imageOf(live.Spec)];
+    if (change !== 'updated' || was === is)
+        return `${name} ${change}: ${plan_short(is)}`;
+    return `${name} ${change}: ${plan_short(was)} -> ${plan_short(is)}`;
+}
+/** The reference with its digest shortened. */
+function plan_short(image) {
+    const { name, digest } = splitImage(image);
+    return digest === undefined ? name : `${name}@${digest.slice(0, 19)}`;
+}
+
+;// CONCATENATED MODULE: ./src/report/progress.ts
+/** The live log of a rollout: what changed from one snapshot to the next, in Docker's words. */
+
+
+/** Above this many tasks moving between two looks, only sums are logged. */
+const MAX_LINES_A_LOOK = 12;
+/** Said when a task gets there; what lies between is over in a moment. */
+const TOLD = new Set(['starting', 'running', 'complete', 'failed', 'rejected']);
+const progress_ENDED = new Set(['complete', 'failed', 'rejected']);
+/** The state of every task, to compare the next snapshot with. */
+function statesOf(tasks) {
+    return new Map(tasks.map((task) => [task.ID, task.Status.State]));
+}
+/** The tasks of this rollout that got to one of these states since the last look. */
+function movedTasks(before, snapshot, { goal, services }, told) {
+    return snapshot.tasks.filter((task) => services.has(task.ServiceID) &&
+        !goal.formerTasks.has(task.ID) &&
+        // On the way back, what becomes of the failed version's tasks is no news.
+        (goal.phase === 'deploy' || snapshot.upToDate.has(task.ID)) &&
+        told.has(task.Status.State) &&
+        before.get(task.ID) !== task.Status.State);
+}
+/** `api.3 running on worker-2`: a line for each task of this rollout that got somewhere. */
+function transitions(before, snapshot, rollout, told = TOLD) {
+    const names = new Map([...rollout.services].map(([id, { name }]) => [id, name]));
+    const moved = movedTasks(before, snapshot, rollout, told);
+    if (moved.length > MAX_LINES_A_LOOK) {
+        const sums = new Map();
+        for (const task of moved) {
+            const key = `${names.get(task.ServiceID) ?? ''} ${task.Status.State}`;
+            sums.set(key, (sums.get(key) ?? 0) + 1);
+        }
+        return [...sums].map(([key, count]) => safeLine(`${key}: ${plural(count, 'task')}`));
+    }
+    return moved.map((task) => {
+        const name = names.get(task.ServiceID) ?? task.ServiceID;
+        const place = task.Slot === undefined ? name : `${name}.${task.Slot}`;
+        const node = hostnameOf(snapshot.nodes, task.NodeID);
+        const error = task.Status.Err ?? '';
+        return safeLine(`${place} ${task.Status.State}${node === undefined ? '' : ` on ${node}`}${error === '' ? '' : `: ${error}`}`);
+    });
+}
+/** `api 7/10 up to date and running, 3 still on another version`. */
+function standingLine(progress) {
+    const { name, kind, done, wanted, older, extra, failures, unplaced } = progress;
+    const noun = kind.kind.endsWith('job') ? 'completed' : 'up to date and running';
+    return safeLine([
+        `${name} ${done}/${wanted} ${noun}`,
+        ...(older === 0 ? [] : [`${older} still on another version`]),
+        ...(extra === 0 ? [] : [`${extra} too many`]),
+        ...(failures.length === 0 ? [] : [`${failures.length} failed`]),
+        ...(unplaced === undefined ? [] : [`waiting for a node: ${unplaced}`]),
+    ].join(', '));
+}
+/** What the rollout waits for right now, for the heartbeat. */
+function waitingFor(rollout) {
+    const behind = [...rollout.services.values()].filter(({ complete }) => !complete);
+    if (behind.length > 0)
+        return behind.slice(0, 5).map(standingLine).join('; ');
+    if (rollout.lingering > 0)
+        return `${plural(rollout.lingering, 'removed service or task')} to go`;
+    const updating = [...rollout.services.values()].filter((service) => service.updating);
+    const inVain = updating.filter(({ waitsInVain }) => waitsInVain);
+    if (inVain.length > 0)
+        return `the monitor of ${inVain.map(({ name }) => name).join(', ')} to be over: Swarm will not say so, as it waits for a task that was called off`;
+    if (updating.length > 0)
+        return `Swarm to finish monitoring ${updating.map(({ name }) => name).join(', ')}`;
+    return 'everything to stay as it is for the stability window';
+}
+/** ` (+ .9 .1 on manager-1, .3 on worker-2)`: the tasks that began to run, node by node. */
+function arrivalsText(tasks, snapshot) {
+    if (tasks.length === 0)
+        return '';
+    const byNode = new Map();
+    for (const task of tasks) {
+        const node = hostnameOf(snapshot.nodes, task.NodeID) ?? 'an unknown node';
+        byNode.set(node, [...(byNode.get(node) ?? []), task]);
+    }
+    const parts = [...byNode].map(([node, here]) => {
+        const slots = here.flatMap(({ Slot }) => (Slot === undefined ? [] : [`.${Slot}`]));
+        const few = tasks.length <= MAX_LINES_A_LOOK && slots.length === here.length;
+        return `${few ? slots.join(' ') : here.length} on ${node}`;
+    });
+    return safeLine(`(+ ${parts.join(', ')})`);
+}
+const HEARTBEAT_MS = 30_000;
+/** What goes well is told in lines this far apart, however many tasks there are. */
+const LULL_MS = 1000;
+const progress_RUNNING = new Set(['running']);
+/**
+ * Logs a rollout as it is seen: failures at once and one by one, what goes well summed up, and what
+ * is waited for when nothing moves.
+ */
+function progressLog(narrator) {
+    let states = new Map();
+    let seen;
+    const standings = new Map();
+    let arrivals = new Map();
+    let spoken = -Infinity;
+    let held = '';
+    return (after, snapshot) => {
+        const lines = [];
+        // The reader gives the same list until something moves.
+        if (snapshot.tasks !== seen) {
+            lines.push(...transitions(states, snapshot, after, progress_ENDED));
+            for (const task of movedTasks(states, snapshot, after, progress_RUNNING))
+                arrivals.set(task.ServiceID, [...(arrivals.get(task.ServiceID) ?? []), task]);
+            states = statesOf(snapshot.tasks);
+            seen = snapshot.tasks;
+        }
+        const settled = after.holding !== undefined || after.end !== undefined;
+        if (settled || lines.length > 0 || after.at - spoken >= LULL_MS) {
+            for (const [id, progress] of after.services) {
+                const line = standingLine(progress);
+                if (standings.get(id) === line)
+                    continue;
+                standings.set(id, line);
+                lines.push(`${line} ${arrivalsText(arrivals.get(id) ?? [], snapshot)}`.trimEnd());
+            }
+            arrivals = new Map();
+        }
+        const { holding, goal, end } = after;
+        const waits = holding !== undefined && !holding.proven && goal.stableForMs > 0;
+        if (waits && holding.tasks !== held) {
+            held = holding.tasks;
+            if (end === undefined)
+                lines.push(`everything runs; now it must stay so for ${spokenTime(goal.stableForMs)}`);
+        }
+        if (waits && end?.kind === 'converged')
+            lines.push(`stayed so for ${spokenTime(goal.stableForMs)}`);
+        if (lines.length === 0 && after.at - spoken >= HEARTBEAT_MS && end === undefined)
+            lines.push(`waiting for ${waitingFor(after)}`);
+        if (lines.length > 0)
+            spoken = after.at;
+        lines.forEach(narrator.say);
+    };
+}
+
+;// CONCATENATED MODULE: ./src/rollout/rollback.ts
+/**
+ * The way back of a failed deploy: restores, watches that the stack runs as before, and removes
+ * what the deploy brought. Happens at most once a run.
+ */
+
+
+
+
+
+
+/** @returns how it went; a failed rollback is a result, told loudly */
+async function rollBack(request) {
+    try {
+        return await attempt(request);
+    }
+    catch (error) {
+        if (error instanceof ConnectionLost)
+            return {
+                outcome: 'unreachable',
+                message: `The rollback could not be finished: ${error.message}.`,
+                hint: lookHint(request.stack),
+            };
+        if (!(error instanceof EngineError))
+            throw error;
+        return {
+            outcome: 'rollback-failed',
+            message: `The rollback failed: the engine refused ${error.request}: ${error.message}`,
+            hint: lookHint(request.stack),
+        };
+    }
+}
+async function attempt(request) {
+    const { before, changes, world, settle, limits, stack } = request;
+    const { narrator, clock } = world;
+    const intended = new Map(changes.targets.map(({ id, spec }) => [id, spec]));
+    // A job that ran again from the same spec has nothing to go back to, and cannot be undone.
+    const updated = changes.updated.filter(({ ID, Spec }) => !isJob(kindOf(Spec)) || !sameJson(Spec, intended.get(ID)));
+    const undo = { changed: updated, created: changes.created };
+    const foreign = await settle((engine) => restore(engine, undo, intended, narrator.say));
+    for (const object of request.objects.relabelled) {
+        narrator.say(`restoring the labels of ${object.kind} ${object.name}`);
+        await settle((engine) => engine.restoreLabels(object));
+    }
+    const ours = updated.filter(({ Spec }) => !foreign.includes(Spec.Name));
+    const formerTasks = new Set(before.tasks.map(({ ID }) => ID));
+    const goal = {
+        phase: 'restore',
+        targets: ours.map((former) => ({
+            id: former.ID,
+            name: former.Spec.Name,
+            change: 'updated',
+            spec: former.Spec,
+            enough: placedTasks(former, kindOf(former.Spec), before),
+        })),
+        gone: changes.created,
+        formerTasks,
+        settledTasks: formerTasks,
+        startedAt: clock.now(),
+        stableForMs: request.stableForMs,
+        timeoutMs: limits.timeoutMs,
+        progressTimeoutMs: limits.progressTimeoutMs,
+        maxFailures: Infinity,
+    };
+    const { rollout, end } = await request.watch(beginRollout(goal));
+    if (end.kind !== 'converged')
+        return {
+            outcome: end.kind === 'superseded' ? 'superseded' : 'rollback-failed',
+            message: `The rollback did not succeed: ${end.message}`,
+            hint: lookHint(stack),
+            rollout,
+        };
+    const left = await removeBrought(request);
+    if (foreign.length > 0)
+        return {
+            outcome: 'superseded',
+            message: `${foreign.join(', ')} had been changed by someone else meanwhile and was left alone; everything else is as it was before.`,
+            hint: lookHint(stack),
+            rollout,
+        };
+    return {
+        outcome: 'rolled-back',
+        message: 'The stack is verified to be as it was before.' +
+            (left.length === 0
+                ? ''
+                : ` Still there, because something else uses it: ${left.map(({ kind, name }) => `${kind} ${name}`).join(', ')}.`),
+        rollout,
+    };
+}
+/** A network is free only when the last task on it has stopped, a moment after its service. */
+async function removeBrought(request) {
+    const { world, settle, cleanUpLimitMs } = request;
+    const deadline = world.clock.now() + cleanUpLimitMs;
+    let left = request.objects.brought;
+    for (;;) {
+        const remaining = left;
+        left = await settle((engine) => removeObjects(engine, remaining));
+        if (left.length === 0 || world.clock.now() >= deadline)
+            return left;
+        await world.clock.sleep(500, world.signal);
+    }
+}
+const lookHint = (stack) => `Look at it on a manager: docker stack services ${stack}; docker stack ps --no-trunc ${stack}`;
+
+;// CONCATENATED MODULE: ./src/rollout/stability.ts
+/** How long a rollout has to hold before it counts, and which tasks need not prove themselves. */
+
+const MIN_STABLE_MS = 5000;
+/** A task that has run for this long has shown that it can. */
+const SETTLED_MS = 30_000;
+/** Failures younger than this say that a service is not well now. */
+const RECENT_MS = 120_000;
+/**
+ * `auto` is the longest monitor of what changed: how long Swarm itself would count a failure. Where
+ * tasks of the very spec have failed just before, a few good seconds prove nothing.
+ * @param asked milliseconds, or `auto`
+ * @returns milliseconds
+ */
+function stableForMs(asked, { targets }, before) {
+    if (asked !== 'auto')
+        return asked;
+    const changed = targets.filter(({ change }) => change !== 'unchanged');
+    const monitors = (changed.length > 0 ? changed : targets).map(({ spec }) => monitorMs(spec));
+    const unchanged = new Set(targets.filter(({ change }) => change === 'unchanged').map(({ id }) => id));
+    const flapping = before.tasks.some((task) => unchanged.has(task.ServiceID) &&
+        before.upToDate.has(task.ID) &&
+        (task.Status.State === 'failed' || task.Status.State === 'rejected') &&
+        ageMs(task, before) < RECENT_MS);
+    return Math.max(MIN_STABLE_MS, ...monitors, ...(flapping ? [SETTLED_MS] : []));
+}
+/** By the manager's clock, which stamps both ends. */
+const ageMs = (task, { managerTime }) => managerTime === undefined ? 0 : managerTime - Date.parse(task.CreatedAt);
+/** The ids of the tasks that have run for long enough by now to have nothing to prove. */
+function settledTasks(before) {
+    return new Set(before.tasks.filter((task) => ageMs(task, before) >= SETTLED_MS).map(({ ID }) => ID));
+}
+
+;// CONCATENATED MODULE: ./src/world.ts
+
+/** What an error means that ended the run before there was a verdict. */
+function endingOf(error, signal) {
+    if (signal.aborted)
+        return {
+            outcome: 'cancelled',
+            reason: 'cancelled',
+            message: 'The run was cancelled. Whatever the swarm had accepted by then goes on there.',
+            fate: 'unknown',
+        };
+    if (error instanceof DeployError)
+        return {
+            outcome: error.outcome,
+            reason: error.reason,
+            message: error.message,
+            ...(error.hint === undefined ? {} : { hint: error.hint }),
+            fate: 'unknown',
+        };
+    return {
+        outcome: 'failed',
+        reason: 'internal',
+        message: `unexpected error: ${error instanceof Error ? error.message : String(error)}`,
+        hint: 'This is a fault of the action. Please report it with the log of a run with debug logging.',
+        fate: 'unknown',
+    };
+}
+
+;// CONCATENATED MODULE: ./src/modes/transaction.ts
+
+
+
+
+
+
+
+
+
+const CLEAN_UP_LIMIT_MS = 30_000;
+/** A deploy that was given little time is no reason to give up on the way back. */
+const MIN_ROLLBACK_MS = 5 * 60_000;
+const MIN_ROLLBACK_STILL_MS = 2 * 60_000;
+/** Reads everything that a change may have to be taken back to. */
+function readBefore(deployment) {
+    const { reader, world, inputs } = deployment;
+    return settle(deployment, async (engine) => ({
+        before: await reader.read(engine, world.clock.now(), 'services'),
+        objectsBefore: await engine.stackObjects(inputs.stack),
+    }));
+}
+/** Makes a change of a stack come true, or takes it back. */
+async function transact(deployment, { before, objectsBefore }, change) {
+    const { world, reader } = deployment;
+    const deployed = await world.narrator.group('Deploy the stack', change.apply);
+    const live = await settle(deployment, (engine) => reader.services(engine));
+    const changes = changesOf(before, live, change.names);
+    const startedAt = world.clock.now();
+    for (const line of changes.lines)
+        world.narrator.say(line);
+    for (const line of weakEvidence(change, changes))
+        world.narrator.say(line);
+    const context = { deployment, before, objectsBefore, change, changes, startedAt };
+    try {
+        if (deployed.failure === undefined)
+            await change.accepted(changes);
+        return await judge(context, deployed, live);
+    }
+    catch (interruption) {
+        return interrupted(context, interruption);
+    }
+}
+/** From what the swarm has accepted to what became of it. */
+async function judge(context, deployed, live) {
+    const { deployment, before, changes, change, startedAt } = context;
+    const { inputs, world } = deployment;
+    const { narrator } = world;
+    if (deployed.failure !== undefined) {
+        const { reason, message, hint } = deployed.failure;
+        if (!changes.any && !(await objectChanges(context)).any)
+            return {
+                // Refused as a whole; but one that ran out of time had been started.
+                outcome: reason === 'timeout' ? 'failed' : 'invalid',
+                reason,
+                message,
+                hint,
+                before,
+                changes,
+                fate: 'untouched',
+            };
+        return await fail(context, { kind: 'failed', reason, message }, undefined);
+    }
+    const leaves = changes.orphans.filter(change.removes);
+    if (leaves.length > 0 && !inputs.watch.wait)
+        narrator.say('nothing is removed: that takes a verdict (wait: true)');
+    const missing = change.names.find((name) => !live.some(({ Spec }) => Spec.Name === name));
+    if (missing !== undefined)
+        return {
+            outcome: 'superseded',
+            reason: 'superseded',
+            message: `service ${missing} was removed by someone else right after it was deployed`,
+            before,
+            changes,
+            culprit: missing,
+            fate: 'unknown',
+        };
+    if (!inputs.watch.wait)
+        return {
+            outcome: changes.any ? 'deployed' : 'unchanged',
+            reason: '',
+            message: 'The swarm has accepted the stack; as asked, nobody waited for it (wait: false).',
+            before,
+            changes,
+            fate: 'accepted',
+        };
+    const goal = {
+        phase: 'deploy',
+        targets: changes.targets,
+        gone: [],
+        formerTasks: new Set(before.tasks.map(({ ID }) => ID)),
+        settledTasks: settledTasks(before),
+        startedAt,
+        stableForMs: stableForMs(inputs.watch.stableForMs, changes, before),
+        timeoutMs: inputs.watch.timeoutMs,
+        progressTimeoutMs: inputs.watch.progressTimeoutMs,
+        maxFailures: inputs.watch.maxFailures,
+    };
+    const { rollout, end } = await narrator.group('Watch the tasks', () => look(deployment, beginRollout(goal)));
+    if (end.kind === 'converged')
+        return await succeed(context, rollout);
+    return await fail(context, end, rollout);
+}
+/** A run that was cut short after the swarm had been written to. */
+function interrupted(context, interruption) {
+    const { deployment, before, changes } = context;
+    const { seen, inputs } = deployment;
+    const ending = endingOf(interruption, deployment.cancelled);
+    const last = seen.rollout === undefined
+        ? ''
+        : ` Last seen: ${[...seen.rollout.services.values()].map(standingLine).join('; ')}.`;
+    return {
+        ...ending,
+        message: `${ending.message}${last}`,
+        hint: ending.hint ??
+            `See how it went on: docker stack services ${inputs.stack}; docker stack ps --no-trunc ${inputs.stack}`,
+        before,
+        changes,
+        ...(seen.rollout === undefined ? {} : { rollout: seen.rollout }),
+    };
+}
+/** Without a healthcheck, running only means that the process has started. */
+function weakEvidence({ origin }, changes) {
+    return changes.targets
+        .filter(({ change }) => change !== 'unchanged')
+        .filter(({ spec }) => !isJob(kindOf(spec)) && !hasOwnHealthcheck(spec))
+        .map(({ name, spec }) => `${name} has no healthcheck in its ${origin}: unless ` +
+        `${splitImage(imageOf(spec)).name} has one, "running" only means that its process has started`);
+}
+async function objectChanges({ deployment, objectsBefore }) {
+    const { inputs } = deployment;
+    const former = new Map(objectsBefore.map((object) => [object.id, object]));
+    const now = await settle(deployment, (engine) => engine.stackObjects(inputs.stack));
+    const brought = now.filter(({ id }) => !former.has(id));
+    const relabelled = now.flatMap(({ id, labels }) => {
+        const was = former.get(id);
+        return was === undefined || sameJson(was.labels, labels) ? [] : [was];
+    });
+    return { brought, relabelled, any: brought.length + relabelled.length > 0 };
+}
+async function succeed(context, rollout) {
+    const { deployment, before, change, changes } = context;
+    const { world } = deployment;
+    const pruned = [];
+    for (const orphan of changes.orphans.filter(change.removes)) {
+        world.signal.throwIfAborted();
+        world.narrator.say(`pruning ${orphan.Spec.Name}, which is no longer in the ${change.origin}`);
+        await settle(deployment, (engine) => engine.removeService(orphan.ID));
+        pruned.push(orphan.Spec.Name);
+    }
+    const left = changes.orphans.filter((orphan) => !change.removes(orphan));
+    if (left.length > 0)
+        world.narrator.say(`not in the ${change.origin}, left running: ${left.map(({ Spec }) => Spec.Name).join(', ')} (prune: true removes them)`);
+    const any = changes.any || pruned.length > 0;
+    return {
+        outcome: any ? 'deployed' : 'unchanged',
+        reason: '',
+        message: any
+            ? `${plural(changes.targets.length, 'service')}, all healthy and stable.`
+            : 'Every service runs what was asked for already, healthy; no task was restarted.',
+        before,
+        changes,
+        rollout,
+        pruned,
+        fate: 'healthy',
+    };
+}
+/** A deploy that did not succeed: left as it is, or put back. */
+async function fail(context, end, rollout) {
+    const { deployment, before, changes } = context;
+    const { inputs, world } = deployment;
+    world.narrator.fail(end.message);
+    const common = {
+        before,
+        changes,
+        ...(rollout === undefined ? {} : { rollout }),
+        ...(end.service === undefined ? {} : { culprit: end.service }),
+    };
+    if (end.kind === 'superseded')
+        return {
+            ...common,
+            outcome: 'superseded',
+            reason: 'superseded',
+            message: `${end.message}; it was left alone, and nothing was rolled back.`,
+            hint: 'Let one workflow at a time deploy a stack (`concurrency` in the workflow), then run this one again.',
+            fate: 'unknown',
+        };
+    const { reason, message } = end;
+    if (inputs.onFailure === 'keep')
+        return {
+            ...common,
+            outcome: 'failed',
+            reason,
+            message: `${message}. The stack is left as it failed (on-failure: keep).`,
+            fate: 'failed',
+        };
+    const objects = await objectChanges(context);
+    if (!changes.any && !objects.any)
+        return {
+            ...common,
+            outcome: 'failed',
+            reason,
+            message: `${message}. This deploy changed no service, so there is nothing to roll back.`,
+            fate: 'failed',
+        };
+    const result = await world.narrator.group('Roll back', () => rollBack({
+        stack: inputs.stack,
+        before,
+        changes,
+        objects,
+        limits: {
+            timeoutMs: Math.max(inputs.watch.timeoutMs, MIN_ROLLBACK_MS),
+            progressTimeoutMs: Math.max(inputs.watch.progressTimeoutMs, MIN_ROLLBACK_STILL_MS),
+        },
+        stableForMs: stableForMs(inputs.watch.stableForMs, changes, before),
+        world,
+        watch: (start) => look(deployment, start),
+        settle: (action) => settle(deployment, action),
+        cleanUpLimitMs: CLEAN_UP_LIMIT_MS,
+    }));
+    return {
+        ...common,
+        outcome: result.outcome,
+        reason: result.outcome === 'superseded' ? 'superseded' : reason,
+        message: `${message}. ${result.message}`,
+        ...(result.hint === undefined ? {} : { hint: result.hint }),
+        ...(result.rollout === undefined ? {} : { restored: result.rollout }),
+        fate: result.outcome === 'rolled-back' ? 'restored' : 'unknown',
+    };
+}
+
+;// CONCATENATED MODULE: ./src/modes/deploy.ts
+
+
+
+
+
+
+
+/** From stack files to a verdict; the workspace is gone afterwards, whatever happened. */
+async function deployFiles(deployment, rendered, record) {
+    const { world } = deployment;
+    const place = { name: `swarm-deploy-${world.randomName()}`, managers: new Set() };
+    world.rememberWorkspace(place.name);
+    try {
+        return await deployIn(deployment, rendered, record, place);
+    }
+    finally {
+        await forget(deployment, place);
+    }
+}
+/** Removes the workspace, if it is there; what cannot be reached is left to the post step. */
+async function forget({ world, session }, { name, managers }) {
+    if (managers.size === 0) {
+        world.rememberWorkspace('');
+        return;
+    }
+    try {
+        if (!(await removeWorkspace(session.transport, name)))
+            return;
+        managers.delete(session.transport.description);
+        if (managers.size === 0)
+            world.rememberWorkspace('');
+        else
+            world.narrator.say(`clean-up on ${[...managers].join(', ')} is left to the post step`);
+    }
+    catch (error) {
+        // `post` tries again on a connection of its own.
+        world.narrator.say(`clean-up is left to the post step: ${errorLine(error)}`);
+    }
+}
+async function deployIn(deployment, rendered, record, place) {
+    const { world, inputs, session } = deployment;
+    const { narrator, signal } = world;
+    const preparing = prepare(deployment, rendered, place).then(async (made) => {
+        if (inputs.registries.length > 0)
+            await narrator.group('Log into the registry', () => logIn(session, { inputs, workspace: made }, world));
+        return made;
+    });
+    const reading = readBefore(deployment);
+    // Both come to their end, whatever the other does: a directory must not be made after its removal.
+    await Promise.allSettled([preparing, reading]);
+    const [workspace, before] = await Promise.all([preparing, reading]);
+    signal.throwIfAborted();
+    await record.open(openingOf(rendered));
+    const names = [...rendered.services.keys()].map((service) => `${inputs.stack}_${service}`);
+    return await transact(deployment, before, {
+        names,
+        origin: rendered.files.length === 1 ? 'file' : 'files',
+        apply: () => deployStack(session, {
+            inputs,
+            rendered,
+            workspace,
+            wasWritten: (loss) => recover(deployment, {
+                ...{ loss, before: before.before, names, rendered, place, workspace },
+            }),
+        }, world),
+        // From here on only the engine is asked: credentials lie there no longer than they are needed.
+        accepted: async (changes) => {
+            await Promise.all([record.seal(changes), forget(deployment, place)]);
+        },
+        removes: () => inputs.prune,
+    });
+}
+async function prepare({ session }, rendered, { name, managers }) {
+    const version = composeVersionFor(session.cliVersion.join('.'));
+    const { files } = version === undefined ? rendered : withVersion(rendered, version);
+    managers.add(session.transport.description);
+    const workspace = await createWorkspace(session.transport, name);
+    await upload(session.transport, workspace, [
+        ...files.map(({ name: file, text }) => ({ name: file, content: text })),
+        ...rendered.attachments.map(({ name: file, content }) => ({
+            name: `attachments/${file}`,
+            content,
+        })),
+    ]);
+    return workspace;
+}
+/**
+ * After a connection lost in mid-deploy: `stack deploy` writes each service once, so that a service
+ * which has not moved was not reached. The directory may be gone, or on the manager before.
+ */
+async function recover(deployment, lost) {
+    const { world, session, inputs } = deployment;
+    world.narrator.say(`connection lost while the stack was being deployed: ${lost.loss.message}`);
+    const live = await settle(deployment, async (engine) => {
+        // What was sent over the lost connection must not write any more from here on.
+        await stopCommand(session.transport, lost.workspace);
+        return await deployment.reader.services(engine);
+    });
+    const former = new Map(lost.before.services.map((service) => [service.ID, service]));
+    const written = lost.names.every((name) => {
+        const service = live.find(({ Spec }) => Spec.Name === name);
+        return service !== undefined && former.get(service.ID)?.Version.Index !== service.Version.Index;
+    });
+    if (written)
+        return true;
+    await settle(deployment, async () => {
+        await removeWorkspace(session.transport, lost.place.name);
+        const workspace = await prepare(deployment, lost.rendered, lost.place);
+        await logIn(session, { inputs, workspace }, world);
+    });
+    return false;
+}
+
+;// CONCATENATED MODULE: ./src/modes/remove.ts
+/** `mode: remove`: the whole stack, and the wait until all of it is really gone. */
+
+
+
+
+
+
+
+const remove_RETRY_MS = 500;
+/** Services first, since they hold everything else; then what they used; the history last. */
+async function removeStack(deployment) {
+    const { world, inputs } = deployment;
+    const { narrator, clock, signal } = world;
+    const { before, objectsBefore } = await readBefore(deployment);
+    const ledger = await settle(deployment, (engine) => engine.configs(inputs.stack));
+    const history = ledger.filter((config) => isLedger(config) && !isLock(config));
+    const nothing = before.services.length === 0 && objectsBefore.length === 0;
+    if (nothing && history.length === 0)
+        return {
+            outcome: 'removed',
+            reason: '',
+            message: `There is no stack ${inputs.stack}: nothing had to be removed.`,
+            fate: 'untouched',
+        };
+    const startedAt = clock.now();
+    const changes = {
+        ...{ targets: [], updated: [], created: [], lines: [], orphans: before.services },
+        any: before.services.length > 0,
+    };
+    const pruned = [];
+    const result = { before, changes, pruned };
+    await narrator.group('Remove the services', async () => {
+        for (const { ID, Spec } of before.services) {
+            signal.throwIfAborted();
+            narrator.say(`removing ${Spec.Name}`);
+            await settle(deployment, (engine) => engine.removeService(ID));
+            pruned.push(Spec.Name);
+        }
+    });
+    const { end } = await narrator.group('Wait for the tasks to be gone', () => look(deployment, beginRollout({
+        phase: 'deploy',
+        targets: [],
+        gone: before.services.map(({ ID, Spec }) => ({ id: ID, name: Spec.Name })),
+        formerTasks: new Set(),
+        settledTasks: new Set(),
+        startedAt,
+        stableForMs: 0,
+        timeoutMs: inputs.watch.timeoutMs,
+        progressTimeoutMs: inputs.watch.progressTimeoutMs,
+        maxFailures: Infinity,
+    })));
+    if (end.kind !== 'converged')
+        return {
+            ...result,
+            outcome: 'failed',
+            reason: end.kind === 'failed' ? end.reason : 'superseded',
+            message: `${end.message}. The services are removed; networks, configs and secrets are left.`,
+            hint: `See which tasks are left: docker stack ps --no-trunc ${inputs.stack}; then run this again.`,
+            fate: 'unknown',
+        };
+    const left = await narrator.group('Remove networks, configs and secrets', () => removeAll(deployment, startedAt + inputs.watch.timeoutMs));
+    if (left.length > 0) {
+        const names = left.map(({ kind, name }) => `${kind} ${name}`).join(', ');
+        return {
+            ...result,
+            outcome: 'failed',
+            reason: 'timeout',
+            message: `Still there, because something else uses it: ${names}.`,
+            hint: 'Remove what uses it (another stack, a container), then run this again.',
+            fate: 'unknown',
+        };
+    }
+    await settle(deployment, async (engine) => {
+        for (const { id } of history)
+            await engine.removeConfig(id);
+    });
+    return {
+        ...result,
+        outcome: 'removed',
+        reason: '',
+        message: `Gone: ${[plural(pruned.length, 'service'), ...objectsText(objectsBefore)].join(', ')}${history.length === 0 ? '' : ', and the history with them'}.`,
+        fate: 'healthy',
+    };
+}
+/**
+ * A network is free only when the last task on it has stopped, and goes a moment after it was told to
+ * (tried): gone is what is no longer listed.
+ */
+async function removeAll(deployment, deadline) {
+    const { world, inputs } = deployment;
+    const list = (engine) => engine.stackObjects(inputs.stack);
+    for (let told = new Set();;) {
+        const left = await settle(deployment, list);
+        for (const { kind, name, id } of left)
+            if (!told.has(id))
+                world.narrator.say(`removing ${kind} ${name}`);
+        told = new Set(left.map(({ id }) => id));
+        await settle(deployment, (engine) => removeObjects(engine, left));
+        if (left.length === 0)
+            return [];
+        if (world.clock.now() >= deadline)
+            return await settle(deployment, list);
+        await world.clock.sleep(remove_RETRY_MS, world.signal);
+    }
+}
+/** `2 networks`, `1 config`. */
+function objectsText(objects) {
+    return ['network', 'config', 'secret'].flatMap((kind) => {
+        const count = objects.filter((object) => object.kind === kind).length;
+        return count === 0 ? [] : [plural(count, kind)];
+    });
+}
+
+;// CONCATENATED MODULE: ./src/rollout/replay.ts
+
+
+const replay_list = (value) => Array.isArray(value) ? value : [];
+const replay_text = (value) => (typeof value === 'string' ? value : '');
+/**
+ * What recorded services name by id and the swarm no longer has: each a line for people. A config or
+ * secret that was made anew under its old name may hold something else, and is not the same.
+ * @param networks the names of those that were there when the services were recorded, by id
+ */
+async function missingFor(engine, services, networks) {
+    const [liveNetworks, configs, secrets] = [
+        new Set((await engine.networks()).map(({ id }) => id)),
+        await engine.objectIds('config'),
+        await engine.objectIds('secret'),
+    ];
+    const missing = new Set();
+    for (const { name, spec } of services) {
+        const container = at(spec, 'TaskTemplate', 'ContainerSpec');
+        for (const each of replay_list(at(container, 'Configs')))
+            if (!configs.has(replay_text(at(each, 'ConfigID'))))
+                missing.add(`config ${replay_text(at(each, 'ConfigName'))} of ${name}`);
+        for (const each of replay_list(at(container, 'Secrets')))
+            if (!secrets.has(replay_text(at(each, 'SecretID'))))
+                missing.add(`secret ${replay_text(at(each, 'SecretName'))} of ${name}`);
+        for (const each of [
+            ...replay_list(at(spec, 'TaskTemplate', 'Networks')),
+            ...replay_list(at(spec, 'Networks')),
+        ]) {
+            const target = replay_text(at(each, 'Target'));
+            const known = networks.get(target);
+            if (known !== undefined && !liveNetworks.has(target))
+                missing.add(`network ${known} of ${name}`);
+        }
+    }
+    return [...missing];
+}
+const replay_MAX_CONFLICTS = 20;
+/**
+ * Creates what is not there and writes what differs. Repeatable: after a lost connection it goes on
+ * where it was.
+ * @param stack whose services they are
+ * @returns as `docker stack deploy`: a failure may have written some services all the same
+ */
+async function applySpecs(engine, stack, services, authFor, log) {
+    try {
+        for (const recorded of services)
+            await applySpec(engine, stack, recorded, authFor, log);
+        return {};
+    }
+    catch (error) {
+        if (!(error instanceof EngineError) || error.status >= 500)
+            throw error;
+        return {
+            failure: {
+                reason: 'deploy-refused',
+                message: `the engine refused ${error.request}: ${error.message}`,
+                hint: 'What the revision needs may be gone from the swarm; deploy its files instead.',
+            },
+        };
+    }
+}
+async function applySpec(engine, stack, { name, spec }, authFor, log) {
+    const auth = authFor(imageOf(spec));
+    for (let attempt = 1;; attempt += 1) {
+        const { items } = await engine.serviceList(stack);
+        const live = items.find(({ Spec }) => Spec.Name === name);
+        try {
+            if (live === undefined) {
+                log(`creating ${name}`);
+                await engine.createService(spec, auth);
+            }
+            else if (!sameJson(live.Spec, spec)) {
+                log(`writing the recorded spec of ${name}`);
+                // The engine never shows credentials: those of the live spec are the newest there are.
+                await engine.updateService(live.ID, live.Version.Index, spec, { registryAuthFrom: 'spec' }, auth);
+            }
+            return;
+        }
+        catch (error) {
+            const conflict = error instanceof EngineError &&
+                (error.status === 409 || /out of sequence/i.test(error.message));
+            if (!conflict || attempt >= replay_MAX_CONFLICTS)
+                throw error;
+        }
+    }
+}
+
+;// CONCATENATED MODULE: ./src/modes/rollback.ts
+/**
+ * `mode: rollback`, and the re-run of an old run: a recorded revision, by the exact specs that its
+ * services had. Files alone would not do: their tags may mean other images by now.
+ */
+
+
+
+
+
+/** Finds the revision that the input `revision` means. */
+function wantedRevision(history, wanted) {
+    const { revisions, stack } = history;
+    const found = revision_select(revisions, wanted);
+    if (found.kind === 'found')
+        return found.revision;
+    const hint = `${listOf(revisions)} \`mode: status\` shows all of it.`;
+    const refuse = (message) => new DeployError('no-such-revision', 'invalid', message, { hint });
+    if (found.kind === 'ambiguous')
+        throw refuse(`revision ${wanted} is the start of several commits: ${found.commits.join(', ')}`);
+    if (found.kind === 'not-good')
+        throw refuse(`revision ${found.revision.number} of ${stack} never became healthy (${found.revision.status})`);
+    throw refuse(wanted === 'previous'
+        ? `there is no good revision of ${stack} older than the one that runs now`
+        : `${stack} has no revision ${wanted}`);
+}
+function listOf(revisions) {
+    const good = revisions.filter(isGood);
+    if (good.length === 0)
+        return 'No good revision is recorded.';
+    const items = good.map((each) => {
+        const commit = each.commit === '' ? '' : ` ${each.commit.slice(0, 7)}`;
+        const same = each.source === undefined ? '' : `, the same as ${origin(each)}`;
+        return `${each.number} (${each.startedAt.slice(0, 16)}Z${commit}${same})`;
+    });
+    return `Good ones: ${items.join(', ')}.`;
+}
+/**
+ * From a revision to a verdict. What it needs is looked for before anything is written; services that
+ * newer revisions brought go once everything else is well.
+ * @throws DeployError `revision-incomplete` where the swarm no longer has all that it needs
+ */
+async function deployRevision(deployment, history, revision, record) {
+    const { world, inputs } = deployment;
+    const { content, sealed } = rollback_contentOf(history, revision);
+    const networks = new Map(sealed.networks.map(({ id, name }) => [id, name]));
+    const [before, missing] = [
+        await readBefore(deployment),
+        await settle(deployment, (engine) => missingFor(engine, sealed.services, networks)),
+    ];
+    if (missing.length > 0)
+        throw incomplete(revision, `the swarm no longer has ${missing.join(', ')}`);
+    const names = sealed.services.map(({ name }) => name);
+    const brought = broughtSince(history, revision, [...names, ...sealed.others]);
+    await record.open({ content, version: versionIn(content) });
+    return await transact(deployment, before, {
+        names,
+        origin: `revision`,
+        apply: () => settle(deployment, (engine) => applySpecs(engine, inputs.stack, sealed.services, inputs.withRegistryAuth ? (image) => authFor(inputs.registries, image) : () => undefined, world.narrator.say)),
+        accepted: (changes) => record.seal(changes),
+        removes: ({ Spec }) => inputs.prune || brought.has(Spec.Name),
+    });
+}
+function rollback_contentOf(history, revision) {
+    const content = history.contentOf(revision.number);
+    if (content === 'incomplete' || content.sealed === undefined)
+        throw incomplete(revision, 'a part of its record is gone from the swarm');
+    const { files, attachments, sealed } = content;
+    return { content: { files, attachments }, sealed };
+}
+/** The files carry it themselves. */
+const versionIn = ({ files }) => /^version: *["']?([\d.]+)/m.exec(files[0]?.text ?? '')?.[1];
+const incomplete = (revision, why) => new DeployError('revision-incomplete', 'invalid', `revision ${revision.number} cannot be brought back: ${why}; nothing was touched`, { hint: 'Deploy the files of its commit instead, or choose another revision.' });
+/** Services that revisions since then have deployed, and that are not meant to be there. */
+function broughtSince(history, revision, wanted) {
+    const later = history.revisions.filter(({ number }) => number > origin(revision));
+    const names = later.flatMap(({ number }) => {
+        const content = history.contentOf(number);
+        return content === 'incomplete' ? [] : (content.sealed?.services ?? []).map(({ name }) => name);
+    });
+    return new Set(names.filter((name) => !wanted.includes(name)));
+}
+/** Credentials for the registry of an image, as in the header `X-Registry-Auth`. */
+function authFor(logins, image) {
+    const [host = ''] = image.split('/');
+    // The rule of distribution/reference: anything else is a path on Docker Hub.
+    const registry = image.includes('/') && /[.:]|^localhost$/.test(host) ? host : '';
+    const hub = ['', 'docker.io', 'index.docker.io'];
+    const login = logins.find((each) => each.registry === registry || (hub.includes(each.registry) && hub.includes(registry)));
+    if (login === undefined)
+        return undefined;
+    const { username, password } = login;
+    const serveraddress = registry === '' ? 'https://index.docker.io/v1/' : registry;
+    return Buffer.from(JSON.stringify({ username, password: password.reveal(), serveraddress })).toString('base64url');
+}
+
+;// CONCATENATED MODULE: ./src/report/history.ts
+/** The history of a stack for people: lines of a log, rows of a summary. */
+
+
+/** `12 deployed 2026-11-22 10:15Z, 1a2b3c4 of main by ann, 14 s: https://...`, newest first. */
+function historyLines(revisions) {
+    if (revisions.length === 0)
+        return ['no revisions are recorded'];
+    const now = current(revisions);
+    return revisions.map((revision) => {
+        const { number, run } = revision;
+        const mark = revision === now ? ' (runs now)' : '';
+        const url = run.runUrl === '' ? '' : `: ${run.runUrl}`;
+        return safeLine(`revision ${number}${mark}: ${wordsOf(revision).filter(Boolean).join(', ')}${url}`);
+    });
+}
+function wordsOf(revision) {
+    const { run, durationMs } = revision;
+    return [
+        statusText(revision),
+        whenText(revision),
+        [commitText(revision), refText(run.ref)].filter(Boolean).join(' of '),
+        run.actor === '' ? '' : `by ${run.actor}`,
+        durationMs === undefined ? '' : spokenTime(durationMs),
+    ];
+}
+/** A table in GitHub's markdown, newest first. */
+function historyTable(revisions, max) {
+    if (revisions.length === 0)
+        return [];
+    const now = current(revisions);
+    const rows = revisions.slice(0, max).map((revision) => {
+        const { number, run, durationMs } = revision;
+        const label = run.attempt > 1 ? `${run.runNumber} attempt ${run.attempt}` : run.runNumber;
+        const link = run.runUrl === '' ? '' : `[${safeCell(label || 'run')}](${run.runUrl})`;
+        return [
+            revision === now ? `**${number}**, runs now` : String(number),
+            `${isGood(revision) ? '\u2705' : revision.status === 'pending' ? '\u23f3' : '\u274c'} ${safeCell(statusText(revision))}`,
+            whenText(revision),
+            commitText(revision) === '' ? '' : code(commitText(revision)),
+            safeCell(refText(run.ref)),
+            safeCell(run.actor),
+            durationMs === undefined ? '' : spokenTime(durationMs),
+            link,
+        ];
+    });
+    return [
+        '| revision | ended | started | commit | ref | by | took | run |',
+        '| --- | --- | --- | --- | --- | --- | --- | --- |',
+        ...rows.map((cells) => `| ${cells.join(' | ')} |`),
+        '',
+    ];
+}
+/** `deployed (as 3)`, `rolled-back: unhealthy`. */
+function statusText(revision) {
+    const { status, reason, number } = revision;
+    const as = origin(revision) === number ? '' : ` (as ${origin(revision)})`;
+    return `${status}${as}${reason === '' || reason === status ? '' : `: ${reason}`}`;
+}
+const whenText = ({ startedAt }) => /^\d{4}-\d\d-\d\dT\d\d:\d\d/.test(startedAt)
+    ? `${startedAt.slice(0, 16).replace('T', ' ')}Z`
+    : '';
+const commitText = ({ commit }) => /^[0-9a-f]{7,64}$/.test(commit) ? commit.slice(0, 7) : '';
+const refText = (ref) => ref.replace(/^refs\/(heads|tags)\//, '');
+
+;// CONCATENATED MODULE: ./src/modes/status.ts
+/** `mode: status`: what runs, how well, and how it came to it. Reads only, and needs no lock. */
+
+
+
+
+
+
+
+
+async function showStatus(deployment) {
+    const { world, inputs } = deployment;
+    const { narrator, clock } = world;
+    const history = await settle(deployment, (engine) => readHistory(engine, inputs.stack));
+    const live = await settle(deployment, (engine) => deployment.reader.services(engine));
+    const names = live.map(({ Spec }) => Spec.Name);
+    const changes = changesOf({ services: live }, live, names);
+    const start = beginRollout({
+        phase: 'deploy',
+        targets: changes.targets,
+        gone: [],
+        formerTasks: new Set(),
+        settledTasks: new Set(),
+        startedAt: clock.now(),
+        stableForMs: 0,
+        timeoutMs: Infinity,
+        progressTimeoutMs: Infinity,
+        maxFailures: Infinity,
+    });
+    const before = await readSwarm(deployment, start);
+    const rollout = observe(start, before);
+    deployment.seen.snapshot = before;
+    const standing = [...rollout.services.values()];
+    for (const progress of standing)
+        narrator.say(standingLine(progress));
+    for (const line of historyLines(history.revisions))
+        narrator.say(line);
+    const now = current(history.revisions);
+    const previous = previousOf(history.revisions);
+    const behind = standing.filter(({ complete }) => !complete);
+    return {
+        outcome: 'reported',
+        reason: '',
+        message: live.length === 0
+            ? `There is no stack ${inputs.stack} in the swarm.`
+            : behind.length === 0
+                ? `${plural(live.length, 'service')}, all of them run as they are meant to.`
+                : `Not as they are meant to be: ${behind.map(standingLine).join('; ')}.`,
+        before,
+        changes,
+        rollout,
+        fate: 'failed',
+        history: history.revisions,
+        ...(now === undefined ? {} : { revision: now.number }),
+        ...(previous === undefined ? {} : { previousRevision: previous.number }),
+    };
+}
+
+;// CONCATENATED MODULE: ./src/report/services.ts
+
+/** One entry for each service of the files, and for each that was pruned. */
+function serviceReports(ending) {
+    const { changes, before } = ending;
+    if (changes === undefined)
+        return [];
+    const former = new Map((before?.services ?? []).map((service) => [service.Spec.Name, service]));
+    return [
+        ...changes.targets.map((target) => reportOf(target, former.get(target.name), ending)),
+        ...changes.orphans
+            .filter(({ Spec }) => ending.pruned?.includes(Spec.Name) === true)
+            .map((service) => removedReport(service)),
+    ];
+}
+function reportOf(target, former, ending) {
+    const now = splitImage(imageOf(target.spec));
+    const was = former === undefined ? { name: '' } : splitImage(imageOf(former.Spec));
+    const progress = ending.restored?.services.get(target.id) ?? ending.rollout?.services.get(target.id);
+    const removed = ending.fate === 'restored' && target.change === 'created';
+    const outcome = outcomeOf(target, ending);
+    return {
+        name: target.name,
+        change: target.change,
+        image: now.name,
+        digest: now.digest ?? '',
+        previousImage: was.name,
+        previousDigest: was.digest ?? '',
+        replicas: removed
+            ? { running: 0, desired: 0 }
+            : { running: progress?.done ?? 0, desired: progress?.wanted ?? desiredOf(target) },
+        outcome,
+        reason: reasonOf(target, ending),
+    };
+}
+function desiredOf(target) {
+    const kind = kindOf(target.spec);
+    if (kind.kind === 'replicated')
+        return kind.replicas;
+    return kind.kind === 'replicated-job' ? kind.completions : 0;
+}
+function outcomeOf(target, ending) {
+    switch (ending.fate) {
+        case 'healthy':
+        case 'accepted':
+        case 'untouched':
+            return ending.fate;
+        case 'restored':
+            if (target.change === 'created')
+                return 'removed';
+            return target.change === 'updated' ? 'restored' : 'untouched';
+        case 'failed': {
+            const progress = ending.rollout?.services.get(target.id);
+            if (target.name === ending.culprit || (progress?.failures.length ?? 0) > 0)
+                return 'failed';
+            return progress?.complete === true ? 'healthy' : 'unknown';
+        }
+        case 'unknown':
+            return target.change === 'unchanged' ? 'untouched' : 'unknown';
+    }
+}
+/**
+ * Why this very service is not well: what its tasks died of, where they did; '' for services that
+ * only went back with the others.
+ */
+function reasonOf(target, ending) {
+    if (ending.reason === '')
+        return '';
+    const failure = ending.rollout?.services.get(target.id)?.failures.at(-1);
+    return failure?.reason ?? (target.name === ending.culprit ? ending.reason : '');
+}
+function removedReport(service) {
+    const was = splitImage(imageOf(service.Spec));
+    return {
+        name: service.Spec.Name,
+        change: 'removed',
+        image: '',
+        digest: '',
+        previousImage: was.name,
+        previousDigest: was.digest ?? '',
+        replicas: { running: 0, desired: 0 },
+        outcome: 'removed',
+        reason: '',
+    };
+}
+/** The tasks of a snapshot, for the report. */
+function taskReports(snapshot) {
+    if (snapshot === undefined)
+        return [];
+    const names = new Map(snapshot.services.map((service) => [service.ID, service.Spec.Name]));
+    return snapshot.tasks.map((task) => ({
+        id: task.ID,
+        service: names.get(task.ServiceID) ?? task.ServiceID,
+        slot: task.Slot,
+        node: hostnameOf(snapshot.nodes, task.NodeID) ?? '',
+        state: task.Status.State,
+        desiredState: task.DesiredState,
+        upToDate: snapshot.upToDate.has(task.ID),
+        error: task.Status.Err ?? '',
+    }));
 }
 
 ;// CONCATENATED MODULE: ./src/rollout/healthchecks.ts
@@ -39323,334 +41726,6 @@ const isStill = (was, task) => was.DesiredState === task.DesiredState &&
     was.Status.Err === task.Status.Err;
 const emptyShare = () => ({ tasks: [], upToDate: [] });
 
-;// CONCATENATED MODULE: ./src/rollout/rollback.ts
-/**
- * The way back of a failed deploy: restores, watches that the stack runs as before, and removes
- * what the deploy brought. Happens at most once a run.
- */
-
-
-
-
-
-
-/** @returns how it went; a failed rollback is a result, told loudly */
-async function rollBack(request) {
-    try {
-        return await attempt(request);
-    }
-    catch (error) {
-        if (error instanceof ConnectionLost)
-            return {
-                outcome: 'unreachable',
-                message: `The rollback could not be finished: ${error.message}.`,
-                hint: lookHint(request.stack),
-            };
-        if (!(error instanceof EngineError))
-            throw error;
-        return {
-            outcome: 'rollback-failed',
-            message: `The rollback failed: the engine refused ${error.request}: ${error.message}`,
-            hint: lookHint(request.stack),
-        };
-    }
-}
-async function attempt(request) {
-    const { before, changes, world, settle, limits, stack } = request;
-    const { narrator, clock } = world;
-    const intended = new Map(changes.targets.map(({ id, spec }) => [id, spec]));
-    // A job that ran again from the same spec has nothing to go back to, and cannot be undone.
-    const updated = changes.updated.filter(({ ID, Spec }) => !isJob(kindOf(Spec)) || !sameJson(Spec, intended.get(ID)));
-    const undo = { changed: updated, created: changes.created };
-    const foreign = await settle((engine) => restore(engine, undo, intended, narrator.say));
-    for (const object of request.objects.relabelled) {
-        narrator.say(`restoring the labels of ${object.kind} ${object.name}`);
-        await settle((engine) => engine.restoreLabels(object));
-    }
-    const ours = updated.filter(({ Spec }) => !foreign.includes(Spec.Name));
-    const formerTasks = new Set(before.tasks.map(({ ID }) => ID));
-    const goal = {
-        phase: 'restore',
-        targets: ours.map((former) => ({
-            id: former.ID,
-            name: former.Spec.Name,
-            change: 'updated',
-            spec: former.Spec,
-            enough: placedTasks(former, kindOf(former.Spec), before),
-        })),
-        gone: changes.created,
-        formerTasks,
-        settledTasks: formerTasks,
-        startedAt: clock.now(),
-        stableForMs: request.stableForMs,
-        timeoutMs: limits.timeoutMs,
-        progressTimeoutMs: limits.progressTimeoutMs,
-        maxFailures: Infinity,
-    };
-    const { rollout, end } = await request.watch(beginRollout(goal));
-    if (end.kind !== 'converged')
-        return {
-            outcome: end.kind === 'superseded' ? 'superseded' : 'rollback-failed',
-            message: `The rollback did not succeed: ${end.message}`,
-            hint: lookHint(stack),
-            rollout,
-        };
-    const left = await removeBrought(request);
-    if (foreign.length > 0)
-        return {
-            outcome: 'superseded',
-            message: `${foreign.join(', ')} had been changed by someone else meanwhile and was left alone; everything else is as it was before.`,
-            hint: lookHint(stack),
-            rollout,
-        };
-    return {
-        outcome: 'rolled-back',
-        message: 'The stack is verified to be as it was before.' +
-            (left.length === 0
-                ? ''
-                : ` Still there, because something else uses it: ${left.map(({ kind, name }) => `${kind} ${name}`).join(', ')}.`),
-        rollout,
-    };
-}
-/** A network is free only when the last task on it has stopped, a moment after its service. */
-async function removeBrought(request) {
-    const { world, settle, cleanUpLimitMs } = request;
-    const deadline = world.clock.now() + cleanUpLimitMs;
-    let left = request.objects.brought;
-    for (;;) {
-        const remaining = left;
-        left = await settle((engine) => removeObjects(engine, remaining));
-        if (left.length === 0 || world.clock.now() >= deadline)
-            return left;
-        await world.clock.sleep(500, world.signal);
-    }
-}
-const lookHint = (stack) => `Look at it on a manager: docker stack services ${stack}; docker stack ps --no-trunc ${stack}`;
-
-;// CONCATENATED MODULE: ./src/rollout/stability.ts
-/** How long a rollout has to hold before it counts, and which tasks need not prove themselves. */
-
-const MIN_STABLE_MS = 5000;
-/** A task that has run for this long has shown that it can. */
-const SETTLED_MS = 30_000;
-/** Failures younger than this say that a service is not well now. */
-const RECENT_MS = 120_000;
-/**
- * `auto` is the longest monitor of what changed: how long Swarm itself would count a failure. Where
- * tasks of the very spec have failed just before, a few good seconds prove nothing.
- * @param asked milliseconds, or `auto`
- * @returns milliseconds
- */
-function stableForMs(asked, { targets }, before) {
-    if (asked !== 'auto')
-        return asked;
-    const changed = targets.filter(({ change }) => change !== 'unchanged');
-    const monitors = (changed.length > 0 ? changed : targets).map(({ spec }) => monitorMs(spec));
-    const unchanged = new Set(targets.filter(({ change }) => change === 'unchanged').map(({ id }) => id));
-    const flapping = before.tasks.some((task) => unchanged.has(task.ServiceID) &&
-        before.upToDate.has(task.ID) &&
-        (task.Status.State === 'failed' || task.Status.State === 'rejected') &&
-        ageMs(task, before) < RECENT_MS);
-    return Math.max(MIN_STABLE_MS, ...monitors, ...(flapping ? [SETTLED_MS] : []));
-}
-/** By the manager's clock, which stamps both ends. */
-const ageMs = (task, { managerTime }) => managerTime === undefined ? 0 : managerTime - Date.parse(task.CreatedAt);
-/** The ids of the tasks that have run for long enough by now to have nothing to prove. */
-function settledTasks(before) {
-    return new Set(before.tasks.filter((task) => ageMs(task, before) >= SETTLED_MS).map(({ ID }) => ID));
-}
-
-;// CONCATENATED MODULE: ./src/rollout/watch.ts
-
-/** With what a look takes, what happens is known within half a second. */
-const PAUSE_MS = 250;
-const LONGEST_PAUSE_MS = 5000;
-const SHORTEST_PAUSE_MS = 20;
-/** Looking takes at most this part of the time, however large the stack. */
-const SHARE = 1 / 5;
-/**
- * Polls until the rollout has ended.
- * @returns the rollout and how it ended
- * @throws ConnectionLost when the swarm could not be read any more
- */
-async function watch_watch(start, { clock, read, onSnapshot, signal }) {
-    let rollout = start;
-    for (;;) {
-        signal.throwIfAborted();
-        const begun = clock.now();
-        const snapshot = await read(rollout);
-        rollout = observe(rollout, snapshot);
-        onSnapshot(rollout, snapshot);
-        const end = verdict(rollout);
-        if (end.kind !== 'waiting')
-            return { rollout, end };
-        await clock.sleep(pauseMs(rollout, clock.now() - begun), signal);
-    }
-}
-/**
- * Whose tasks the next look has to read: all of them where it is to decide that everything is well,
- * else those of services that are not.
- * @param at milliseconds, when that look is
- */
-function wantedOf(rollout, at) {
-    // The tasks of removed services are still in the way.
-    if (rollout.lingering > 0)
-        return 'stack';
-    if (rollout.seen === undefined || isDue({ ...rollout, at }))
-        return 'services';
-    return new Set([...rollout.services].flatMap(([id, { complete }]) => (complete ? [] : [id])));
-}
-/**
- * How long to wait for the next look: never past the end of a stability window.
- * @param tookMs how long the last one took
- */
-function pauseMs(rollout, tookMs) {
-    const { goal, at, holding } = rollout;
-    if (isDue(rollout))
-        return SHORTEST_PAUSE_MS;
-    const usual = Math.min(LONGEST_PAUSE_MS, Math.max(PAUSE_MS, tookMs * (1 / SHARE - 1)));
-    const windowEnds = holding === undefined ? Infinity : holding.since + goal.stableForMs - at;
-    return Math.max(SHORTEST_PAUSE_MS, Math.min(usual, windowEnds > 0 ? windowEnds : usual));
-}
-
-;// CONCATENATED MODULE: ./src/report/progress.ts
-/** The live log of a rollout: what changed from one snapshot to the next, in Docker's words. */
-
-
-/** Above this many tasks moving between two looks, only sums are logged. */
-const MAX_LINES_A_LOOK = 12;
-/** Said when a task gets there; what lies between is over in a moment. */
-const TOLD = new Set(['starting', 'running', 'complete', 'failed', 'rejected']);
-const progress_ENDED = new Set(['complete', 'failed', 'rejected']);
-/** The state of every task, to compare the next snapshot with. */
-function statesOf(tasks) {
-    return new Map(tasks.map((task) => [task.ID, task.Status.State]));
-}
-/** The tasks of this rollout that got to one of these states since the last look. */
-function movedTasks(before, snapshot, { goal, services }, told) {
-    return snapshot.tasks.filter((task) => services.has(task.ServiceID) &&
-        !goal.formerTasks.has(task.ID) &&
-        // On the way back, what becomes of the failed version's tasks is no news.
-        (goal.phase === 'deploy' || snapshot.upToDate.has(task.ID)) &&
-        told.has(task.Status.State) &&
-        before.get(task.ID) !== task.Status.State);
-}
-/** `api.3 running on worker-2`: a line for each task of this rollout that got somewhere. */
-function transitions(before, snapshot, rollout, told = TOLD) {
-    const names = new Map([...rollout.services].map(([id, { name }]) => [id, name]));
-    const moved = movedTasks(before, snapshot, rollout, told);
-    if (moved.length > MAX_LINES_A_LOOK) {
-        const sums = new Map();
-        for (const task of moved) {
-            const key = `${names.get(task.ServiceID) ?? ''} ${task.Status.State}`;
-            sums.set(key, (sums.get(key) ?? 0) + 1);
-        }
-        return [...sums].map(([key, count]) => safeLine(`${key}: ${plural(count, 'task')}`));
-    }
-    return moved.map((task) => {
-        const name = names.get(task.ServiceID) ?? task.ServiceID;
-        const place = task.Slot === undefined ? name : `${name}.${task.Slot}`;
-        const node = hostnameOf(snapshot.nodes, task.NodeID);
-        const error = task.Status.Err ?? '';
-        return safeLine(`${place} ${task.Status.State}${node === undefined ? '' : ` on ${node}`}${error === '' ? '' : `: ${error}`}`);
-    });
-}
-/** `api 7/10 up to date and running, 3 still on another version`. */
-function standingLine(progress) {
-    const { name, kind, done, wanted, older, extra, failures, unplaced } = progress;
-    const noun = kind.kind.endsWith('job') ? 'completed' : 'up to date and running';
-    return safeLine([
-        `${name} ${done}/${wanted} ${noun}`,
-        ...(older === 0 ? [] : [`${older} still on another version`]),
-        ...(extra === 0 ? [] : [`${extra} too many`]),
-        ...(failures.length === 0 ? [] : [`${failures.length} failed`]),
-        ...(unplaced === undefined ? [] : [`waiting for a node: ${unplaced}`]),
-    ].join(', '));
-}
-/** What the rollout waits for right now, for the heartbeat. */
-function waitingFor(rollout) {
-    const behind = [...rollout.services.values()].filter(({ complete }) => !complete);
-    if (behind.length > 0)
-        return behind.slice(0, 5).map(standingLine).join('; ');
-    if (rollout.lingering > 0)
-        return `${plural(rollout.lingering, 'removed service or task')} to go`;
-    const updating = [...rollout.services.values()].filter((service) => service.updating);
-    const inVain = updating.filter(({ waitsInVain }) => waitsInVain);
-    if (inVain.length > 0)
-        return `the monitor of ${inVain.map(({ name }) => name).join(', ')} to be over: Swarm will not say so, as it waits for a task that was called off`;
-    if (updating.length > 0)
-        return `Swarm to finish monitoring ${updating.map(({ name }) => name).join(', ')}`;
-    return 'everything to stay as it is for the stability window';
-}
-/** ` (+ .9 .1 on manager-1, .3 on worker-2)`: the tasks that began to run, node by node. */
-function arrivalsText(tasks, snapshot) {
-    if (tasks.length === 0)
-        return '';
-    const byNode = new Map();
-    for (const task of tasks) {
-        const node = hostnameOf(snapshot.nodes, task.NodeID) ?? 'an unknown node';
-        byNode.set(node, [...(byNode.get(node) ?? []), task]);
-    }
-    const parts = [...byNode].map(([node, here]) => {
-        const slots = here.flatMap(({ Slot }) => (Slot === undefined ? [] : [`.${Slot}`]));
-        const few = tasks.length <= MAX_LINES_A_LOOK && slots.length === here.length;
-        return `${few ? slots.join(' ') : here.length} on ${node}`;
-    });
-    return safeLine(`(+ ${parts.join(', ')})`);
-}
-const HEARTBEAT_MS = 30_000;
-/** What goes well is told in lines this far apart, however many tasks there are. */
-const LULL_MS = 1000;
-const progress_RUNNING = new Set(['running']);
-/**
- * Logs a rollout as it is seen: failures at once and one by one, what goes well summed up, and what
- * is waited for when nothing moves.
- */
-function progressLog(narrator) {
-    let states = new Map();
-    let seen;
-    const standings = new Map();
-    let arrivals = new Map();
-    let spoken = -Infinity;
-    let held = '';
-    return (after, snapshot) => {
-        const lines = [];
-        // The reader gives the same list until something moves.
-        if (snapshot.tasks !== seen) {
-            lines.push(...transitions(states, snapshot, after, progress_ENDED));
-            for (const task of movedTasks(states, snapshot, after, progress_RUNNING))
-                arrivals.set(task.ServiceID, [...(arrivals.get(task.ServiceID) ?? []), task]);
-            states = statesOf(snapshot.tasks);
-            seen = snapshot.tasks;
-        }
-        const settled = after.holding !== undefined || after.end !== undefined;
-        if (settled || lines.length > 0 || after.at - spoken >= LULL_MS) {
-            for (const [id, progress] of after.services) {
-                const line = standingLine(progress);
-                if (standings.get(id) === line)
-                    continue;
-                standings.set(id, line);
-                lines.push(`${line} ${arrivalsText(arrivals.get(id) ?? [], snapshot)}`.trimEnd());
-            }
-            arrivals = new Map();
-        }
-        const { holding, goal, end } = after;
-        const waits = holding !== undefined && !holding.proven && goal.stableForMs > 0;
-        if (waits && holding.tasks !== held) {
-            held = holding.tasks;
-            if (end === undefined)
-                lines.push(`everything runs; now it must stay so for ${spokenTime(goal.stableForMs)}`);
-        }
-        if (waits && end?.kind === 'converged')
-            lines.push(`stayed so for ${spokenTime(goal.stableForMs)}`);
-        if (lines.length === 0 && after.at - spoken >= HEARTBEAT_MS && end === undefined)
-            lines.push(`waiting for ${waitingFor(after)}`);
-        if (lines.length > 0)
-            spoken = after.at;
-        lines.forEach(narrator.say);
-    };
-}
-
 ;// CONCATENATED MODULE: ./src/session.ts
 /**
  * The connection to a manager as the rest of a run uses it: one transport, one engine on it, and a
@@ -39673,17 +41748,27 @@ class Session {
     #connect;
     #docker;
     #line;
-    constructor(connect, docker, line) {
+    #reconnecting;
+    #fence;
+    constructor(connect, docker) {
         this.#connect = connect;
         this.#docker = docker;
-        this.#line = line;
     }
     /**
      * @throws DeployError `not-a-manager`, `engine-too-old`, `docker-unavailable`, or why there is no
      *   connection
      */
     static async open(connect, docker) {
-        return new Session(connect, docker, await openLine(connect, docker));
+        const session = new Session(connect, docker);
+        session.#line = await session.#openLine();
+        return session;
+    }
+    /** From here on nothing is written to the stack before `fence` has agreed to it. */
+    fence(fence) {
+        this.#fence = fence;
+    }
+    #openLine() {
+        return openLine(this.#connect, this.#docker, async () => this.#fence?.());
     }
     get transport() {
         return this.#line.transport;
@@ -39726,8 +41811,11 @@ class Session {
                 await clock.sleep(session_RETRY_MS, signal);
                 // One that was demoted meanwhile: another one of the hosts may be a manager still.
                 const demoted = /not a swarm manager/i.test(error.message);
-                if (lost || demoted)
-                    await this.#reconnect(deadline, { clock, signal, log });
+                if (lost || demoted) {
+                    // Others may have met the same loss: one connection for all of them.
+                    this.#reconnecting ??= this.#reconnect(deadline, { clock, signal, log }).finally(() => (this.#reconnecting = undefined));
+                    await this.#reconnecting;
+                }
             }
         }
     }
@@ -39736,7 +41824,7 @@ class Session {
         for (;;) {
             signal.throwIfAborted();
             try {
-                this.#line = await openLine(this.#connect, this.#docker);
+                this.#line = await this.#openLine();
                 return;
             }
             catch (error) {
@@ -39755,18 +41843,18 @@ class Session {
         await this.#line.transport.close();
     }
 }
-async function openLine(connect, docker) {
+async function openLine(connect, docker, fence) {
     let found;
     const transport = await connect(async (candidate) => {
-        found = await probe(candidate, docker);
+        found = await probe(candidate, docker, fence);
     });
     if (found === undefined)
         throw new Error('connected without a check of the manager');
     return { transport, ...found };
 }
 /** Is this a manager, and new enough? */
-async function probe(transport, docker) {
-    const engine = new Engine(() => transport.open(dockerArgv(docker, 'system', 'dial-stdio')));
+async function probe(transport, docker, fence) {
+    const engine = new Engine(() => transport.open(dockerArgv(docker, 'system', 'dial-stdio')), fence);
     try {
         const [cli, engineVersion] = await Promise.all([
             probeCli(transport, docker),
@@ -39839,6 +41927,10 @@ async function chatter(transport, error) {
 }
 
 ;// CONCATENATED MODULE: ./src/action.ts
+/**
+ * The story of a run: what happens in which order, and what each end means. It decides nothing by
+ * itself that could be a pure function elsewhere, and knows the world only by its ports.
+ */
 
 
 
@@ -39856,46 +41948,26 @@ async function chatter(transport, error) {
 
 
 
-
-const CLEAN_UP_LIMIT_MS = 30_000;
-/** Between one attempt to make Swarm look again and the next, and the update's delay on top. */
-const REWRITE_MS = 5000;
-/** A deploy that was given little time is no reason to give up on the way back. */
-const MIN_ROLLBACK_MS = 5 * 60_000;
-const MIN_ROLLBACK_STILL_MS = 2 * 60_000;
 /** Runs the whole action; never throws: every way it can end is in the report. */
 async function run(world) {
     const { narrator, clock } = world;
     const begun = clock.now();
-    let stack = '';
-    let manager = '';
+    const known = { manager: '' };
     let ending;
     let error;
-    let described = {};
     const seen = {};
     try {
         const inputs = world.inputs();
-        stack = inputs.stack;
-        described = describeInputs(inputs);
-        const rendered = world.renderStack(inputs);
-        for (const warning of rendered.warnings)
+        known.inputs = inputs;
+        const rendered = inputs.mode === 'deploy' ? world.renderStack(inputs) : undefined;
+        for (const warning of rendered?.warnings ?? [])
             narrator.warn(warning.message, warning.position);
         const session = await Session.open(world.connect(inputs), inputs.docker);
-        manager = session.transport.description;
+        known.manager = session.transport.description;
         narrator.say(`manager ${session.nodeName}: engine ${session.engineVersion.version}, ` +
             `CLI ${session.cliVersion.join('.')}`);
         try {
-            ending = await deploy({
-                world,
-                inputs,
-                rendered,
-                session,
-                seen,
-                tell: progressLog(narrator),
-                places: new Set(),
-                reader: new SnapshotReader(inputs.stack),
-                healthchecks: new ImageHealthchecks(),
-            });
+            ending = await connected({ world, inputs, session, seen, begun, rendered });
         }
         finally {
             await session.close();
@@ -39906,9 +41978,9 @@ async function run(world) {
         ending = endingOf(caught, world.signal);
     }
     return {
-        stack,
-        mode: 'deploy',
-        manager,
+        stack: known.inputs?.stack ?? '',
+        mode: known.inputs?.mode ?? 'deploy',
+        manager: known.manager,
         outcome: ending.outcome,
         reason: ending.reason,
         message: ending.message,
@@ -39923,375 +41995,100 @@ async function run(world) {
         warnings: narrator.warnings(),
         timeline: narrator.timeline(),
         durationMs: clock.now() - begun,
-        inputs: described,
+        inputs: known.inputs === undefined ? {} : describeInputs(known.inputs),
         tasks: taskReports(seen.snapshot ?? ending.before),
+        revision: ending.revision,
+        previousRevision: ending.previousRevision,
+        history: ending.history ?? [],
     };
 }
-/** What an error means that ended the run before there was a verdict. */
-function endingOf(error, signal) {
-    if (signal.aborted)
-        return {
-            outcome: 'cancelled',
-            reason: 'cancelled',
-            message: 'The run was cancelled. Whatever the swarm had accepted by then goes on there.',
-            fate: 'unknown',
-        };
-    if (error instanceof DeployError)
-        return {
-            outcome: error.outcome,
-            reason: error.reason,
-            message: error.message,
-            ...(error.hint === undefined ? {} : { hint: error.hint }),
-            fate: 'unknown',
-        };
-    return {
-        outcome: 'failed',
-        reason: 'internal',
-        message: `unexpected error: ${error instanceof Error ? error.message : String(error)}`,
-        hint: 'This is a fault of the action. Please report it with the log of a run with debug logging.',
-        fate: 'unknown',
+/** With a manager, and with the lock of the stack where anything may be written. */
+async function connected({ world, inputs, session, seen, begun, rendered, }) {
+    const base = {
+        ...{ inputs, session, seen, cancelled: world.signal },
+        tell: progressLog(world.narrator),
+        reader: new SnapshotReader(inputs.stack),
+        healthchecks: new ImageHealthchecks(),
     };
-}
-/** From a connected manager to a verdict; the workspace is gone afterwards, whatever happened. */
-async function deploy(deployment) {
-    const { world } = deployment;
-    const name = `swarm-deploy-${world.randomName()}`;
-    world.rememberWorkspace(name);
+    if (inputs.mode === 'status')
+        return await showStatus({ ...base, world, lease: undefined });
+    const lease = inputs.lock.on ? await lock(world, inputs, session) : undefined;
     try {
-        return await deployIn(deployment, name);
+        const signal = lease === undefined ? world.signal : AbortSignal.any([world.signal, lease.signal]);
+        const deployment = { ...base, lease, world: { ...world, signal } };
+        return await write(deployment, rendered, begun);
     }
     finally {
-        await forget(deployment, name);
+        // A cancelled run writes nothing more: its lock is left to `post`.
+        if (lease !== undefined && !world.signal.aborted && (await lease.release()))
+            world.rememberLeft({ lease: undefined });
     }
 }
-/** Removes the workspace, if it is there; what cannot be reached is left to the post step. */
-async function forget({ world, session, places }, name) {
-    if (places.size === 0)
-        return;
+async function lock(world, inputs, session) {
+    const { clock, signal, narrator, run: facts } = world;
+    const holder = world.randomName();
+    world.rememberLeft({ lease: { stack: inputs.stack, holder } });
+    const lease = await acquire({
+        stack: inputs.stack,
+        holder,
+        runUrl: facts.runUrl,
+        actor: facts.actor,
+        timeoutMs: inputs.lock.timeoutMs,
+        settle: (action) => session.settle(action, { clock, signal, log: narrator.say }),
+        engine: () => session.engine,
+        clock,
+        signal,
+        say: narrator.say,
+    });
+    session.fence(() => lease.assertHeld());
+    return lease;
+}
+/** The modes that write, each from what the history says. */
+async function write(deployment, rendered, begun) {
+    const { inputs, world } = deployment;
+    if (inputs.mode === 'remove')
+        return await removeStack(deployment);
+    const history = await currentHistory(deployment);
+    const again = inputs.mode === 'rollback'
+        ? wantedRevision(history, inputs.revision)
+        : rerun(deployment, history);
+    const record = new Record(deployment, history, again);
+    if (again !== undefined && inputs.mode === 'rollback')
+        world.narrator.say(`going back to revision ${again.number}${detail(again)}`);
+    let ending;
     try {
-        if (!(await removeWorkspace(session.transport, name)))
-            return;
-        places.delete(session.transport.description);
-        if (places.size === 0)
-            world.rememberWorkspace('');
+        if (again !== undefined)
+            ending = await deployRevision(deployment, history, again, record);
+        else if (rendered !== undefined)
+            ending = await deployFiles(deployment, rendered, record);
         else
-            world.narrator.say(`clean-up on ${[...places].join(', ')} is left to the post step`);
+            throw new Error('there are neither files nor a revision to deploy');
     }
     catch (error) {
-        // `post` tries again on a connection of its own.
-        world.narrator.say(`clean-up is left to the post step: ${messageOf(error)}`);
+        ending = endingOf(error, deployment.cancelled);
     }
+    return await record.close(ending, world.clock.now() - begun);
 }
-async function deployIn(deployment, workspaceName) {
-    const { world, inputs, rendered, session } = deployment;
-    const { narrator, clock, signal } = world;
-    const { stack } = inputs;
-    const preparing = prepare(deployment, workspaceName).then(async (made) => {
-        if (inputs.registries.length > 0)
-            await narrator.group('Log into the registry', () => logIn(session, { inputs, workspace: made }, world));
-        return made;
-    });
-    const reading = settle(deployment, async (engine) => ({
-        before: await deployment.reader.read(engine, clock.now(), 'services'),
-        objectsBefore: await engine.stackObjects(stack),
-    }));
-    // Both come to their end, whatever the other does: a directory must not be made after its removal.
-    await Promise.allSettled([preparing, reading]);
-    const [workspace, { before, objectsBefore }] = await Promise.all([preparing, reading]);
-    signal.throwIfAborted();
-    const names = [...rendered.services.keys()].map((service) => `${stack}_${service}`);
-    const deployed = await narrator.group('Deploy the stack', () => deployStack(session, {
-        inputs,
-        rendered,
-        workspace,
-        wasWritten: (loss) => recover(deployment, { loss, before, names, workspaceName, workspace }),
-    }, world));
-    // From here on only the engine is asked: credentials lie there no longer than they are needed.
-    const [live] = await Promise.all([
-        settle(deployment, (engine) => deployment.reader.services(engine)),
-        forget(deployment, workspaceName),
-    ]);
-    const changes = changesOf(before, live, names);
-    const startedAt = clock.now();
-    for (const line of changes.lines)
-        narrator.say(line);
-    for (const line of weakEvidence(rendered, changes))
-        narrator.say(line);
-    const context = { deployment, before, objectsBefore, changes, startedAt };
-    try {
-        return await judge(context, deployed, live, names);
+/** What a re-run brings back, or undefined where it is a deploy like any other. */
+function rerun({ inputs, world }, history) {
+    const { narrator, run: facts } = world;
+    const late = overtakes(history.revisions, facts);
+    if (late !== undefined)
+        narrator.warn(`this run was started before ${late.run.runUrl === '' ? `that of revision ${late.number}` : late.run.runUrl}, ` +
+            `which has deployed revision ${late.number}${detail(late)} since: an older commit now goes over a newer one`);
+    if (inputs.onRerun === 'redeploy')
+        return undefined;
+    const found = rerunOf(history.revisions, facts);
+    if (found.kind === 'restore') {
+        narrator.warn(`this is a re-run: bringing back revision ${origin(found.revision)}${detail(found.revision)}, as this run deployed it, ` +
+            'instead of deploying its files anew (on-rerun: redeploy does that)');
+        return found.revision;
     }
-    catch (interruption) {
-        return interrupted(context, interruption);
-    }
+    if (found.kind === 'forgotten')
+        narrator.warn('this is a re-run, but what the run deployed before is older than the history: its files are deployed anew, and tags may mean other images by now');
+    return undefined;
 }
-/** From what the swarm has accepted to what became of it. */
-async function judge(context, deployed, live, names) {
-    const { deployment, before, changes, startedAt } = context;
-    const { inputs, world } = deployment;
-    const { narrator } = world;
-    if (deployed.failure !== undefined) {
-        const { reason, message, hint } = deployed.failure;
-        if (!changes.any && !(await objectChanges(context)).any)
-            return {
-                // Refused as a whole; but one that ran out of time had been started.
-                outcome: reason === 'timeout' ? 'failed' : 'invalid',
-                reason,
-                message,
-                hint,
-                before,
-                changes,
-                fate: 'untouched',
-            };
-        return await fail(context, { kind: 'failed', reason, message }, undefined);
-    }
-    if (inputs.prune && !inputs.watch.wait)
-        narrator.say('nothing is pruned: that takes a verdict (wait: true)');
-    const missing = names.find((name) => !live.some(({ Spec }) => Spec.Name === name));
-    if (missing !== undefined)
-        return {
-            outcome: 'superseded',
-            reason: 'superseded',
-            message: `service ${missing} was removed by someone else right after it was deployed`,
-            before,
-            changes,
-            culprit: missing,
-            fate: 'unknown',
-        };
-    if (!inputs.watch.wait)
-        return {
-            outcome: changes.any ? 'deployed' : 'unchanged',
-            reason: '',
-            message: 'The swarm has accepted the stack; as asked, nobody waited for it (wait: false).',
-            before,
-            changes,
-            fate: 'accepted',
-        };
-    const goal = {
-        phase: 'deploy',
-        targets: changes.targets,
-        gone: [],
-        formerTasks: new Set(before.tasks.map(({ ID }) => ID)),
-        settledTasks: settledTasks(before),
-        startedAt,
-        stableForMs: stableForMs(inputs.watch.stableForMs, changes, before),
-        timeoutMs: inputs.watch.timeoutMs,
-        progressTimeoutMs: inputs.watch.progressTimeoutMs,
-        maxFailures: inputs.watch.maxFailures,
-    };
-    const { rollout, end } = await narrator.group('Watch the tasks', () => look(deployment, beginRollout(goal)));
-    if (end.kind === 'converged')
-        return await succeed(context, rollout);
-    return await fail(context, end, rollout);
-}
-/** A run that was cut short after the swarm had been written to. */
-function interrupted(context, interruption) {
-    const { deployment, before, changes } = context;
-    const { world, seen, inputs } = deployment;
-    const ending = endingOf(interruption, world.signal);
-    const last = seen.rollout === undefined
-        ? ''
-        : ` Last seen: ${[...seen.rollout.services.values()].map(standingLine).join('; ')}.`;
-    return {
-        ...ending,
-        message: `${ending.message}${last}`,
-        hint: ending.hint ??
-            `See how it went on: docker stack services ${inputs.stack}; docker stack ps --no-trunc ${inputs.stack}`,
-        before,
-        changes,
-        ...(seen.rollout === undefined ? {} : { rollout: seen.rollout }),
-    };
-}
-/** Without a healthcheck, running only means that the process has started. */
-function weakEvidence(rendered, changes) {
-    return changes.targets
-        .filter(({ change }) => change !== 'unchanged')
-        .filter(({ spec }) => !isJob(kindOf(spec)) && !hasOwnHealthcheck(spec))
-        .map(({ name, spec }) => `${name} has no healthcheck in its ${rendered.files.length === 1 ? 'file' : 'files'}: unless ` +
-        `${splitImage(imageOf(spec)).name} has one, "running" only means that its process has started`);
-}
-async function prepare({ session, rendered, places }, name) {
-    const version = composeVersionFor(session.cliVersion.join('.'));
-    const { files } = version === undefined ? rendered : withVersion(rendered, version);
-    places.add(session.transport.description);
-    const workspace = await createWorkspace(session.transport, name);
-    await upload(session.transport, workspace, [
-        ...files.map(({ name: file, text }) => ({ name: file, content: text })),
-        ...rendered.attachments.map(({ name: file, content }) => ({
-            name: `attachments/${file}`,
-            content,
-        })),
-    ]);
-    return workspace;
-}
-/** The swarm, and of services that end by themselves whether they were meant to. */
-async function readSwarm(deployment, rollout) {
-    const { world, reader, healthchecks } = deployment;
-    return await settle(deployment, async (engine) => {
-        const now = world.clock.now();
-        const snapshot = await reader.read(engine, now, wantedOf(rollout, now));
-        const healthchecked = await healthchecks.of(engine, rollout.goal.targets, snapshot);
-        return { ...snapshot, healthchecked };
-    });
-}
-/** Watches a rollout to its end, telling what moves. */
-async function look(deployment, rollout) {
-    const { world, tell, seen } = deployment;
-    const rewritten = new Map();
-    return await watch_watch(rollout, {
-        clock: world.clock,
-        read: async (now) => {
-            for (const target of leftoverTargets(now)) {
-                const last = rewritten.get(target.id);
-                // While an updater works toward the same spec, Swarm takes no notice of a write (tried).
-                if (world.clock.now() - (last ?? -Infinity) < delayMs(target.spec) + REWRITE_MS)
-                    continue;
-                rewritten.set(target.id, world.clock.now());
-                if (last === undefined)
-                    world.narrator.say(`${target.name} has tasks left over that Swarm does not stop by itself: writing its spec again`);
-                await settle(deployment, (engine) => rewrite(engine, target));
-            }
-            return await readSwarm(deployment, now);
-        },
-        onSnapshot: (now, snapshot) => {
-            Object.assign(seen, { rollout: now, snapshot });
-            tell(now, snapshot);
-        },
-        signal: world.signal,
-    });
-}
-/** Asks the swarm until it answers. */
-function settle({ world: { clock, signal, narrator }, session }, action) {
-    return session.settle(action, { clock, signal, log: narrator.say });
-}
-/**
- * After a connection lost in mid-deploy: `stack deploy` writes each service once, so that a service
- * which has not moved was not reached. The directory may be gone, or on the manager before.
- */
-async function recover(deployment, loss) {
-    const { world, session, inputs } = deployment;
-    world.narrator.say(`connection lost while the stack was being deployed: ${loss.loss.message}`);
-    const live = await settle(deployment, async (engine) => {
-        // What was sent over the lost connection must not write any more from here on.
-        await stopCommand(session.transport, loss.workspace);
-        return await deployment.reader.services(engine);
-    });
-    const former = new Map(loss.before.services.map((service) => [service.ID, service]));
-    const written = loss.names.every((name) => {
-        const service = live.find(({ Spec }) => Spec.Name === name);
-        return service !== undefined && former.get(service.ID)?.Version.Index !== service.Version.Index;
-    });
-    if (written)
-        return true;
-    await settle(deployment, async () => {
-        await removeWorkspace(session.transport, loss.workspaceName);
-        const workspace = await prepare(deployment, loss.workspaceName);
-        await logIn(session, { inputs, workspace }, world);
-    });
-    return false;
-}
-async function objectChanges({ deployment, objectsBefore }) {
-    const { inputs } = deployment;
-    const former = new Map(objectsBefore.map((object) => [object.id, object]));
-    const now = await settle(deployment, (engine) => engine.stackObjects(inputs.stack));
-    const brought = now.filter(({ id }) => !former.has(id));
-    const relabelled = now.flatMap(({ id, labels }) => {
-        const was = former.get(id);
-        return was === undefined || sameJson(was.labels, labels) ? [] : [was];
-    });
-    return { brought, relabelled, any: brought.length + relabelled.length > 0 };
-}
-async function succeed(context, rollout) {
-    const { deployment, before, changes } = context;
-    const { inputs, world } = deployment;
-    const pruned = [];
-    if (inputs.prune)
-        for (const orphan of changes.orphans) {
-            world.signal.throwIfAborted();
-            world.narrator.say(`pruning ${orphan.Spec.Name}, which is no longer in the files`);
-            await settle(deployment, (engine) => engine.removeService(orphan.ID));
-            pruned.push(orphan.Spec.Name);
-        }
-    else if (changes.orphans.length > 0)
-        world.narrator.say(`not in the files, left running: ${changes.orphans.map(({ Spec }) => Spec.Name).join(', ')} (prune: true removes them)`);
-    const any = changes.any || pruned.length > 0;
-    return {
-        outcome: any ? 'deployed' : 'unchanged',
-        reason: '',
-        message: any
-            ? `${plural(changes.targets.length, 'service')}, all healthy and stable.`
-            : 'Every service runs what was asked for already, healthy; no task was restarted.',
-        before,
-        changes,
-        rollout,
-        pruned,
-        fate: 'healthy',
-    };
-}
-/** A deploy that did not succeed: left as it is, or put back. */
-async function fail(context, end, rollout) {
-    const { deployment, before, changes } = context;
-    const { inputs, world } = deployment;
-    world.narrator.fail(end.message);
-    const common = {
-        before,
-        changes,
-        ...(rollout === undefined ? {} : { rollout }),
-        ...(end.service === undefined ? {} : { culprit: end.service }),
-    };
-    if (end.kind === 'superseded')
-        return {
-            ...common,
-            outcome: 'superseded',
-            reason: 'superseded',
-            message: `${end.message}; it was left alone, and nothing was rolled back.`,
-            hint: 'Let one workflow at a time deploy a stack (`concurrency` in the workflow), then run this one again.',
-            fate: 'unknown',
-        };
-    const { reason, message } = end;
-    if (inputs.onFailure === 'keep')
-        return {
-            ...common,
-            outcome: 'failed',
-            reason,
-            message: `${message}. The stack is left as it failed (on-failure: keep).`,
-            fate: 'failed',
-        };
-    const objects = await objectChanges(context);
-    if (!changes.any && !objects.any)
-        return {
-            ...common,
-            outcome: 'failed',
-            reason,
-            message: `${message}. This deploy changed no service, so there is nothing to roll back.`,
-            fate: 'failed',
-        };
-    const result = await world.narrator.group('Roll back', () => rollBack({
-        stack: inputs.stack,
-        before,
-        changes,
-        objects,
-        limits: {
-            timeoutMs: Math.max(inputs.watch.timeoutMs, MIN_ROLLBACK_MS),
-            progressTimeoutMs: Math.max(inputs.watch.progressTimeoutMs, MIN_ROLLBACK_STILL_MS),
-        },
-        stableForMs: stableForMs(inputs.watch.stableForMs, changes, before),
-        world,
-        watch: (start) => look(deployment, start),
-        settle: (action) => settle(deployment, action),
-        cleanUpLimitMs: CLEAN_UP_LIMIT_MS,
-    }));
-    return {
-        ...common,
-        outcome: result.outcome,
-        reason: result.outcome === 'superseded' ? 'superseded' : reason,
-        message: `${message}. ${result.message}`,
-        ...(result.hint === undefined ? {} : { hint: result.hint }),
-        ...(result.rollout === undefined ? {} : { restored: result.rollout }),
-        fate: result.outcome === 'rolled-back' ? 'restored' : 'unknown',
-    };
-}
-const messageOf = (error) => safeLine(error instanceof Error ? error.message : String(error));
+const detail = ({ commit }) => (commit === '' ? '' : ` (${commit.slice(0, 7)})`);
 
 ;// CONCATENATED MODULE: external "node:fs"
 const external_node_fs_namespaceObject = require("node:fs");
@@ -40596,8 +42393,12 @@ class Attachments {
         }
         const key = `${role === 'env_file' ? 'env' : 'raw'}:${absolute}`;
         const known = this.#known.get(key);
-        if (known !== undefined)
+        if (known !== undefined) {
+            const same = this.list.find(({ name }) => known === `./${ATTACHMENTS_DIRECTORY}/${name}`);
+            if (same !== undefined && role === 'secrets')
+                same.secret = true;
             return known;
+        }
         let bytes = content;
         if (role === 'env_file') {
             const file = renderEnvFile({ path, text: content }, this.access.variables);
@@ -40611,7 +42412,7 @@ class Attachments {
         }
         const number = String(this.list.length + 1).padStart(3, '0');
         const name = `${number}-${sanitised(path)}`;
-        this.list.push({ name, content: bytes, origin: path });
+        this.list.push({ name, content: bytes, origin: path, secret: role === 'secrets' });
         const reference = `./${ATTACHMENTS_DIRECTORY}/${name}`;
         this.#known.set(key, reference);
         return reference;
@@ -41827,6 +43628,19 @@ function unreadable(path, absolute, input, content) {
     }
     const why = content === 'not-a-file' ? 'is not a file' : `can't be read: ${content.error}`;
     return { reason: 'input-invalid', message: `${path} ${why} ${looked}`, position };
+}
+
+;// CONCATENATED MODULE: ./src/ledger/left.ts
+
+
+/** Whether there is anything to be put right. */
+const isLeft = ({ lease, revision }) => lease !== undefined || revision !== undefined;
+/** Ends the run's revision and gives its lock back; repeatable, and no error where neither is there. */
+async function settleLeft(engine, { lease, revision }) {
+    if (revision !== undefined)
+        await closeRevision(engine, revision.stack, revision.open, revision.end);
+    if (lease !== undefined)
+        await releaseLeft(engine, lease);
 }
 
 ;// CONCATENATED MODULE: ./src/report/narrator.ts
@@ -44816,6 +46630,7 @@ function getIDToken(aud) {
 
 
 
+
 /** GitHub drops a step's summary whole above 1 MiB; stay well below. */
 const SUMMARY_LIMIT = 900_000;
 const MAX_ROWS = 500;
@@ -44828,6 +46643,8 @@ function outputsOf(run) {
     return new Map([
         ['outcome', run.outcome],
         ['reason', run.reason],
+        ['revision', run.revision?.toString() ?? ''],
+        ['previous-revision', run.previousRevision?.toString() ?? ''],
         [
             'changed-services',
             JSON.stringify(run.services.filter(({ change }) => change !== 'unchanged').map(({ name }) => name)),
@@ -44843,25 +46660,34 @@ function serviceOutput(service) {
 /** The verdict as a person would say it. */
 function headline(run) {
     const stack = run.stack === '' ? 'the stack' : run.stack;
+    const what = run.mode === 'remove' ? 'removal' : run.mode === 'rollback' ? 'rollback' : 'deploy';
     switch (run.outcome) {
         case 'deployed':
-            return `${stack} is deployed: every service runs what was asked for.`;
+            return run.mode === 'rollback'
+                ? `${stack} is back at what it was: every service runs what was recorded.`
+                : `${stack} is deployed: every service runs what was asked for.`;
         case 'unchanged':
             return `${stack} already ran exactly this; nothing was restarted.`;
+        case 'reported':
+            return `The state of ${stack}; nothing was touched.`;
+        case 'removed':
+            return `${stack} is removed: nothing of it is left.`;
         case 'rolled-back':
-            return `The deploy of ${stack} failed and was rolled back: the stack is as it was before.`;
+            return `The ${what} of ${stack} failed and was rolled back: the stack is as it was before.`;
         case 'rollback-failed':
-            return `The deploy of ${stack} failed, AND THE ROLLBACK DID NOT SUCCEED. Look at the stack now.`;
+            return `The ${what} of ${stack} failed, AND THE ROLLBACK DID NOT SUCCEED. Look at the stack now.`;
         case 'failed':
-            return `The deploy of ${stack} failed.`;
+            return `The ${what} of ${stack} failed.`;
         case 'superseded':
-            return `The deploy of ${stack} was overtaken by somebody else's change.`;
+            return `The ${what} of ${stack} was overtaken by somebody else's change.`;
         case 'cancelled':
-            return `The deploy of ${stack} was cancelled.`;
+            return `The ${what} of ${stack} was cancelled.`;
+        case 'locked':
+            return `The ${what} of ${stack} was not started: another run has its lock.`;
         case 'unreachable':
             return `The swarm of ${stack} could not be reached.`;
         case 'invalid':
-            return `The deploy of ${stack} was not started; nothing was touched.`;
+            return `The ${what} of ${stack} was not started; nothing was touched.`;
     }
 }
 function imageCell(image, digest) {
@@ -44916,6 +46742,7 @@ function summaryOf(run) {
         if (run.services.length > MAX_ROWS)
             lines.push(`and ${plural(run.services.length - MAX_ROWS, 'more service')}`, '');
     }
+    lines.push(...historyTable(run.history, MAX_ROWS));
     if (run.failures.length > 0) {
         lines.push(`**${plural(run.failures.length, 'failed task')}**`, '', ...run.failures
             .slice(0, MAX_FAILURES)
@@ -44927,6 +46754,7 @@ function summaryOf(run) {
         lines.push(`<details><summary>${plural(run.warnings.length, 'warning')}</summary>`, '', ...run.warnings.slice(0, MAX_FAILURES).map((warning) => `- ${safeCell(warning)}`), '', '</details>', '');
     const where = run.manager === '' ? '' : ` through ${code(run.manager)}`;
     lines.push(`Outcome ${code(run.outcome)}${run.reason === '' ? '' : `, reason ${code(run.reason)}`}, ` +
+        (run.revision === undefined ? '' : `revision ${run.revision}, `) +
         `${spokenTime(run.durationMs)}${where}.`, '');
     return cutToLimit(lines);
 }
@@ -44968,6 +46796,9 @@ function render_reportOf(run) {
         hint: run.hint,
         durationSeconds: Number((run.durationMs / 1000).toFixed(3)),
         inputs: run.inputs,
+        revision: run.revision ?? null,
+        previousRevision: run.previousRevision ?? null,
+        history: run.history,
         services: run.services,
         tasks: run.tasks,
         failures: run.failures,
@@ -47251,6 +49082,10 @@ function openLocally(argv, env) {
 
 
 
+
+
+
+
 const clock = {
     now: () => external_node_perf_hooks_namespaceObject.performance.now(),
     sleep: (ms, signal) => (0,promises_namespaceObject.setTimeout)(ms, undefined, signal === undefined ? {} : { signal }),
@@ -47288,6 +49123,7 @@ async function main() {
             narrator.say(`${name}: stopping; this run writes nothing more to the swarm`);
             cancel.abort(new Error(`cancelled by ${name}`));
         });
+    let left = {};
     const report = await run({
         inputs: readInputs,
         renderStack: (inputs) => loadStack(inputs.compose, inputs.stack, {
@@ -47299,22 +49135,33 @@ async function main() {
         narrator,
         clock,
         randomName: () => (0,external_node_crypto_namespaceObject.randomBytes)(16).toString('hex'),
+        today: () => new Date(),
+        run: runFacts(process.env),
         rememberWorkspace: (name) => rememberState('workspace', name),
+        rememberLeft: (part) => {
+            left = { ...left, ...part };
+            rememberState('left', isLeft(left) ? JSON.stringify(left) : '');
+        },
         signal: cancel.signal,
     });
     const green = await publish(report);
     process.exitCode = green ? 0 : 1;
 }
-/**
- * Removes what main could not, because it lost the connection or was killed: on every manager that
- * the run may have been connected to.
- */
+/** What main could not put right, because it was cancelled, lost the connection or was killed. */
 async function post() {
-    const name = recallState('workspace');
-    if (name === '')
+    const workspace = recallState('workspace');
+    const left = recallState('left');
+    if (workspace === '' && left === '')
         return;
     const narrator = createNarrator(actionsLog, clock);
     const inputs = readInputs();
+    if (workspace !== '')
+        await removeLeftWorkspace(inputs, workspace, narrator);
+    if (left !== '')
+        await endInSwarm(inputs, JSON.parse(left), narrator);
+}
+/** On every manager that the run may have been connected to. */
+async function removeLeftWorkspace(inputs, name, narrator) {
     for (const each of eachManager(inputs))
         try {
             const transport = await connector(each, narrator)(() => Promise.resolve());
@@ -47329,9 +49176,25 @@ async function post() {
             }
         }
         catch (error) {
-            narrator.warn(`could not clean up: ${error instanceof Error ? error.message : String(error)}; the directory ` +
+            narrator.warn(`could not clean up: ${errorLine(error)}; the directory ` +
                 `${name} in the temporary directory of the manager may still hold a registry login`);
         }
+}
+/** The lock and the revision of a run that is over, by whatever manager answers. */
+async function endInSwarm(inputs, left, narrator) {
+    try {
+        const session = await Session.open(connector(inputs, narrator), inputs.docker);
+        try {
+            await settleLeft(session.engine, left);
+            narrator.say('the lock of the stack is given back, and the revision of this run is ended');
+        }
+        finally {
+            await session.close();
+        }
+    }
+    catch (error) {
+        narrator.warn(`could not end this run in the swarm: ${errorLine(error)}; its lock expires by itself within a minute`);
+    }
 }
 function eachManager(inputs) {
     const { connection } = inputs;

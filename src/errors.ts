@@ -35,6 +35,9 @@ export const REASONS = [
   'engine-too-old',
   'docker-unavailable',
   'connection-lost',
+  'locked',
+  'no-such-revision',
+  'revision-incomplete',
   'superseded',
   'cancelled',
   'internal',
@@ -42,7 +45,7 @@ export const REASONS = [
 export type Reason = (typeof REASONS)[number];
 
 /** Values of the `outcome` output that end the step green. */
-export const GREEN_OUTCOMES = ['deployed', 'unchanged'] as const;
+export const GREEN_OUTCOMES = ['deployed', 'unchanged', 'reported', 'removed'] as const;
 /** Values of the `outcome` output that end the step red. */
 export const RED_OUTCOMES = [
   'rolled-back',
@@ -50,6 +53,7 @@ export const RED_OUTCOMES = [
   'failed',
   'superseded',
   'cancelled',
+  'locked',
   'unreachable',
   'invalid',
 ] as const;

@@ -7,6 +7,8 @@ import { run } from './action.js';
 import { loadStack } from './compose-files.js';
 import { removeWorkspace } from './docker/workspace.js';
 import { parseInputs, secretValues, type Inputs } from './inputs.js';
+import { isLeft, settleLeft, type Left } from './ledger/left.js';
+import { runFacts } from './ledger/run.js';
 import { createNarrator, type Narrator } from './report/narrator.js';
 import {
   actionsLog,
@@ -17,7 +19,8 @@ import {
   rememberState,
 } from './report/github.js';
 import type { Clock } from './rollout/watch.js';
-import type { Connect } from './session.js';
+import { errorLine } from './report/text.js';
+import { Session, type Connect } from './session.js';
 import { connect } from './transport/connect.js';
 import { unverifiedWarning } from './transport/host-key.js';
 import { localTransport } from './transport/local.js';
@@ -64,6 +67,7 @@ async function main(): Promise<void> {
       narrator.say(`${name}: stopping; this run writes nothing more to the swarm`);
       cancel.abort(new Error(`cancelled by ${name}`));
     });
+  let left: Left = {};
   const report = await run({
     inputs: readInputs,
     renderStack: (inputs) =>
@@ -76,22 +80,36 @@ async function main(): Promise<void> {
     narrator,
     clock,
     randomName: () => randomBytes(16).toString('hex'),
+    today: () => new Date(),
+    run: runFacts(process.env),
     rememberWorkspace: (name) => rememberState('workspace', name),
+    rememberLeft: (part) => {
+      left = { ...left, ...part };
+      rememberState('left', isLeft(left) ? JSON.stringify(left) : '');
+    },
     signal: cancel.signal,
   });
   const green = await publish(report);
   process.exitCode = green ? 0 : 1;
 }
 
-/**
- * Removes what main could not, because it lost the connection or was killed: on every manager that
- * the run may have been connected to.
- */
+/** What main could not put right, because it was cancelled, lost the connection or was killed. */
 async function post(): Promise<void> {
-  const name = recallState('workspace');
-  if (name === '') return;
+  const workspace = recallState('workspace');
+  const left = recallState('left');
+  if (workspace === '' && left === '') return;
   const narrator = createNarrator(actionsLog, clock);
   const inputs = readInputs();
+  if (workspace !== '') await removeLeftWorkspace(inputs, workspace, narrator);
+  if (left !== '') await endInSwarm(inputs, JSON.parse(left) as Left, narrator);
+}
+
+/** On every manager that the run may have been connected to. */
+async function removeLeftWorkspace(
+  inputs: Inputs,
+  name: string,
+  narrator: Narrator,
+): Promise<void> {
   for (const each of eachManager(inputs))
     try {
       const transport = await connector(each, narrator)(() => Promise.resolve());
@@ -104,10 +122,27 @@ async function post(): Promise<void> {
       }
     } catch (error) {
       narrator.warn(
-        `could not clean up: ${error instanceof Error ? error.message : String(error)}; the directory ` +
+        `could not clean up: ${errorLine(error)}; the directory ` +
           `${name} in the temporary directory of the manager may still hold a registry login`,
       );
     }
+}
+
+/** The lock and the revision of a run that is over, by whatever manager answers. */
+async function endInSwarm(inputs: Inputs, left: Left, narrator: Narrator): Promise<void> {
+  try {
+    const session = await Session.open(connector(inputs, narrator), inputs.docker);
+    try {
+      await settleLeft(session.engine, left);
+      narrator.say('the lock of the stack is given back, and the revision of this run is ended');
+    } finally {
+      await session.close();
+    }
+  } catch (error) {
+    narrator.warn(
+      `could not end this run in the swarm: ${errorLine(error)}; its lock expires by itself within a minute`,
+    );
+  }
 }
 
 function eachManager(inputs: Inputs): readonly Inputs[] {

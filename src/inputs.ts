@@ -19,9 +19,12 @@ export type { Connection, InputContext } from './inputs/connection.js';
 export { inputDefaults, type InputName, inputNames } from './inputs/form.js';
 export type { RegistryLogin } from './inputs/registries.js';
 
+const MODES = ['deploy', 'rollback', 'status', 'remove'] as const;
+export type Mode = (typeof MODES)[number];
+
 /** What the user asked for, decided: nothing after this looks at an input's text again. */
 export interface Inputs {
-  readonly mode: 'deploy';
+  readonly mode: Mode;
   readonly stack: string;
   readonly connection: Connection;
   readonly docker: {
@@ -48,6 +51,12 @@ export interface Inputs {
     readonly maxFailures: number;
   };
   readonly onFailure: 'rollback' | 'keep';
+  readonly lock: { readonly on: boolean; readonly timeoutMs: number };
+  /** How many revisions the swarm keeps of the stack. */
+  readonly history: number;
+  /** Which revision `mode: rollback` deploys again: `previous`, a number or the start of a commit SHA. */
+  readonly revision: string;
+  readonly onRerun: 'restore' | 'redeploy';
 }
 
 /**
@@ -59,7 +68,7 @@ export interface Inputs {
 export function parseInputs(raw: (name: InputName) => string, context: InputContext): Inputs {
   const form = new Form(raw);
   const inputs: Inputs = {
-    mode: form.choice('mode', ['deploy']),
+    mode: form.choice('mode', MODES),
     stack: stackName(form),
     connection: readConnection(form, context),
     docker: docker(form),
@@ -75,6 +84,10 @@ export function parseInputs(raw: (name: InputName) => string, context: InputCont
     withRegistryAuth: form.flag('with-registry-auth'),
     watch: watch(form),
     onFailure: form.choice('on-failure', ['rollback', 'keep']),
+    lock: { on: form.flag('lock'), timeoutMs: form.duration('lock-timeout', 'zero allowed') },
+    history: history(form),
+    revision: revision(form),
+    onRerun: form.choice('on-rerun', ['restore', 'redeploy']),
   };
   const [first, ...more] = form.problems;
   if (first !== undefined) throw new InvalidInput([first, ...more]);
@@ -246,6 +259,27 @@ function watch(form: Form): Inputs['watch'] {
   return { wait, timeoutMs, progressTimeoutMs, stableForMs, maxFailures: Number(failures) };
 }
 
+function history(form: Form): number {
+  const kept = form.text('history');
+  if (!/^\d{1,3}$/.test(kept))
+    form.reject(
+      'history',
+      `${form.shown(kept)} is not a number of revisions; accepted: a whole number from 0 to 999`,
+    );
+  return Number(kept);
+}
+
+function revision(form: Form): string {
+  const text = form.text('revision');
+  if (!/^(previous|\d{1,9}|[0-9a-f]{4,64})$/i.test(text))
+    form.reject(
+      'revision',
+      `${form.shown(text)} is no revision; accepted: previous, a number, or the start of a commit SHA (4 digits or more)`,
+      '`mode: status` lists the revisions of the stack.',
+    );
+  return text.toLowerCase();
+}
+
 /** The decided inputs for the report: no credential, and of variables only the names. */
 export function describeInputs(inputs: Inputs): object {
   const { connection, registries, compose, docker, mode, stack, watch } = inputs;
@@ -270,5 +304,9 @@ export function describeInputs(inputs: Inputs): object {
     withRegistryAuth: inputs.withRegistryAuth,
     onFailure: inputs.onFailure,
     watch,
+    lock: inputs.lock,
+    history: inputs.history,
+    revision: inputs.revision,
+    onRerun: inputs.onRerun,
   };
 }

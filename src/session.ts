@@ -47,12 +47,13 @@ function gaveUp(error: Error): ConnectionLost {
 export class Session {
   readonly #connect: Connect;
   readonly #docker: DockerCommand;
-  #line: Line;
+  #line!: Line;
+  #reconnecting: Promise<void> | undefined;
+  #fence: (() => Promise<void>) | undefined;
 
-  private constructor(connect: Connect, docker: DockerCommand, line: Line) {
+  private constructor(connect: Connect, docker: DockerCommand) {
     this.#connect = connect;
     this.#docker = docker;
-    this.#line = line;
   }
 
   /**
@@ -60,7 +61,18 @@ export class Session {
    *   connection
    */
   static async open(connect: Connect, docker: DockerCommand): Promise<Session> {
-    return new Session(connect, docker, await openLine(connect, docker));
+    const session = new Session(connect, docker);
+    session.#line = await session.#openLine();
+    return session;
+  }
+
+  /** From here on nothing is written to the stack before `fence` has agreed to it. */
+  fence(fence: () => Promise<void>): void {
+    this.#fence = fence;
+  }
+
+  #openLine(): Promise<Line> {
+    return openLine(this.#connect, this.#docker, async () => this.#fence?.());
   }
 
   get transport(): Transport {
@@ -105,7 +117,13 @@ export class Session {
         await clock.sleep(RETRY_MS, signal);
         // One that was demoted meanwhile: another one of the hosts may be a manager still.
         const demoted = /not a swarm manager/i.test(error.message);
-        if (lost || demoted) await this.#reconnect(deadline, { clock, signal, log });
+        if (lost || demoted) {
+          // Others may have met the same loss: one connection for all of them.
+          this.#reconnecting ??= this.#reconnect(deadline, { clock, signal, log }).finally(
+            () => (this.#reconnecting = undefined),
+          );
+          await this.#reconnecting;
+        }
       }
     }
   }
@@ -115,7 +133,7 @@ export class Session {
     for (;;) {
       signal.throwIfAborted();
       try {
-        this.#line = await openLine(this.#connect, this.#docker);
+        this.#line = await this.#openLine();
         return;
       } catch (error) {
         // Even a refusal may pass here: a manager that restarts is for a while none.
@@ -133,10 +151,14 @@ export class Session {
   }
 }
 
-async function openLine(connect: Connect, docker: DockerCommand): Promise<Line> {
+async function openLine(
+  connect: Connect,
+  docker: DockerCommand,
+  fence: () => Promise<void>,
+): Promise<Line> {
   let found: Omit<Line, 'transport'> | undefined;
   const transport = await connect(async (candidate) => {
-    found = await probe(candidate, docker);
+    found = await probe(candidate, docker, fence);
   });
   if (found === undefined) throw new Error('connected without a check of the manager');
   return { transport, ...found };
@@ -146,8 +168,12 @@ async function openLine(connect: Connect, docker: DockerCommand): Promise<Line> 
 async function probe(
   transport: Transport,
   docker: DockerCommand,
+  fence: () => Promise<void>,
 ): Promise<Omit<Line, 'transport'>> {
-  const engine = new Engine(() => transport.open(dockerArgv(docker, 'system', 'dial-stdio')));
+  const engine = new Engine(
+    () => transport.open(dockerArgv(docker, 'system', 'dial-stdio')),
+    fence,
+  );
   try {
     const [cli, engineVersion] = await Promise.all([
       probeCli(transport, docker),

@@ -2,6 +2,8 @@
 import { run } from '../../src/action.js';
 import { renderStack } from '../../src/compose/render.js';
 import { inputDefaults, parseInputs, type InputName } from '../../src/inputs.js';
+import type { Left } from '../../src/ledger/left.js';
+import { runFacts, type Run } from '../../src/ledger/run.js';
 import { createNarrator } from '../../src/report/narrator.js';
 import type { RunReport } from '../../src/report/outcome.js';
 import type { FakeSwarm } from './fake-swarm.js';
@@ -11,12 +13,16 @@ export interface Attempt {
   readonly log: readonly string[];
   /** What was kept for `post`, in order; ends with '' where the run cleaned up itself. */
   readonly remembered: readonly string[];
+  /** What `post` would have to put right in the swarm. */
+  readonly left: Left;
 }
 
 export interface Asked {
   readonly yaml: string;
   readonly inputs?: Partial<Record<InputName, string>>;
   readonly cancel?: AbortController;
+  /** The workflow run; attempt 1 of one without a number where it is not told. */
+  readonly run?: Partial<Run>;
 }
 
 let runs = 0;
@@ -30,8 +36,11 @@ export async function runAction(swarm: FakeSwarm, asked: Asked): Promise<Attempt
     timeout: '10m',
     'progress-timeout': '1m',
     'stable-for': '1s',
+    lock: 'false',
+    history: '0',
     ...asked.inputs,
   };
+  let left: Left = {};
   runs += 1;
   const name = runs.toString(16).padStart(32, '0');
   const report = await run({
@@ -61,11 +70,16 @@ export async function runAction(swarm: FakeSwarm, asked: Asked): Promise<Attempt
       swarm.clock,
     ),
     clock: swarm.clock,
+    today: () => new Date(Date.UTC(2026, 0, 1) + swarm.clock.now()),
     randomName: () => name,
+    run: { ...runFacts({}), ...asked.run },
     rememberWorkspace: (text) => remembered.push(text),
+    rememberLeft: (part) => {
+      left = { ...left, ...part };
+    },
     signal: (asked.cancel ?? new AbortController()).signal,
   });
-  return { report, log, remembered };
+  return { report, log, remembered, left };
 }
 
 /** A stack file of services by name: the image, and what else it says. */

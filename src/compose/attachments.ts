@@ -30,6 +30,8 @@ export interface Attachment {
   readonly content: Buffer;
   /** The path as it stands in the stack file. */
   readonly origin: string;
+  /** Whether it is the content of a Docker secret, which is written nowhere else. */
+  secret: boolean;
 }
 
 /** Upper limits, exclusive; swarmkit, api/validation/secrets.go and manager/controlapi/config.go. */
@@ -95,7 +97,11 @@ export class Attachments {
     }
     const key = `${role === 'env_file' ? 'env' : 'raw'}:${absolute}`;
     const known = this.#known.get(key);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      const same = this.list.find(({ name }) => known === `./${ATTACHMENTS_DIRECTORY}/${name}`);
+      if (same !== undefined && role === 'secrets') same.secret = true;
+      return known;
+    }
     let bytes = content;
     if (role === 'env_file') {
       const file = renderEnvFile({ path, text: content }, this.access.variables);
@@ -109,7 +115,7 @@ export class Attachments {
     }
     const number = String(this.list.length + 1).padStart(3, '0');
     const name = `${number}-${sanitised(path)}`;
-    this.list.push({ name, content: bytes, origin: path });
+    this.list.push({ name, content: bytes, origin: path, secret: role === 'secrets' });
     const reference = `./${ATTACHMENTS_DIRECTORY}/${name}`;
     this.#known.set(key, reference);
     return reference;

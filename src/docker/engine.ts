@@ -105,12 +105,20 @@ export function formatJson(value: Json): string {
 
 export class Engine {
   readonly #agent: Agent;
+  readonly #fence: () => Promise<void>;
   #prefix = '';
   /** From the `Date` of the last answer, whole seconds. */
   #managerTime: number | undefined;
 
-  /** @param openStream starts `docker system dial-stdio` and gives its input and output */
-  constructor(openStream: () => Promise<Duplex>) {
+  /**
+   * @param openStream starts `docker system dial-stdio` and gives its input and output
+   * @param fence awaited before every write to the stack; throws where this run may not write any more
+   */
+  constructor(
+    openStream: () => Promise<Duplex>,
+    fence: () => Promise<void> = () => Promise.resolve(),
+  ) {
+    this.#fence = fence;
     this.#agent = new Agent({ keepAlive: true, maxSockets: 1, scheduling: 'fifo' });
     Object.assign(this.#agent, {
       createConnection: (_: unknown, done: (error: Error | null, stream?: Duplex) => void) => {
@@ -236,6 +244,7 @@ export class Engine {
     } = {},
     registryAuth?: string,
   ): Promise<void> {
+    await this.#fence();
     const query = new URLSearchParams({ version: String(version), ...options });
     await this.#call('POST', `/services/${id}/update?${query.toString()}`, spec, registryAuth);
   }
@@ -246,12 +255,25 @@ export class Engine {
    * @throws EngineError 409 where the name is taken
    */
   async createService(spec: ServiceSpec, registryAuth?: string): Promise<string> {
+    await this.#fence();
     const answer = await this.#call('POST', '/services/create', spec, registryAuth);
     return textAt(answer as JsonObject, 'ID');
   }
 
   async removeService(id: string): Promise<void> {
+    await this.#fence();
     await this.#remove(`/services/${id}`);
+  }
+
+  /** All networks of the swarm, and those of the manager itself. */
+  async networks(): Promise<readonly { readonly id: string; readonly name: string }[]> {
+    const networks = await this.#list('/networks', {});
+    return networks.map((item) => ({ id: textAt(item, 'Id'), name: textAt(item, 'Name') }));
+  }
+
+  /** The ids of all configs or secrets of the swarm. */
+  async objectIds(kind: 'config' | 'secret'): Promise<ReadonlySet<string>> {
+    return new Set((await this.#list(`/${kind}s`, {})).map((item) => textAt(item, 'ID')));
   }
 
   /** The configs that carry the stack's label, with their content. */
@@ -314,8 +336,14 @@ export class Engine {
     }
   }
 
+  /** Removes one of the action's own configs; none is no error. */
+  async removeConfig(id: string): Promise<void> {
+    await this.#remove(`/configs/${id}`);
+  }
+
   /** Gives a config or secret the labels that it had; they are all of it that can change. */
   async restoreLabels(object: StackObject): Promise<void> {
+    await this.#fence();
     const live = await this.#call('GET', `/${object.kind}s/${object.id}`);
     const index = at(live, 'Version', 'Index');
     const version = typeof index === 'number' ? String(index) : '';
@@ -342,6 +370,7 @@ export class Engine {
 
   /** @returns false when the object is still in use */
   async removeObject(object: StackObject): Promise<boolean> {
+    await this.#fence();
     try {
       await this.#remove(`/${object.kind}s/${object.id}`);
       return true;

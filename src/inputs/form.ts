@@ -39,6 +39,11 @@ export const inputDefaults = {
   'stable-for': 'auto',
   'max-failures': '3',
   'on-failure': 'rollback',
+  lock: 'true',
+  'lock-timeout': '15m',
+  history: '10',
+  revision: 'previous',
+  'on-rerun': 'restore',
 } as const;
 export type InputName = keyof typeof inputDefaults;
 export const inputNames = Object.keys(inputDefaults) as readonly InputName[];

@@ -1,5 +1,6 @@
 /** The end of a run as one value: what outputs, summary, annotations and report are made from. */
 import type { Outcome, Position, Problem, Reason } from '../errors.js';
+import type { Revision } from '../ledger/revision.js';
 import type { Failure } from '../rollout/classify.js';
 
 /** What became of one service. */
@@ -59,4 +60,9 @@ export interface RunReport {
   /** The decided inputs without any secret. */
   readonly inputs: object;
   readonly tasks: readonly TaskReport[];
+  /** The revision that this run made, or that runs now. */
+  readonly revision: number | undefined;
+  readonly previousRevision: number | undefined;
+  /** With `mode: status`: newest first. */
+  readonly history: readonly Revision[];
 }

@@ -1,6 +1,7 @@
 /** Turns the end of a run into what people and workflows read: outputs, step summary, report. */
 import { GREEN_OUTCOMES, type Outcome } from '../errors.js';
 import { exitCodeMeaning } from '../rollout/classify.js';
+import { historyTable } from './history.js';
 import type { FailureReport, RunReport, ServiceReport } from './outcome.js';
 import { clockTime, code, plural, safeCell, safeLine, shortDigest, spokenTime } from './text.js';
 
@@ -18,6 +19,8 @@ export function outputsOf(run: RunReport): ReadonlyMap<string, string> {
   return new Map([
     ['outcome', run.outcome],
     ['reason', run.reason],
+    ['revision', run.revision?.toString() ?? ''],
+    ['previous-revision', run.previousRevision?.toString() ?? ''],
     [
       'changed-services',
       JSON.stringify(
@@ -37,25 +40,34 @@ function serviceOutput(service: ServiceReport): object {
 /** The verdict as a person would say it. */
 export function headline(run: RunReport): string {
   const stack = run.stack === '' ? 'the stack' : run.stack;
+  const what = run.mode === 'remove' ? 'removal' : run.mode === 'rollback' ? 'rollback' : 'deploy';
   switch (run.outcome) {
     case 'deployed':
-      return `${stack} is deployed: every service runs what was asked for.`;
+      return run.mode === 'rollback'
+        ? `${stack} is back at what it was: every service runs what was recorded.`
+        : `${stack} is deployed: every service runs what was asked for.`;
     case 'unchanged':
       return `${stack} already ran exactly this; nothing was restarted.`;
+    case 'reported':
+      return `The state of ${stack}; nothing was touched.`;
+    case 'removed':
+      return `${stack} is removed: nothing of it is left.`;
     case 'rolled-back':
-      return `The deploy of ${stack} failed and was rolled back: the stack is as it was before.`;
+      return `The ${what} of ${stack} failed and was rolled back: the stack is as it was before.`;
     case 'rollback-failed':
-      return `The deploy of ${stack} failed, AND THE ROLLBACK DID NOT SUCCEED. Look at the stack now.`;
+      return `The ${what} of ${stack} failed, AND THE ROLLBACK DID NOT SUCCEED. Look at the stack now.`;
     case 'failed':
-      return `The deploy of ${stack} failed.`;
+      return `The ${what} of ${stack} failed.`;
     case 'superseded':
-      return `The deploy of ${stack} was overtaken by somebody else's change.`;
+      return `The ${what} of ${stack} was overtaken by somebody else's change.`;
     case 'cancelled':
-      return `The deploy of ${stack} was cancelled.`;
+      return `The ${what} of ${stack} was cancelled.`;
+    case 'locked':
+      return `The ${what} of ${stack} was not started: another run has its lock.`;
     case 'unreachable':
       return `The swarm of ${stack} could not be reached.`;
     case 'invalid':
-      return `The deploy of ${stack} was not started; nothing was touched.`;
+      return `The ${what} of ${stack} was not started; nothing was touched.`;
   }
 }
 
@@ -119,6 +131,7 @@ export function summaryOf(run: RunReport): string {
     if (run.services.length > MAX_ROWS)
       lines.push(`and ${plural(run.services.length - MAX_ROWS, 'more service')}`, '');
   }
+  lines.push(...historyTable(run.history, MAX_ROWS));
   if (run.failures.length > 0) {
     lines.push(
       `**${plural(run.failures.length, 'failed task')}**`,
@@ -143,6 +156,7 @@ export function summaryOf(run: RunReport): string {
   const where = run.manager === '' ? '' : ` through ${code(run.manager)}`;
   lines.push(
     `Outcome ${code(run.outcome)}${run.reason === '' ? '' : `, reason ${code(run.reason)}`}, ` +
+      (run.revision === undefined ? '' : `revision ${run.revision}, `) +
       `${spokenTime(run.durationMs)}${where}.`,
     '',
   );
@@ -192,6 +206,9 @@ export function reportOf(run: RunReport): string {
     hint: run.hint,
     durationSeconds: Number((run.durationMs / 1000).toFixed(3)),
     inputs: run.inputs,
+    revision: run.revision ?? null,
+    previousRevision: run.previousRevision ?? null,
+    history: run.history,
     services: run.services,
     tasks: run.tasks,
     failures: run.failures,

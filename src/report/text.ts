@@ -69,3 +69,7 @@ export function plural(count: number, noun: string): string {
 export function safeLines(text: string): string {
   return text.split(/\r?\n/).map(safeLine).join('\n').trim();
 }
+
+/** What an error says, on one line. */
+export const errorLine = (error: unknown): string =>
+  safeLine(error instanceof Error ? error.message : String(error));

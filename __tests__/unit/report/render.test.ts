@@ -50,6 +50,9 @@ const report = (more: Partial<RunReport> = {}): RunReport => ({
   durationMs: 12_345,
   inputs: {},
   tasks: [],
+  revision: undefined,
+  previousRevision: undefined,
+  history: [],
   ...more,
 });
 const outcomes = [...GREEN_OUTCOMES, ...RED_OUTCOMES];

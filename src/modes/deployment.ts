@@ -1,0 +1,87 @@
+/** What all modes share: the connection, and looking at the swarm through it. */
+import type { Engine } from '../docker/engine.js';
+import type { Inputs } from '../inputs.js';
+import type { Lease } from '../ledger/lease.js';
+import { delayMs, type Snapshot } from '../model.js';
+import type { ImageHealthchecks } from '../rollout/healthchecks.js';
+import { leftoverTargets, type End, type Rollout } from '../rollout/observe.js';
+import type { SnapshotReader } from '../rollout/reader.js';
+import { rewrite } from '../rollout/restore.js';
+import { wantedOf, watch, type Watcher } from '../rollout/watch.js';
+import type { Session } from '../session.js';
+import type { World } from '../world.js';
+
+/** A run that is connected to a manager. */
+export interface Deployment {
+  /** Its signal ends the run's writes: cancelled, or the lock is lost. */
+  readonly world: World;
+  readonly inputs: Inputs;
+  readonly session: Session;
+  readonly tell: Watcher['onSnapshot'];
+  readonly seen: Seen;
+  readonly reader: SnapshotReader;
+  readonly healthchecks: ImageHealthchecks;
+  /** Aborted when the run is cancelled, and then only. */
+  readonly cancelled: AbortSignal;
+  /** The stack's lock, where it is asked for. */
+  readonly lease: Lease | undefined;
+}
+
+/** What the swarm was last seen doing, for a run that is cut short. */
+export interface Seen {
+  rollout?: Rollout;
+  snapshot?: Snapshot;
+}
+
+/** Between one attempt to make Swarm look again and the next, and the update's delay on top. */
+const REWRITE_MS = 5000;
+
+/** Asks the swarm until it answers. */
+export function settle<T>(
+  { world: { clock, signal, narrator }, session }: Deployment,
+  action: (engine: Engine) => Promise<T>,
+): Promise<T> {
+  return session.settle(action, { clock, signal, log: narrator.say });
+}
+
+/** Watches a rollout to its end, telling what moves. */
+export async function look(
+  deployment: Deployment,
+  rollout: Rollout,
+): Promise<{ readonly rollout: Rollout; readonly end: End }> {
+  const { world, tell, seen } = deployment;
+  const rewritten = new Map<string, number>();
+  return await watch(rollout, {
+    clock: world.clock,
+    read: async (now) => {
+      for (const target of leftoverTargets(now)) {
+        const last = rewritten.get(target.id);
+        // While an updater works toward the same spec, Swarm takes no notice of a write (tried).
+        if (world.clock.now() - (last ?? -Infinity) < delayMs(target.spec) + REWRITE_MS) continue;
+        rewritten.set(target.id, world.clock.now());
+        if (last === undefined)
+          world.narrator.say(
+            `${target.name} has tasks left over that Swarm does not stop by itself: writing its spec again`,
+          );
+        await settle(deployment, (engine) => rewrite(engine, target));
+      }
+      return await readSwarm(deployment, now);
+    },
+    onSnapshot: (now, snapshot) => {
+      Object.assign(seen, { rollout: now, snapshot });
+      tell(now, snapshot);
+    },
+    signal: world.signal,
+  });
+}
+
+/** The swarm, and of services that end by themselves whether they were meant to. */
+export async function readSwarm(deployment: Deployment, rollout: Rollout): Promise<Snapshot> {
+  const { world, reader, healthchecks } = deployment;
+  return await settle(deployment, async (engine) => {
+    const now = world.clock.now();
+    const snapshot = await reader.read(engine, now, wantedOf(rollout, now));
+    const healthchecked = await healthchecks.of(engine, rollout.goal.targets, snapshot);
+    return { ...snapshot, healthchecked };
+  });
+}

@@ -1,0 +1,168 @@
+/** A run's own entry in the stack's history: opened before anything is written, closed with the end. */
+import type { RenderedStack } from '../compose/render.js';
+import type { OpeningContent } from '../ledger/content.js';
+import {
+  closeRevision,
+  openRevision,
+  readHistory,
+  sealRevision,
+  trimHistory,
+  type History,
+} from '../ledger/history.js';
+import {
+  current,
+  stale,
+  type Ending as RevisionEnding,
+  type Open,
+  type Revision,
+} from '../ledger/revision.js';
+import { pinnedFile } from '../ledger/pinned.js';
+import type { Changes } from '../plan.js';
+import { errorLine } from '../report/text.js';
+import type { Ending } from '../world.js';
+import { settle, type Deployment } from './deployment.js';
+
+/** What a revision deploys, if not files of its own. */
+export type Source = Pick<Revision, 'number' | 'source' | 'commit'>;
+
+/** What a revision begins with. */
+export interface Opening {
+  readonly content: OpeningContent;
+  /** The `version:` of the files, if they have one. */
+  readonly version: string | undefined;
+}
+
+/** Reads the history, and ends in it what a dead run has left open. */
+export async function currentHistory(deployment: Deployment): Promise<History> {
+  const { world, inputs } = deployment;
+  const read = (): Promise<History> =>
+    settle(deployment, (engine) => readHistory(engine, inputs.stack));
+  const history = await read();
+  const left = stale(history.revisions, world.today().getTime());
+  if (left.length === 0 || deployment.lease === undefined) return history;
+  for (const revision of left) {
+    const { number, run } = revision;
+    world.narrator.warn(
+      `revision ${number}${run.runUrl === '' ? '' : ` (${run.runUrl})`} was never ended: its run died in the middle of it; what it had written by then was there when this run began`,
+    );
+    await settle(deployment, (engine) =>
+      closeRevision(engine, inputs.stack, revision, { status: 'interrupted', reason: '' }),
+    );
+  }
+  return await read();
+}
+
+export class Record {
+  readonly #deployment: Deployment;
+  readonly #history: History;
+  readonly #source: Source | undefined;
+  readonly #id: string;
+  readonly #startedAt: Date;
+  #open: Open | undefined;
+  #version: string | undefined;
+
+  /** @param source what a revision deploys again */
+  constructor(deployment: Deployment, history: History, source?: Source) {
+    this.#deployment = deployment;
+    this.#history = history;
+    this.#source = source;
+    this.#id = deployment.world.randomName();
+    this.#startedAt = deployment.world.today();
+  }
+
+  get #kept(): boolean {
+    return this.#deployment.inputs.history > 0;
+  }
+
+  /** Writes the revision as pending; its rendered files are what it is, until it is sealed. */
+  async open({ content, version }: Opening): Promise<void> {
+    if (!this.#kept) return;
+    const { world, inputs, lease } = this.#deployment;
+    const source = this.#source;
+    this.#open = await settle(this.#deployment, (engine) =>
+      openRevision(engine, inputs.stack, {
+        id: this.#id,
+        mode: source === undefined ? 'deploy' : 'rollback',
+        ...(source === undefined ? {} : { source }),
+        startedAt: this.#startedAt.toISOString(),
+        locked: lease !== undefined,
+        run: world.run,
+        content,
+      }),
+    );
+    this.#version = version;
+    this.#remember({ status: 'cancelled', reason: 'cancelled' });
+    world.narrator.say(`this is revision ${this.#open.number} of ${inputs.stack}`);
+  }
+
+  /** Adds what the swarm made of it: the exact spec of every service. */
+  async seal(changes: Changes): Promise<void> {
+    const open = this.#open;
+    if (open === undefined) return;
+    const { inputs } = this.#deployment;
+    await settle(this.#deployment, async (engine) => {
+      const services = changes.targets.map(({ name, spec }) => ({ name, spec }));
+      await sealRevision(engine, inputs.stack, open, {
+        services,
+        networks: await engine.networks(),
+        pinned: pinnedFile(inputs.stack, services, this.#version),
+        others: changes.orphans.map(({ Spec }) => Spec.Name),
+      });
+    });
+  }
+
+  /**
+   * Writes how it ended and drops what is older than is kept. A run that was cancelled writes nothing
+   * more, and one without a connection cannot: both leave it to `post`.
+   */
+  async close(ending: Ending, durationMs: number): Promise<Ending> {
+    const { world, inputs, session } = this.#deployment;
+    const before = current(this.#history.revisions);
+    const named: Ending = {
+      ...ending,
+      ...(this.#open === undefined ? {} : { revision: this.#open.number }),
+      ...(before === undefined ? {} : { previousRevision: before.number }),
+    };
+    const open = this.#open;
+    if (open === undefined) return named;
+    const end: RevisionEnding = { status: statusOf(ending), reason: ending.reason, durationMs };
+    this.#remember(end);
+    if (world.signal.aborted || ending.outcome === 'unreachable') return named;
+    try {
+      await closeRevision(session.engine, inputs.stack, open, end);
+      this.#remember(undefined);
+      await trimHistory(session.engine, inputs.stack, inputs.history);
+    } catch (error) {
+      world.narrator.say(
+        `the end of revision ${open.number} is left to the post step: ${errorLine(error)}`,
+      );
+    }
+    return named;
+  }
+
+  #remember(end: RevisionEnding | undefined): void {
+    const { world, inputs } = this.#deployment;
+    const open = this.#open;
+    world.rememberLeft({
+      revision:
+        end === undefined || open === undefined ? undefined : { stack: inputs.stack, open, end },
+    });
+  }
+}
+
+/** Of a run that has a revision; the other outcomes are of runs that have none. */
+const statusOf = ({ outcome }: Ending): Revision['status'] =>
+  outcome === 'reported' || outcome === 'removed' || outcome === 'locked' ? 'invalid' : outcome;
+
+/** The rendered files and what they refer to; never the content of a Docker secret. */
+export function openingOf(rendered: RenderedStack): Opening {
+  return {
+    version: rendered.composeVersion,
+    content: {
+      files: rendered.files.map(({ name, text }) => ({ name, text })),
+      attachments: rendered.attachments
+        .filter(({ secret }) => !secret)
+        .map(({ name, content }) => ({ name, content })),
+    },
+  };
+}

@@ -1,0 +1,124 @@
+/**
+ * Writes recorded specs over a stack. The very same spec is not written at all, so that what already
+ * runs as it was recorded is not touched.
+ */
+import type { Deployed } from '../deploy.js';
+import { EngineError, type Engine } from '../docker/engine.js';
+import { at, imageOf, sameJson, type Json, type ServiceSpec } from '../model.js';
+
+/** A service as it was recorded. */
+export interface RecordedService {
+  /** In full, with the stack's. */
+  readonly name: string;
+  readonly spec: ServiceSpec;
+}
+
+/** Credentials for an image's registry, as the engine takes them, if there are any. */
+export type AuthFor = (image: string) => string | undefined;
+
+const list = (value: Json | undefined): readonly Json[] =>
+  Array.isArray(value) ? (value as readonly Json[]) : [];
+const text = (value: Json | undefined): string => (typeof value === 'string' ? value : '');
+
+/**
+ * What recorded services name by id and the swarm no longer has: each a line for people. A config or
+ * secret that was made anew under its old name may hold something else, and is not the same.
+ * @param networks the names of those that were there when the services were recorded, by id
+ */
+export async function missingFor(
+  engine: Engine,
+  services: readonly RecordedService[],
+  networks: ReadonlyMap<string, string>,
+): Promise<readonly string[]> {
+  const [liveNetworks, configs, secrets] = [
+    new Set((await engine.networks()).map(({ id }) => id)),
+    await engine.objectIds('config'),
+    await engine.objectIds('secret'),
+  ];
+  const missing = new Set<string>();
+  for (const { name, spec } of services) {
+    const container = at(spec, 'TaskTemplate', 'ContainerSpec');
+    for (const each of list(at(container, 'Configs')))
+      if (!configs.has(text(at(each, 'ConfigID'))))
+        missing.add(`config ${text(at(each, 'ConfigName'))} of ${name}`);
+    for (const each of list(at(container, 'Secrets')))
+      if (!secrets.has(text(at(each, 'SecretID'))))
+        missing.add(`secret ${text(at(each, 'SecretName'))} of ${name}`);
+    for (const each of [
+      ...list(at(spec, 'TaskTemplate', 'Networks')),
+      ...list(at(spec, 'Networks')),
+    ]) {
+      const target = text(at(each, 'Target'));
+      const known = networks.get(target);
+      if (known !== undefined && !liveNetworks.has(target))
+        missing.add(`network ${known} of ${name}`);
+    }
+  }
+  return [...missing];
+}
+
+const MAX_CONFLICTS = 20;
+
+/**
+ * Creates what is not there and writes what differs. Repeatable: after a lost connection it goes on
+ * where it was.
+ * @param stack whose services they are
+ * @returns as `docker stack deploy`: a failure may have written some services all the same
+ */
+export async function applySpecs(
+  engine: Engine,
+  stack: string,
+  services: readonly RecordedService[],
+  authFor: AuthFor,
+  log: (line: string) => void,
+): Promise<Deployed> {
+  try {
+    for (const recorded of services) await applySpec(engine, stack, recorded, authFor, log);
+    return {};
+  } catch (error) {
+    if (!(error instanceof EngineError) || error.status >= 500) throw error;
+    return {
+      failure: {
+        reason: 'deploy-refused',
+        message: `the engine refused ${error.request}: ${error.message}`,
+        hint: 'What the revision needs may be gone from the swarm; deploy its files instead.',
+      },
+    };
+  }
+}
+
+async function applySpec(
+  engine: Engine,
+  stack: string,
+  { name, spec }: RecordedService,
+  authFor: AuthFor,
+  log: (line: string) => void,
+): Promise<void> {
+  const auth = authFor(imageOf(spec));
+  for (let attempt = 1; ; attempt += 1) {
+    const { items } = await engine.serviceList(stack);
+    const live = items.find(({ Spec }) => Spec.Name === name);
+    try {
+      if (live === undefined) {
+        log(`creating ${name}`);
+        await engine.createService(spec, auth);
+      } else if (!sameJson(live.Spec, spec)) {
+        log(`writing the recorded spec of ${name}`);
+        // The engine never shows credentials: those of the live spec are the newest there are.
+        await engine.updateService(
+          live.ID,
+          live.Version.Index,
+          spec,
+          { registryAuthFrom: 'spec' },
+          auth,
+        );
+      }
+      return;
+    } catch (error) {
+      const conflict =
+        error instanceof EngineError &&
+        (error.status === 409 || /out of sequence/i.test(error.message));
+      if (!conflict || attempt >= MAX_CONFLICTS) throw error;
+    }
+  }
+}

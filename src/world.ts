@@ -1,0 +1,83 @@
+/** What a run touches from outside, and how it can end. */
+import type { RenderedStack } from './compose/render.js';
+import { DeployError, type Outcome, type Reason } from './errors.js';
+import type { Inputs } from './inputs.js';
+import type { Left } from './ledger/left.js';
+import type { Revision } from './ledger/revision.js';
+import type { Run } from './ledger/run.js';
+import type { Snapshot } from './model.js';
+import type { Changes } from './plan.js';
+import type { Narrator } from './report/narrator.js';
+import type { Fate } from './report/services.js';
+import type { Rollout } from './rollout/observe.js';
+import type { Clock } from './rollout/watch.js';
+import type { Connect } from './session.js';
+
+/** Everything a run touches, from outside. */
+export interface World {
+  readonly inputs: () => Inputs;
+  readonly renderStack: (inputs: Inputs) => RenderedStack;
+  readonly connect: (inputs: Inputs) => Connect;
+  readonly narrator: Narrator;
+  readonly clock: Clock;
+  /** The time of day, for the history. */
+  readonly today: () => Date;
+  /** 32 hexadecimal digits from a strong random source. */
+  readonly randomName: () => string;
+  /** The workflow run that this is part of. */
+  readonly run: Run;
+  /** Keeps the workspace's name for `post`; the empty string once it is gone. */
+  readonly rememberWorkspace: (name: string) => void;
+  /** Keeps a part of what `post` has to put right in the swarm; undefined once it is right. */
+  readonly rememberLeft: (part: Left) => void;
+  readonly signal: AbortSignal;
+}
+
+/** How a run ended, before it is made into a report. */
+export interface Ending {
+  readonly outcome: Outcome;
+  readonly reason: Reason | '';
+  readonly message: string;
+  readonly hint?: string;
+  readonly before?: Snapshot;
+  readonly changes?: Changes;
+  readonly rollout?: Rollout;
+  /** The rollout back to where it was, if there was one. */
+  readonly restored?: Rollout;
+  readonly pruned?: readonly string[];
+  /** What became of the services as a whole. */
+  readonly fate: Fate;
+  /** The service that the reason is about. */
+  readonly culprit?: string;
+  /** The revision that this run made, or that runs now. */
+  readonly revision?: number;
+  readonly previousRevision?: number;
+  /** For people: newest first. */
+  readonly history?: readonly Revision[];
+}
+
+/** What an error means that ended the run before there was a verdict. */
+export function endingOf(error: unknown, signal: AbortSignal): Ending {
+  if (signal.aborted)
+    return {
+      outcome: 'cancelled',
+      reason: 'cancelled',
+      message: 'The run was cancelled. Whatever the swarm had accepted by then goes on there.',
+      fate: 'unknown',
+    };
+  if (error instanceof DeployError)
+    return {
+      outcome: error.outcome,
+      reason: error.reason,
+      message: error.message,
+      ...(error.hint === undefined ? {} : { hint: error.hint }),
+      fate: 'unknown',
+    };
+  return {
+    outcome: 'failed',
+    reason: 'internal',
+    message: `unexpected error: ${error instanceof Error ? error.message : String(error)}`,
+    hint: 'This is a fault of the action. Please report it with the log of a run with debug logging.',
+    fate: 'unknown',
+  };
+}
