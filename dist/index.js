@@ -41254,7 +41254,9 @@ function authFor(logins, image) {
         return undefined;
     const { username, password } = login;
     const serveraddress = registry === '' ? 'https://index.docker.io/v1/' : registry;
-    return Buffer.from(JSON.stringify({ username, password: password.reveal(), serveraddress })).toString('base64url');
+    const json = JSON.stringify({ username, password: password.reveal(), serveraddress });
+    // URL-safe and padded: without the padding the engine takes it for no credentials (tried, 28.5).
+    return Buffer.from(json).toString('base64').replaceAll('+', '-').replaceAll('/', '_');
 }
 
 ;// CONCATENATED MODULE: ./src/report/history.ts
