@@ -40867,10 +40867,8 @@ async function deployFiles(deployment, rendered, record) {
 }
 /** Removes the workspace, if it is there; what cannot be reached is left to the post step. */
 async function forget({ world, session }, { name, managers }) {
-    if (managers.size === 0) {
-        world.rememberWorkspace('');
+    if (managers.size === 0)
         return;
-    }
     try {
         if (!(await removeWorkspace(session.transport, name)))
             return;
