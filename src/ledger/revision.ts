@@ -193,7 +193,7 @@ export function stale(revisions: readonly Revision[], now: number): readonly Rev
 
 const LABEL = 'swarm-deploy.';
 
-/** The labels that hold all of a revision; what it does not have has none. */
+/** The labels that hold all of a revision. */
 export function labelsOf(revision: Revision): Readonly<Record<string, string>> {
   const { run } = revision;
   const texts: Readonly<Record<string, string | undefined>> = {
@@ -223,7 +223,7 @@ export function labelsOf(revision: Revision): Readonly<Record<string, string>> {
   };
   return Object.fromEntries(
     Object.entries(texts).flatMap(([name, text]) =>
-      text === undefined || text === '' ? [] : [[LABEL + name, shortLine(text)]],
+      text === undefined ? [] : [[LABEL + name, shortLine(text)]],
     ),
   );
 }
