@@ -35,6 +35,7 @@ export const REASONS = [
   'engine-too-old',
   'docker-unavailable',
   'connection-lost',
+  'locked',
   'superseded',
   'cancelled',
   'internal',
@@ -50,6 +51,7 @@ export const RED_OUTCOMES = [
   'failed',
   'superseded',
   'cancelled',
+  'locked',
   'unreachable',
   'invalid',
 ] as const;

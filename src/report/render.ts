@@ -52,6 +52,8 @@ export function headline(run: RunReport): string {
       return `The deploy of ${stack} was overtaken by somebody else's change.`;
     case 'cancelled':
       return `The deploy of ${stack} was cancelled.`;
+    case 'locked':
+      return `The deploy of ${stack} was not started: another run has its lock; nothing was touched.`;
     case 'unreachable':
       return `The swarm of ${stack} could not be reached.`;
     case 'invalid':
