@@ -591,6 +591,41 @@ describe('a lease', () => {
     },
   );
 
+  it('is lost where another takes it between the look and the beat', async () => {
+    const [a] = runs('a') as [Run];
+    const lease = await a.acquire();
+    a.pause();
+    await swarm.time.pass(31_000);
+    a.resume();
+    a.lose = (request) => {
+      if (request === 'relabel') swarm.steal('b');
+      return undefined;
+    };
+    await expect(lease.assertHeld()).rejects.toMatchObject({ by: { id: 'b' } });
+    await lease.release();
+    expect(swarm.holder).toBe('b');
+  });
+
+  it('counts a beat from when it was sent, however late its answer', async () => {
+    const [a] = runs('a') as [Run];
+    const lease = await a.acquire();
+    let answer = (): void => undefined;
+    a.lose = () => {
+      a.lose = () => undefined;
+      a.stuck = new Promise((resolve) => (answer = resolve));
+      return undefined;
+    };
+    await swarm.time.pass(31_000);
+    a.stuck = undefined;
+    answer();
+    await rest();
+    const beats = (): number => swarm.requests.filter((each) => each === 'a relabel').length;
+    expect(beats()).toBe(1);
+    await swarm.time.pass(1500);
+    expect(beats()).toBe(2);
+    await lease.release();
+  });
+
   it('beats at once when there is a connection again', async () => {
     const [a] = runs('a') as [Run];
     await a.acquire();
