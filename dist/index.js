@@ -39805,7 +39805,7 @@ function fingerprintOf({ services, networks }) {
             return names.get(value) ?? value;
         if (Array.isArray(value))
             return value.map(sorted);
-        if (typeof value !== 'object' || value === null)
+        if (!content_isObject(value))
             return value ?? null;
         return Object.entries(value)
             .filter(([, each]) => each !== undefined)
@@ -39813,8 +39813,8 @@ function fingerprintOf({ services, networks }) {
             .map(([key, each]) => [key, sorted(each)]);
     };
     const specs = services.map(({ name, spec }) => {
-        const template = at(spec, 'TaskTemplate');
-        const unforced = typeof template === 'object' && template !== null
+        const { TaskTemplate: template } = spec;
+        const unforced = content_isObject(template)
             ? { ...spec, TaskTemplate: { ...template, ForceUpdate: undefined } }
             : spec;
         return [name, sorted(unforced)];
@@ -39840,9 +39840,10 @@ function unpacked(parts, read) {
         return undefined;
     }
 }
+const content_isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
 // Each throws where the value is something else.
 function object(value) {
-    if (typeof value !== 'object' || value === null || Array.isArray(value))
+    if (!content_isObject(value))
         throw new TypeError('not an object');
     return value;
 }
@@ -40014,7 +40015,7 @@ function pieceOf(stack, config) {
     const suffix = part === undefined ? `revision.${number}` : `revision.${number}.${part}`;
     if (labels[LEDGER_LABEL] !== kind || name !== ledgerName(stack, suffix))
         return undefined;
-    const piece = { config, number, id: labels[ID_LABEL] ?? '' };
+    const piece = { config, number, id: shortLine(labels[ID_LABEL] ?? '') };
     return part === undefined ? piece : { ...piece, part: labels[PART_LABEL] ?? '' };
 }
 const isOf = (piece, { number, id }) => piece.part === undefined && piece.number === number && piece.id === id;
@@ -40371,7 +40372,7 @@ function waitingFor(rollout) {
     if (behind.length > 0)
         return behind.slice(0, 5).map(standingLine).join('; ');
     if (rollout.lingering > 0)
-        return `${plural(rollout.lingering, 'removed service or task')} to go`;
+        return `${rollout.lingering} of the removed services and tasks to go`;
     const updating = [...rollout.services.values()].filter((service) => service.updating);
     const inVain = updating.filter(({ waitsInVain }) => waitsInVain);
     if (inVain.length > 0)
@@ -40867,10 +40868,8 @@ async function deployFiles(deployment, rendered, record) {
 }
 /** Removes the workspace, if it is there; what cannot be reached is left to the post step. */
 async function forget({ world, session }, { name, managers }) {
-    if (managers.size === 0) {
-        world.rememberWorkspace('');
+    if (managers.size === 0)
         return;
-    }
     try {
         if (!(await removeWorkspace(session.transport, name)))
             return;
@@ -41254,7 +41253,9 @@ function authFor(logins, image) {
         return undefined;
     const { username, password } = login;
     const serveraddress = registry === '' ? 'https://index.docker.io/v1/' : registry;
-    return Buffer.from(JSON.stringify({ username, password: password.reveal(), serveraddress })).toString('base64url');
+    const json = JSON.stringify({ username, password: password.reveal(), serveraddress });
+    // URL-safe and padded: without the padding the engine takes it for no credentials (tried, 28.5).
+    return Buffer.from(json).toString('base64').replaceAll('+', '-').replaceAll('/', '_');
 }
 
 ;// CONCATENATED MODULE: ./src/report/history.ts
@@ -42067,7 +42068,14 @@ async function write(deployment, rendered, begun) {
     catch (error) {
         ending = endingOf(error, deployment.cancelled);
     }
-    return await record.close(ending, world.clock.now() - begun);
+    const closed = await record.close(ending, world.clock.now() - begun);
+    if (again === undefined)
+        return closed;
+    const what = `Revision ${again.number}${detail(again)}, with the very images that it ran`;
+    return {
+        ...closed,
+        message: `${what}${inputs.mode === 'deploy' ? ', as this is a re-run' : ''}. ${closed.message}`,
+    };
 }
 /** What a re-run brings back, or undefined where it is a deploy like any other. */
 function rerun({ inputs, world }, history) {
@@ -42080,7 +42088,7 @@ function rerun({ inputs, world }, history) {
         return undefined;
     const found = rerunOf(history.revisions, facts);
     if (found.kind === 'restore') {
-        narrator.warn(`this is a re-run: bringing back revision ${origin(found.revision)}${detail(found.revision)}, as this run deployed it, ` +
+        narrator.say(`this is a re-run: bringing back revision ${origin(found.revision)}${detail(found.revision)}, as this run deployed it, ` +
             'instead of deploying its files anew (on-rerun: redeploy does that)');
         return found.revision;
     }

@@ -163,7 +163,13 @@ async function write(
   } catch (error) {
     ending = endingOf(error, deployment.cancelled);
   }
-  return await record.close(ending, world.clock.now() - begun);
+  const closed = await record.close(ending, world.clock.now() - begun);
+  if (again === undefined) return closed;
+  const what = `Revision ${again.number}${detail(again)}, with the very images that it ran`;
+  return {
+    ...closed,
+    message: `${what}${inputs.mode === 'deploy' ? ', as this is a re-run' : ''}. ${closed.message}`,
+  };
 }
 
 /** What a re-run brings back, or undefined where it is a deploy like any other. */
@@ -178,7 +184,7 @@ function rerun({ inputs, world }: Deployment, history: History): Revision | unde
   if (inputs.onRerun === 'redeploy') return undefined;
   const found = rerunOf(history.revisions, facts);
   if (found.kind === 'restore') {
-    narrator.warn(
+    narrator.say(
       `this is a re-run: bringing back revision ${origin(found.revision)}${detail(found.revision)}, as this run deployed it, ` +
         'instead of deploying its files anew (on-rerun: redeploy does that)',
     );

@@ -197,7 +197,7 @@ describe('green', () => {
     const kept = await runAction(swarm, { yaml: good });
     expect(kept.report.outcome).toBe('deployed');
     expect(swarm.names()).toEqual(['shop_api', 'shop_web']);
-    expect(kept.log.join('\n')).toContain('not in the files, left running: shop_web');
+    expect(kept.log.join('\n')).toContain('not in the file, left running: shop_web');
 
     const pruned = await runAction(swarm, { yaml: good, inputs: { prune: 'true' } });
     expect(pruned.report.outcome).toBe('deployed');
@@ -644,6 +644,20 @@ describe('a connection that is lost', () => {
       swarm.onConnect = () => new ConnectionLost('no route to host');
       return true;
     });
+    const attempt = await runAction(swarm, { yaml: BROKEN });
+    expect(attempt.report).toMatchObject({ outcome: 'unreachable', reason: 'connection-lost' });
+    expect(swarm.writes.filter((line) => /^(restore|rollback|remove)/.test(line))).toEqual([]);
+    // The directory was not needed any more, and was gone by then.
+    cleanedUp(attempt);
+  });
+
+  it('for good in the deploy command is unreachable, and left to post', async () => {
+    await standing();
+    swarm.afterServiceWritten = () => {
+      swarm.onConnect = () => new ConnectionLost('no route to host');
+      swarm.cut();
+      return new ConnectionLost('cut');
+    };
     const attempt = await runAction(swarm, { yaml: BROKEN });
     expect(attempt.report).toMatchObject({ outcome: 'unreachable', reason: 'connection-lost' });
     expect(swarm.writes.filter((line) => /^(restore|rollback|remove)/.test(line))).toEqual([]);

@@ -71,6 +71,8 @@ describe('action.yml', () => {
     expect(Object.keys(action.outputs)).toEqual([
       'outcome',
       'reason',
+      'revision',
+      'previous-revision',
       'changed-services',
       'services',
       'duration',

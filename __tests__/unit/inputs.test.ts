@@ -99,6 +99,10 @@ describe('the least inputs', () => {
         maxFailures: 3,
       },
       onFailure: 'rollback',
+      lock: { on: true, timeoutMs: 15 * 60_000 },
+      history: 10,
+      revision: 'previous',
+      onRerun: 'restore',
     });
   });
 
@@ -140,7 +144,7 @@ describe('all problems at once', () => {
         'max-failures': '-1',
       }),
     ).toEqual([
-      'input mode: "plan" is not accepted; accepted: only deploy',
+      'input mode: "plan" is not accepted; accepted: deploy, rollback, status or remove',
       'input stack: "my shop" is not a stack name; accepted: letters, digits, - and _, a letter or digit first',
       'input port: "70000" is not a port; accepted: a number from 1 to 65535',
       'input prune: "yes" is not a boolean; accepted: true or false',

@@ -102,18 +102,17 @@ export function fingerprintOf({ services, networks }: SealedContent): string {
   const sorted = (value: Json | undefined): Json => {
     if (typeof value === 'string') return names.get(value) ?? value;
     if (Array.isArray(value)) return (value as readonly Json[]).map(sorted);
-    if (typeof value !== 'object' || value === null) return value ?? null;
+    if (!isObject(value)) return value ?? null;
     return Object.entries(value)
       .filter(([, each]) => each !== undefined)
       .sort(byName)
       .map(([key, each]) => [key, sorted(each)]);
   };
   const specs = services.map(({ name, spec }): [string, Json] => {
-    const template = at(spec, 'TaskTemplate');
-    const unforced =
-      typeof template === 'object' && template !== null
-        ? { ...spec, TaskTemplate: { ...template, ForceUpdate: undefined } }
-        : spec;
+    const { TaskTemplate: template } = spec;
+    const unforced = isObject(template)
+      ? { ...spec, TaskTemplate: { ...template, ForceUpdate: undefined } }
+      : spec;
     return [name, sorted(unforced)];
   });
   return createHash('sha256')
@@ -146,12 +145,14 @@ function unpacked<Content>(
   }
 }
 
+const isObject = (value: Json | undefined): value is JsonObject =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
 // Each throws where the value is something else.
 
 function object(value: Json | undefined): JsonObject {
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new TypeError('not an object');
-  return value as JsonObject;
+  if (!isObject(value)) throw new TypeError('not an object');
+  return value;
 }
 
 function list(value: Json | undefined): readonly Json[] {

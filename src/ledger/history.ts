@@ -25,7 +25,7 @@ import {
   type Open,
   type Revision,
 } from './revision.js';
-import { countIn } from './run.js';
+import { countIn, shortLine } from './run.js';
 
 export interface History {
   readonly stack: string;
@@ -210,7 +210,7 @@ function pieceOf(stack: string, config: SwarmConfig): Piece | undefined {
   const kind = part === undefined ? 'revision' : 'revision-part';
   const suffix = part === undefined ? `revision.${number}` : `revision.${number}.${part}`;
   if (labels[LEDGER_LABEL] !== kind || name !== ledgerName(stack, suffix)) return undefined;
-  const piece = { config, number, id: labels[ID_LABEL] ?? '' };
+  const piece = { config, number, id: shortLine(labels[ID_LABEL] ?? '') };
   return part === undefined ? piece : { ...piece, part: labels[PART_LABEL] ?? '' };
 }
 

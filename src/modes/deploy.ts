@@ -42,10 +42,7 @@ export async function deployFiles(
 
 /** Removes the workspace, if it is there; what cannot be reached is left to the post step. */
 async function forget({ world, session }: Deployment, { name, managers }: Place): Promise<void> {
-  if (managers.size === 0) {
-    world.rememberWorkspace('');
-    return;
-  }
+  if (managers.size === 0) return;
   try {
     if (!(await removeWorkspace(session.transport, name))) return;
     managers.delete(session.transport.description);

@@ -25,7 +25,7 @@ export interface Change {
   readonly accepted: (changes: Changes) => Promise<void>;
   /** Which of the services that it does not name go, once everything else is well. */
   readonly removes: (orphan: Service) => boolean;
-  /** What a service was read from, for people. */
+  /** Where a service stands, for people: its file, the files, a revision. */
   readonly origin: string;
 }
 

@@ -83,7 +83,7 @@ export function standingLine(progress: ServiceProgress): string {
 export function waitingFor(rollout: Rollout): string {
   const behind = [...rollout.services.values()].filter(({ complete }) => !complete);
   if (behind.length > 0) return behind.slice(0, 5).map(standingLine).join('; ');
-  if (rollout.lingering > 0) return `${plural(rollout.lingering, 'removed service or task')} to go`;
+  if (rollout.lingering > 0) return `${rollout.lingering} of the removed services and tasks to go`;
   const updating = [...rollout.services.values()].filter((service) => service.updating);
   const inVain = updating.filter(({ waitsInVain }) => waitsInVain);
   if (inVain.length > 0)

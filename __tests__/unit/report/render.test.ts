@@ -64,7 +64,9 @@ describe('outputs', () => {
       'changed-services',
       'duration',
       'outcome',
+      'previous-revision',
       'reason',
+      'revision',
       'services',
     ]);
     expect(outputs.get('outcome')).toBe(outcome);
@@ -108,8 +110,8 @@ describe('the headline', () => {
   it('reads well where not even the stack is known', () => {
     expect(headline(report({ outcome: 'invalid', stack: '' }))).not.toMatch(/ {2}| ,/);
   });
-  it('is green for two outcomes and no other', () => {
-    expect(outcomes.filter(isGreen)).toEqual(['deployed', 'unchanged']);
+  it('is green for four outcomes and no other', () => {
+    expect(outcomes.filter(isGreen)).toEqual(['deployed', 'unchanged', 'reported', 'removed']);
   });
 });
 
