@@ -187,6 +187,24 @@ onSwarm('the lock', () => {
     expect(await running(stack, 'api')).toEqual([await stack.bed.digest('web:v1')]);
   });
 
+  scenario('of a run that was cancelled is given back by post', async (stack) => {
+    expect((await stack.deploy({ api: web(stack, 'v1') }, {}, workflow(1))).outcome).toBe(
+      'deployed',
+    );
+    const cancelled = start((options) =>
+      stack.deploy({ api: gated(stack, 'v2') }, {}, { ...options, ...workflow(2) }),
+    );
+    await cancelled.said(/Watch the tasks/);
+    cancelled.kill('SIGTERM');
+    expect(await cancelled.ended).toMatchObject({ outcome: 'cancelled', code: 1, postCode: 0 });
+    expect(await history(stack)).toEqual(['1 deployed', '2 cancelled']);
+    expect(await lockOf(stack)).toBeUndefined();
+    const next = await stack.deploy({ api: web(stack, 'v3') }, {}, workflow(3));
+    expect(next).toMatchObject({ outcome: 'deployed', code: 0, report: { warnings: [] } });
+    expect(next.log).not.toContain('is locked');
+    expect(await running(stack, 'api')).toEqual([await stack.bed.digest('web:v3')]);
+  });
+
   scenario('lets runs of one stack go one after the other, and no other wait', async (stack) => {
     const other = new Stack(stack.bed);
     try {
@@ -504,6 +522,34 @@ onSwarm('the history', () => {
           return code === 0;
         });
     }
+  });
+
+  scenario('takes a rollback that fails back as well', async (stack) => {
+    const node = (change: string): Promise<string> =>
+      stack.manager.docker('node', 'update', `--label-${change}`, 'worker1');
+    await node(`add=${stack.name}=yes`);
+    const pinned = {
+      ...web(stack, 'v1'),
+      deploy: {
+        update_config: quickUpdate,
+        placement: { constraints: [`node.labels.${stack.name} == yes`] },
+      },
+    };
+    const both = { api: pinned, more: web(stack, 'v1') };
+    expect((await stack.deploy(both, {}, workflow(1))).outcome).toBe('deployed');
+    const second = { api: web(stack, 'v2'), extra: web(stack, 'v2') };
+    expect((await stack.deploy(second, { prune: true }, workflow(2))).outcome).toBe('deployed');
+    const specs = await stack.specs();
+    await node(`rm=${stack.name}`);
+
+    const run = await stack.run({
+      inputs: { mode: 'rollback', 'progress-timeout': '5s' },
+      ...workflow(3),
+    });
+    expect(run).toMatchObject({ outcome: 'rolled-back', reason: 'unschedulable', code: 1 });
+    expect(await stack.specs()).toEqual(specs);
+    expect(await running(stack, 'api')).toEqual([await stack.bed.digest('web:v2')]);
+    expect(await history(stack)).toEqual(['1 deployed', '2 deployed', '3 rolled-back as 1']);
   });
 
   scenario('keeps as many revisions as it is told to, and no orphans', async (stack) => {
