@@ -14,6 +14,7 @@ const pure = [
   'src/transport/quote.ts',
   'src/docker/cli.ts',
   'src/ledger/content.ts',
+  'src/ledger/lease-state.ts',
   'src/ledger/names.ts',
   'src/ledger/pinned.ts',
   'src/ledger/revision.ts',

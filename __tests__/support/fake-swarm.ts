@@ -454,7 +454,10 @@ export class FakeSwarm {
       if (method === 'GET' && id === '') return [200, this.#objectsOf(kind, stack)];
       if (method === 'DELETE') return this.#removeObject(id);
       if (kind === 'configs' && id === 'create') return this.#createConfig(body);
-      const object = this.objects.find((each) => each.id === id);
+      // As Docker does it, configs are found by name, too.
+      const object = this.objects.find(
+        (each) => each.id === id || (each.kind === 'config' && each.name === id),
+      );
       if (object === undefined) return [404, { message: `${kind} ${id} not found` }];
       if (method === 'GET') return [200, shown(object)];
       if (verb === 'update') return this.#relabel(object, query, body);

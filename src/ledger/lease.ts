@@ -76,8 +76,8 @@ export class LeaseLost extends DeployError {
     super(
       'superseded',
       'superseded',
-      `the lock of ${stack} was taken by ${by === undefined ? 'somebody else' : described(by)}: ` +
-        'this run had not renewed it in time and writes nothing more',
+      `the lock of ${stack} was lost to ${by === undefined ? 'somebody else' : described(by)}; ` +
+        'this run writes nothing more',
       { hint: 'Look at what the other run made of the stack before this one is started again.' },
     );
     this.name = 'LeaseLost';
