@@ -24,6 +24,9 @@ export const quickUpdate = /** @type {const} */ ({
   monitor: '1s',
 });
 
+/** The label of configs that are the action's own. */
+const LEDGER = 'swarm-deploy.kind';
+
 /**
  * The digest that an image reference is pinned to.
  * @param {string} reference
@@ -237,20 +240,53 @@ export class Stack {
   }
 
   /**
-   * The networks, configs and secrets of the stack by name, as far as they must not change.
+   * The networks, configs and secrets of the stack by name, as far as they must not change; those of
+   * the action's own are not among them.
    * @returns {Promise<Record<string, unknown>>}
    */
   async objectSpecs() {
     /** @type {{ Name: string, Id: string, Labels: object }[]} */
     const networks = await this.manager.api('GET', `/networks?${this.#filter}`);
-    /** @type {{ ID: string, Spec: { Name: string } }[][]} */
+    /** @type {{ ID: string, Spec: { Name: string, Labels: Record<string, string> } }[][]} */
     const named = await Promise.all(
       ['configs', 'secrets'].map((kind) => this.manager.api('GET', `/${kind}?${this.#filter}`)),
     );
     return Object.fromEntries([
       ...networks.map(({ Name, Id, Labels }) => [Name, { Id, Labels }]),
-      ...named.flat().map(({ ID, Spec }) => [Spec.Name, { ID, Spec }]),
+      ...named
+        .flat()
+        .filter(({ Spec }) => Spec.Labels[LEDGER] === undefined)
+        .map(({ ID, Spec }) => [Spec.Name, { ID, Spec }]),
     ]);
+  }
+
+  /**
+   * Names and labels of the configs in which the action keeps the lock and the history of the stack.
+   * @returns {Promise<Record<string, Record<string, string>>>}
+   */
+  async ledger() {
+    /** @type {{ Spec: { Name: string, Labels: Record<string, string> } }[]} */
+    const configs = await this.manager.api('GET', `/configs?${this.#filter}`);
+    return Object.fromEntries(
+      configs
+        .filter(({ Spec }) => Spec.Labels[LEDGER] !== undefined)
+        .map(({ Spec }) => [Spec.Name, Spec.Labels]),
+    );
+  }
+
+  /**
+   * The recorded revisions, oldest first, by what their labels say.
+   * @returns {Promise<readonly Record<string, string>[]>}
+   */
+  async revisions() {
+    return Object.values(await this.ledger())
+      .filter((labels) => labels[LEDGER] === 'revision')
+      .map((labels) =>
+        Object.fromEntries(
+          Object.entries(labels).map(([name, text]) => [name.replace('swarm-deploy.', ''), text]),
+        ),
+      )
+      .sort((a, b) => Number(a['number']) - Number(b['number']));
   }
 
   /**
