@@ -35,7 +35,16 @@ jest.setTimeout(120_000);
 type Step = Parameters<typeof runStep>[0];
 type Result = Awaited<ReturnType<typeof runStep>>;
 
-const OUTPUTS = ['changed-services', 'duration', 'outcome', 'reason', 'report', 'services'];
+const OUTPUTS = [
+  'changed-services',
+  'duration',
+  'outcome',
+  'previous-revision',
+  'reason',
+  'report',
+  'revision',
+  'services',
+];
 const CANARIES = {
   passphrase: 'canary-passphrase-1',
   password: 'canary-password-2',

@@ -7,6 +7,7 @@ import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs
 import { createServer } from 'node:http';
 import { Duplex } from 'node:stream';
 import { join } from 'node:path';
+import { bodyOf, Configs } from '../../scripts/bench/configs.mjs';
 
 /**
  * @typedef {object} Play
@@ -98,8 +99,17 @@ function get(path) {
 }
 
 function serveEngine() {
-  const server = createServer((request, response) => {
+  const configs = new Configs();
+  const server = createServer(async (request, response) => {
     const url = new URL(request.url ?? '/', 'http://docker');
+    const path = url.pathname.replace(/^\/v[\d.]+/, '');
+    if (path.startsWith('/configs')) {
+      const { method = '' } = request;
+      const [status, value] = configs.answer(method, path, url.searchParams, await bodyOf(request));
+      response.writeHead(status, { 'Content-Type': 'application/json' });
+      response.end(value === '' ? '' : JSON.stringify(value));
+      return;
+    }
     if (request.method === 'DELETE') mark('removed');
     const answer = request.method === 'GET' ? get(url.pathname) : {};
     response.writeHead(answer === undefined ? 404 : 200, { 'Content-Type': 'application/json' });

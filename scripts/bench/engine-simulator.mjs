@@ -13,6 +13,8 @@ import { dirname, join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
 
+import { bodyOf, Configs } from './configs.mjs';
+
 const HERE = dirname(fileURLToPath(import.meta.url));
 const STACK_LABEL = 'com.docker.stack.namespace';
 
@@ -82,6 +84,7 @@ export class EngineSimulator {
   /** @type {SimulatedService[]} */
   #services = [];
   #index = 1000;
+  #configs = new Configs();
   #made = 0;
   /** Lists as they were last answered, until something moves. @type {Map<string, Buffer>} */
   #answers = new Map();
@@ -107,14 +110,17 @@ export class EngineSimulator {
     let connections = 0;
     /** @type {WeakMap<import('node:net').Socket, number>} */
     const numbers = new WeakMap();
-    this.#server = createServer((request, response) => {
+    this.#server = createServer(async (request, response) => {
       const { socket } = request;
       const connection = numbers.get(socket) ?? ++connections;
       if (!numbers.has(socket)) numbers.set(socket, connection);
       const url = new URL(request.url ?? '/', 'http://docker');
       const path = url.pathname.replace(/^\/v[\d.]+(?=\/)/, '');
       const method = request.method ?? '';
-      const [status, body] = this.#answer(method, path, url.searchParams);
+      const text = await bodyOf(request);
+      const [status, body] = path.startsWith('/configs')
+        ? this.#answerConfigs(method, path, url.searchParams, text)
+        : this.#answer(method, path, url.searchParams);
       /** @type {SeenRequest} */
       const seen = {
         at: performance.now(),
@@ -173,10 +179,22 @@ export class EngineSimulator {
    * @param {string} method
    * @param {string} path
    * @param {URLSearchParams} query
+   * @param {string} body
+   * @returns {[number, Buffer]}
+   */
+  #answerConfigs(method, path, query, body) {
+    const [status, value] = this.#configs.answer(method, path, query, body);
+    return [status, value === '' ? Buffer.alloc(0) : json(value)];
+  }
+
+  /**
+   * @param {string} method
+   * @param {string} path
+   * @param {URLSearchParams} query
    * @returns {[number, Buffer]}
    */
   #answer(method, path, query) {
-    const { version, info, nodes, networks, configs, secrets } = this.#template;
+    const { version, info, nodes, networks, secrets } = this.#template;
     if (method === 'POST' && path === '/_simulator/deploy') {
       this.#deploy();
       return [200, Buffer.from('{}')];
@@ -193,8 +211,6 @@ export class EngineSimulator {
         return [200, json(nodes)];
       case '/networks':
         return [200, json(networks)];
-      case '/configs':
-        return [200, json(configs)];
       case '/secrets':
         return [200, json(secrets)];
       case '/services':
