@@ -37820,8 +37820,8 @@ class LeaseLost extends DeployError {
     by;
     /** @param by who has it now; undefined where that is not known */
     constructor(stack, by) {
-        super('superseded', 'superseded', `the lock of ${stack} was taken by ${by === undefined ? 'somebody else' : described(by)}: ` +
-            'this run had not renewed it in time and writes nothing more', { hint: 'Look at what the other run made of the stack before this one is started again.' });
+        super('superseded', 'superseded', `the lock of ${stack} was lost to ${by === undefined ? 'somebody else' : described(by)}; ` +
+            'this run writes nothing more', { hint: 'Look at what the other run made of the stack before this one is started again.' });
         this.by = by;
         this.name = 'LeaseLost';
     }
@@ -38175,15 +38175,22 @@ function selected(revision) {
     return { kind: isGood(revision) ? 'found' : 'not-good', revision };
 }
 const sameRun = (a, b) => a.runId !== '' && a.runId === b.runId && a.repository === b.repository;
+const madeBy = (revisions, run) => revisions.filter((each) => sameRun(each.run, run) && each.run.job === run.job && each.run.step === run.step);
+/** The newest good revision that an earlier attempt of this very step has made. */
+function earlierOf(revisions, run) {
+    if (run.attempt <= 1 || run.runId === '')
+        return undefined;
+    return madeBy(revisions, run).find((each) => isGood(each) && each.run.attempt < run.attempt);
+}
 /** What a deploy is, given that it may be a re-run. */
 function rerunOf(revisions, run) {
     if (run.attempt <= 1 || run.runId === '')
         return { kind: 'ordinary' };
-    const mine = revisions.filter((each) => sameRun(each.run, run) && each.run.job === run.job && each.run.step === run.step);
+    const mine = madeBy(revisions, run);
     const oldest = revisions.at(-1)?.number ?? 1;
     if (mine.length === 0)
         return { kind: oldest > 1 ? 'forgotten' : 'ordinary' };
-    const revision = mine.find((each) => isGood(each) && each.run.attempt < run.attempt);
+    const revision = earlierOf(mine, run);
     if (revision === undefined)
         return { kind: 'ordinary' };
     // Since its content was first deployed: a second re-run restores what the first one restored.
@@ -38616,7 +38623,7 @@ function noAnswer(limitMs) {
  * Runs `docker stack deploy`, again where what failed goes away by itself: the command changes
  * nothing that is already as the files say, so repeating it is safe.
  */
-async function deployStack(session, { inputs, rendered, workspace, wasWritten, }, { narrator, clock, signal }) {
+async function deployStack(session, { inputs, rendered, workspace, mayWrite, wasWritten, }, { narrator, clock, signal }) {
     const docker = inputs.registries.length === 0
         ? inputs.docker
         : { ...inputs.docker, configDirectory: `${workspace.path}/docker` };
@@ -38630,6 +38637,7 @@ async function deployStack(session, { inputs, rendered, workspace, wasWritten, }
     const deadline = clock.now() + inputs.watch.timeoutMs;
     for (let attempt = 1;; attempt += 1) {
         signal.throwIfAborted();
+        await mayWrite();
         const printer = linePrinter(narrator);
         let result;
         try {
@@ -40145,6 +40153,7 @@ class Record {
     #id;
     #startedAt;
     #open;
+    #applying = false;
     #version;
     /** @param source what a revision deploys again */
     constructor(deployment, history, source) {
@@ -40173,11 +40182,19 @@ class Record {
             content,
         }));
         this.#version = version;
-        this.#remember({ status: 'cancelled', reason: 'cancelled' });
+        this.#remember({ status: 'invalid', reason: 'cancelled' });
         world.narrator.say(`this is revision ${this.#open.number} of ${inputs.stack}`);
     }
-    /** Adds what the swarm made of it: the exact spec of every service. */
-    async seal(changes) {
+    /** From here on a run that ends in whatever way may have written something. */
+    applying() {
+        this.#applying = true;
+        this.#remember({ status: 'cancelled', reason: 'cancelled' });
+    }
+    /**
+     * Adds what the swarm made of it: the exact spec of every service.
+     * @param others services of the stack that stay beside them
+     */
+    async seal(changes, others) {
         const open = this.#open;
         if (open === undefined)
             return;
@@ -40188,7 +40205,7 @@ class Record {
                 services,
                 networks: await engine.networks(),
                 pinned: pinnedFile(inputs.stack, services, this.#version),
-                others: changes.orphans.map(({ Spec }) => Spec.Name),
+                others: others.map(({ Spec }) => Spec.Name),
             });
         });
     }
@@ -40205,21 +40222,35 @@ class Record {
             ...(before === undefined ? {} : { previousRevision: before.number }),
         };
         const open = this.#open;
-        if (open === undefined)
+        if (open === undefined) {
+            if (!this.#kept && this.#applying)
+                await this.#trim();
             return named;
-        const end = { status: statusOf(ending), reason: ending.reason, durationMs };
+        }
+        const status = this.#applying ? statusOf(ending) : 'invalid';
+        const end = { status, reason: ending.reason, durationMs };
         this.#remember(end);
         if (world.signal.aborted || ending.outcome === 'unreachable')
             return named;
         try {
             await closeRevision(session.engine, inputs.stack, open, end);
             this.#remember(undefined);
-            await trimHistory(session.engine, inputs.stack, inputs.history);
+            await this.#trim();
         }
         catch (error) {
             world.narrator.say(`the end of revision ${open.number} is left to the post step: ${errorLine(error)}`);
         }
         return named;
+    }
+    /** With `history: 0` all of it goes: what it calls current is not what this run has deployed. */
+    async #trim() {
+        const { world, inputs, session } = this.#deployment;
+        try {
+            await trimHistory(session.engine, inputs.stack, inputs.history);
+        }
+        catch (error) {
+            world.narrator.say(`the history could not be shortened: ${errorLine(error)}`);
+        }
     }
     #remember(end) {
         const { world, inputs } = this.#deployment;
@@ -40650,8 +40681,11 @@ async function transact(deployment, { before, objectsBefore }, change) {
         world.narrator.say(line);
     const context = { deployment, before, objectsBefore, change, changes, startedAt };
     try {
+        // What is removed goes after a verdict alone.
+        const { wait } = deployment.inputs.watch;
+        const others = changes.orphans.filter((orphan) => !(wait && change.removes(orphan)));
         if (deployed.failure === undefined)
-            await change.accepted(changes);
+            await change.accepted(changes, others);
         return await judge(context, deployed, live);
     }
     catch (interruption) {
@@ -40906,13 +40940,17 @@ async function deployIn(deployment, rendered, record, place) {
             inputs,
             rendered,
             workspace,
+            mayWrite: async () => {
+                await deployment.lease?.assertHeld();
+                record.applying();
+            },
             wasWritten: (loss) => recover(deployment, {
                 ...{ loss, before: before.before, names, rendered, place, workspace },
             }),
         }, world),
         // From here on only the engine is asked: credentials lie there no longer than they are needed.
-        accepted: async (changes) => {
-            await Promise.all([record.seal(changes), forget(deployment, place)]);
+        accepted: async (changes, others) => {
+            await Promise.all([record.seal(changes, others), forget(deployment, place)]);
         },
         removes: () => inputs.prune,
     });
@@ -41218,8 +41256,11 @@ async function deployRevision(deployment, history, revision, record) {
     return await transact(deployment, before, {
         names,
         origin: `revision`,
-        apply: () => settle(deployment, (engine) => applySpecs(engine, inputs.stack, sealed.services, inputs.withRegistryAuth ? (image) => authFor(inputs.registries, image) : () => undefined, world.narrator.say)),
-        accepted: (changes) => record.seal(changes),
+        apply: () => {
+            record.applying();
+            return settle(deployment, (engine) => applySpecs(engine, inputs.stack, sealed.services, inputs.withRegistryAuth ? (image) => authFor(inputs.registries, image) : () => undefined, world.narrator.say));
+        },
+        accepted: (changes, others) => record.seal(changes, others),
         removes: ({ Spec }) => inputs.prune || brought.has(Spec.Name),
     });
 }
@@ -42051,7 +42092,8 @@ async function write(deployment, rendered, begun) {
         return await removeStack(deployment);
     const history = await currentHistory(deployment);
     const again = inputs.mode === 'rollback'
-        ? wantedRevision(history, inputs.revision)
+        ? ((inputs.onRerun === 'restore' ? earlierOf(history.revisions, world.run) : undefined) ??
+            wantedRevision(history, inputs.revision))
         : rerun(deployment, history);
     const record = new Record(deployment, history, again);
     if (again !== undefined && inputs.mode === 'rollback')

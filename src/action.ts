@@ -7,7 +7,7 @@ import { describeInputs, type Inputs } from './inputs.js';
 import type { RenderedStack } from './compose/render.js';
 import { acquire, type Lease } from './ledger/lease.js';
 import type { History } from './ledger/history.js';
-import { origin, overtakes, rerunOf, type Revision } from './ledger/revision.js';
+import { earlierOf, origin, overtakes, rerunOf, type Revision } from './ledger/revision.js';
 import { hostnameOf } from './model.js';
 import { deployFiles } from './modes/deploy.js';
 import type { Deployment, Seen } from './modes/deployment.js';
@@ -150,7 +150,8 @@ async function write(
   const history = await currentHistory(deployment);
   const again =
     inputs.mode === 'rollback'
-      ? wantedRevision(history, inputs.revision)
+      ? ((inputs.onRerun === 'restore' ? earlierOf(history.revisions, world.run) : undefined) ??
+        wantedRevision(history, inputs.revision))
       : rerun(deployment, history);
   const record = new Record(deployment, history, again);
   if (again !== undefined && inputs.mode === 'rollback')

@@ -114,11 +114,14 @@ export async function deployStack(
     inputs,
     rendered,
     workspace,
+    mayWrite,
     wasWritten,
   }: {
     readonly inputs: Inputs;
     readonly rendered: RenderedStack;
     readonly workspace: Workspace;
+    /** Throws where the stack is not this run's to write any more. */
+    readonly mayWrite: () => Promise<void>;
     /**
      * After a lost connection: connects again, and makes ready for the command to be repeated.
      * @returns true where there is no need, because every service has been written
@@ -147,6 +150,7 @@ export async function deployStack(
   const deadline = clock.now() + inputs.watch.timeoutMs;
   for (let attempt = 1; ; attempt += 1) {
     signal.throwIfAborted();
+    await mayWrite();
     const printer = linePrinter(narrator);
     let result;
     try {

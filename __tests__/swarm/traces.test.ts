@@ -52,6 +52,10 @@ async function leftOf(node: Node): Promise<string> {
   return stdout;
 }
 
+/** The config that is the stack's lock, if it is there. */
+const lockOf = (stack: Stack): Promise<string> =>
+  stack.manager.docker('config', 'ls', '--quiet', '--filter', `name=${stack.name}.lock`);
+
 async function expectClean({ manager }: Stack): Promise<void> {
   expect(await leftOf(manager)).toBe('');
   expect((await manager.exec(`find /home/${USER} -name config.json`)).stdout).toBe('');
@@ -140,7 +144,7 @@ onSwarm('a run', () => {
     await expectClean(stack);
   });
 
-  aloneScenario('that is killed in mid-watch is cleaned up by post', async (stack) => {
+  aloneScenario('that is killed as it deploys is cleaned up by post', async (stack) => {
     let kill = (): void => undefined;
     const found: Promise<string>[] = [];
     const run = await stack.run({
@@ -151,7 +155,7 @@ onSwarm('a run', () => {
         };
       },
       onLine: (line) => {
-        if (line.includes('::group::Watch')) kill();
+        if (line.includes('::group::Deploy')) kill();
       },
     });
     expect(run.code).toBeNull();
@@ -160,6 +164,8 @@ onSwarm('a run', () => {
     expect(workspace).toMatch(/^\/tmp\/swarm-deploy-[0-9a-f]{32}\n$/);
     expect(run.postCode).toBe(0);
     expect(run.postLog).toContain('nothing of the run is left on');
+    expect(run.postLog).toContain('the lock of the stack is given back');
+    expect(await lockOf(stack)).toBe('');
     await expectClean(stack);
   });
 
@@ -177,6 +183,7 @@ onSwarm('a run', () => {
     expect(run).toMatchObject({ outcome: 'cancelled', reason: 'cancelled', code: 1, postCode: 0 });
     expect(run.summary).toContain('cancelled');
     expect(run.outputs['report']).not.toBe('');
+    expect(await lockOf(stack)).toBe('');
     await expectClean(stack);
     // Left to the swarm, which goes on with it.
     expect(Object.keys(await stack.services())).toEqual(['api']);

@@ -58,7 +58,11 @@ function world(
     deploy: (
       wasWritten: () => Promise<boolean> = () => Promise.reject(new Error('not needed')),
     ): Promise<Deployed> =>
-      deployStack(session, { inputs, rendered, workspace, wasWritten }, around),
+      deployStack(
+        session,
+        { inputs, rendered, workspace, mayWrite: () => Promise.resolve(), wasWritten },
+        around,
+      ),
   };
 }
 const failure = async (promise: Promise<unknown>): Promise<DeployError> => {

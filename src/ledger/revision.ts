@@ -123,15 +123,24 @@ export type Rerun =
 const sameRun = (a: Run, b: Run): boolean =>
   a.runId !== '' && a.runId === b.runId && a.repository === b.repository;
 
+const madeBy = (revisions: readonly Revision[], run: Run): readonly Revision[] =>
+  revisions.filter(
+    (each) => sameRun(each.run, run) && each.run.job === run.job && each.run.step === run.step,
+  );
+
+/** The newest good revision that an earlier attempt of this very step has made. */
+export function earlierOf(revisions: readonly Revision[], run: Run): Revision | undefined {
+  if (run.attempt <= 1 || run.runId === '') return undefined;
+  return madeBy(revisions, run).find((each) => isGood(each) && each.run.attempt < run.attempt);
+}
+
 /** What a deploy is, given that it may be a re-run. */
 export function rerunOf(revisions: readonly Revision[], run: Run): Rerun {
   if (run.attempt <= 1 || run.runId === '') return { kind: 'ordinary' };
-  const mine = revisions.filter(
-    (each) => sameRun(each.run, run) && each.run.job === run.job && each.run.step === run.step,
-  );
+  const mine = madeBy(revisions, run);
   const oldest = revisions.at(-1)?.number ?? 1;
   if (mine.length === 0) return { kind: oldest > 1 ? 'forgotten' : 'ordinary' };
-  const revision = mine.find((each) => isGood(each) && each.run.attempt < run.attempt);
+  const revision = earlierOf(mine, run);
   if (revision === undefined) return { kind: 'ordinary' };
   // Since its content was first deployed: a second re-run restores what the first one restored.
   const overtaken = revisions.some(

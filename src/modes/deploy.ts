@@ -88,6 +88,10 @@ async function deployIn(
           inputs,
           rendered,
           workspace,
+          mayWrite: async () => {
+            await deployment.lease?.assertHeld();
+            record.applying();
+          },
           wasWritten: (loss) =>
             recover(deployment, {
               ...{ loss, before: before.before, names, rendered, place, workspace },
@@ -96,8 +100,8 @@ async function deployIn(
         world,
       ),
     // From here on only the engine is asked: credentials lie there no longer than they are needed.
-    accepted: async (changes) => {
-      await Promise.all([record.seal(changes), forget(deployment, place)]);
+    accepted: async (changes, others) => {
+      await Promise.all([record.seal(changes, others), forget(deployment, place)]);
     },
     removes: () => inputs.prune,
   });

@@ -16,6 +16,7 @@ import {
   type Open,
   type Revision,
 } from '../ledger/revision.js';
+import type { Service } from '../model.js';
 import { pinnedFile } from '../ledger/pinned.js';
 import type { Changes } from '../plan.js';
 import { errorLine } from '../report/text.js';
@@ -59,6 +60,7 @@ export class Record {
   readonly #id: string;
   readonly #startedAt: Date;
   #open: Open | undefined;
+  #applying = false;
   #version: string | undefined;
 
   /** @param source what a revision deploys again */
@@ -91,12 +93,21 @@ export class Record {
       }),
     );
     this.#version = version;
-    this.#remember({ status: 'cancelled', reason: 'cancelled' });
+    this.#remember({ status: 'invalid', reason: 'cancelled' });
     world.narrator.say(`this is revision ${this.#open.number} of ${inputs.stack}`);
   }
 
-  /** Adds what the swarm made of it: the exact spec of every service. */
-  async seal(changes: Changes): Promise<void> {
+  /** From here on a run that ends in whatever way may have written something. */
+  applying(): void {
+    this.#applying = true;
+    this.#remember({ status: 'cancelled', reason: 'cancelled' });
+  }
+
+  /**
+   * Adds what the swarm made of it: the exact spec of every service.
+   * @param others services of the stack that stay beside them
+   */
+  async seal(changes: Changes, others: readonly Service[]): Promise<void> {
     const open = this.#open;
     if (open === undefined) return;
     const { inputs } = this.#deployment;
@@ -106,7 +117,7 @@ export class Record {
         services,
         networks: await engine.networks(),
         pinned: pinnedFile(inputs.stack, services, this.#version),
-        others: changes.orphans.map(({ Spec }) => Spec.Name),
+        others: others.map(({ Spec }) => Spec.Name),
       });
     });
   }
@@ -124,20 +135,34 @@ export class Record {
       ...(before === undefined ? {} : { previousRevision: before.number }),
     };
     const open = this.#open;
-    if (open === undefined) return named;
-    const end: RevisionEnding = { status: statusOf(ending), reason: ending.reason, durationMs };
+    if (open === undefined) {
+      if (!this.#kept && this.#applying) await this.#trim();
+      return named;
+    }
+    const status = this.#applying ? statusOf(ending) : 'invalid';
+    const end: RevisionEnding = { status, reason: ending.reason, durationMs };
     this.#remember(end);
     if (world.signal.aborted || ending.outcome === 'unreachable') return named;
     try {
       await closeRevision(session.engine, inputs.stack, open, end);
       this.#remember(undefined);
-      await trimHistory(session.engine, inputs.stack, inputs.history);
+      await this.#trim();
     } catch (error) {
       world.narrator.say(
         `the end of revision ${open.number} is left to the post step: ${errorLine(error)}`,
       );
     }
     return named;
+  }
+
+  /** With `history: 0` all of it goes: what it calls current is not what this run has deployed. */
+  async #trim(): Promise<void> {
+    const { world, inputs, session } = this.#deployment;
+    try {
+      await trimHistory(session.engine, inputs.stack, inputs.history);
+    } catch (error) {
+      world.narrator.say(`the history could not be shortened: ${errorLine(error)}`);
+    }
   }
 
   #remember(end: RevisionEnding | undefined): void {

@@ -71,8 +71,9 @@ export async function deployRevision(
   return await transact(deployment, before, {
     names,
     origin: `revision`,
-    apply: () =>
-      settle(deployment, (engine) =>
+    apply: () => {
+      record.applying();
+      return settle(deployment, (engine) =>
         applySpecs(
           engine,
           inputs.stack,
@@ -80,8 +81,9 @@ export async function deployRevision(
           inputs.withRegistryAuth ? (image) => authFor(inputs.registries, image) : () => undefined,
           world.narrator.say,
         ),
-      ),
-    accepted: (changes) => record.seal(changes),
+      );
+    },
+    accepted: (changes, others) => record.seal(changes, others),
     removes: ({ Spec }) => inputs.prune || brought.has(Spec.Name),
   });
 }

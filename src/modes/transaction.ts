@@ -21,8 +21,11 @@ export interface Change {
   readonly names: readonly string[];
   /** Writes it; afterwards only the swarm says how far that came. */
   readonly apply: () => Promise<Deployed>;
-  /** Called once the swarm has accepted all of it. */
-  readonly accepted: (changes: Changes) => Promise<void>;
+  /**
+   * Called once the swarm has accepted all of it.
+   * @param others services that it does not name and that stay
+   */
+  readonly accepted: (changes: Changes, others: readonly Service[]) => Promise<void>;
   /** Which of the services that it does not name go, once everything else is well. */
   readonly removes: (orphan: Service) => boolean;
   /** Where a service stands, for people: its file, the files, a revision. */
@@ -71,7 +74,10 @@ export async function transact(
   for (const line of weakEvidence(change, changes)) world.narrator.say(line);
   const context = { deployment, before, objectsBefore, change, changes, startedAt };
   try {
-    if (deployed.failure === undefined) await change.accepted(changes);
+    // What is removed goes after a verdict alone.
+    const { wait } = deployment.inputs.watch;
+    const others = changes.orphans.filter((orphan) => !(wait && change.removes(orphan)));
+    if (deployed.failure === undefined) await change.accepted(changes, others);
     return await judge(context, deployed, live);
   } catch (interruption) {
     return interrupted(context, interruption);
