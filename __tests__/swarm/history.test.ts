@@ -553,10 +553,10 @@ onSwarm('the history', () => {
   });
 
   scenario('keeps as many revisions as it is told to, and no orphans', async (stack) => {
-    const deploy = (id: number): Promise<Run> =>
+    const deploy = (id: number, kept = 2): Promise<Run> =>
       stack.run({
         ...workflow(id),
-        inputs: { history: 2 },
+        inputs: { history: kept },
         files: {
           conf: 'the same in all',
           token: 'the same in all',
@@ -597,6 +597,11 @@ onSwarm('the history', () => {
     expect(await stack.specs()).toEqual(specs);
     expect(await stack.objectSpecs()).toEqual(objects);
     expect(Object.keys(await stack.ledger()).length).toBeLessThanOrEqual(2 * perRevision);
+
+    // Told to keep none, it must not leave one that says of itself to be what runs.
+    expect(await deploy(8, 0)).toMatchObject({ outcome: 'deployed', outputs: { revision: '' } });
+    expect(await stack.ledger()).toEqual({});
+    expect(await stack.objectSpecs()).toEqual(objects);
   });
 
   scenario('refuses a revision whose config is gone, and touches nothing', async (stack) => {
@@ -737,8 +742,14 @@ onSwarm('prune', () => {
       ['api', 'one', 'two'].map((name) => `${stack.name}_${name}`),
     );
     expect(Object.keys(await stack.services())).toEqual(['api']);
-    // They are a part of what the revision was.
-    expect(await stack.run({ ...ROLLBACK, ...workflow(4) })).toMatchObject({ outcome: 'deployed' });
-    expect(Object.keys(await stack.services()).sort()).toEqual(['api', 'one', 'two']);
+    // They are a part of what the revision was, for every attempt of the run that wants it back.
+    for (const [attempt, outcome] of [
+      [1, 'deployed'],
+      [2, 'unchanged'],
+    ] as const) {
+      const undo = await stack.run({ ...ROLLBACK, ...workflow(4, attempt) });
+      expect(undo).toMatchObject({ outcome, code: 0 });
+      expect(Object.keys(await stack.services()).sort()).toEqual(['api', 'one', 'two']);
+    }
   });
 });
