@@ -241,7 +241,7 @@ describe('a deploy', () => {
           kill = () => child.kill('SIGKILL');
         },
         onLine: (line) => {
-          if (!line.startsWith('::group::Watch')) return;
+          if (!line.startsWith('::group::Deploy')) return;
           left = readdirSync(join(home, 'tmp'));
           kill();
         },
