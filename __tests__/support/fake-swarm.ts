@@ -443,6 +443,13 @@ export class FakeSwarm {
           : mine;
       return [200, all as unknown as Json];
     }
+    if (path === '/services/create') {
+      const spec = parseJson(body) as ServiceSpec;
+      if (this.names().includes(spec.Name))
+        return [409, { message: `${spec.Name} already exists` }];
+      this.write(spec.Name, spec);
+      return [201, { ID: [...this.services.keys()].at(-1) ?? '' }];
+    }
     if (kind === 'services') {
       const service = this.services.get(id);
       if (service === undefined) return [404, { message: `service ${id} not found` }];
