@@ -267,10 +267,13 @@ function runCommand(
   child.stderr.pipe(channel.stderr, { end: false });
   channel.once('close', () => child.stdin.end());
   child.once('close', (code, signal) => {
-    // Only a channel that is still there takes an exit status.
-    if (code !== null) channel.exit(code);
-    else channel.exit((signal ?? 'SIGKILL').replace(/^SIG/, ''), false, '');
-    channel.end();
+    // What waits for room in the window must be out before the end: ssh2 sends that at once.
+    channel.stderr.end(() => {
+      // Only a channel that is still there takes an exit status.
+      if (code !== null) channel.exit(code);
+      else channel.exit((signal ?? 'SIGKILL').replace(/^SIG/, ''), false, '');
+      channel.end();
+    });
   });
   return child;
 }
