@@ -39899,6 +39899,7 @@ async function readHistory(engine, stack) {
     return {
         stack,
         revisions: revisionsOf(pieces),
+        next: highest(pieces) + 1,
         contentOf: (number) => {
             const piece = pieces.find((each) => each.number === number && each.part === undefined);
             return (piece && contentOf(pieces, piece)) ?? 'incomplete';
@@ -39908,16 +39909,19 @@ async function readHistory(engine, stack) {
 /**
  * Writes a pending revision under the next free number. Repeated with the same `id` it finds and
  * completes what it wrote before.
+ * @param expected the number that it gets if nobody has made one since the history was read
  * @throws DeployError `internal` where something that is no part of the history has its names
  */
-async function openRevision(engine, stack, draft) {
+async function openRevision(engine, stack, draft, expected) {
     const { id, source, content, ...rest } = draft;
     const [first, ...further] = openingParts(content);
     if (first === undefined)
         throw new TypeError('a revision without content');
-    let least = 1;
+    let least = expected ?? 1;
     for (let attempt = 0; attempt < history_MAX_CONFLICTS; attempt += 1) {
-        const pieces = await readPieces(engine, stack);
+        // The first guess is nearly always right, and creating it tells.
+        const guess = attempt === 0 && expected !== undefined;
+        const pieces = guess ? [] : await readPieces(engine, stack);
         const mine = pieces.find((each) => each.part === undefined && each.id === id);
         if (mine !== undefined) {
             await writeParts(engine, stack, mine, pieces, { kind: 'open', parts: further, from: 2 });
@@ -39962,24 +39966,33 @@ async function sealRevision(engine, stack, open, sealed) {
     const mine = pieces.find((each) => isOf(each, open));
     if (mine === undefined)
         return false;
+    const labels = await writeSealed(engine, stack, mine, pieces, sealed);
+    return await relabel(engine, stack, open, () => labels, mine);
+}
+/** @returns the labels that make it count, none where the revision has been sealed before */
+async function writeSealed(engine, stack, mine, pieces, sealed) {
     if (mine.config.labels[SEALED_LABEL] !== undefined)
-        return true;
+        return {};
     const parts = sealedParts(sealed);
     const from = 1 + countIn(mine.config.labels[OPENING_LABEL], 1);
     await writeParts(engine, stack, mine, pieces, { kind: 'sealed', parts, from });
-    return await relabel(engine, stack, open, () => ({
-        [SEALED_LABEL]: String(parts.length),
-        [FINGERPRINT_LABEL]: fingerprintOf(sealed),
-    }));
+    return { [SEALED_LABEL]: String(parts.length), [FINGERPRINT_LABEL]: fingerprintOf(sealed) };
 }
 /**
  * Says how a revision ended. `interrupted`, which only others say of it, holds for a pending one alone.
+ * @param sealed what `sealRevision` would add, where that was not done before
  * @returns false where the revision is gone, as after `docker stack rm`
  */
-async function closeRevision(engine, stack, open, ending) {
-    return await relabel(engine, stack, open, (labels) => ending.status === 'interrupted' && labels[STATUS_LABEL] !== 'pending'
+async function closeRevision(engine, stack, open, ending, sealed) {
+    const pieces = await readPieces(engine, stack);
+    const mine = pieces.find((each) => isOf(each, open));
+    if (mine === undefined)
+        return false;
+    const seal = sealed === undefined ? {} : await writeSealed(engine, stack, mine, pieces, sealed);
+    const change = (labels) => ending.status === 'interrupted' && labels[STATUS_LABEL] !== 'pending'
         ? {}
-        : labelsOf({ ...revisionOf(open.number, labels), ...ending }));
+        : { ...labelsOf({ ...revisionOf(open.number, labels), ...ending }), ...seal };
+    return await relabel(engine, stack, open, change, mine);
 }
 /**
  * Removes the revisions beyond `limit` (see `surplus`) and parts whose revision is gone.
@@ -40087,11 +40100,14 @@ async function writeParts(engine, stack, { number, id }, pieces, { kind, parts, 
 }
 /**
  * Changes labels of a revision, however often somebody else does meanwhile.
+ * @param read the revision, where it was just read
  * @returns false where it is gone
  */
-async function relabel(engine, stack, open, change) {
+async function relabel(engine, stack, open, change, read) {
     for (let attempt = 0; attempt < history_MAX_CONFLICTS; attempt += 1) {
-        const piece = (await readPieces(engine, stack)).find((each) => isOf(each, open));
+        const piece = attempt === 0 && read !== undefined
+            ? read
+            : (await readPieces(engine, stack)).find((each) => isOf(each, open));
         if (piece === undefined)
             return false;
         const { labels } = piece.config;
@@ -40154,6 +40170,7 @@ class Record {
     #startedAt;
     #open;
     #applying = false;
+    #sealed;
     #version;
     /** @param source what a revision deploys again */
     constructor(deployment, history, source) {
@@ -40180,7 +40197,7 @@ class Record {
             locked: lease !== undefined,
             run: world.run,
             content,
-        }));
+        }, this.#history.next));
         this.#version = version;
         this.#remember({ status: 'invalid', reason: 'cancelled' });
         world.narrator.say(`this is revision ${this.#open.number} of ${inputs.stack}`);
@@ -40199,14 +40216,19 @@ class Record {
         if (open === undefined)
             return;
         const { inputs } = this.#deployment;
+        const services = changes.targets.map(({ name, spec }) => ({ name, spec }));
         await settle(this.#deployment, async (engine) => {
-            const services = changes.targets.map(({ name, spec }) => ({ name, spec }));
-            await sealRevision(engine, inputs.stack, open, {
+            const sealed = {
                 services,
                 networks: await engine.networks(),
                 pinned: pinnedFile(inputs.stack, services, this.#version),
                 others: others.map(({ Spec }) => Spec.Name),
-            });
+            };
+            // What changed nothing is over in a moment: that is written with its end.
+            if (changes.any)
+                await sealRevision(engine, inputs.stack, open, sealed);
+            else
+                this.#sealed = sealed;
         });
     }
     /**
@@ -40214,7 +40236,7 @@ class Record {
      * more, and one without a connection cannot: both leave it to `post`.
      */
     async close(ending, durationMs) {
-        const { world, inputs, session } = this.#deployment;
+        const { world, inputs } = this.#deployment;
         const before = current(this.#history.revisions);
         const named = {
             ...ending,
@@ -40233,9 +40255,10 @@ class Record {
         if (world.signal.aborted || ending.outcome === 'unreachable')
             return named;
         try {
-            await closeRevision(session.engine, inputs.stack, open, end);
+            await settle(this.#deployment, (engine) => closeRevision(engine, inputs.stack, open, end, this.#sealed));
             this.#remember(undefined);
-            await this.#trim();
+            if (this.#history.revisions.length >= inputs.history)
+                await this.#trim();
         }
         catch (error) {
             world.narrator.say(`the end of revision ${open.number} is left to the post step: ${errorLine(error)}`);

@@ -546,7 +546,9 @@ export class FakeSwarm {
   }
 
   #removeObject(id: string): readonly [number, Json] {
-    const object = this.objects.find((each) => each.id === id);
+    const object = this.objects.find(
+      (each) => each.id === id || (each.kind === 'config' && each.name === id),
+    );
     if (object === undefined) return [404, { message: `${id} not found` }];
     if (object.busy > 0) return [403, { message: `${object.name} has active endpoints` }];
     this.writes.push(`remove ${object.kind} ${object.name}`);

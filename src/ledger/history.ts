@@ -31,6 +31,8 @@ export interface History {
   readonly stack: string;
   /** Newest first. */
   readonly revisions: readonly Revision[];
+  /** The number that the next revision gets, if nobody else makes one meanwhile. */
+  readonly next: number;
   /** `incomplete` where the swarm does not hold all of it, or something else. */
   readonly contentOf: (number: number) => RevisionContent | 'incomplete';
 }
@@ -73,6 +75,7 @@ export async function readHistory(engine: Engine, stack: string): Promise<Histor
   return {
     stack,
     revisions: revisionsOf(pieces),
+    next: highest(pieces) + 1,
     contentOf: (number) => {
       const piece = pieces.find((each) => each.number === number && each.part === undefined);
       return (piece && contentOf(pieces, piece)) ?? 'incomplete';
@@ -83,15 +86,23 @@ export async function readHistory(engine: Engine, stack: string): Promise<Histor
 /**
  * Writes a pending revision under the next free number. Repeated with the same `id` it finds and
  * completes what it wrote before.
+ * @param expected the number that it gets if nobody has made one since the history was read
  * @throws DeployError `internal` where something that is no part of the history has its names
  */
-export async function openRevision(engine: Engine, stack: string, draft: Draft): Promise<Open> {
+export async function openRevision(
+  engine: Engine,
+  stack: string,
+  draft: Draft,
+  expected?: number,
+): Promise<Open> {
   const { id, source, content, ...rest } = draft;
   const [first, ...further] = openingParts(content);
   if (first === undefined) throw new TypeError('a revision without content');
-  let least = 1;
+  let least = expected ?? 1;
   for (let attempt = 0; attempt < MAX_CONFLICTS; attempt += 1) {
-    const pieces = await readPieces(engine, stack);
+    // The first guess is nearly always right, and creating it tells.
+    const guess = attempt === 0 && expected !== undefined;
+    const pieces = guess ? [] : await readPieces(engine, stack);
     const mine = pieces.find((each) => each.part === undefined && each.id === id);
     if (mine !== undefined) {
       await writeParts(engine, stack, mine, pieces, { kind: 'open', parts: further, from: 2 });
@@ -139,18 +150,28 @@ export async function sealRevision(
   const pieces = await readPieces(engine, stack);
   const mine = pieces.find((each) => isOf(each, open));
   if (mine === undefined) return false;
-  if (mine.config.labels[SEALED_LABEL] !== undefined) return true;
+  const labels = await writeSealed(engine, stack, mine, pieces, sealed);
+  return await relabel(engine, stack, open, () => labels, mine);
+}
+
+/** @returns the labels that make it count, none where the revision has been sealed before */
+async function writeSealed(
+  engine: Engine,
+  stack: string,
+  mine: Piece,
+  pieces: readonly Piece[],
+  sealed: SealedContent,
+): Promise<SwarmConfig['labels']> {
+  if (mine.config.labels[SEALED_LABEL] !== undefined) return {};
   const parts = sealedParts(sealed);
   const from = 1 + countIn(mine.config.labels[OPENING_LABEL], 1);
   await writeParts(engine, stack, mine, pieces, { kind: 'sealed', parts, from });
-  return await relabel(engine, stack, open, () => ({
-    [SEALED_LABEL]: String(parts.length),
-    [FINGERPRINT_LABEL]: fingerprintOf(sealed),
-  }));
+  return { [SEALED_LABEL]: String(parts.length), [FINGERPRINT_LABEL]: fingerprintOf(sealed) };
 }
 
 /**
  * Says how a revision ended. `interrupted`, which only others say of it, holds for a pending one alone.
+ * @param sealed what `sealRevision` would add, where that was not done before
  * @returns false where the revision is gone, as after `docker stack rm`
  */
 export async function closeRevision(
@@ -158,12 +179,17 @@ export async function closeRevision(
   stack: string,
   open: Open,
   ending: Ending,
+  sealed?: SealedContent,
 ): Promise<boolean> {
-  return await relabel(engine, stack, open, (labels) =>
+  const pieces = await readPieces(engine, stack);
+  const mine = pieces.find((each) => isOf(each, open));
+  if (mine === undefined) return false;
+  const seal = sealed === undefined ? {} : await writeSealed(engine, stack, mine, pieces, sealed);
+  const change = (labels: SwarmConfig['labels']): SwarmConfig['labels'] =>
     ending.status === 'interrupted' && labels[STATUS_LABEL] !== 'pending'
       ? {}
-      : labelsOf({ ...revisionOf(open.number, labels), ...ending }),
-  );
+      : { ...labelsOf({ ...revisionOf(open.number, labels), ...ending }), ...seal };
+  return await relabel(engine, stack, open, change, mine);
 }
 
 /**
@@ -297,6 +323,7 @@ async function writeParts(
 
 /**
  * Changes labels of a revision, however often somebody else does meanwhile.
+ * @param read the revision, where it was just read
  * @returns false where it is gone
  */
 async function relabel(
@@ -304,9 +331,13 @@ async function relabel(
   stack: string,
   open: Open,
   change: (labels: SwarmConfig['labels']) => SwarmConfig['labels'],
+  read?: Piece,
 ): Promise<boolean> {
   for (let attempt = 0; attempt < MAX_CONFLICTS; attempt += 1) {
-    const piece = (await readPieces(engine, stack)).find((each) => isOf(each, open));
+    const piece =
+      attempt === 0 && read !== undefined
+        ? read
+        : (await readPieces(engine, stack)).find((each) => isOf(each, open));
     if (piece === undefined) return false;
     const { labels } = piece.config;
     const changed = Object.entries(change(labels)).filter(([name, text]) => labels[name] !== text);

@@ -1,6 +1,6 @@
 /** A run's own entry in the stack's history: opened before anything is written, closed with the end. */
 import type { RenderedStack } from '../compose/render.js';
-import type { OpeningContent } from '../ledger/content.js';
+import type { OpeningContent, SealedContent } from '../ledger/content.js';
 import {
   closeRevision,
   openRevision,
@@ -61,6 +61,7 @@ export class Record {
   readonly #startedAt: Date;
   #open: Open | undefined;
   #applying = false;
+  #sealed: SealedContent | undefined;
   #version: string | undefined;
 
   /** @param source what a revision deploys again */
@@ -82,15 +83,20 @@ export class Record {
     const { world, inputs, lease } = this.#deployment;
     const source = this.#source;
     this.#open = await settle(this.#deployment, (engine) =>
-      openRevision(engine, inputs.stack, {
-        id: this.#id,
-        mode: source === undefined ? 'deploy' : 'rollback',
-        ...(source === undefined ? {} : { source }),
-        startedAt: this.#startedAt.toISOString(),
-        locked: lease !== undefined,
-        run: world.run,
-        content,
-      }),
+      openRevision(
+        engine,
+        inputs.stack,
+        {
+          id: this.#id,
+          mode: source === undefined ? 'deploy' : 'rollback',
+          ...(source === undefined ? {} : { source }),
+          startedAt: this.#startedAt.toISOString(),
+          locked: lease !== undefined,
+          run: world.run,
+          content,
+        },
+        this.#history.next,
+      ),
     );
     this.#version = version;
     this.#remember({ status: 'invalid', reason: 'cancelled' });
@@ -111,14 +117,17 @@ export class Record {
     const open = this.#open;
     if (open === undefined) return;
     const { inputs } = this.#deployment;
+    const services = changes.targets.map(({ name, spec }) => ({ name, spec }));
     await settle(this.#deployment, async (engine) => {
-      const services = changes.targets.map(({ name, spec }) => ({ name, spec }));
-      await sealRevision(engine, inputs.stack, open, {
+      const sealed = {
         services,
         networks: await engine.networks(),
         pinned: pinnedFile(inputs.stack, services, this.#version),
         others: others.map(({ Spec }) => Spec.Name),
-      });
+      };
+      // What changed nothing is over in a moment: that is written with its end.
+      if (changes.any) await sealRevision(engine, inputs.stack, open, sealed);
+      else this.#sealed = sealed;
     });
   }
 
@@ -127,7 +136,7 @@ export class Record {
    * more, and one without a connection cannot: both leave it to `post`.
    */
   async close(ending: Ending, durationMs: number): Promise<Ending> {
-    const { world, inputs, session } = this.#deployment;
+    const { world, inputs } = this.#deployment;
     const before = current(this.#history.revisions);
     const named: Ending = {
       ...ending,
@@ -144,9 +153,11 @@ export class Record {
     this.#remember(end);
     if (world.signal.aborted || ending.outcome === 'unreachable') return named;
     try {
-      await closeRevision(session.engine, inputs.stack, open, end);
+      await settle(this.#deployment, (engine) =>
+        closeRevision(engine, inputs.stack, open, end, this.#sealed),
+      );
       this.#remember(undefined);
-      await this.#trim();
+      if (this.#history.revisions.length >= inputs.history) await this.#trim();
     } catch (error) {
       world.narrator.say(
         `the end of revision ${open.number} is left to the post step: ${errorLine(error)}`,
