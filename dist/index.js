@@ -39436,8 +39436,9 @@ function endOf(rollout, partial) {
         departures.find(({ kind }) => kind === 'failed');
     if (departed !== undefined) {
         const end = withCause(departed, progress);
-        const unexplained = goal.phase === 'deploy' && end.kind === 'failed' && end === departed;
-        return unexplained && at - (rollout.departedAt ?? at) < CAUSE_MS ? undefined : end;
+        // On the way back, a one-shot task that ended well makes Swarm pause before it is shown as complete.
+        const passing = end.kind === 'failed' && (goal.phase === 'restore' || end === departed);
+        return passing && at - (rollout.departedAt ?? at) < CAUSE_MS ? undefined : end;
     }
     if (goal.phase === 'deploy')
         for (const { name, failures } of progress) {

@@ -97,7 +97,9 @@ it('says what is waited for', () => {
   const updating = { services: [service(spec(), { UpdateStatus: status('updating') })] };
   expect(waitingFor(seen(snapshot(0, both, updating)))).toBe('Swarm to finish monitoring shop_api');
   const gone = { targets: [], gone: [{ id: SERVICE, name: 'shop_api' }] };
-  expect(waitingFor(seen(snapshot(0, both), gone))).toBe('3 of the removed services and tasks to go');
+  expect(waitingFor(seen(snapshot(0, both), gone))).toBe(
+    '3 of the removed services and tasks to go',
+  );
 });
 
 describe('the log', () => {

@@ -495,7 +495,8 @@ describe('a restore', () => {
   );
   it('that Swarm has paused half-way has failed', () => {
     const services = [service(spec(), { UpdateStatus: status('rollback_paused') })];
-    expect(judge(back(), snapshot(0, [], { services }))).toMatchObject({ reason: 'update-paused' });
+    const looks = [0, 3000].map((at) => snapshot(at, [], { services }));
+    expect(judge(back(), ...looks)).toMatchObject({ reason: 'update-paused' });
   });
   it('waits for rollback_started to end', () => {
     const services = [service(spec(), { UpdateStatus: status('rollback_started') })];
@@ -742,4 +743,26 @@ describe('an update that waits in vain', () => {
   ])('is under way when %s', (_, tasks, is) => {
     expect(over(tasks, 50_000, is)).not.toEqual(converged);
   });
+});
+
+it('a way back that pauses is given the moment in which its one-shot task shows as complete', () => {
+  const once = spec(
+    'once:1',
+    { Mode: { Replicated: { Replicas: 1 } } },
+    {
+      RestartPolicy: { Condition: 'none' },
+    },
+  );
+  const services = [service(once, { UpdateStatus: status('paused') })];
+  const start = begin({
+    phase: 'restore',
+    maxFailures: Infinity,
+    targets: [target({ spec: once })],
+  });
+  const paused = snapshot(1000, [task('a', 'starting')], { services });
+  expect(judge(start, paused)).toEqual(waiting);
+  const done = (at: number): Snapshot => snapshot(at, [task('a', 'complete')], { services });
+  expect(judge(start, paused, done(1300), done(6300))).toEqual(converged);
+  const stuck = snapshot(4000, [task('a', 'starting')], { services });
+  expect(judge(start, paused, stuck)).toMatchObject({ kind: 'failed', reason: 'update-paused' });
 });
