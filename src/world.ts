@@ -1,15 +1,12 @@
 /** What a run touches from outside, and how it can end. */
 import type { RenderedStack } from './compose/render.js';
-import { DeployError, type Outcome, type Reason } from './errors.js';
+import { DeployError, type Outcome } from './errors.js';
 import type { Inputs } from './inputs.js';
 import type { Left } from './ledger/left.js';
 import type { Revision } from './ledger/revision.js';
 import type { Run } from './ledger/run.js';
-import type { Snapshot } from './model.js';
-import type { Changes } from './plan.js';
 import type { Narrator } from './report/narrator.js';
-import type { Fate } from './report/services.js';
-import type { Rollout } from './rollout/observe.js';
+import type { ServicesEnding } from './report/services.js';
 import type { Clock } from './rollout/watch.js';
 import type { Connect } from './session.js';
 
@@ -34,21 +31,10 @@ export interface World {
 }
 
 /** How a run ended, before it is made into a report. */
-export interface Ending {
+export interface Ending extends ServicesEnding {
   readonly outcome: Outcome;
-  readonly reason: Reason | '';
   readonly message: string;
   readonly hint?: string;
-  readonly before?: Snapshot;
-  readonly changes?: Changes;
-  readonly rollout?: Rollout;
-  /** The rollout back to where it was, if there was one. */
-  readonly restored?: Rollout;
-  readonly pruned?: readonly string[];
-  /** What became of the services as a whole. */
-  readonly fate: Fate;
-  /** The service that the reason is about. */
-  readonly culprit?: string;
   /** The revision that this run made, or that runs now. */
   readonly revision?: number;
   readonly previousRevision?: number;

@@ -8,14 +8,17 @@ import type { ServiceReport, TaskReport } from './outcome.js';
 /** What became of the services as a whole. */
 export type Fate = 'healthy' | 'accepted' | 'failed' | 'restored' | 'untouched' | 'unknown';
 
+/** As much of the end of a run as the services' part of the report is made from. */
 export interface ServicesEnding {
   readonly reason: Reason | '';
   readonly before?: Snapshot;
   readonly changes?: Changes;
   readonly rollout?: Rollout;
+  /** The rollout back to where it was, if there was one. */
   readonly restored?: Rollout;
   readonly pruned?: readonly string[];
   readonly fate: Fate;
+  /** The service that the reason is about. */
   readonly culprit?: string;
 }
 
