@@ -37339,6 +37339,19 @@ class Engine {
             error: info.Swarm?.Error ?? '',
         };
     }
+    /**
+     * Has the engine log into a registry; nothing of it is kept.
+     * @param timeoutMs the registry may be slow
+     * @returns the token that takes the password's place, '' where the registry gives none
+     * @throws EngineError with the registry's words, or why the engine cannot reach it
+     * @throws TimedOut
+     * @throws ConnectionLost, also where `signal` ended it
+     */
+    async logIn(auth, timeoutMs, signal) {
+        const answer = await this.#send('POST', '/auth', { body: { ...auth }, timeoutMs, signal });
+        // 204, without a body, where there is no token.
+        return textAt((parseAnswer(answer, parseJson) ?? {}), 'IdentityToken');
+    }
     /** The services of a stack with how many of their tasks run. */
     async serviceList(stack, former) {
         const path = `/services${query({ filters: JSON.stringify(labelled(stack)), status: 'true' })}`;
@@ -37554,14 +37567,16 @@ class Engine {
         return { hash, items: Array.isArray(list) ? list.map(itemOf) : [] };
     }
     async #call(method, path, body, registryAuth) {
-        return parseAnswer(await this.#send(method, path, body, registryAuth), parseJson);
+        return parseAnswer(await this.#send(method, path, { body, registryAuth }), parseJson);
     }
-    #send(method, path, body, registryAuth) {
+    #send(method, path, { body, registryAuth, timeoutMs, signal } = {}) {
+        const limitMs = timeoutMs ?? REQUEST_TIMEOUT_MS;
         const what = `${method} ${path.split('?')[0] ?? path}`;
         const payload = body === undefined ? undefined : Buffer.from(formatJson(body));
         return new Promise((resolve, reject) => {
             const outgoing = (0,external_node_http_namespaceObject.request)({
                 agent: this.#agent,
+                signal,
                 method,
                 path: `${this.#prefix}${path}`,
                 headers: {
@@ -37578,8 +37593,9 @@ class Engine {
                 collect(incoming, what).then(resolve, reject);
             });
             const timer = setTimeout(() => {
-                outgoing.destroy(new ConnectionLost(`the engine did not answer ${what} within ${REQUEST_TIMEOUT_MS / 1000} s`));
-            }, REQUEST_TIMEOUT_MS);
+                const words = `the engine did not answer ${what} within ${limitMs / 1000} s`;
+                outgoing.destroy(timeoutMs === undefined ? new ConnectionLost(words) : new TimedOut(words));
+            }, limitMs);
             outgoing.once('close', () => clearTimeout(timer));
             outgoing.once('error', (error) => {
                 reject(error instanceof DeployError
@@ -38400,20 +38416,14 @@ function stackDeployArgs(options) {
         options.stack,
     ];
 }
-function loginArgs(registry, username) {
-    return [
-        'login',
-        '--username',
-        username,
-        '--password-stdin',
-        ...(registry === '' ? [] : [registry]),
-    ];
-}
-/** Why a login failed, and whether trying again can help. */
-function loginFailure(stderr) {
+/**
+ * Why a login failed, and whether trying again can help.
+ * @param words of the engine
+ */
+function loginFailure(words) {
     // The registry's answer, as the engine quotes it: `unauthorized: incorrect username or password`,
     // `denied: ...`, or the bare status for registries that answer without a body.
-    if (/unauthorized|denied|401|403|incorrect username|authentication required/i.test(stderr))
+    if (/unauthorized|denied|401|403|incorrect username|authentication required/i.test(words))
         return { reason: 'registry-auth', transient: false };
     return { reason: 'registry-unreachable', transient: true };
 }
@@ -38441,6 +38451,52 @@ function deployFailure(stderr) {
 /** The engine cannot be reached from the CLI, in the CLI's words. */
 function engineUnreachable(stderr) {
     return /cannot connect to the docker daemon|permission denied.*docker|docker\.sock|is the docker daemon running/i.test(stderr);
+}
+
+;// CONCATENATED MODULE: ./src/docker/registry.ts
+/** Docker Hub's name where logins are kept (docker/cli, registry.IndexServer). */
+const HUB = 'https://index.docker.io/v1/';
+const HUB_HOSTS = new Set(['', 'docker.io', 'index.docker.io']);
+/** For people. */
+const registryName = ({ registry }) => registry === '' ? 'Docker Hub' : registry;
+const authConfig = ({ registry, username, password }) => ({
+    username,
+    password: password.reveal(),
+    serveraddress: registry === '' ? HUB : registry,
+});
+/**
+ * The `config.json` that `docker login` would leave behind. A login kept there also stops the CLI from
+ * looking for a credential helper on the manager (docker/cli, DetectDefaultStore), which `docker login`
+ * would hand the password to.
+ */
+function configFile(accepted) {
+    const auths = accepted.map(({ login, identityToken }) => {
+        const { username, password, serveraddress } = authConfig(login);
+        // One that has a token is kept without its password.
+        const auth = Buffer.from(`${username}:${identityToken === '' ? password : ''}`);
+        return [
+            serveraddress,
+            {
+                auth: auth.toString('base64'),
+                ...(identityToken !== '' && { identitytoken: identityToken }),
+            },
+        ];
+    });
+    return JSON.stringify({ auths: Object.fromEntries(auths) });
+}
+/** Credentials for the registry of an image, as in the header `X-Registry-Auth`. */
+function authFor(logins, image) {
+    const [host = ''] = image.split('/');
+    // The rule of distribution/reference: anything else is a path on Docker Hub.
+    const registry = image.includes('/') && /[.:]|^localhost$/.test(host) ? host : '';
+    const login = logins.find((each) => each.registry === registry || (HUB_HOSTS.has(each.registry) && HUB_HOSTS.has(registry)));
+    if (login === undefined)
+        return undefined;
+    // URL-safe and padded: without the padding the engine takes it for no credentials (tried, 28.5).
+    return Buffer.from(JSON.stringify(authConfig(login)))
+        .toString('base64')
+        .replaceAll('+', '-')
+        .replaceAll('/', '_');
 }
 
 ;// CONCATENATED MODULE: ./src/docker/workspace.ts
@@ -38568,8 +38624,11 @@ async function removeWorkspace(transport, name) {
 
 
 
+
+
 const LOGIN_ATTEMPTS = 3;
-const LOGIN_TIMEOUT_MS = 60_000;
+/** The engine gives a registry 15 s for each of two requests (moby, registry/auth.go). */
+const LOGIN_TIMEOUT_MS = 30_000;
 const DEPLOY_ATTEMPTS = 8;
 const RETRY_MS = 1000;
 const MAX_RETRY_MS = 5000;
@@ -38584,40 +38643,51 @@ const TOO_LONG = {
     hint: 'Does the engine answer? Is a registry slow to answer for the digest of an image?',
 };
 /**
- * Logs into every registry, with the password on standard input and the result in the workspace.
+ * Has the engine log into every registry. `docker login` would do the same, start a process for it, and
+ * might leave the password with a credential helper of the manager.
  * @throws DeployError `registry-auth` or `registry-unreachable`
+ * @throws ConnectionLost when it is the manager that does not answer any more
  */
-async function logIn(session, { inputs, workspace }, { narrator, clock, signal }) {
-    const docker = { ...inputs.docker, configDirectory: `${workspace.path}/docker` };
-    for (const { registry, username, password } of inputs.registries) {
-        const name = registry === '' ? 'Docker Hub' : registry;
+async function logIn(engine, logins, { narrator, clock, signal }) {
+    const accepted = [];
+    for (const login of logins) {
+        const name = registryName(login);
         for (let attempt = 1;; attempt += 1) {
             signal.throwIfAborted();
-            const result = await runInWorkspace(session.transport, workspace, dockerArgv(docker, ...loginArgs(registry, username)), { input: password.reveal(), timeoutMs: LOGIN_TIMEOUT_MS }, signal).catch((error) => {
-                if (error instanceof TimedOut)
-                    return noAnswer(LOGIN_TIMEOUT_MS);
-                throw error;
-            });
-            if (result.code === 0)
+            const result = await tryLogin(engine, login, signal);
+            if ('identityToken' in result) {
+                accepted.push(result);
                 break;
-            const words = safeLine(result.stderr.toString('utf8'));
-            const { reason, transient } = loginFailure(words);
+            }
+            const { reason, transient } = loginFailure(result.words);
             if (!transient || attempt === LOGIN_ATTEMPTS)
-                throw new DeployError(reason, 'invalid', `cannot log into ${name} as ${username}: ${words || `exit code ${result.code ?? 'none'}`}`, {
+                throw new DeployError(reason, 'invalid', `cannot log into ${name} as ${login.username}: ${result.words}`, {
                     hint: reason === 'registry-auth'
                         ? 'Check `registry-username` and `registry-password`; the token may have expired or lack the right to pull.'
                         : `Check that the manager can reach ${name}, and that the input \`registry\` names it right.`,
                 });
-            narrator.say(`login to ${name} failed (${words}); trying again`);
+            narrator.say(`login to ${name} failed (${result.words}); trying again`);
             await clock.sleep(RETRY_MS * attempt, signal);
         }
-        narrator.say(`logged into ${name} as ${username}`);
+        narrator.say(`logged into ${name} as ${login.username}`);
     }
+    return accepted;
 }
-/** The result of a command that was stopped because it took too long. */
-function noAnswer(limitMs) {
-    const words = `no answer within ${spokenTime(limitMs)}`;
-    return { code: null, stdout: Buffer.alloc(0), stderr: Buffer.from(words) };
+/** A refusal is an answer too: it is not the connection that has to be mended. */
+async function tryLogin(engine, login, signal) {
+    try {
+        return {
+            login,
+            identityToken: await engine.logIn(authConfig(login), LOGIN_TIMEOUT_MS, signal),
+        };
+    }
+    catch (error) {
+        if (error instanceof TimedOut)
+            return { words: `no answer within ${spokenTime(LOGIN_TIMEOUT_MS)}` };
+        if (error instanceof EngineError)
+            return { words: safeLine(error.message) };
+        throw error;
+    }
 }
 /**
  * Runs `docker stack deploy`, again where what failed goes away by itself: the command changes
@@ -40912,6 +40982,7 @@ async function fail(context, end, rollout) {
 
 
 
+
 /** From stack files to a verdict; the workspace is gone afterwards, whatever happened. */
 async function deployFiles(deployment, rendered, record) {
     const { world } = deployment;
@@ -40944,17 +41015,12 @@ async function forget({ world, session }, { name, managers }) {
 }
 async function deployIn(deployment, rendered, record, place) {
     const { world, inputs, session } = deployment;
-    const { narrator, signal } = world;
-    const preparing = prepare(deployment, rendered, place).then(async (made) => {
-        if (inputs.registries.length > 0)
-            await narrator.group('Log into the registry', () => logIn(session, { inputs, workspace: made }, world));
-        return made;
-    });
+    const preparing = settle(deployment, () => prepare(deployment, rendered, place));
     const reading = readBefore(deployment);
     // Both come to their end, whatever the other does: a directory must not be made after its removal.
     await Promise.allSettled([preparing, reading]);
     const [workspace, before] = await Promise.all([preparing, reading]);
-    signal.throwIfAborted();
+    world.signal.throwIfAborted();
     await record.open(openingOf(rendered));
     const names = [...rendered.services.keys()].map((service) => `${inputs.stack}_${service}`);
     return await transact(deployment, before, {
@@ -40979,18 +41045,34 @@ async function deployIn(deployment, rendered, record, place) {
         removes: () => inputs.prune,
     });
 }
-async function prepare({ session }, rendered, { name, managers }) {
+/** Puts the files on the manager, and beside them the logins that the registries have accepted. */
+async function prepare({ session, inputs, world }, rendered, { name, managers }) {
     const version = composeVersionFor(session.cliVersion.join('.'));
     const { files } = version === undefined ? rendered : withVersion(rendered, version);
-    managers.add(session.transport.description);
-    const workspace = await createWorkspace(session.transport, name);
-    await upload(session.transport, workspace, [
-        ...files.map(({ name: file, text }) => ({ name: file, content: text })),
-        ...rendered.attachments.map(({ name: file, content }) => ({
-            name: `attachments/${file}`,
-            content,
-        })),
-    ]);
+    const { transport } = session;
+    // Again, after the connection was lost: whatever there is of it may be half of it.
+    if (managers.has(transport.description))
+        await removeWorkspace(transport, name);
+    managers.add(transport.description);
+    const loggingIn = inputs.registries.length === 0
+        ? undefined
+        : world.narrator.group('Log into the registry', () => logIn(session.engine, inputs.registries, world));
+    const uploading = createWorkspace(transport, name).then(async (made) => {
+        await upload(transport, made, [
+            ...files.map(({ name: file, text }) => ({ name: file, content: text })),
+            ...rendered.attachments.map(({ name: file, content }) => ({
+                name: `attachments/${file}`,
+                content,
+            })),
+        ]);
+        return made;
+    });
+    await Promise.allSettled([loggingIn, uploading]);
+    const [accepted, workspace] = await Promise.all([loggingIn, uploading]);
+    if (accepted !== undefined)
+        await upload(transport, workspace, [
+            { name: 'docker/config.json', content: configFile(accepted) },
+        ]);
     return workspace;
 }
 /**
@@ -40998,7 +41080,7 @@ async function prepare({ session }, rendered, { name, managers }) {
  * which has not moved was not reached. The directory may be gone, or on the manager before.
  */
 async function recover(deployment, lost) {
-    const { world, session, inputs } = deployment;
+    const { world, session } = deployment;
     world.narrator.say(`connection lost while the stack was being deployed: ${lost.loss.message}`);
     const live = await settle(deployment, async (engine) => {
         // What was sent over the lost connection must not write any more from here on.
@@ -41012,11 +41094,7 @@ async function recover(deployment, lost) {
     });
     if (written)
         return true;
-    await settle(deployment, async () => {
-        await removeWorkspace(session.transport, lost.place.name);
-        const workspace = await prepare(deployment, lost.rendered, lost.place);
-        await logIn(session, { inputs, workspace }, world);
-    });
+    await settle(deployment, () => prepare(deployment, lost.rendered, lost.place));
     return false;
 }
 
@@ -41232,6 +41310,8 @@ async function applySpec(engine, stack, { name, spec }, authFor, log) {
 
 
 
+
+
 /** Finds the revision that the input `revision` means. */
 function wantedRevision(history, wanted) {
     const { revisions, stack } = history;
@@ -41267,6 +41347,7 @@ function listOf(revisions) {
 async function deployRevision(deployment, history, revision, record) {
     const { world, inputs } = deployment;
     const { content, sealed } = rollback_contentOf(history, revision);
+    await checkLogins(deployment);
     const networks = new Map(sealed.networks.map(({ id, name }) => [id, name]));
     const [before, missing] = [
         await readBefore(deployment),
@@ -41288,6 +41369,21 @@ async function deployRevision(deployment, history, revision, record) {
         removes: ({ Spec }) => inputs.prune || brought.has(Spec.Name),
     });
 }
+/** A registry that is down is no reason to stay: the nodes may have the images. */
+async function checkLogins(deployment) {
+    const { world, inputs } = deployment;
+    const { narrator } = world;
+    if (inputs.registries.length === 0)
+        return;
+    try {
+        await narrator.group('Log into the registry', () => settle(deployment, (engine) => logIn(engine, inputs.registries, world)));
+    }
+    catch (error) {
+        if (!(error instanceof DeployError) || error.reason !== 'registry-unreachable')
+            throw error;
+        narrator.warn(`${error.message}; only what the nodes have already can start`);
+    }
+}
 function rollback_contentOf(history, revision) {
     const content = history.contentOf(revision.number);
     if (content === 'incomplete' || content.sealed === undefined)
@@ -41306,21 +41402,6 @@ function broughtSince(history, revision, wanted) {
         return content === 'incomplete' ? [] : (content.sealed?.services ?? []).map(({ name }) => name);
     });
     return new Set(names.filter((name) => !wanted.includes(name)));
-}
-/** Credentials for the registry of an image, as in the header `X-Registry-Auth`. */
-function authFor(logins, image) {
-    const [host = ''] = image.split('/');
-    // The rule of distribution/reference: anything else is a path on Docker Hub.
-    const registry = image.includes('/') && /[.:]|^localhost$/.test(host) ? host : '';
-    const hub = ['', 'docker.io', 'index.docker.io'];
-    const login = logins.find((each) => each.registry === registry || (hub.includes(each.registry) && hub.includes(registry)));
-    if (login === undefined)
-        return undefined;
-    const { username, password } = login;
-    const serveraddress = registry === '' ? 'https://index.docker.io/v1/' : registry;
-    const json = JSON.stringify({ username, password: password.reveal(), serveraddress });
-    // URL-safe and padded: without the padding the engine takes it for no credentials (tried, 28.5).
-    return Buffer.from(json).toString('base64').replaceAll('+', '-').replaceAll('/', '_');
 }
 
 ;// CONCATENATED MODULE: ./src/report/history.ts

@@ -1,24 +1,24 @@
-/** The two steps that stay commands of the Docker CLI: logging in and `docker stack deploy`. */
+/** Logging into registries, and `docker stack deploy`: the one step that stays a command of the Docker CLI. */
 import type { RenderedStack } from './compose/render.js';
 import {
   deployFailure,
   dockerArgv,
   engineUnreachable,
   isTransientDeployError,
-  loginArgs,
   loginFailure,
   stackDeployArgs,
   withoutVariables,
   type DockerCommand,
 } from './docker/cli.js';
+import { EngineError, type Engine } from './docker/engine.js';
+import { authConfig, registryName, type AcceptedLogin } from './docker/registry.js';
 import { runInWorkspace, type Workspace } from './docker/workspace.js';
 import { ConnectionLost, DeployError, TimedOut, type Reason } from './errors.js';
-import type { Inputs } from './inputs.js';
+import type { Inputs, RegistryLogin } from './inputs.js';
 import type { Narrator } from './report/narrator.js';
 import { safeLine, spokenTime } from './report/text.js';
 import type { Clock } from './rollout/watch.js';
 import type { Session } from './session.js';
-import type { CommandResult } from './transport/transport.js';
 
 interface Surroundings {
   readonly narrator: Narrator;
@@ -27,7 +27,8 @@ interface Surroundings {
 }
 
 const LOGIN_ATTEMPTS = 3;
-const LOGIN_TIMEOUT_MS = 60_000;
+/** The engine gives a registry 15 s for each of two requests (moby, registry/auth.go). */
+const LOGIN_TIMEOUT_MS = 30_000;
 const DEPLOY_ATTEMPTS = 8;
 const RETRY_MS = 1000;
 const MAX_RETRY_MS = 5000;
@@ -44,37 +45,32 @@ const TOO_LONG = {
 } as const;
 
 /**
- * Logs into every registry, with the password on standard input and the result in the workspace.
+ * Has the engine log into every registry. `docker login` would do the same, start a process for it, and
+ * might leave the password with a credential helper of the manager.
  * @throws DeployError `registry-auth` or `registry-unreachable`
+ * @throws ConnectionLost when it is the manager that does not answer any more
  */
 export async function logIn(
-  session: Session,
-  { inputs, workspace }: { readonly inputs: Inputs; readonly workspace: Workspace },
+  engine: Engine,
+  logins: readonly RegistryLogin[],
   { narrator, clock, signal }: Surroundings,
-): Promise<void> {
-  const docker = { ...inputs.docker, configDirectory: `${workspace.path}/docker` };
-  for (const { registry, username, password } of inputs.registries) {
-    const name = registry === '' ? 'Docker Hub' : registry;
+): Promise<readonly AcceptedLogin[]> {
+  const accepted: AcceptedLogin[] = [];
+  for (const login of logins) {
+    const name = registryName(login);
     for (let attempt = 1; ; attempt += 1) {
       signal.throwIfAborted();
-      const result = await runInWorkspace(
-        session.transport,
-        workspace,
-        dockerArgv(docker, ...loginArgs(registry, username)),
-        { input: password.reveal(), timeoutMs: LOGIN_TIMEOUT_MS },
-        signal,
-      ).catch((error: unknown) => {
-        if (error instanceof TimedOut) return noAnswer(LOGIN_TIMEOUT_MS);
-        throw error;
-      });
-      if (result.code === 0) break;
-      const words = safeLine(result.stderr.toString('utf8'));
-      const { reason, transient } = loginFailure(words);
+      const result = await tryLogin(engine, login, signal);
+      if ('identityToken' in result) {
+        accepted.push(result);
+        break;
+      }
+      const { reason, transient } = loginFailure(result.words);
       if (!transient || attempt === LOGIN_ATTEMPTS)
         throw new DeployError(
           reason,
           'invalid',
-          `cannot log into ${name} as ${username}: ${words || `exit code ${result.code ?? 'none'}`}`,
+          `cannot log into ${name} as ${login.username}: ${result.words}`,
           {
             hint:
               reason === 'registry-auth'
@@ -82,17 +78,31 @@ export async function logIn(
                 : `Check that the manager can reach ${name}, and that the input \`registry\` names it right.`,
           },
         );
-      narrator.say(`login to ${name} failed (${words}); trying again`);
+      narrator.say(`login to ${name} failed (${result.words}); trying again`);
       await clock.sleep(RETRY_MS * attempt, signal);
     }
-    narrator.say(`logged into ${name} as ${username}`);
+    narrator.say(`logged into ${name} as ${login.username}`);
   }
+  return accepted;
 }
 
-/** The result of a command that was stopped because it took too long. */
-function noAnswer(limitMs: number): CommandResult {
-  const words = `no answer within ${spokenTime(limitMs)}`;
-  return { code: null, stdout: Buffer.alloc(0), stderr: Buffer.from(words) };
+/** A refusal is an answer too: it is not the connection that has to be mended. */
+async function tryLogin(
+  engine: Engine,
+  login: RegistryLogin,
+  signal: AbortSignal,
+): Promise<AcceptedLogin | { readonly words: string }> {
+  try {
+    return {
+      login,
+      identityToken: await engine.logIn(authConfig(login), LOGIN_TIMEOUT_MS, signal),
+    };
+  } catch (error) {
+    if (error instanceof TimedOut)
+      return { words: `no answer within ${spokenTime(LOGIN_TIMEOUT_MS)}` };
+    if (error instanceof EngineError) return { words: safeLine(error.message) };
+    throw error;
+  }
 }
 
 export interface Deployed {

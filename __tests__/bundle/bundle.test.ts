@@ -413,8 +413,7 @@ describe('a run is refused', () => {
 
   it('by the registry, and no stack is deployed', async () => {
     const server = await startHost({
-      loginError:
-        'Error response from daemon: Get "https://r/v2/": unauthorized: incorrect username',
+      loginError: 'Get "https://r/v2/": unauthorized: incorrect username',
     });
     const result = await run(server, {
       'registry-username': 'user',

@@ -1,6 +1,6 @@
 /**
  * A swarm of one process for tests of whole runs: the part of the Engine API that src/docker/engine.ts
- * speaks, a `docker` command that knows `--version`, `login` and `stack deploy`, a disk, and an
+ * speaks, a `docker` command that knows `--version` and `stack deploy`, a disk, and an
  * orchestrator that moves tasks on one state at a time whenever the clock does. What a task comes to
  * is decided by the name of its image: `crash`, `unhealthy`, `missing`, `stuck`, `slow`; all others
  * become healthy. Time is the test's own: nothing here waits.
@@ -104,6 +104,8 @@ export class FakeSwarm {
   isManager = true;
   /** Credentials by registry; the key of Docker Hub is ''. */
   readonly logins = new Map<string, string>();
+  /** What a registry gives in place of the password. */
+  identityToken = '';
 
   /** Requests of the Engine API, without the version, in order: `GET /services?...`. */
   readonly requests: string[] = [];
@@ -420,6 +422,7 @@ export class FakeSwarm {
           Swarm: { LocalNodeState: 'active', ControlAvailable: this.isManager, Error: '' },
         },
       ];
+    if (path === '/auth') return this.#logIn(body);
     if (!this.isManager) return [503, { message: 'This node is not a swarm manager.' }];
     if (path === '/nodes') return [200, this.nodes as unknown as Json];
     if (path === '/tasks') {
@@ -485,6 +488,15 @@ export class FakeSwarm {
     return this.objects
       .filter((object) => `${object.kind}s` === kinds && object.stack === stack)
       .map(shown);
+  }
+
+  #logIn(body: string): readonly [number, Json] {
+    const { serveraddress, password } = JSON.parse(body) as Record<string, string>;
+    const registry = serveraddress === 'https://index.docker.io/v1/' ? '' : (serveraddress ?? '');
+    if (this.logins.get(registry) !== password)
+      return [401, { message: 'unauthorized: incorrect username or password' }];
+    const IdentityToken = this.identityToken;
+    return [200, { Status: 'Login Succeeded', IdentityToken }];
   }
 
   #createConfig(body: string): readonly [number, Json] {
@@ -570,10 +582,8 @@ export class FakeSwarm {
     while (words[0] === 'env' || words[0] === '-u') words.splice(0, words[0] === 'env' ? 1 : 2);
     if (words[0] === 'sh') return this.#shell(words[2] ?? '', words.slice(4), input);
     if (words.shift() !== 'docker') return exits(127, `${argv[0] ?? ''}: command not found`);
-    let config: string | undefined;
-    if (words[0] === '--config') config = words.splice(0, 2)[1];
+    if (words[0] === '--config') words.splice(0, 2);
     if (words[0] === '--version') return ok(`Docker version ${this.cliVersion}, build fake`);
-    if (words[0] === 'login') return this.#login(words, input, config);
     if (words[0] === 'stack') return this.#stackDeploy(words, options);
     return exits(1, `docker: '${words.join(' ')}' is not a docker command`);
   }
@@ -597,15 +607,6 @@ export class FakeSwarm {
     for (const path of this.disk.keys())
       if (path.startsWith(`/tmp/${argument}`)) this.disk.delete(path);
     return ok();
-  }
-
-  #login(words: readonly string[], input: string, config: string | undefined): CommandResult {
-    const registry = words[words.indexOf('--password-stdin') + 1] ?? '';
-    const known = this.logins.get(registry);
-    if (known === undefined || known !== input)
-      return exits(1, 'Error response from daemon: unauthorized: incorrect username or password');
-    this.disk.set(`${config ?? '~/.docker'}/config.json`, Buffer.from('{"auths":{}}'));
-    return ok('Login Succeeded');
   }
 
   #stackDeploy(words: readonly string[], options: RunOptions): CommandResult {

@@ -13,7 +13,7 @@ import { bodyOf, Configs } from '../../scripts/bench/configs.mjs';
  * @typedef {object} Play
  * @property {string} [version] of CLI and engine
  * @property {boolean} [worker] the node is no manager
- * @property {string} [loginError] what `docker login` says when it fails
+ * @property {string} [loginError] what a registry says to a login that fails
  * @property {string} [deployOutput] what `docker stack deploy` prints
  * @property {string} [deployError] what it says when it fails
  * @property {string} [image] of the service
@@ -110,6 +110,14 @@ function serveEngine() {
       response.end(value === '' ? '' : JSON.stringify(value));
       return;
     }
+    if (path === '/auth') {
+      const refusal = play.loginError;
+      response.writeHead(refusal === undefined ? 200 : 500, { 'Content-Type': 'application/json' });
+      response.end(
+        JSON.stringify(refusal === undefined ? { IdentityToken: '' } : { message: refusal }),
+      );
+      return;
+    }
     if (request.method === 'DELETE') mark('removed');
     const answer = request.method === 'GET' ? get(url.pathname) : {};
     response.writeHead(answer === undefined ? 404 : 200, { 'Content-Type': 'application/json' });
@@ -128,21 +136,10 @@ function fail(error) {
   process.exitCode = 1;
 }
 
-async function logIn() {
-  let password = '';
-  for await (const chunk of process.stdin) password += String(chunk);
-  if (play.loginError !== undefined) return fail(play.loginError);
-  const config = argv[argv.indexOf('--config') + 1] ?? '';
-  const auth = Buffer.from(`user:${password}`).toString('base64');
-  writeFileSync(join(config, 'config.json'), JSON.stringify({ auths: { registry: { auth } } }));
-  process.stdout.write('Login Succeeded\n');
-}
-
 const words = argv.join(' ');
 if (words === '--version')
   process.stdout.write(`Docker version ${play.version ?? '28.5.1'}, build 0\n`);
 else if (words.includes('system dial-stdio')) serveEngine();
-else if (argv.includes('login')) await logIn();
 else if (words.includes('stack deploy')) {
   process.stdout.write(`${play.deployOutput ?? 'Creating service shop_api'}\n`);
   if (play.deployError === undefined) mark('deployed');

@@ -1,7 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
 import type { RenderedStack } from '../../src/compose/render.js';
 import { deployStack, logIn, type Deployed } from '../../src/deploy.js';
-import { ConnectionLost, DeployError } from '../../src/errors.js';
+import { EngineError, type Engine } from '../../src/docker/engine.js';
+import type { AuthConfig } from '../../src/docker/registry.js';
+import { ConnectionLost, DeployError, TimedOut } from '../../src/errors.js';
 import { inputDefaults, parseInputs, type InputName, type Inputs } from '../../src/inputs.js';
 import { createNarrator } from '../../src/report/narrator.js';
 import type { Session } from '../../src/session.js';
@@ -54,7 +56,7 @@ function world(
     lines,
     pauses,
     cancel,
-    logIn: () => logIn(session, { inputs, workspace }, around),
+    around,
     deploy: (
       wasWritten: () => Promise<boolean> = () => Promise.reject(new Error('not needed')),
     ): Promise<Deployed> =>
@@ -75,64 +77,77 @@ const failure = async (promise: Promise<unknown>): Promise<DeployError> => {
 };
 
 describe('logIn', () => {
-  it('sends the very password by standard input and nowhere else', async () => {
-    const { transport, lines, logIn: act } = world(() => ({ stdout: 'Login Succeeded\n' }), LOGIN);
-    await act();
-    const [call] = transport.calls;
-    expect(call?.argv.slice(3, 5)).toEqual(['swarm-deploy', '/tmp/run']);
-    expect(call?.argv.slice(5)).toEqual([
-      'docker',
-      '--config',
-      '/tmp/run/docker',
-      'login',
-      '--username',
-      'ci',
-      '--password-stdin',
-      'r.example.com',
+  type Reply = string | Error;
+  const playing = (replies: (count: number) => Reply, more: typeof LOGIN | object = LOGIN) => {
+    const asked: AuthConfig[] = [];
+    const engine = {
+      logIn: async (auth: AuthConfig): Promise<string> => {
+        asked.push(auth);
+        const reply = replies(asked.length);
+        if (reply instanceof Error) throw reply;
+        return reply;
+      },
+    } as unknown as Engine;
+    const { around, ...rest } = world(() => new Error('no command was expected'), more);
+    const act = () => logIn(engine, inputsOf(more).registries, around);
+    return { ...rest, asked, act };
+  };
+  const refuses = (status: number, words: string): Error =>
+    new EngineError(status, words, 'POST /auth');
+
+  it('sends the very password, and shows it to nobody', async () => {
+    const { asked, lines, act } = playing(() => 'token');
+    expect(await act()).toMatchObject([
+      { login: { registry: 'r.example.com', username: 'ci' }, identityToken: 'token' },
     ]);
-    expect(call?.options.input).toBe(' pass\tword ');
-    expect([call?.argv.join(' '), ...lines].join('\n')).not.toContain('pass\tword');
+    expect(asked).toEqual([
+      { username: 'ci', password: ' pass\tword ', serveraddress: 'r.example.com' },
+    ]);
+    expect(lines).toContain(' 0:00  logged into r.example.com as ci');
+    expect(lines.join('\n')).not.toContain('pass\tword');
   });
   it('does nothing where there is nothing to log into', async () => {
-    const { transport, logIn: act } = world(() => new Error('no command was expected'));
-    await act();
-    expect(transport.calls).toEqual([]);
+    const { asked, act } = playing(() => '', {});
+    expect(await act()).toEqual([]);
+    expect(asked).toEqual([]);
   });
   it('asks a registry that refuses once, and says so', async () => {
-    const { transport, logIn: act } = world(
-      () => ({ code: 1, stderr: 'unauthorized: incorrect username or password' }),
-      LOGIN,
+    const { asked, act } = playing(() =>
+      refuses(401, 'unauthorized: incorrect username or password'),
     );
     expect(await failure(act())).toMatchObject({
       reason: 'registry-auth',
       outcome: 'invalid',
       message: 'cannot log into r.example.com as ci: unauthorized: incorrect username or password',
     });
-    expect(transport.calls).toHaveLength(1);
+    expect(asked).toHaveLength(1);
   });
-  it('asks one that cannot be reached three times', async () => {
-    const {
-      transport,
-      pauses,
-      logIn: act,
-    } = world(() => ({ code: 1, stderr: 'dial tcp: i/o timeout' }), LOGIN);
-    expect(await failure(act())).toMatchObject({ reason: 'registry-unreachable' });
-    expect(transport.calls).toHaveLength(3);
-    expect(pauses).toHaveLength(2);
+  it.each([
+    refuses(500, 'Get "https://r.example.com/v2/": dial tcp: i/o timeout'),
+    new TimedOut('no answer'),
+  ])('asks one that does not answer three times: %s', async (error) => {
+    const { asked, pauses, act } = playing(() => error);
+    expect(await failure(act())).toMatchObject({
+      reason: 'registry-unreachable',
+      outcome: 'invalid',
+    });
+    expect([asked.length, pauses.length]).toEqual([3, 2]);
   });
   it('goes on where it passes', async () => {
-    const { transport, logIn: act } = world(
-      (_, count) => (count === 1 ? { code: 1, stderr: 'EOF' } : {}),
-      LOGIN,
-    );
+    const { asked, act } = playing((count) => (count === 1 ? refuses(500, 'EOF') : ''));
     await act();
-    expect(transport.calls).toHaveLength(2);
+    expect(asked).toHaveLength(2);
+  });
+  it('leaves a lost connection to whoever can make another', async () => {
+    const { asked, act } = playing(() => new ConnectionLost('gone'));
+    await expect(act()).rejects.toThrow('gone');
+    expect(asked).toHaveLength(1);
   });
   it('starts nothing when cancelled', async () => {
-    const { transport, cancel, logIn: act } = world(() => ({}), LOGIN);
+    const { asked, cancel, act } = playing(() => '');
     cancel.abort(new Error('cancelled'));
     await expect(act()).rejects.toThrow('cancelled');
-    expect(transport.calls).toEqual([]);
+    expect(asked).toEqual([]);
   });
 });
 

@@ -1,6 +1,6 @@
 /**
  * The docker CLI beside a simulated engine: `node fake-docker.mjs SOCKET ARGUMENT...`. It knows
- * `system dial-stdio`, `login` and `stack deploy`, and no more.
+ * `system dial-stdio` and `stack deploy`, and no more.
  */
 import { request } from 'node:http';
 import { connect } from 'node:net';
@@ -27,9 +27,6 @@ if (words.endsWith('system dial-stdio')) {
   socket.once('error', () => process.exit(1));
 } else if (words.includes('stack deploy')) {
   await tell('/_simulator/deploy');
-} else if (argv.includes('login')) {
-  for await (const _ of process.stdin);
-  process.stdout.write('Login Succeeded\n');
 } else {
   process.stderr.write(`docker: '${words}' is not a docker command.\n`);
   process.exitCode = 1;

@@ -74,24 +74,17 @@ export function stackDeployArgs(options: {
   ];
 }
 
-export function loginArgs(registry: string, username: string): readonly string[] {
-  return [
-    'login',
-    '--username',
-    username,
-    '--password-stdin',
-    ...(registry === '' ? [] : [registry]),
-  ];
-}
-
-/** Why a login failed, and whether trying again can help. */
-export function loginFailure(stderr: string): {
+/**
+ * Why a login failed, and whether trying again can help.
+ * @param words of the engine
+ */
+export function loginFailure(words: string): {
   readonly reason: Reason;
   readonly transient: boolean;
 } {
   // The registry's answer, as the engine quotes it: `unauthorized: incorrect username or password`,
   // `denied: ...`, or the bare status for registries that answer without a body.
-  if (/unauthorized|denied|401|403|incorrect username|authentication required/i.test(stderr))
+  if (/unauthorized|denied|401|403|incorrect username|authentication required/i.test(words))
     return { reason: 'registry-auth', transient: false };
   return { reason: 'registry-unreachable', transient: true };
 }

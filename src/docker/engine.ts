@@ -7,7 +7,7 @@ import { StringDecoder } from 'node:string_decoder';
 import { Agent, request, type IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { isSafeNumber, parse, stringify } from 'lossless-json';
-import { ConnectionLost, DeployError } from '../errors.js';
+import { ConnectionLost, DeployError, TimedOut } from '../errors.js';
 import {
   at,
   type Json,
@@ -17,6 +17,7 @@ import {
   type ServiceSpec,
   type Task,
 } from '../model.js';
+import type { AuthConfig } from './registry.js';
 
 /** The engine understood the request and refused it. */
 export class EngineError extends Error {
@@ -161,6 +162,20 @@ export class Engine {
       nodeName: info.Name ?? '',
       error: info.Swarm?.Error ?? '',
     };
+  }
+
+  /**
+   * Has the engine log into a registry; nothing of it is kept.
+   * @param timeoutMs the registry may be slow
+   * @returns the token that takes the password's place, '' where the registry gives none
+   * @throws EngineError with the registry's words, or why the engine cannot reach it
+   * @throws TimedOut
+   * @throws ConnectionLost, also where `signal` ended it
+   */
+  async logIn(auth: AuthConfig, timeoutMs: number, signal: AbortSignal): Promise<string> {
+    const answer = await this.#send('POST', '/auth', { body: { ...auth }, timeoutMs, signal });
+    // 204, without a body, where there is no token.
+    return textAt((parseAnswer(answer, parseJson) ?? {}) as JsonObject, 'IdentityToken');
   }
 
   /** The services of a stack with how many of their tasks run. */
@@ -409,16 +424,22 @@ export class Engine {
   }
 
   async #call(method: Method, path: string, body?: Json, registryAuth?: string): Promise<Json> {
-    return parseAnswer(await this.#send(method, path, body, registryAuth), parseJson);
+    return parseAnswer(await this.#send(method, path, { body, registryAuth }), parseJson);
   }
 
-  #send(method: Method, path: string, body?: Json, registryAuth?: string): Promise<Answer> {
+  #send(
+    method: Method,
+    path: string,
+    { body, registryAuth, timeoutMs, signal }: Sending = {},
+  ): Promise<Answer> {
+    const limitMs = timeoutMs ?? REQUEST_TIMEOUT_MS;
     const what = `${method} ${path.split('?')[0] ?? path}`;
     const payload = body === undefined ? undefined : Buffer.from(formatJson(body));
     return new Promise<Answer>((resolve, reject) => {
       const outgoing = request(
         {
           agent: this.#agent,
+          signal,
           method,
           path: `${this.#prefix}${path}`,
           headers: {
@@ -436,12 +457,9 @@ export class Engine {
         },
       );
       const timer = setTimeout(() => {
-        outgoing.destroy(
-          new ConnectionLost(
-            `the engine did not answer ${what} within ${REQUEST_TIMEOUT_MS / 1000} s`,
-          ),
-        );
-      }, REQUEST_TIMEOUT_MS);
+        const words = `the engine did not answer ${what} within ${limitMs / 1000} s`;
+        outgoing.destroy(timeoutMs === undefined ? new ConnectionLost(words) : new TimedOut(words));
+      }, limitMs);
       outgoing.once('close', () => clearTimeout(timer));
       outgoing.once('error', (error: Error) => {
         reject(
@@ -542,6 +560,14 @@ function named(kind: 'config' | 'secret', item: JsonObject): StackObject {
     name: textAt(item, 'Spec', 'Name'),
     labels: at(item, 'Spec', 'Labels') ?? null,
   };
+}
+
+interface Sending {
+  readonly body?: Json | undefined;
+  readonly registryAuth?: string | undefined;
+  /** Where the engine itself waits for somebody: then there may be nothing wrong with the connection. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
 }
 
 interface Answer {

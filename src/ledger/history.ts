@@ -105,7 +105,7 @@ export async function openRevision(
     const pieces = guess ? [] : await readPieces(engine, stack);
     const mine = pieces.find((each) => each.part === undefined && each.id === id);
     if (mine !== undefined) {
-      await writeParts(engine, stack, mine, pieces, { kind: 'open', parts: further, from: 2 });
+      await writeParts(engine, stack, mine, { kind: 'open', parts: further, from: 2 });
       return { number: mine.number, id };
     }
     const number = Math.max(least, highest(pieces) + 1);
@@ -147,10 +147,9 @@ export async function sealRevision(
   open: Open,
   sealed: SealedContent,
 ): Promise<boolean> {
-  const pieces = await readPieces(engine, stack);
-  const mine = pieces.find((each) => isOf(each, open));
+  const mine = await readOne(engine, stack, open);
   if (mine === undefined) return false;
-  const labels = await writeSealed(engine, stack, mine, pieces, sealed);
+  const labels = await writeSealed(engine, stack, mine, sealed);
   return await relabel(engine, stack, open, () => labels, mine);
 }
 
@@ -159,13 +158,12 @@ async function writeSealed(
   engine: Engine,
   stack: string,
   mine: Piece,
-  pieces: readonly Piece[],
   sealed: SealedContent,
 ): Promise<SwarmConfig['labels']> {
   if (mine.config.labels[SEALED_LABEL] !== undefined) return {};
   const parts = sealedParts(sealed);
   const from = 1 + countIn(mine.config.labels[OPENING_LABEL], 1);
-  await writeParts(engine, stack, mine, pieces, { kind: 'sealed', parts, from });
+  await writeParts(engine, stack, mine, { kind: 'sealed', parts, from });
   return { [SEALED_LABEL]: String(parts.length), [FINGERPRINT_LABEL]: fingerprintOf(sealed) };
 }
 
@@ -181,10 +179,9 @@ export async function closeRevision(
   ending: Ending,
   sealed?: SealedContent,
 ): Promise<boolean> {
-  const pieces = await readPieces(engine, stack);
-  const mine = pieces.find((each) => isOf(each, open));
+  const mine = await readOne(engine, stack, open);
   if (mine === undefined) return false;
-  const seal = sealed === undefined ? {} : await writeSealed(engine, stack, mine, pieces, sealed);
+  const seal = sealed === undefined ? {} : await writeSealed(engine, stack, mine, sealed);
   const change = (labels: SwarmConfig['labels']): SwarmConfig['labels'] =>
     ending.status === 'interrupted' && labels[STATUS_LABEL] !== 'pending'
       ? {}
@@ -225,6 +222,13 @@ async function readPieces(engine: Engine, stack: string): Promise<readonly Piece
     const piece = pieceOf(stack, config);
     return piece === undefined ? [] : [piece];
   });
+}
+
+/** A revision without its parts, or undefined where it is gone. */
+async function readOne(engine: Engine, stack: string, open: Open): Promise<Piece | undefined> {
+  const config = await engine.config(ledgerName(stack, `revision.${open.number}`));
+  const piece = config && pieceOf(stack, config);
+  return piece && isOf(piece, open) ? piece : undefined;
 }
 
 /** Numbers are read from the name, which is one of its kind in the swarm and never changes. */
@@ -287,7 +291,6 @@ async function writeParts(
   engine: Engine,
   stack: string,
   { number, id }: Open,
-  pieces: readonly Piece[],
   { kind, parts, from }: Parts,
 ): Promise<void> {
   // The config of the revision itself is the first part of the opening content.
@@ -296,15 +299,6 @@ async function writeParts(
   for (const [index, data] of parts.entries()) {
     const name = ledgerName(stack, `revision.${number}.${from + index}`);
     const part = `${kind}/${offset + index}/${count}`;
-    const isWritten = (each: Piece): boolean =>
-      each.config.name === name &&
-      each.id === id &&
-      each.part === part &&
-      each.config.data.equals(data);
-    if (pieces.some(isWritten)) continue;
-    const former = pieces.find((each) => each.config.name === name && each.id === id);
-    // Sealed half-way, and then deployed anew.
-    if (former !== undefined) await engine.removeConfig(former.config.id);
     const labels = {
       [STACK_LABEL]: stack,
       [LEDGER_LABEL]: 'revision-part',
@@ -312,9 +306,15 @@ async function writeParts(
       [ID_LABEL]: id,
       [PART_LABEL]: part,
     };
-    if ((await engine.createConfig({ name, labels, data })) !== undefined) continue;
-    // Ours, if it was on its way when we looked.
-    if ((await readPieces(engine, stack)).some(isWritten)) continue;
+    const create = async (): Promise<boolean> =>
+      (await engine.createConfig({ name, labels, data })) !== undefined;
+    if (await create()) continue;
+    // Of an answer that was lost, or sealed half-way and then deployed anew.
+    const former = await engine.config(name);
+    const mine = former && pieceOf(stack, former)?.id === id ? former : undefined;
+    if (mine?.labels[PART_LABEL] === part && mine.data.equals(data)) continue;
+    if (mine !== undefined) await engine.removeConfig(mine.id);
+    if (await create()) continue;
     throw new DeployError('internal', 'failed', `something else has the name of config ${name}`, {
       hint: `Remove it if nothing needs it: docker config rm ${name}`,
     });
@@ -334,10 +334,7 @@ async function relabel(
   read?: Piece,
 ): Promise<boolean> {
   for (let attempt = 0; attempt < MAX_CONFLICTS; attempt += 1) {
-    const piece =
-      attempt === 0 && read !== undefined
-        ? read
-        : (await readPieces(engine, stack)).find((each) => isOf(each, open));
+    const piece = attempt === 0 && read !== undefined ? read : await readOne(engine, stack, open);
     if (piece === undefined) return false;
     const { labels } = piece.config;
     const changed = Object.entries(change(labels)).filter(([name, text]) => labels[name] !== text);

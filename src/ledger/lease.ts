@@ -120,11 +120,20 @@ export async function acquire(request: LeaseRequest): Promise<Lease> {
   }
 }
 
+/** On two clocks of this run: the first never jumps, the second goes on while a machine is suspended. */
+interface Moment {
+  readonly now: number;
+  readonly wallMs: number;
+}
+const momentOf = (clock: Clock): Moment => ({ now: clock.now(), wallMs: Date.now() });
+
 interface Held {
   readonly kind: 'held';
   readonly me: Holder;
-  /** On this run's clock, before the write that was accepted was sent. */
-  readonly confirmedAt: number;
+  /** The id of the lock's config. */
+  readonly lockId: string;
+  /** Before the write that was accepted was sent. */
+  readonly confirmed: Moment;
   readonly tookOver: Holder | undefined;
 }
 /** By somebody else; undefined where the lock changed hands at this very moment. */
@@ -151,31 +160,29 @@ class Attempt {
     const name = ledgerName(stack, 'lock');
     const look = async (): Promise<SwarmConfig | undefined> => await engine.config(name);
 
-    const held = (confirmedAt: number, tookOver?: Holder): Held => ({
-      kind: 'held',
-      me,
-      confirmedAt,
-      tookOver,
+    const held = (lockId: string, confirmed: Moment, tookOver?: Holder): Held => ({
+      ...{ kind: 'held', me, lockId, confirmed, tookOver },
     });
-    let lock = await look();
-    let at = clock.now();
+    // Most often it is free, and creating it tells. Who waits has seen it, and writes nothing in vain.
+    let lock = this.#sighting === undefined ? undefined : await look();
+    let at = momentOf(clock);
     if (lock === undefined) {
-      if (await createLock(engine, stack, me)) return held(at);
-      // Somebody was faster.
+      const created = await createLock(engine, stack, me);
+      if (created !== undefined) return held(created, at);
       lock = await look();
-      at = clock.now();
+      at = momentOf(clock);
       if (lock === undefined) return { kind: 'taken', by: undefined };
     }
     if (!isLock(lock)) throw notALock(stack, name);
     const by = holderOf(lock);
-    this.#sighting = sighted(lock, this.#sighting, at);
+    this.#sighting = sighted(lock, this.#sighting, at.now);
     if (by.id !== holder) {
       if (!isDead(this.#sighting)) return { kind: 'taken', by };
       this.#taking = { lockId: lock.id, from: by };
     }
     const taken = await engine.relabelConfig(lock, lockLabels(stack, me, nextBeat(lock)));
     if (!taken) return { kind: 'taken', by: undefined };
-    return held(at, this.#taking?.lockId === lock.id ? this.#taking.from : undefined);
+    return held(lock.id, at, this.#taking?.lockId === lock.id ? this.#taking.from : undefined);
   }
 }
 
@@ -187,17 +194,19 @@ export class Lease {
   readonly #me: Holder;
   readonly #lost = new AbortController();
   readonly #ticking: { readonly stop: () => void };
-  #confirmedAt: number;
+  #lockId: string;
+  #confirmed: Moment;
   /** The beat that is under way: there is never a second one. */
   #beating: Promise<void> | undefined;
   #released = false;
   #troubled = false;
 
   /** For `acquire`. */
-  constructor(request: LeaseRequest, { me, confirmedAt, tookOver }: Held) {
+  constructor(request: LeaseRequest, { me, lockId, confirmed, tookOver }: Held) {
     this.#request = request;
     this.#me = me;
-    this.#confirmedAt = confirmedAt;
+    this.#lockId = lockId;
+    this.#confirmed = confirmed;
     this.tookOver = tookOver;
     this.#ticking = (request.every ?? everyTimer)(TICK_MS, () => this.#tick());
   }
@@ -234,7 +243,10 @@ export class Lease {
     await this.#beating?.catch(() => undefined);
     if (this.signal.aborted) return true;
     try {
-      return await releaseLeft(engine(), this.#request);
+      // Until a beat is old, it is certain whose it is.
+      if (this.#ageMs() >= TRUST_MS) return await releaseLeft(engine(), this.#request);
+      await engine().removeConfig(this.#lockId);
+      return true;
     } catch (error) {
       say(`the lock of ${stack} could not be removed, and expires by itself: ${messageOf(error)}`);
       return false;
@@ -242,7 +254,8 @@ export class Lease {
   }
 
   #ageMs(): number {
-    return this.#request.clock.now() - this.#confirmedAt;
+    const { now, wallMs } = momentOf(this.#request.clock);
+    return Math.max(now - this.#confirmed.now, wallMs - this.#confirmed.wallMs);
   }
 
   #tick(): void {
@@ -272,11 +285,12 @@ export class Lease {
     const { stack, holder, clock, say } = this.#request;
     const name = ledgerName(stack, 'lock');
     let lock = await engine.config(name);
-    const at = clock.now();
+    const at = momentOf(clock);
     if (lock === undefined) {
-      if (await createLock(engine, stack, this.#me)) {
+      const created = await createLock(engine, stack, this.#me);
+      if (created !== undefined) {
         say(`the lock of ${stack} had been removed; it was made again`);
-        this.#confirm(at);
+        this.#confirm(created, at);
         return;
       }
       lock = await engine.config(name);
@@ -284,12 +298,13 @@ export class Lease {
     const by = lock && holderOf(lock);
     if (lock === undefined || by?.id !== holder) throw this.#lose(by);
     if (await engine.relabelConfig(lock, lockLabels(stack, this.#me, nextBeat(lock))))
-      this.#confirm(at);
+      this.#confirm(lock.id, at);
   }
 
   /** @param at before the write was sent: nobody can have seen it earlier */
-  #confirm(at: number): void {
-    this.#confirmedAt = at;
+  #confirm(lockId: string, at: Moment): void {
+    this.#lockId = lockId;
+    this.#confirmed = at;
     this.#troubled = false;
   }
 
@@ -324,11 +339,14 @@ export async function releaseLeft(
   }
 }
 
-/** @returns false where there is one */
-async function createLock(engine: LockEngine, stack: string, me: Holder): Promise<boolean> {
+/** @returns its id, or undefined where there is one */
+async function createLock(
+  engine: LockEngine,
+  stack: string,
+  me: Holder,
+): Promise<string | undefined> {
   const name = ledgerName(stack, 'lock');
-  const id = await engine.createConfig({ name, labels: lockLabels(stack, me, 0), data: DATA });
-  return id !== undefined;
+  return await engine.createConfig({ name, labels: lockLabels(stack, me, 0), data: DATA });
 }
 
 function locked({ stack, timeoutMs }: LeaseRequest, by: Holder | undefined): DeployError {

@@ -2,6 +2,7 @@
 import type { RenderedStack } from '../compose/render.js';
 import { composeVersionFor, withVersion } from '../compose/version.js';
 import { deployStack, logIn } from '../deploy.js';
+import { configFile } from '../docker/registry.js';
 import {
   createWorkspace,
   removeWorkspace,
@@ -61,20 +62,12 @@ async function deployIn(
   place: Place,
 ): Promise<Ending> {
   const { world, inputs, session } = deployment;
-  const { narrator, signal } = world;
-
-  const preparing = prepare(deployment, rendered, place).then(async (made) => {
-    if (inputs.registries.length > 0)
-      await narrator.group('Log into the registry', () =>
-        logIn(session, { inputs, workspace: made }, world),
-      );
-    return made;
-  });
+  const preparing = settle(deployment, () => prepare(deployment, rendered, place));
   const reading = readBefore(deployment);
   // Both come to their end, whatever the other does: a directory must not be made after its removal.
   await Promise.allSettled([preparing, reading]);
   const [workspace, before] = await Promise.all([preparing, reading]);
-  signal.throwIfAborted();
+  world.signal.throwIfAborted();
 
   await record.open(openingOf(rendered));
   const names = [...rendered.services.keys()].map((service) => `${inputs.stack}_${service}`);
@@ -107,22 +100,40 @@ async function deployIn(
   });
 }
 
+/** Puts the files on the manager, and beside them the logins that the registries have accepted. */
 async function prepare(
-  { session }: Deployment,
+  { session, inputs, world }: Deployment,
   rendered: RenderedStack,
   { name, managers }: Place,
 ): Promise<Workspace> {
   const version = composeVersionFor(session.cliVersion.join('.'));
   const { files } = version === undefined ? rendered : withVersion(rendered, version);
-  managers.add(session.transport.description);
-  const workspace = await createWorkspace(session.transport, name);
-  await upload(session.transport, workspace, [
-    ...files.map(({ name: file, text }) => ({ name: file, content: text })),
-    ...rendered.attachments.map(({ name: file, content }) => ({
-      name: `attachments/${file}`,
-      content,
-    })),
-  ]);
+  const { transport } = session;
+  // Again, after the connection was lost: whatever there is of it may be half of it.
+  if (managers.has(transport.description)) await removeWorkspace(transport, name);
+  managers.add(transport.description);
+  const loggingIn =
+    inputs.registries.length === 0
+      ? undefined
+      : world.narrator.group('Log into the registry', () =>
+          logIn(session.engine, inputs.registries, world),
+        );
+  const uploading = createWorkspace(transport, name).then(async (made) => {
+    await upload(transport, made, [
+      ...files.map(({ name: file, text }) => ({ name: file, content: text })),
+      ...rendered.attachments.map(({ name: file, content }) => ({
+        name: `attachments/${file}`,
+        content,
+      })),
+    ]);
+    return made;
+  });
+  await Promise.allSettled([loggingIn, uploading]);
+  const [accepted, workspace] = await Promise.all([loggingIn, uploading]);
+  if (accepted !== undefined)
+    await upload(transport, workspace, [
+      { name: 'docker/config.json', content: configFile(accepted) },
+    ]);
   return workspace;
 }
 
@@ -141,7 +152,7 @@ async function recover(
     readonly workspace: Workspace;
   },
 ): Promise<boolean> {
-  const { world, session, inputs } = deployment;
+  const { world, session } = deployment;
   world.narrator.say(`connection lost while the stack was being deployed: ${lost.loss.message}`);
   const live = await settle(deployment, async (engine) => {
     // What was sent over the lost connection must not write any more from here on.
@@ -154,10 +165,6 @@ async function recover(
     return service !== undefined && former.get(service.ID)?.Version.Index !== service.Version.Index;
   });
   if (written) return true;
-  await settle(deployment, async () => {
-    await removeWorkspace(session.transport, lost.place.name);
-    const workspace = await prepare(deployment, lost.rendered, lost.place);
-    await logIn(session, { inputs, workspace }, world);
-  });
+  await settle(deployment, () => prepare(deployment, lost.rendered, lost.place));
   return false;
 }

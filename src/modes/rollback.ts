@@ -2,8 +2,9 @@
  * `mode: rollback`, and the re-run of an old run: a recorded revision, by the exact specs that its
  * services had. Files alone would not do: their tags may mean other images by now.
  */
+import { logIn } from '../deploy.js';
+import { authFor } from '../docker/registry.js';
 import { DeployError } from '../errors.js';
-import type { RegistryLogin } from '../inputs.js';
 import type { OpeningContent, SealedContent } from '../ledger/content.js';
 import type { History } from '../ledger/history.js';
 import { isGood, origin, select, type Revision } from '../ledger/revision.js';
@@ -58,6 +59,7 @@ export async function deployRevision(
 ): Promise<Ending> {
   const { world, inputs } = deployment;
   const { content, sealed } = contentOf(history, revision);
+  await checkLogins(deployment);
   const networks = new Map(sealed.networks.map(({ id, name }) => [id, name]));
   const [before, missing] = [
     await readBefore(deployment),
@@ -86,6 +88,21 @@ export async function deployRevision(
     accepted: (changes, others) => record.seal(changes, others),
     removes: ({ Spec }) => inputs.prune || brought.has(Spec.Name),
   });
+}
+
+/** A registry that is down is no reason to stay: the nodes may have the images. */
+async function checkLogins(deployment: Deployment): Promise<void> {
+  const { world, inputs } = deployment;
+  const { narrator } = world;
+  if (inputs.registries.length === 0) return;
+  try {
+    await narrator.group('Log into the registry', () =>
+      settle(deployment, (engine) => logIn(engine, inputs.registries, world)),
+    );
+  } catch (error) {
+    if (!(error instanceof DeployError) || error.reason !== 'registry-unreachable') throw error;
+    narrator.warn(`${error.message}; only what the nodes have already can start`);
+  }
 }
 
 function contentOf(
@@ -123,21 +140,4 @@ function broughtSince(
     return content === 'incomplete' ? [] : (content.sealed?.services ?? []).map(({ name }) => name);
   });
   return new Set(names.filter((name) => !wanted.includes(name)));
-}
-
-/** Credentials for the registry of an image, as in the header `X-Registry-Auth`. */
-export function authFor(logins: readonly RegistryLogin[], image: string): string | undefined {
-  const [host = ''] = image.split('/');
-  // The rule of distribution/reference: anything else is a path on Docker Hub.
-  const registry = image.includes('/') && /[.:]|^localhost$/.test(host) ? host : '';
-  const hub = ['', 'docker.io', 'index.docker.io'];
-  const login = logins.find(
-    (each) => each.registry === registry || (hub.includes(each.registry) && hub.includes(registry)),
-  );
-  if (login === undefined) return undefined;
-  const { username, password } = login;
-  const serveraddress = registry === '' ? 'https://index.docker.io/v1/' : registry;
-  const json = JSON.stringify({ username, password: password.reveal(), serveraddress });
-  // URL-safe and padded: without the padding the engine takes it for no credentials (tried, 28.5).
-  return Buffer.from(json).toString('base64').replaceAll('+', '-').replaceAll('/', '_');
 }

@@ -6,7 +6,6 @@ import {
   engineUnreachable,
   isAtLeast,
   isTransientDeployError,
-  loginArgs,
   loginFailure,
   stackDeployArgs,
   withoutVariables,
@@ -72,16 +71,6 @@ describe('argument vectors', () => {
       'never',
       '--detach=true',
       'shop',
-    ]);
-  });
-  it('login has no place for a password', () => {
-    expect(loginArgs('', 'ci')).toEqual(['login', '--username', 'ci', '--password-stdin']);
-    expect(loginArgs('ghcr.io', 'ci')).toEqual([
-      'login',
-      '--username',
-      'ci',
-      '--password-stdin',
-      'ghcr.io',
     ]);
   });
 });

@@ -124,6 +124,13 @@ class Run implements LockEngine {
     this.#resumed = undefined;
   }
 
+  /** Lets so much time go by without a beat that somebody else may have the lock. */
+  async stale(): Promise<void> {
+    this.pause();
+    await this.swarm.time.pass(31_000);
+    this.resume();
+  }
+
   async awake(): Promise<void> {
     while (this.#resumed !== undefined) await this.#resumed.promise;
   }
@@ -288,7 +295,7 @@ describe('acquire', () => {
       'swarm-deploy.actor': 'alice',
     });
     expect(Date.parse(swarm.lock?.labels['swarm-deploy.since'] ?? '')).not.toBeNaN();
-    expect(swarm.requests).toEqual(['a look', 'a create']);
+    expect(swarm.requests).toEqual(['a create']);
     expect(lease.tookOver).toBeUndefined();
     expect(a.said).toEqual([]);
   });
@@ -338,7 +345,7 @@ describe('acquire', () => {
     const before = swarm.requests.filter((each) => each === 'b look').length;
     await swarm.time.pass(20_000);
     expect(swarm.requests.filter((each) => each === 'b look')).toHaveLength(before + 20);
-    expect(swarm.requests.filter((each) => /^b (?!look)/.test(each))).toEqual([]);
+    expect(swarm.requests.filter((each) => /^b (?!look)/.test(each))).toEqual(['b create']);
   });
 
   it('prints nothing that a label could make of the log', async () => {
@@ -393,7 +400,8 @@ describe('a lost connection in acquire', () => {
     const lease = await acquiring;
     expect(swarm.holder).toBe('a');
     expect(lease.tookOver).toBeUndefined();
-    expect(swarm.requests.filter((each) => each === 'a create')).toHaveLength(1);
+    const found = when === 'after' ? ['a create', 'a look', 'a relabel'] : [];
+    expect(swarm.requests).toEqual(['a create', ...found]);
     await lease.release();
     expect(swarm.lock).toBeUndefined();
   });
@@ -705,6 +713,36 @@ describe('release', () => {
     await expect(lease.assertHeld()).rejects.toThrow('after its release');
   });
 
+  it('asks nothing before while its beat is fresh', async () => {
+    const [a] = runs('a') as [Run];
+    const lease = await a.acquire();
+    await swarm.time.pass(25_000);
+    const { length } = swarm.requests;
+    expect(await lease.release()).toBe(true);
+    expect(swarm.requests.slice(length)).toEqual(['a remove']);
+  });
+
+  it('looks first where the machine was suspended meanwhile', async () => {
+    const [a] = runs('a') as [Run];
+    const lease = await a.acquire();
+    const wall = jest.spyOn(Date, 'now').mockReturnValue(Date.now() + 60_000);
+    swarm.steal('b');
+    const { length } = swarm.requests;
+    expect(await lease.release()).toBe(true);
+    wall.mockRestore();
+    expect(swarm.requests.slice(length)).toEqual(['a look']);
+    expect(swarm.holder).toBe('b');
+  });
+
+  it('leaves what somebody made in place of a lock that was removed', async () => {
+    const [a, b] = runs('a', 'b') as [Run, Run];
+    const lease = await a.acquire();
+    swarm.lock = undefined;
+    await b.acquire();
+    expect(await lease.release()).toBe(true);
+    expect(swarm.holder).toBe('b');
+  });
+
   it('waits for a beat that is under way, which would make the lock again', async () => {
     const [a] = runs('a') as [Run];
     const lease = await a.acquire();
@@ -728,6 +766,7 @@ describe('release', () => {
         swarm = new Swarm();
         const [a, b] = runs('a', 'b') as [Run, Run];
         const lease = await a.acquire();
+        await a.stale();
         a.lose = once(request, when);
         expect(await lease.release()).toBe(false);
         expect(a.said.at(-1)).toContain('could not be removed');
@@ -746,6 +785,7 @@ describe('release', () => {
   it("leaves another's lock", async () => {
     const [a] = runs('a') as [Run];
     const lease = await a.acquire();
+    await a.stale();
     swarm.steal('b');
     expect(await lease.release()).toBe(true);
     expect(swarm.holder).toBe('b');
@@ -757,6 +797,7 @@ describe('release', () => {
   it('leaves a lock that is taken over between the look and the removal', async () => {
     const [a] = runs('a') as [Run];
     const lease = await a.acquire();
+    await a.stale();
     a.lose = (request) => {
       if (request === 'relabel') swarm.steal('b');
       return undefined;
@@ -864,7 +905,7 @@ describe('with a session', () => {
       say: (line) => said.push(line),
       every: () => ({ stop: () => undefined }),
     });
-    expect(fake.connections).toBe(3);
+    expect(fake.connections).toBe(2);
     fake.advance(31_000);
     fake.cut();
     await lease.assertHeld();
