@@ -112,6 +112,8 @@ export interface Deployed {
     readonly message: string;
     readonly hint: string;
   };
+  /** It took more than one attempt, so that services may have been written more than once. */
+  readonly repeated?: boolean;
 }
 
 /**
@@ -175,20 +177,21 @@ export async function deployStack(
       if (error instanceof TimedOut) {
         narrator.say('docker stack deploy takes too long and was stopped');
         await clock.sleep(ENGINE_GRACE_MS, signal);
-        return { failure: TOO_LONG };
+        return { failure: TOO_LONG, repeated: attempt > 1 };
       }
       if (!(error instanceof ConnectionLost)) throw error;
       // The command may have ended, gone on or stopped half-way: the swarm itself has to say.
       if (attempt === DEPLOY_ATTEMPTS) throw error;
-      if (await wasWritten(error)) return {};
+      if (await wasWritten(error)) return { repeated: attempt > 1 };
       narrator.say('the stack was not deployed in full; repeating the command');
       continue;
     }
     printer.end();
-    if (result.code === 0) return {};
+    const repeated = attempt > 1;
+    if (result.code === 0) return { repeated };
     const words = result.stderr.toString('utf8').trim();
     if (!isTransientDeployError(words) || attempt === DEPLOY_ATTEMPTS)
-      return { failure: explain(words, result.code) };
+      return { failure: explain(words, result.code), repeated };
     narrator.say(`that passes by itself; trying again (${attempt} of ${DEPLOY_ATTEMPTS - 1})`);
     await clock.sleep(Math.min(RETRY_MS * attempt, MAX_RETRY_MS), signal);
   }

@@ -12,6 +12,8 @@ export interface Changes {
   readonly orphans: readonly Service[];
   /** Whether any service was created or updated. */
   readonly any: boolean;
+  /** Names of services that somebody else wrote at the same time: what is live may be theirs. */
+  readonly foreign: readonly string[];
   /** A line each for people. */
   readonly lines: readonly string[];
 }
@@ -35,20 +37,46 @@ function wasChanged(former: Service, live: Service): boolean {
 }
 
 /**
+ * Whether somebody else wrote the service while it was deployed. The engine keeps the spec before the
+ * last write (moby, `PreviousSpec`), and `stack deploy` writes every service once, changed or not
+ * (docker/cli, deployServices): so that must be the spec from before, or none of a created service.
+ * @param repeated our own write may have come twice
+ */
+function wasWrittenByOthers(
+  former: Service | undefined,
+  live: Service,
+  repeated: boolean,
+): boolean {
+  const previous = live.PreviousSpec;
+  if (repeated && previous !== undefined && sameJson(previous, live.Spec)) return false;
+  if (former?.ID !== live.ID) return previous !== undefined;
+  if (previous !== undefined && sameJson(previous, former.Spec)) return false;
+  // Not written at all, or taken back by Swarm itself, which forgets the spec that it takes back.
+  return !(
+    sameJson(live.Spec, former.Spec) &&
+    (previous === undefined ||
+      (former.PreviousSpec !== undefined && sameJson(previous, former.PreviousSpec)))
+  );
+}
+
+/**
  * @param before the swarm before the deploy
  * @param live the stack's services after it
  * @param names full names of the services in the files
+ * @param repeated whether services may have been written more than once
  */
 export function changesOf(
   before: Pick<Snapshot, 'services'>,
   live: readonly Service[],
   names: readonly string[],
+  repeated = false,
 ): Changes {
   const wanted = new Set(names);
   const formerByName = new Map(before.services.map((service) => [service.Spec.Name, service]));
   const targets: Target[] = [];
   const updated: Service[] = [];
   const created: { id: string; name: string }[] = [];
+  const foreign: string[] = [];
   const lines: string[] = [];
   for (const service of [...live].sort((a, b) => a.Spec.Name.localeCompare(b.Spec.Name, 'en'))) {
     const { Name: name } = service.Spec;
@@ -63,6 +91,7 @@ export function changesOf(
       spec: service.Spec,
       ...(former?.UpdateStatus === undefined ? {} : { staleStatus: former.UpdateStatus }),
     });
+    if (wasWrittenByOthers(former, service, repeated)) foreign.push(name);
     if (change === 'created') created.push({ id: service.ID, name });
     if (change === 'updated' && former !== undefined) updated.push(former);
     lines.push(describe(name, change, former, service));
@@ -73,6 +102,7 @@ export function changesOf(
     created,
     orphans: live.filter(({ Spec }) => !wanted.has(Spec.Name)),
     any: updated.length > 0 || created.length > 0,
+    foreign,
     lines,
   };
 }

@@ -158,7 +158,7 @@ describe('deployStack', () => {
   it('runs one command, with the login of this run only where there is one', async () => {
     const words = (argv: readonly string[] | undefined): string => argv?.slice(5).join(' ') ?? '';
     const plain = world(() => ({}));
-    expect(await plain.deploy()).toEqual({});
+    expect(await plain.deploy()).toEqual({ repeated: false });
     expect(words(plain.transport.calls[0]?.argv)).toBe(
       'env -u NOTHING docker stack deploy --compose-file /tmp/run/stack-1.yml --compose-file /tmp/run/stack-2.yml ' +
         '--with-registry-auth --resolve-image always --detach=true shop',
@@ -175,7 +175,7 @@ describe('deployStack', () => {
       const { transport, pauses, deploy } = world((_, count) =>
         count < 4 ? { code: 1, stderr } : {},
       );
-      expect(await deploy()).toEqual({});
+      expect(await deploy()).toEqual({ repeated: true });
       expect(transport.calls).toHaveLength(4);
       expect(pauses).toEqual([1000, 2000, 3000]);
     },
@@ -229,10 +229,10 @@ describe('deployStack', () => {
   it('asks the swarm after a lost connection, and repeats only what was not written', async () => {
     const lost = new ConnectionLost('gone');
     const written = world(() => lost);
-    expect(await written.deploy(() => Promise.resolve(true))).toEqual({});
+    expect(await written.deploy(() => Promise.resolve(true))).toEqual({ repeated: false });
     expect(written.transport.calls).toHaveLength(1);
     const open = world((_, count) => (count === 1 ? lost : {}));
-    expect(await open.deploy(() => Promise.resolve(false))).toEqual({});
+    expect(await open.deploy(() => Promise.resolve(false))).toEqual({ repeated: true });
     expect(open.transport.calls).toHaveLength(2);
   });
   it('does not repeat for ever on a connection that keeps breaking', async () => {

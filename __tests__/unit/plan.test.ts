@@ -74,3 +74,47 @@ describe('changesOf', () => {
     expect(changesOf(before(), [], names)).toMatchObject({ targets: [], any: false, lines: [] });
   });
 });
+
+describe('a service that somebody else wrote meanwhile', () => {
+  const [v1, v2, v3] = ['api:1', 'api:2', 'api:3'].map((image) => spec(image)) as [
+    ReturnType<typeof spec>,
+    ReturnType<typeof spec>,
+    ReturnType<typeof spec>,
+  ];
+  const was = (PreviousSpec?: typeof v1): Service =>
+    service(v1, PreviousSpec === undefined ? {} : { PreviousSpec });
+  const is = (live: typeof v1, PreviousSpec?: typeof v1, more: Partial<Service> = {}): Service =>
+    service(live, { ...(PreviousSpec === undefined ? {} : { PreviousSpec }), ...more });
+  const foreign = (former: Service | undefined, live: Service, repeated = false): boolean =>
+    changesOf(before(...(former === undefined ? [] : [former])), [live], names, repeated).foreign
+      .length > 0;
+
+  it.each([
+    ['updated', was(), is(v2, v1)],
+    ['updated again', was(v3), is(v2, v1)],
+    ['unchanged, which is written all the same', was(v3), is(v1, v1)],
+    ['created', undefined, is(v1)],
+    ['not reached', was(v3), is(v1, v3)],
+    ['not reached since it was created', was(), is(v1)],
+    ['taken back by Swarm', was(), is(v1, undefined, { UpdateStatus: status('rollback_started') })],
+  ])('is none: %s', (_, former, live) => {
+    expect(foreign(former, live)).toBe(false);
+  });
+
+  it.each([
+    ['after us', was(), is(v3, v2)],
+    ['after us, to what was there before', was(), is(v1, v2)],
+    ['before us', was(), is(v2, v3)],
+    ['by a rollback of what was there before', was(v3), is(v3)],
+    ['right after we created it', undefined, is(v3, v1)],
+    ['the same as we, once more', was(), is(v2, v2)],
+  ])('is one: %s', (_, former, live) => {
+    expect(foreign(former, live)).toBe(true);
+  });
+
+  it('is none where we may have written twice', () => {
+    expect(foreign(was(), is(v2, v2), true)).toBe(false);
+    expect(foreign(undefined, is(v1, v1), true)).toBe(false);
+    expect(foreign(was(), is(v3, v2), true)).toBe(true);
+  });
+});

@@ -109,8 +109,8 @@ async function prepare(
   const version = composeVersionFor(session.cliVersion.join('.'));
   const { files } = version === undefined ? rendered : withVersion(rendered, version);
   const { transport } = session;
-  // Again, after the connection was lost: whatever there is of it may be half of it.
-  if (managers.has(transport.description)) await removeWorkspace(transport, name);
+  // Again, after the connection was lost: half of it may be there, be it under another name of the host.
+  if (managers.size > 0) await removeWorkspace(transport, name);
   managers.add(transport.description);
   const loggingIn =
     inputs.registries.length === 0

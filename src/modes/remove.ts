@@ -27,7 +27,7 @@ export async function removeStack(deployment: Deployment): Promise<Ending> {
     };
   const startedAt = clock.now();
   const changes = {
-    ...{ targets: [], updated: [], created: [], lines: [], orphans: before.services },
+    ...{ targets: [], updated: [], created: [], foreign: [], lines: [], orphans: before.services },
     any: before.services.length > 0,
   };
   const pruned: string[] = [];

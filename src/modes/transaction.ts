@@ -3,6 +3,7 @@
  * stack files or a recorded revision, makes no difference from there on.
  */
 import type { Deployed } from '../deploy.js';
+import type { Inputs } from '../inputs.js';
 import type { StackObject } from '../docker/engine.js';
 import { hasOwnHealthcheck, imageOf, isJob, kindOf, sameJson, splitImage } from '../model.js';
 import type { Service, Snapshot } from '../model.js';
@@ -68,16 +69,18 @@ export async function transact(
   const { world, reader } = deployment;
   const deployed = await world.narrator.group('Deploy the stack', change.apply);
   const live = await settle(deployment, (engine) => reader.services(engine));
-  const changes = changesOf(before, live, change.names);
+  const changes = changesOf(before, live, change.names, deployed.repeated);
   const startedAt = world.clock.now();
   for (const line of changes.lines) world.narrator.say(line);
   for (const line of weakEvidence(change, changes)) world.narrator.say(line);
+  for (const line of withoutDigest(deployment.inputs, changes)) world.narrator.warn(line);
   const context = { deployment, before, objectsBefore, change, changes, startedAt };
   try {
     // What is removed goes after a verdict alone.
     const { wait } = deployment.inputs.watch;
     const others = changes.orphans.filter((orphan) => !(wait && change.removes(orphan)));
-    if (deployed.failure === undefined) await change.accepted(changes, others);
+    if (deployed.failure === undefined && changes.foreign.length === 0)
+      await change.accepted(changes, others);
     return await judge(context, deployed, live);
   } catch (interruption) {
     return interrupted(context, interruption);
@@ -93,6 +96,17 @@ async function judge(
   const { deployment, before, changes, change, startedAt } = context;
   const { inputs, world } = deployment;
   const { narrator } = world;
+  const [foreign] = changes.foreign;
+  if (foreign !== undefined)
+    return await fail(
+      context,
+      {
+        kind: 'superseded',
+        service: foreign,
+        message: `${changes.foreign.join(', ')} was changed by someone else while the stack was being deployed`,
+      },
+      undefined,
+    );
   if (deployed.failure !== undefined) {
     const { reason, message, hint } = deployed.failure;
     if (!changes.any && !(await objectChanges(context)).any)
@@ -180,6 +194,24 @@ function weakEvidence({ origin }: Change, changes: Changes): readonly string[] {
       ({ name, spec }) =>
         `${name} has no healthcheck in its ${origin}: unless ` +
         `${splitImage(imageOf(spec)).name} has one, "running" only means that its process has started`,
+    );
+}
+
+/**
+ * Docker asks the registry what a tag means right now. Where there was no answer, each node takes what
+ * it finds, and that may be an image of before.
+ */
+function withoutDigest({ resolveImage }: Inputs, changes: Changes): readonly string[] {
+  if (resolveImage === 'never') return [];
+  return changes.targets
+    .filter(
+      ({ change, spec }) =>
+        change !== 'unchanged' && splitImage(imageOf(spec)).digest === undefined,
+    )
+    .map(
+      ({ name, spec }) =>
+        `${name} runs ${imageOf(spec)} without a digest, as no registry gave one: a node that has ` +
+        'an older image of that name runs that one',
     );
 }
 

@@ -74,7 +74,7 @@ export async function applySpecs(
 ): Promise<Deployed> {
   try {
     for (const recorded of services) await applySpec(engine, stack, recorded, authFor, log);
-    return {};
+    return { repeated: false };
   } catch (error) {
     if (!(error instanceof EngineError) || error.status >= 500) throw error;
     return {
