@@ -25,15 +25,13 @@ export function safeLine(text: string): string {
 
 /** Foreign text as it may stand in a markdown table cell: shown as it is, never as markup. */
 export function safeCell(text: string): string {
-  return (
-    safeLine(text)
-      .replaceAll('&', '&amp;')
-      .replaceAll('<', '&lt;')
-      .replaceAll('>', '&gt;')
-      // GitHub makes a link of that by itself.
-      .replace(/(www)\./gi, '$1&#46;')
-      .replace(/[\\`*_{}[\]#|~@$:]/g, (character) => `&#${character.charCodeAt(0)};`)
-  );
+  const escaped = safeLine(text)
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;')
+    .replace(/[\\`*_{}[\]#|~@$:]/g, (character) => `&#${character.charCodeAt(0)};`);
+  // GitHub makes a link of that by itself.
+  return escaped.replace(/(www)\./gi, '$1&#46;');
 }
 
 /** Foreign text in a code span of a table cell. */
