@@ -248,7 +248,7 @@ export function stackTable(services: readonly ServiceReport[], max: number): rea
 }
 
 const urgency = ({ health }: ServiceState): number =>
-  ['❌', '⏳', '✅'].indexOf(HEALTH[health].sign);
+  ['❌', '⏳', '⚠️', '✅'].indexOf(HEALTH[health].sign);
 
 /** Updates that Swarm stopped or took back, in its own words. */
 const stopped = (services: readonly ServiceReport[]): readonly string[] =>

@@ -231,6 +231,7 @@ describe('the tables', () => {
       '| shop&#95;bad | replicated | 0/2 | <code>api&#58;2</code> <code>1</code> | ❌ down |',
       '| shop&#95;api | replicated | 2/2 | <code>api&#58;2</code> <code>1</code> | ✅ healthy |',
     ]);
+    expect(stackTable([look({ spec: nowhere }), bad], 9)[4]).toContain('shop&#95;bad');
     expect(stackTable([well, bad], 1).join('\n')).toContain('and 1 more service');
     expect(stackTable([], 1)).toEqual([]);
     expect(troubleTable([well], 1)).toEqual([]);
