@@ -28,8 +28,11 @@ const pure = [
   'src/rollout/departure.ts',
   'src/rollout/deadlock.ts',
   'src/rollout/stability.ts',
+  'src/report/failure.ts',
+  'src/report/history.ts',
   'src/report/render.ts',
   'src/report/services.ts',
+  'src/report/stack.ts',
   'src/report/text.ts',
 ];
 

@@ -1,18 +1,25 @@
 /** `mode: status`: what runs, how well, and how it came to it. Reads only, and needs no lock. */
 import { readHistory } from '../ledger/history.js';
 import { current, previousOf } from '../ledger/revision.js';
+import { imageOf, type Service } from '../model.js';
 import { changesOf } from '../plan.js';
-import { standingLine } from '../report/progress.js';
+import { historyLines } from '../report/history.js';
+import type { ServiceReport } from '../report/outcome.js';
+import { serviceReports } from '../report/services.js';
+import { asksImage, healthText, stackLines, troubleLines } from '../report/stack.js';
 import { plural } from '../report/text.js';
 import { beginRollout, observe } from '../rollout/observe.js';
 import type { Ending } from '../world.js';
 import { readSwarm, settle, type Deployment } from './deployment.js';
-import { historyLines } from '../report/history.js';
+
+/** The log is for reading; all of it stands in the report. */
+const MAX_TROUBLE = 50;
+const MAX_NAMED = 10;
 
 export async function showStatus(deployment: Deployment): Promise<Ending> {
   const { world, inputs } = deployment;
   const { narrator, clock } = world;
-  const history = await settle(deployment, (engine) => readHistory(engine, inputs.stack));
+  const { revisions } = await settle(deployment, (engine) => readHistory(engine, inputs.stack));
   const live = await settle(deployment, (engine) => deployment.reader.services(engine));
   const names = live.map(({ Spec }) => Spec.Name);
   const changes = changesOf({ services: live }, live, names);
@@ -29,29 +36,56 @@ export async function showStatus(deployment: Deployment): Promise<Ending> {
     maxFailures: Infinity,
   });
   const before = await readSwarm(deployment, start);
-  const rollout = observe(start, before);
   deployment.seen.snapshot = before;
-  const standing = [...rollout.services.values()];
-  for (const progress of standing) narrator.say(standingLine(progress));
-  for (const line of historyLines(history.revisions)) narrator.say(line);
-  const now = current(history.revisions);
-  const previous = previousOf(history.revisions);
-  const behind = standing.filter(({ complete }) => !complete);
-  return {
-    outcome: 'reported',
+  const seen = {
     reason: '',
-    message:
-      live.length === 0
-        ? `There is no stack ${inputs.stack} in the swarm.`
-        : behind.length === 0
-          ? `${plural(live.length, 'service')}, all of them run as they are meant to.`
-          : `Not as they are meant to be: ${behind.map(standingLine).join('; ')}.`,
     before,
     changes,
-    rollout,
-    fate: 'failed',
-    history: history.revisions,
+    rollout: observe(start, before),
+    fate: 'seen',
+    healthchecks: await imageHealthchecks(deployment, before.services),
+  } as const;
+  const services = serviceReports(seen);
+  narrator.block(`Services of ${inputs.stack}`, stackLines(services));
+  narrator.block('Tasks that do not run, or have failed', troubleLines(services, MAX_TROUBLE));
+  narrator.block(`History of ${inputs.stack}`, historyLines(revisions));
+  const now = current(revisions);
+  const previous = previousOf(revisions);
+  return {
+    ...seen,
+    outcome: 'reported',
+    message:
+      services.length === 0 ? `There is no stack ${inputs.stack} in the swarm.` : summed(services),
+    history: revisions,
     ...(now === undefined ? {} : { revision: now.number }),
     ...(previous === undefined ? {} : { previousRevision: previous.number }),
   };
+}
+
+/** By image, where this manager has it. */
+async function imageHealthchecks(
+  deployment: Deployment,
+  services: readonly Service[],
+): Promise<ReadonlyMap<string, boolean>> {
+  const images = services.map(({ Spec }) => Spec).filter(asksImage);
+  const known = new Map<string, boolean>();
+  for (const image of new Set(images.map(imageOf))) {
+    const has = await settle(deployment, (engine) => engine.imageHasHealthcheck(image));
+    if (has !== undefined) known.set(image, has);
+  }
+  return known;
+}
+
+function summed(services: readonly ServiceReport[]): string {
+  const behind = services.filter(({ outcome }) => outcome !== 'healthy');
+  const count = plural(services.length, 'service');
+  if (behind.length === 0)
+    return services.length === 1
+      ? 'Its one service is as it is meant to be.'
+      : `All ${count} are as they are meant to be.`;
+  const named = behind
+    .slice(0, MAX_NAMED)
+    .map(({ name, state }) => (state === undefined ? name : `${name} ${healthText(state)}`));
+  const more = behind.length > MAX_NAMED ? `; and ${behind.length - MAX_NAMED} more` : '';
+  return `Not as they are meant to be, ${behind.length} of ${count}: ${named.join('; ')}${more}.`;
 }

@@ -1,57 +1,67 @@
-/** The history of a stack for people: lines of a log, rows of a summary. */
-import { current, isGood, origin, type Revision } from '../ledger/revision.js';
-import { code, safeCell, safeLine, spokenTime } from './text.js';
+/**
+ * The history of a stack for people: tables for the log and for the summary, newest first. Whoever may
+ * write configs into the swarm can write a history, so that every text in it is foreign.
+ */
+import { current, isGood, origin, previousOf, type Revision } from '../ledger/revision.js';
+import { alignedTable, code, markdownTable, plural, safeCell, spokenTime } from './text.js';
 
-/** `12 deployed 2026-11-22 10:15Z, 1a2b3c4 of main by ann, 14 s: https://...`, newest first. */
+const HEAD = ['revision', 'ended', 'started', 'took', 'commit', 'ref', 'by', 'run'];
+
+/** An aligned table for the log. */
 export function historyLines(revisions: readonly Revision[]): readonly string[] {
   if (revisions.length === 0) return ['no revisions are recorded'];
-  const now = current(revisions);
-  return revisions.map((revision) => {
-    const { number, run } = revision;
-    const mark = revision === now ? ' (runs now)' : '';
-    const url = run.runUrl === '' ? '' : `: ${run.runUrl}`;
-    return safeLine(
-      `revision ${number}${mark}: ${wordsOf(revision).filter(Boolean).join(', ')}${url}`,
-    );
-  });
-}
-
-function wordsOf(revision: Revision): readonly string[] {
-  const { run, durationMs } = revision;
-  return [
-    statusText(revision),
-    whenText(revision),
-    [commitText(revision), refText(run.ref)].filter(Boolean).join(' of '),
-    run.actor === '' ? '' : `by ${run.actor}`,
-    durationMs === undefined ? '' : spokenTime(durationMs),
-  ];
-}
-
-/** A table in GitHub's markdown, newest first. */
-export function historyTable(revisions: readonly Revision[], max: number): readonly string[] {
-  if (revisions.length === 0) return [];
-  const now = current(revisions);
-  const rows = revisions.slice(0, max).map((revision) => {
-    const { number, run, durationMs } = revision;
-    const label = run.attempt > 1 ? `${run.runNumber} attempt ${run.attempt}` : run.runNumber;
-    const link = run.runUrl === '' ? '' : `[${safeCell(label || 'run')}](${run.runUrl})`;
+  const roleOf = roles(revisions);
+  const rows = revisions.map((revision) => {
+    const role = roleOf(revision);
     return [
-      revision === now ? `**${number}**, runs now` : String(number),
-      `${isGood(revision) ? '✅' : revision.status === 'pending' ? '⏳' : '❌'} ${safeCell(statusText(revision))}`,
-      whenText(revision),
-      commitText(revision) === '' ? '' : code(commitText(revision)),
-      safeCell(refText(run.ref)),
-      safeCell(run.actor),
-      durationMs === undefined ? '' : spokenTime(durationMs),
-      link,
+      role === '' ? String(revision.number) : `${revision.number} (${role})`,
+      statusText(revision),
+      startText(revision),
+      tookText(revision),
+      commitText(revision),
+      refText(revision),
+      revision.run.actor,
+      webAddress(revision.run.runUrl) || labelText(revision),
     ];
   });
+  return alignedTable(HEAD, rows);
+}
+
+/** A table in GitHub's markdown. */
+export function historyTable(revisions: readonly Revision[], max: number): readonly string[] {
+  if (revisions.length === 0) return ['### History', '', 'No revisions are recorded.', ''];
+  const roleOf = roles(revisions);
+  const rows = revisions.slice(0, max).map((revision) => {
+    const role = roleOf(revision);
+    return [
+      role === '' ? String(revision.number) : `**${revision.number}**, ${role}`,
+      `${signOf(revision)} ${safeCell(statusText(revision))}`,
+      startText(revision),
+      tookText(revision),
+      code(commitText(revision)),
+      safeCell(refText(revision)),
+      safeCell(revision.run.actor),
+      link(labelText(revision), webAddress(revision.run.runUrl)),
+    ];
+  });
+  const left = revisions.length - rows.length;
   return [
-    '| revision | ended | started | commit | ref | by | took | run |',
-    '| --- | --- | --- | --- | --- | --- | --- | --- |',
-    ...rows.map((cells) => `| ${cells.join(' | ')} |`),
+    '### History',
     '',
+    ...markdownTable(HEAD, rows),
+    ...(left > 0 ? [`and ${plural(left, 'older revision')}`, ''] : []),
   ];
+}
+
+/** What a revision is now; `previous` is what `mode: rollback` would deploy. */
+function roles(revisions: readonly Revision[]): (revision: Revision) => string {
+  const [now, previous] = [current(revisions), previousOf(revisions)];
+  return (revision) => (revision === now ? 'runs now' : revision === previous ? 'previous' : '');
+}
+
+function signOf(revision: Revision): string {
+  if (isGood(revision)) return '✅';
+  return revision.status === 'pending' ? '⏳' : '❌';
 }
 
 /** `deployed (as 3)`, `rolled-back: unhealthy`. */
@@ -61,12 +71,28 @@ function statusText(revision: Revision): string {
   return `${status}${as}${reason === '' || reason === status ? '' : `: ${reason}`}`;
 }
 
-const whenText = ({ startedAt }: Revision): string =>
-  /^\d{4}-\d\d-\d\dT\d\d:\d\d/.test(startedAt)
+const startText = ({ startedAt }: Revision): string =>
+  /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z$/.test(startedAt)
     ? `${startedAt.slice(0, 16).replace('T', ' ')}Z`
     : '';
+
+const tookText = ({ durationMs }: Revision): string =>
+  durationMs === undefined ? '' : spokenTime(durationMs);
 
 const commitText = ({ commit }: Revision): string =>
   /^[0-9a-f]{7,64}$/.test(commit) ? commit.slice(0, 7) : '';
 
-const refText = (ref: string): string => ref.replace(/^refs\/(heads|tags)\//, '');
+const refText = ({ run }: Revision): string => run.ref.replace(/^refs\/(heads|tags)\//, '');
+
+const labelText = ({ run }: Revision): string =>
+  run.attempt > 1 ? `${run.runNumber} attempt ${run.attempt}`.trim() : run.runNumber;
+
+/**
+ * The address, if it is a plain one as run pages have it: nothing that ends a markdown link, and no
+ * user name that makes it look like another site's.
+ */
+const webAddress = (text: string): string =>
+  /^https?:\/\/(?:[\w.-]+|\[[\da-f:.]+\])(?::\d{1,5})?(?:\/[\w.~%+/-]*)?$/i.test(text) ? text : '';
+
+const link = (label: string, address: string): string =>
+  address === '' ? safeCell(label) : `[${safeCell(label) || 'run'}](${address})`;

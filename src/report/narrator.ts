@@ -19,6 +19,8 @@ export interface Narrator {
   readonly fail: (text: string) => void;
   /** An annotation, and an entry in the summary. */
   readonly warn: (text: string, position?: Position) => void;
+  /** Lines that belong together under a title, as those of a table do: without the time. */
+  readonly block: (title: string, lines: readonly string[]) => void;
   /** A foldable part of the log. */
   readonly group: <T>(name: string, action: () => Promise<T>) => Promise<T>;
   readonly warnings: () => readonly string[];
@@ -46,6 +48,12 @@ export function createNarrator(log: Log, clock: Clock): Narrator {
       if (warnings.includes(safe)) return;
       warnings.push(safe);
       log.warning(safe, position);
+    },
+    block: (title, lines) => {
+      if (lines.length === 0) return;
+      log.line('');
+      log.line(safeLine(title));
+      for (const line of lines) log.line(`  ${safeLine(line)}`);
     },
     group: async (name, action) => {
       log.startGroup(name);

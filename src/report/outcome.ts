@@ -1,7 +1,67 @@
 /** The end of a run as one value: what outputs, summary, annotations and report are made from. */
 import type { Outcome, Position, Problem, Reason } from '../errors.js';
 import type { Revision } from '../ledger/revision.js';
+import type { Kind, UpdateState } from '../model.js';
 import type { Failure } from '../rollout/classify.js';
+
+/**
+ * How well a service does what it is meant to. Well: `healthy`, `no-healthcheck` (all tasks run, and
+ * nothing tells more), `running` (the same, and this manager does not know whether the image has a
+ * healthcheck), `completed`, `idle` (no task is asked for), `no-node` (a global service that fits
+ * none). Perhaps soon: `in-progress` (a job), `starting`, `updating`, `unstable` (all tasks run, but
+ * one failed in the last five minutes). Else `degraded` (some tasks run), `down` (none), `failed` (and
+ * none will).
+ */
+export type Health =
+  | 'healthy'
+  | 'no-healthcheck'
+  | 'running'
+  | 'completed'
+  | 'idle'
+  | 'no-node'
+  | 'in-progress'
+  | 'starting'
+  | 'updating'
+  | 'unstable'
+  | 'degraded'
+  | 'down'
+  | 'failed';
+
+/** A slot or node where no task runs that should, or where tasks have failed. */
+export interface PlaceState {
+  /** `shop_api.3`; without a number for global services. */
+  readonly name: string;
+  readonly node: string;
+  /** Of the task that is there now, in Docker's words; '' where there is none. */
+  readonly state: string;
+  /** Since when it is so. */
+  readonly seconds: number | null;
+  readonly error: string;
+  /** Failed tasks that Swarm still remembers: at most five, however long ago. */
+  readonly failures: number;
+  readonly lastFailure: {
+    readonly reason: Reason;
+    readonly node: string;
+    readonly secondsAgo: number | null;
+    readonly error: string;
+  } | null;
+}
+
+/** What one service is doing, at one look. */
+export interface ServiceState {
+  readonly mode: Kind['kind'];
+  readonly health: Health;
+  /** null where this manager cannot tell, as it has not got the image. */
+  readonly healthcheck: boolean | null;
+  /** Tasks of another version that are still meant to run. */
+  readonly older: number;
+  /** Tasks that share their slot or node with another one. */
+  readonly extra: number;
+  /** Swarm's own update status and its message; '' where there was no update. */
+  readonly update: UpdateState | '';
+  readonly updateMessage: string;
+  readonly tasks: readonly PlaceState[];
+}
 
 /** What became of one service. */
 export interface ServiceReport {
@@ -16,6 +76,8 @@ export interface ServiceReport {
   readonly outcome:
     'healthy' | 'accepted' | 'failed' | 'restored' | 'removed' | 'untouched' | 'unknown';
   readonly reason: Reason | '';
+  /** With `mode: status`. */
+  readonly state?: ServiceState;
 }
 
 export interface TimelineEntry {

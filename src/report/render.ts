@@ -1,9 +1,10 @@
 /** Turns the end of a run into what people and workflows read: outputs, step summary, report. */
 import { GREEN_OUTCOMES, type Outcome } from '../errors.js';
-import { exitCodeMeaning } from '../rollout/classify.js';
+import { failureLine } from './failure.js';
 import { historyTable } from './history.js';
-import type { FailureReport, RunReport, ServiceReport } from './outcome.js';
-import { clockTime, code, plural, safeCell, safeLine, shortDigest, spokenTime } from './text.js';
+import type { RunReport, ServiceReport } from './outcome.js';
+import { stackTable, troubleTable } from './stack.js';
+import { clockTime, code, imageCell, plural, safeCell, spokenTime } from './text.js';
 
 /** GitHub drops a step's summary whole above 1 MiB; stay well below. */
 const SUMMARY_LIMIT = 900_000;
@@ -71,11 +72,6 @@ export function headline(run: RunReport): string {
   }
 }
 
-function imageCell(image: string, digest: string): string {
-  if (image === '') return '';
-  return digest === '' ? code(image) : `${code(image)} ${code(shortDigest(digest))}`;
-}
-
 /** A service that was put back is well again: the reason is why it had to be. */
 function outcomeCell({ outcome, reason }: ServiceReport): string {
   if (reason === '') return outcome;
@@ -96,24 +92,10 @@ function serviceRow(service: ServiceReport): string {
   return `| ${cells.join(' | ')} |`;
 }
 
-/** `api.3 on worker-1: exit code 137 (killed ...): Docker's words`. */
-export function failureLine(failure: FailureReport): string {
-  const place = failure.slot === undefined ? failure.service : `${failure.service}.${failure.slot}`;
-  const where = failure.node === '' ? place : `${place} on ${failure.node}`;
-  const { exitCode } = failure;
-  const meaning = exitCode === undefined ? undefined : exitCodeMeaning(exitCode);
-  const exit =
-    exitCode === undefined || failure.reason === 'unhealthy'
-      ? ''
-      : `exit code ${exitCode}${meaning === undefined ? '' : ` (${meaning})`}: `;
-  return safeLine(`${where}: ${exit}${failure.error}`);
-}
-
 /** The step summary in GitHub's markdown, most important first and below the size limit. */
 export function summaryOf(run: RunReport): string {
-  const green = isGreen(run.outcome);
   const lines = [
-    `## ${green ? '✅' : '❌'} ${safeCell(headline(run))}`,
+    `## ${signOf(run)} ${safeCell(headline(run))}`,
     '',
     ...(run.message === '' ? [] : [safeCell(run.message), '']),
     ...(run.problems.length < 2
@@ -121,7 +103,8 @@ export function summaryOf(run: RunReport): string {
       : [...run.problems.map(({ message }) => `- ${safeCell(message)}`), '']),
     ...(run.hint === '' ? [] : [`**What to do:** ${safeCell(run.hint)}`, '']),
   ];
-  if (run.services.length > 0) {
+  if (run.outcome === 'reported') lines.push(...stateOf(run));
+  else if (run.services.length > 0) {
     lines.push(
       '| service | change | image before | image asked for | running | outcome |',
       '| --- | --- | --- | --- | --- | --- |',
@@ -131,8 +114,7 @@ export function summaryOf(run: RunReport): string {
     if (run.services.length > MAX_ROWS)
       lines.push(`and ${plural(run.services.length - MAX_ROWS, 'more service')}`, '');
   }
-  lines.push(...historyTable(run.history, MAX_ROWS));
-  if (run.failures.length > 0) {
+  if (run.outcome !== 'reported' && run.failures.length > 0) {
     lines.push(
       `**${plural(run.failures.length, 'failed task')}**`,
       '',
@@ -162,6 +144,20 @@ export function summaryOf(run: RunReport): string {
   );
   return cutToLimit(lines);
 }
+
+/** Green says that the state was read, not that it is good. */
+function signOf({ outcome, services }: RunReport): string {
+  if (!isGreen(outcome)) return '❌';
+  const well = services.every((service) => service.outcome === 'healthy');
+  return outcome === 'reported' && !well ? '⚠️' : '✅';
+}
+
+/** With `mode: status`: what runs, what does not, and how it came to it. */
+const stateOf = ({ services, history }: RunReport): readonly string[] => [
+  ...stackTable(services, MAX_ROWS),
+  ...troubleTable(services, MAX_FAILURES),
+  ...historyTable(history, MAX_ROWS),
+];
 
 function cutToLimit(lines: readonly string[]): string {
   let size = 0;

@@ -4,9 +4,11 @@ import { hostnameOf, imageOf, kindOf, splitImage, type Service, type Snapshot } 
 import type { Changes } from '../plan.js';
 import type { Rollout, Target } from '../rollout/observe.js';
 import type { ServiceReport, TaskReport } from './outcome.js';
+import { latestFailure, serviceState, wellness } from './stack.js';
 
-/** What became of the services as a whole. */
-export type Fate = 'healthy' | 'accepted' | 'failed' | 'restored' | 'untouched' | 'unknown';
+/** What became of the services as a whole; `seen` where they were only looked at. */
+export type Fate =
+  'healthy' | 'accepted' | 'failed' | 'restored' | 'untouched' | 'unknown' | 'seen';
 
 /** As much of the end of a run as the services' part of the report is made from. */
 export interface ServicesEnding {
@@ -20,26 +22,33 @@ export interface ServicesEnding {
   readonly fate: Fate;
   /** The service that the reason is about. */
   readonly culprit?: string;
+  /** Of services that were only looked at: whether their images have a healthcheck, where known. */
+  readonly healthchecks?: ReadonlyMap<string, boolean>;
+}
+
+/** The end of a run that did something, or meant to. */
+interface Acted extends ServicesEnding {
+  readonly fate: Exclude<Fate, 'seen'>;
 }
 
 /** One entry for each service of the files, and for each that was pruned. */
 export function serviceReports(ending: ServicesEnding): readonly ServiceReport[] {
   const { changes, before } = ending;
   if (changes === undefined) return [];
+  const { fate } = ending;
+  if (fate === 'seen') return changes.targets.flatMap((target) => seenReport(target, ending));
   const former = new Map((before?.services ?? []).map((service) => [service.Spec.Name, service]));
   return [
-    ...changes.targets.map((target) => reportOf(target, former.get(target.name), ending)),
+    ...changes.targets.map((target) =>
+      reportOf(target, former.get(target.name), { ...ending, fate }),
+    ),
     ...changes.orphans
       .filter(({ Spec }) => ending.pruned?.includes(Spec.Name) === true)
       .map((service) => removedReport(service)),
   ];
 }
 
-function reportOf(
-  target: Target,
-  former: Service | undefined,
-  ending: ServicesEnding,
-): ServiceReport {
+function reportOf(target: Target, former: Service | undefined, ending: Acted): ServiceReport {
   const now = splitImage(imageOf(target.spec));
   const was = former === undefined ? { name: '' } : splitImage(imageOf(former.Spec));
   const progress =
@@ -61,13 +70,41 @@ function reportOf(
   };
 }
 
+/** A service as it stands, whatever became of it before. */
+function seenReport(
+  target: Target,
+  { before, rollout, healthchecks }: ServicesEnding,
+): readonly ServiceReport[] {
+  const service = before?.services.find(({ ID }) => ID === target.id);
+  const progress = rollout?.services.get(target.id);
+  if (before === undefined || service === undefined || progress === undefined) return [];
+  const full = imageOf(service.Spec);
+  const { name: image, digest = '' } = splitImage(full);
+  const state = serviceState(service, progress, before, healthchecks?.get(full));
+  const well = wellness(state.health);
+  const cause =
+    latestFailure(progress.failures)?.reason ??
+    (progress.unplaced !== undefined ? 'unschedulable' : '');
+  return [
+    {
+      ...{ name: target.name, change: 'unchanged', image, digest },
+      ...{ previousImage: image, previousDigest: digest },
+      replicas: { running: progress.done, desired: progress.wanted },
+      outcome: well === 'yes' ? 'healthy' : well === 'soon' ? 'unknown' : 'failed',
+      reason:
+        well === 'yes' ? '' : cause === '' && state.update === 'paused' ? 'update-paused' : cause,
+      state,
+    },
+  ];
+}
+
 function desiredOf(target: Target): number {
   const kind = kindOf(target.spec);
   if (kind.kind === 'replicated') return kind.replicas;
   return kind.kind === 'replicated-job' ? kind.completions : 0;
 }
 
-function outcomeOf(target: Target, ending: ServicesEnding): ServiceReport['outcome'] {
+function outcomeOf(target: Target, ending: Acted): ServiceReport['outcome'] {
   switch (ending.fate) {
     case 'healthy':
     case 'accepted':

@@ -25,11 +25,13 @@ export function safeLine(text: string): string {
 
 /** Foreign text as it may stand in a markdown table cell: shown as it is, never as markup. */
 export function safeCell(text: string): string {
-  return safeLine(text)
+  const escaped = safeLine(text)
     .replaceAll('&', '&amp;')
     .replaceAll('<', '&lt;')
     .replaceAll('>', '&gt;')
     .replace(/[\\`*_{}[\]#|~@$:]/g, (character) => `&#${character.charCodeAt(0)};`);
+  // GitHub makes a link of that by itself.
+  return escaped.replace(/(www)\./gi, '$1&#46;');
 }
 
 /** Foreign text in a code span of a table cell. */
@@ -58,6 +60,63 @@ export function spokenTime(ms: number): string {
 /** `sha256:` and the first 12 digits, as Docker shortens ids. */
 export function shortDigest(digest: string): string {
   return digest.replace(/^sha256:/, '').slice(0, 12);
+}
+
+/** `name:tag@sha256:...`, with the digest shortened. */
+export function imageText(image: string, digest: string): string {
+  return digest === '' ? image : `${image}@sha256:${shortDigest(digest)}`;
+}
+
+/** The same in a table cell. */
+export function imageCell(image: string, digest: string): string {
+  if (image === '') return '';
+  return digest === '' ? code(image) : `${code(image)} ${code(shortDigest(digest))}`;
+}
+
+/** How long something is ago or goes on, in one unit: `12 s`, `5 min`, `3 h`, `2 d`. */
+export function agoText(seconds: number): string {
+  if (seconds < 120) return `${seconds} s`;
+  if (seconds < 120 * 60) return `${Math.floor(seconds / 60)} min`;
+  if (seconds < 48 * 3600) return `${Math.floor(seconds / 3600)} h`;
+  return `${Math.floor(seconds / 86_400)} d`;
+}
+
+type Cells = readonly string[];
+
+/** Without the columns that are empty in every row. */
+function filled(head: Cells, rows: readonly Cells[]): readonly Cells[] {
+  const kept = head.map((_, column) => rows.some((cells) => (cells[column] ?? '') !== ''));
+  return [head, ...rows].map((cells) => cells.filter((_, column) => kept[column]));
+}
+
+/** A longer cell moves those behind it in its own row only. */
+const MAX_COLUMN = 72;
+
+/** Foreign text in aligned columns under a head, for a log; none where there are no rows. */
+export function alignedTable(head: Cells, rows: readonly Cells[]): readonly string[] {
+  if (rows.length === 0) return [];
+  const safe = rows.map((cells) => cells.map(safeLine));
+  const table = filled(
+    head.map((title) => title.toUpperCase()),
+    safe,
+  );
+  const widths = (table[0] ?? []).map((_, column) =>
+    table.reduce((most, cells) => {
+      const { length } = cells[column] ?? '';
+      return length > MAX_COLUMN ? most : Math.max(most, length);
+    }, 0),
+  );
+  return table.map((cells) =>
+    safeLine(cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')),
+  );
+}
+
+/** Cells that are markdown already as a table of GitHub's; none where there are no rows. */
+export function markdownTable(head: Cells, rows: readonly Cells[]): readonly string[] {
+  if (rows.length === 0) return [];
+  const [titles = [], ...lines] = filled(head, rows);
+  const line = (cells: Cells): string => `| ${cells.join(' | ')} |`;
+  return [line(titles), line(titles.map(() => '---')), ...lines.map(line), ''];
 }
 
 /** `1 task`, `3 tasks`. */

@@ -1,14 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import { GREEN_OUTCOMES, RED_OUTCOMES } from '../../../src/errors.js';
+import { failureLine } from '../../../src/report/failure.js';
 import type { FailureReport, RunReport, ServiceReport } from '../../../src/report/outcome.js';
-import {
-  failureLine,
-  headline,
-  isGreen,
-  outputsOf,
-  reportOf,
-  summaryOf,
-} from '../../../src/report/render.js';
+import { headline, isGreen, outputsOf, reportOf, summaryOf } from '../../../src/report/render.js';
 
 const serviceReport = (name: string, more: Partial<ServiceReport> = {}): ServiceReport => ({
   name,

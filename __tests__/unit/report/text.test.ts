@@ -1,8 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import {
+  agoText,
+  alignedTable,
   clockTime,
   code,
+  imageText,
+  markdownTable,
   plural,
   safeCell,
   safeLine,
@@ -95,6 +99,7 @@ describe('safeCell', () => {
     ['@someone $x #1', '&#64;someone &#36;x &#35;1'],
     ['back\\slash', 'back&#92;slash'],
     ['a\nb', 'a b'],
+    ['www.evil.example WWW.x', 'www&#46;evil.example WWW&#46;x'],
   ])('%j', (text, cell) => {
     expect(safeCell(text)).toBe(cell);
   });
@@ -141,4 +146,42 @@ it('counts and shortens', () => {
     '2 tasks',
   ]);
   expect(shortDigest(`sha256:${'ab'.repeat(32)}`)).toBe('abababababab');
+});
+it.each([
+  [0, '0 s'],
+  [119, '119 s'],
+  [120, '2 min'],
+  [7200, '2 h'],
+  [172_800, '2 d'],
+])('agoText(%d) is %s', (seconds, text) => {
+  expect(agoText(seconds)).toBe(text);
+});
+it('shortens the digest of an image', () => {
+  expect(imageText('api:2', `sha256:${'ab'.repeat(32)}`)).toBe('api:2@sha256:abababababab');
+  expect(imageText('api:2', '')).toBe('api:2');
+});
+
+describe('tables', () => {
+  const head = ['name', 'nothing', 'number'];
+  it('align in a log, without empty columns, and a long cell moves its own row only', () => {
+    const long = 'x'.repeat(100);
+    expect(
+      alignedTable(head, [
+        ['a', '', '1'],
+        ['bb\n::error::', '', '2'],
+        [long, '', '3'],
+      ]),
+    ).toEqual(['NAME          NUMBER', 'a             1', 'bb ::error::  2', `${long}  3`]);
+    expect(alignedTable(head, [['::error::', '', '1']])[1]).toMatch(/^ ?: :error::/);
+    expect(alignedTable(head, [])).toEqual([]);
+  });
+  it('in markdown', () => {
+    expect(markdownTable(head, [['a', '', '1']])).toEqual([
+      '| name | number |',
+      '| --- | --- |',
+      '| a | 1 |',
+      '',
+    ]);
+    expect(markdownTable(head, [])).toEqual([]);
+  });
 });
