@@ -40,27 +40,31 @@ export const crashing = (stack: Stack): object => ({
   deploy: { replicas: 2, update_config: quickUpdate },
 });
 
+const GATE = '/tmp/open';
+
 /** Runs that are healthy as soon as `open` lets them, and not before. */
 export const gated = (stack: Stack, tag: string): object =>
   web(stack, tag, {
     healthcheck: {
-      test: ['CMD', '/bin/busybox', 'test', '-e', '/tmp/open'],
+      test: ['CMD', '/bin/busybox', 'test', '-e', GATE],
       interval: '1s',
       start_period: '10m',
     },
   });
 
-/** Lets the tasks of a gated service become healthy. */
+/** Lets the two tasks of a gated service become healthy; those of a former version are none. */
 export async function open(stack: Stack, service: string): Promise<void> {
   const opened = new Set<string>();
   await until('the gated tasks run', async () => {
     const tasks = (await stack.tasks(service)).filter(
-      ({ DesiredState, Status }) =>
-        DesiredState === 'running' && (Status.ContainerStatus?.ContainerID ?? '') !== '',
+      ({ DesiredState, Spec, Status }) =>
+        DesiredState === 'running' &&
+        Spec.ContainerSpec.Healthcheck?.Test?.includes(GATE) === true &&
+        (Status.ContainerStatus?.ContainerID ?? '') !== '',
     );
     for (const task of tasks.filter(({ ID }) => !opened.has(ID)))
       try {
-        await stack.inside(task, 'busybox', 'touch', '/tmp/open');
+        await stack.inside(task, 'busybox', 'touch', GATE);
         opened.add(task.ID);
       } catch {
         return false; // its container has been created, but does not run yet
