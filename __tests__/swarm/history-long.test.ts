@@ -105,10 +105,10 @@ onSwarm('a long history', () => {
       const specs: unknown[] = [];
       for (let id = 1; id <= 30; id += 1) {
         const bad = id === 15;
-        const before = bad ? await stack.objects() : [];
         const { outcome } = await deploy(id, bad ? 'crash' : 'nohealth');
         expect({ id, outcome }).toEqual({ id, outcome: bad ? 'rolled-back' : 'deployed' });
-        if (bad) expect(await stack.objects()).toEqual(before);
+        // What the bad one brought is gone again, and the place of 12 is its own now.
+        if (bad) expect(await stack.objects()).toEqual(objectsOf(13, 14));
         expect((await stack.revisions()).length).toBeLessThanOrEqual(3);
         specs[id] = await stack.specs();
       }
@@ -128,7 +128,7 @@ onSwarm('a long history', () => {
       expect(undo).toMatchObject({ outcome: 'deployed', outputs: { revision: '31' } });
       expect(await stack.specs()).toEqual(specs[28]);
     },
-    10 * MINUTE_MS,
+    20 * MINUTE_MS,
   );
 
   scenario('holds what takes several configs, and brings it back', async (stack) => {
@@ -213,7 +213,8 @@ onSwarm('a former image', () => {
     const push = (tag: string): Promise<string> =>
       stack.bed.pushImage(`${repository}:${tag}`, {
         command: ['/bin/busybox', 'sleep', '1000000'],
-        env: [`VERSION=${tag}`],
+        // No other scenario may leave it on a node.
+        env: [`VERSION=${tag}`, `STACK=${stack.name}`],
       });
     return {
       repository,
