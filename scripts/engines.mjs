@@ -102,7 +102,7 @@ async function playHistory(bed) {
   const jest = ['--experimental-vm-modules', '--disable-warning=ExperimentalWarning'];
   const suites = ['--selectProjects', 'swarm', '--testPathPatterns', '__tests__/swarm/history'];
   try {
-    const child = spawn(process.execPath, [...jest, 'scripts/test.mjs', ...suites], {
+    const child = spawn(process.execPath, [...jest, 'scripts/test.mjs', '--verbose', ...suites], {
       cwd: ROOT,
       env: { ...process.env, SWARM_DEPLOY_TESTBED: bed.name, JEST_RESULTS: results },
       stdio: 'inherit',

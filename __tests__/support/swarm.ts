@@ -3,6 +3,7 @@
  * bundle on it as the runner would, and reads back from the swarm what has become of it.
  */
 import { describe, it } from '@jest/globals';
+import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { withTestbed } from '../../scripts/truth-table/testbed.mjs';
@@ -70,7 +71,7 @@ export function ownSwarmScenario(
 ): void {
   const play = async (): Promise<void> => {
     const { name, engine } = await testbed();
-    await withTestbed(`${name}-${nodes.managers}-${nodes.workers}`, { engine, ...nodes }, (bed) =>
+    await withTestbed(`${name}-${randomBytes(2).toString('hex')}`, { engine, ...nodes }, (bed) =>
       withStory(new Stack(bed), body),
     );
   };
