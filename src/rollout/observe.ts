@@ -88,7 +88,8 @@ export interface Rollout {
   readonly end?: End;
 }
 
-function hasFailed(task: Task, kind: Kind): boolean {
+/** Whether a task has ended as it must not. */
+export function hasFailed(task: Task, kind: Kind): boolean {
   if (task.Status.State === 'failed' || task.Status.State === 'rejected') return true;
   if (task.Status.State !== 'complete' || isJob(kind)) return false;
   return !('oneShot' in kind && kind.oneShot);
