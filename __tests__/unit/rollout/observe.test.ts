@@ -899,7 +899,7 @@ describe('what Swarm has given up', () => {
 
   it.each<[string, ServiceSpec, Task]>([
     ['a slot, with a window', once, crash('a')],
-    ['a node', attempts({ Global: {} }), without(crash('a'), 'Slot') as Task],
+    ['a node', attempts({ Global: {} }), without(crash('a'), 'Slot')],
   ])('%s: is doomed a moment later', (_, is, dead) => {
     expect(over(is, [dead])).toMatchObject(failed);
     expect(over(is, [dead], 2999)).toEqual(waiting);
@@ -934,7 +934,7 @@ describe('what Swarm has given up', () => {
     [
       'it was on a node that is not meant to have one',
       attempts({ Global: {} }),
-      [without(crash('a', { NodeID: 'n9' }), 'Slot') as Task],
+      [without(crash('a', { NodeID: 'n9' }), 'Slot')],
     ],
   ])('is not so while %s', (_, is, tasks) => {
     expect(over(is, tasks)).toEqual(waiting);
