@@ -30,7 +30,7 @@ import { eligibleNodes } from './placement.js';
 import {
   calledOff,
   COMPLETE,
-  isRunning,
+  hasToRun,
   isWanted,
   lenient,
   meantToRun,
@@ -201,7 +201,9 @@ function fold(rollout: Rollout, snapshot: Snapshot): Rollout {
     const lost =
       service === undefined ? undefined : givenUp(target, kind, service, tasks, snapshot);
     const thisRun = service === undefined ? [] : ofThisRun(kind, service, tasks);
-    const works = isJob(kind) && thisRun.some(isRunning);
+    const works =
+      isJob(kind) &&
+      thisRun.some((task) => task.Status.State === 'running' && hasToRun(kind, task));
     const workedAt = works
       ? Infinity
       : former?.workedAt === Infinity
@@ -364,7 +366,8 @@ function givenUp(
   const alive = new Set(
     thisRun
       .filter(
-        (task) => isWanted(task) || (task.Status.State === 'complete' && !hasFailed(task, kind)),
+        (task) =>
+          hasToRun(kind, task) || (task.Status.State === 'complete' && !hasFailed(task, kind)),
       )
       .map(place),
   );

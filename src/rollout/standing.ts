@@ -8,6 +8,9 @@ export const COMPLETE = rank('complete');
 
 /** Meant to run, now or as soon as the updater lets it. */
 export const isWanted = (task: Task): boolean => rank(task.DesiredState) <= RUNNING;
+/** The same of a job's tasks, which are meant to run and then to complete. */
+export const hasToRun = (kind: Kind, task: Task): boolean =>
+  isJob(kind) ? rank(task.DesiredState) <= COMPLETE : isWanted(task);
 export const isRunning = (task: Task): boolean => task.Status.State === 'running' && isWanted(task);
 
 /**
@@ -106,13 +109,13 @@ export function standing(
     };
   }
 
-  const isGood = (task: Task): boolean =>
-    isRunning(task) || (kind.oneShot && task.Status.State === 'complete');
   const running = current.filter(isRunning);
   // What a place ran last counts: an earlier task of the live spec says nothing after one of another.
-  const latest = newestBy(tasks, placeOf);
+  const latest = kind.oneShot ? newestBy(tasks, placeOf) : [];
   const good = new Map(
-    [...latest].filter(([, task]) => snapshot.upToDate.has(task.ID) && isGood(task)),
+    [...latest].filter(
+      ([, task]) => task.Status.State === 'complete' && snapshot.upToDate.has(task.ID),
+    ),
   );
   for (const task of running) good.set(placeOf(task), task);
   const starting = current.filter((task) => isWanted(task) && !isRunning(task)).length;

@@ -911,6 +911,8 @@ describe('what Swarm has given up', () => {
     const dead = without(crash('a', { JobIteration: { Index: 4 } }), 'Slot') as Task;
     expect(over(is, [dead])).toMatchObject({ kind: 'failed', reason: 'job-failed' });
     expect(over(is, [{ ...dead, JobIteration: { Index: 3 } }])).toEqual(waiting);
+    // Swarm has not seen to it yet.
+    expect(over(is, [{ ...dead, DesiredState: 'complete' }])).toEqual(waiting);
   });
   it('counts the first slot of a job as one, whatever node it was tried on', () => {
     const is = attempts({ ReplicatedJob: { TotalCompletions: 1 } });
@@ -959,7 +961,11 @@ describe('a job and its progress', () => {
   const services = [service(job, { JobStatus: { JobIteration: { Index: 4 } } })];
   const aim = { targets: [target({ spec: job })] };
   const run = (ID: string, state: TaskState, Slot: number, Index = 4): Task =>
-    task(ID, state, { Slot, JobIteration: { Index } });
+    task(ID, state, {
+      Slot,
+      JobIteration: { Index },
+      DesiredState: state === 'failed' ? 'shutdown' : 'complete',
+    });
   const look = (at: number, ...tasks: readonly Task[]): Snapshot =>
     snapshot(at, tasks, { services });
   const stuck = { kind: 'failed', reason: 'progress-timeout' };
