@@ -398,7 +398,8 @@ const runOnce = (marker, parallelism) => (/** @type {Stack} */ stack) => ({
 });
 
 /** @param {string} [color] */
-const crashingLater = (color = '') => api('crashlater:v1', { labels: { color } });
+const crashingLater = (color = '') =>
+  api('crashlater:v1', { labels: { color }, restart_policy: { delay: '1s' } });
 
 const BAD = [
   { bad: 'crash:v1', what: 'exits at once', reason: 'crash-loop' },
