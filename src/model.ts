@@ -183,6 +183,11 @@ export function hasOwnHealthcheck(spec: ServiceSpec): boolean {
   return test.length > 0 && test[0] !== 'NONE';
 }
 
+/** Whether the service says that a healthcheck of its image does not hold for it. */
+export function disablesHealthcheck(spec: ServiceSpec): boolean {
+  return strings(at(spec, 'TaskTemplate', 'ContainerSpec', 'Healthcheck', 'Test'))[0] === 'NONE';
+}
+
 /** `any` (the default), `on-failure` or `none`. */
 export function restartCondition(spec: ServiceSpec): 'any' | 'on-failure' | 'none' {
   const condition = text(at(spec, 'TaskTemplate', 'RestartPolicy', 'Condition'));
@@ -203,11 +208,18 @@ export function updateOrder(spec: ServiceSpec): 'start-first' | 'stop-first' {
   return text(at(spec, 'UpdateConfig', 'Order')) === 'start-first' ? 'start-first' : 'stop-first';
 }
 
-/** How often Swarm starts a failed task of a slot again; Infinity where there is no limit. */
+/** Whether Swarm gives a slot up that goes on failing. */
+export function limitsRestarts(spec: ServiceSpec): boolean {
+  return (count(at(spec, 'TaskTemplate', 'RestartPolicy', 'MaxAttempts')) ?? 0) > 0;
+}
+
+/**
+ * How often Swarm starts a failed task of a slot again; Infinity where there is no limit, or none that
+ * a count tells: with a window, what failed before it is forgotten.
+ */
 export function maxRestarts(spec: ServiceSpec): number {
   const policy = at(spec, 'TaskTemplate', 'RestartPolicy');
   const attempts = count(at(policy, 'MaxAttempts')) ?? 0;
-  // With a window the attempts are counted anew after it.
   const window = count(at(policy, 'Window')) ?? 0;
   return attempts === 0 || window > 0 ? Infinity : attempts;
 }

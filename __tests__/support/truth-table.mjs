@@ -411,6 +411,36 @@ const oneShot =
     ),
   });
 
+/** Twice in all. */
+const givesUp = { condition: 'on-failure', max_attempts: 1, delay: '1s' };
+
+/** @param {string} line what the job does */
+const workFor = (line) => (/** @type {Stack} */ stack) => ({
+  job: {
+    image: imageOf(stack, 'nohealth:v1'),
+    ...shell(line),
+    deploy: { mode: 'replicated-job', restart_policy: { condition: 'none' } },
+  },
+});
+
+/** @param {string} marker @param {number} parallelism of its update; one by one with long pauses */
+const runOnce = (marker, parallelism) => (/** @type {Stack} */ stack) => ({
+  migrate: service(
+    stack,
+    'job-ok:v1',
+    {
+      replicas: 2,
+      restart_policy: { condition: 'none' },
+      update_config: { parallelism, delay: parallelism === 0 ? '0s' : '8s', monitor: '2s' },
+    },
+    { environment: { MARKER: marker } },
+  ),
+});
+
+/** @param {string} [color] */
+const crashingLater = (color = '') =>
+  api('crashlater:v1', { labels: { color }, restart_policy: { delay: '1s' } });
+
 const BAD = [
   { bad: 'crash:v1', what: 'exits at once', reason: 'crash-loop' },
   { bad: 'unhealthy:v1', what: 'is never healthy', reason: 'unhealthy' },
@@ -1136,6 +1166,39 @@ const JOBS = [
     check: nothing,
     except: noJobs,
   },
+  {
+    id: 'job-max-attempts',
+    title: 'a replicated job exits 3, and Swarm gives up after the second (max_attempts 1)',
+    deploy: job('job-fail:v1', 'replicated-job', '', { restart_policy: givesUp }),
+    outcome: 'rolled-back',
+    reason: 'job-failed',
+    end: 'nothing is left',
+    check: nothing,
+    says: failed(2),
+    except: noJobs,
+  },
+  {
+    id: 'job-works-on',
+    title: 'a job runs again, for longer than progress-timeout',
+    before: workFor('busybox sleep 1'),
+    deploy: workFor('busybox sleep 8'),
+    inputs: { 'progress-timeout': '5s' },
+    outcome: 'deployed',
+    reason: '',
+    end: 'a completed task of the second run',
+    check: completed(1),
+    except: noJobs,
+  },
+  {
+    id: 'one-shot-there-and-back',
+    title: 'a one-shot service runs A, B, and A again: Swarm pauses after the first of two',
+    before: (stack) => [runOnce('A', 0)(stack), runOnce('B', 0)(stack)],
+    deploy: runOnce('A', 1),
+    outcome: 'rolled-back',
+    reason: 'update-paused',
+    end: 'the spec of B',
+    check: sameSpecs,
+  },
 ];
 
 /** @type {readonly Scenario[]} */
@@ -1206,11 +1269,40 @@ const FIRST_FAILURES = [
     says: (run) => assert.match(run.log, /healthcheck/),
   },
   {
+    id: 'first-unhealthy-exit-0-elsewhere',
+    title: 'the same where no manager has the image, after 12 s',
+    arrange: async (stack) => {
+      await stack.bed.pushImage('unwell:v1', {
+        command: ['/bin/busybox', 'sh', '-c', 'trap "exit 0" TERM; busybox sleep 100000 & wait'],
+        health: { test: ['CMD', '/bin/busybox', 'false'], interval: 6, retries: 2 },
+      });
+    },
+    deploy: api('unwell:v1', {
+      placement: { constraints: ['node.role == worker'] },
+      restart_policy: { condition: 'on-failure' },
+    }),
+    outcome: 'rolled-back',
+    reason: 'unhealthy',
+    end: 'nothing is left',
+    check: nothing,
+    says: (run) => assert.match(run.log, /healthcheck of its image/),
+  },
+  {
     id: 'max-attempts',
     title: 'a first deploy exits at once, and Swarm gives up after the second (max_attempts 1)',
     deploy: api('crash:v1', {
       restart_policy: { condition: 'on-failure', max_attempts: 1, delay: '1s' },
     }),
+    outcome: 'rolled-back',
+    reason: 'crash-loop',
+    end: 'nothing is left',
+    check: nothing,
+    says: failed(2),
+  },
+  {
+    id: 'max-attempts-window',
+    title: 'the same, with a window',
+    deploy: api('crash:v1', { restart_policy: { ...givesUp, window: '120s' } }),
     outcome: 'rolled-back',
     reason: 'crash-loop',
     end: 'nothing is left',
@@ -1277,6 +1369,21 @@ const FIRST_FAILURES = [
     end: 'the same spec',
     check: sameSpecs,
     says: changes({ api: 'unchanged' }),
+  },
+  {
+    id: 'red-again-labelled',
+    title: 'the same with another label, stable-for auto',
+    arrange: async (stack) => {
+      await stack.dockerDeploy({ services: crashingLater()(stack) });
+      await failing(stack);
+    },
+    deploy: crashingLater('blue'),
+    inputs: { 'stable-for': 'auto', 'max-failures': 1 },
+    outcome: 'rolled-back',
+    reason: 'crash-loop',
+    end: 'the former spec',
+    check: sameSpecs,
+    says: changes({ api: 'updated' }),
   },
   {
     id: 'first-global-crash',

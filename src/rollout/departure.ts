@@ -61,6 +61,7 @@ export function departure(
 
 /** Swarm's message names a task by its id, which tells nobody anything; the cause is added later. */
 function because({ Message: message = '' }: UpdateStatus): string {
-  if (/failure or early termination of task/.test(message)) return ' after a task failed';
+  if (/failure or early termination of task/.test(message))
+    return ' after a task failed or ended early';
   return message === '' || message.startsWith('rollback') ? '' : `: ${message}`;
 }
