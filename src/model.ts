@@ -72,6 +72,10 @@ export interface Task {
     readonly Message?: string;
     readonly Err?: string;
     readonly ContainerStatus?: { readonly ExitCode?: number; readonly ContainerID?: string };
+    /** The host-mode ports that it holds on its node. */
+    readonly PortStatus?: {
+      readonly Ports?: readonly { readonly PublishedPort?: number; readonly Protocol?: string }[];
+    };
   };
   readonly DesiredState: TaskState;
   readonly JobIteration?: { readonly Index?: number };

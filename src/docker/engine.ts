@@ -510,7 +510,7 @@ function withoutEndpoint(item: JsonObject): Service {
  */
 function reduced(item: JsonObject): Task {
   const task = item as unknown as Task;
-  const { Timestamp, State, Message, Err, ContainerStatus: container } = task.Status;
+  const { Timestamp, State, Message, Err, ContainerStatus: container, PortStatus } = task.Status;
   return {
     ID: task.ID,
     CreatedAt: task.CreatedAt,
@@ -528,6 +528,7 @@ function reduced(item: JsonObject): Task {
         ExitCode: container.ExitCode,
         ContainerID: container.ContainerID,
       },
+      PortStatus: PortStatus?.Ports && PortStatus,
     },
   } as Task;
 }

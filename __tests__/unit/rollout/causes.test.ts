@@ -99,11 +99,15 @@ describe('what no task says by itself', () => {
   const neverAgain = spec('api:2', {}, { RestartPolicy: { Condition: 'none' } });
 
   const startFirst = { UpdateConfig: { Order: 'start-first' } };
-  const ports = { EndpointSpec: { Ports: [{ PublishedPort: 80, PublishMode: 'host' }] } };
+  const HELD = { PublishedPort: 80, Protocol: 'tcp' };
+  const ports = { EndpointSpec: { Ports: [{ ...HELD, PublishMode: 'host' }] } };
   const hostPort = spec('api:2', { ...startFirst, ...ports });
   const waitsBesideFormer = (is: ServiceSpec, Err: string): readonly Snapshot[] =>
     [0, 4.9 * SECOND, 5 * SECOND].map((at) => ({
-      ...look(at, is, [task('o', 'running'), task('t1', 'pending', { NodeID: '', Err })]),
+      ...look(at, is, [
+        { ...task('o', 'running'), Status: { State: 'running', PortStatus: { Ports: [HELD] } } },
+        task('t1', 'pending', { NodeID: '', Err }),
+      ]),
       upToDate: new Set(['t1']),
     }));
 
