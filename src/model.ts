@@ -154,8 +154,10 @@ export function hasOwnHealthcheck(spec: ServiceSpec): boolean {
   return test.length > 0 && test[0] !== 'NONE';
 }
 
-/** `any` (the default), `on-failure` or `none`. */
-export function restartCondition(spec: ServiceSpec): 'any' | 'on-failure' | 'none' {
+export type RestartCondition = 'any' | 'on-failure' | 'none';
+
+/** `any` is the default. */
+export function restartCondition(spec: ServiceSpec): RestartCondition {
   const condition = text(at(spec, 'TaskTemplate', 'RestartPolicy', 'Condition'));
   return condition === 'on-failure' || condition === 'none' ? condition : 'any';
 }

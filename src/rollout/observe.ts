@@ -15,6 +15,7 @@ import {
   restartCondition,
   sameSpec,
   type Kind,
+  type RestartCondition,
   type Service,
   type ServiceSpec,
   type Snapshot,
@@ -88,7 +89,15 @@ export interface Rollout {
   readonly end?: End;
 }
 
-function hasFailed(task: Task, kind: Kind): boolean {
+/**
+ * Swarm takes tasks off a node that no longer meets their constraints, or no longer has what they reserve,
+ * and places others elsewhere (swarmkit manager/orchestrator/constraintenforcer): no fault of theirs.
+ */
+const EVICTED = 'assigned node no longer meets constraints';
+
+function hasFailed(task: Task, kind: Kind, condition: RestartCondition): boolean {
+  // Nothing is started again where that is never to be.
+  if (task.Status.Err === EVICTED && condition !== 'none') return false;
   if (task.Status.State === 'failed' || task.Status.State === 'rejected') return true;
   if (task.Status.State !== 'complete' || isJob(kind)) return false;
   return !('oneShot' in kind && kind.oneShot);
@@ -256,16 +265,16 @@ function collectFailures(
   const intended = service !== undefined && sameSpec(service.Spec, target.spec);
   const seen = new Set(known.map(({ taskId }) => taskId));
   const iteration = service?.JobStatus?.JobIteration.Index ?? 0;
+  const condition = restartCondition(target.spec);
   const fresh = tasks.filter(
     (task) =>
       !goal.formerTasks.has(task.ID) &&
       !seen.has(task.ID) &&
       upToDate.has(task.ID) === intended &&
-      hasFailed(task, kind) &&
+      hasFailed(task, kind, condition) &&
       (!isJob(kind) || (task.JobIteration?.Index ?? 0) === iteration),
   );
   if (fresh.length === 0) return known;
-  const condition = restartCondition(target.spec);
   const oneShot = isJob(kind) || ('oneShot' in kind && kind.oneShot && condition === 'none');
   // Swarm gives a slot up after so many attempts.
   const attempts = maxRestarts(target.spec) + 1;

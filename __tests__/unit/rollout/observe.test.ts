@@ -361,6 +361,18 @@ describe('failures', () => {
     const tasks = ['a', 'b', 'c', 'd'].map((id) => failed(id));
     expect(judge(begin(), snapshot(0, tasks, { old: ['a', 'b', 'c', 'd'] }))).toEqual(waiting);
   });
+  it('are none where Swarm takes tasks off a node that no longer fits', () => {
+    const evicted = (id: string): Task =>
+      task(id, 'rejected', { Err: 'assigned node no longer meets constraints' });
+    const tasks = ['a', 'b', 'c', 'd'].map((id) => evicted(id));
+    expect(judge(begin({ maxFailures: 0 }), snapshot(0, tasks))).toEqual(waiting);
+    // One that is never started again stays away.
+    const once = spec('api:2', {}, { RestartPolicy: { Condition: 'none' } });
+    const live = { services: [service(once)] };
+    expect(
+      judge(begin({ targets: [target({ spec: once })] }), snapshot(0, tasks, live)),
+    ).toMatchObject({ kind: 'failed', reason: 'task-rejected' });
+  });
   it('are counted for each service by itself', () => {
     const two = [target(), target({ id: 's2', name: 'shop_web' })];
     const services = [service(), { ...service(), ID: 's2' }];
