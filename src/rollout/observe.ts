@@ -14,6 +14,7 @@ import {
   monitorMs,
   restartCondition,
   sameSpec,
+  updateOrder,
   type Kind,
   type RestartCondition,
   type Service,
@@ -381,7 +382,7 @@ function endOf(rollout: Rollout, partial: boolean): End | undefined {
       kind: 'failed',
       reason: 'unschedulable',
       service: unplaced.name,
-      message: `${unplaced.name} has tasks that fit no node: ${unplaced.unplaced}`,
+      message: `${unplaced.name} has tasks that fit no node: ${unplaced.unplaced}${roomFor(unplaced, goal)}`,
     };
   const lead = leadingFailure(behind?.failures ?? []);
   return {
@@ -399,6 +400,16 @@ function endOf(rollout: Rollout, partial: boolean): End | undefined {
           ` ${late.limit}` +
           (lead === undefined ? '' : `; last failure: ${lead.error}`),
   };
+}
+
+/** What the reservations of former tasks may have to do with it. */
+function roomFor({ name, older, unplaced = '' }: ServiceProgress, { targets }: Goal): string {
+  const isStartFirst = targets.some(
+    (target) => target.name === name && updateOrder(target.spec) === 'start-first',
+  );
+  return isStartFirst && older > 0 && unplaced.includes('insufficient resources')
+    ? '; with order: start-first the former tasks keep what they have reserved until the new ones run'
+    : '';
 }
 
 /**

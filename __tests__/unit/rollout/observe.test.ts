@@ -479,6 +479,31 @@ describe('time', () => {
       message: `shop_api has tasks that fit no node: ${Err}`,
     });
   });
+  it('says what former tasks reserve, where new ones are to run beside them', () => {
+    const Err = 'no suitable node (insufficient resources on 2 nodes)';
+    const tasks = [task('o', 'running'), task('b', 'pending', { Err })];
+    const message = (Order: string, former: readonly string[]): unknown => {
+      const is = spec('api:2', { UpdateConfig: { Order } });
+      const more = { services: [service(is)], old: former };
+      const aim = { targets: [target({ spec: is })] };
+      return judge(begin(aim), snapshot(0, tasks, more), snapshot(60_000, tasks, more));
+    };
+    const hint = { message: expect.stringContaining('keep what they have reserved') };
+    expect(message('start-first', ['o'])).toMatchObject(hint);
+    expect(message('stop-first', ['o'])).not.toMatchObject(hint);
+    expect(message('start-first', [])).not.toMatchObject(hint);
+  });
+  it('does not say that a task failed where Swarm may only have ended it early', () => {
+    const UpdateStatus = status('paused', {
+      Message: 'update paused due to failure or early termination of task 9x8y7z',
+    });
+    const paused = { services: [service(spec(), { UpdateStatus })] };
+    const end = judge(begin(), snapshot(0, RUNNING, paused), snapshot(3000, RUNNING, paused));
+    expect(end).toMatchObject({
+      reason: 'update-paused',
+      message: 'Swarm paused the update of shop_api after a task failed or was ended early',
+    });
+  });
 });
 
 describe('a restore', () => {
