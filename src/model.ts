@@ -62,6 +62,8 @@ export type TaskState = (typeof TASK_STATES)[number];
 export interface Task {
   readonly ID: string;
   readonly CreatedAt: string;
+  /** When the swarm last wrote it, by the same clock as `CreatedAt`. */
+  readonly UpdatedAt?: string;
   readonly ServiceID: string;
   /** Counts from 1 (from 0 for jobs); absent for global services. */
   readonly Slot?: number;
@@ -108,8 +110,10 @@ export interface Snapshot {
   readonly partial?: true;
   /** Milliseconds since 1970 on the manager's clock, which stamps the creation of tasks. */
   readonly managerTime?: number;
-  /** Services whose image has a healthcheck, as far as it was asked for. */
+  /** Services with tasks that ended well by their exit code, and may have been killed as unhealthy. */
   readonly healthchecked?: ReadonlySet<string>;
+  /** Services whose image is not in its registry: it said so when it was asked. */
+  readonly imageless?: ReadonlySet<string>;
 }
 
 /** What a service is meant to be doing, decided from its spec. */

@@ -369,16 +369,36 @@ export class Engine {
   }
 
   /**
-   * Whether the image has a healthcheck of its own, where this manager has the image.
-   * @returns undefined where it has not
+   * The healthcheck that an image brings, where this manager has the image.
+   * @returns null where it brings none, undefined where the manager has not got it
    */
-  async imageHasHealthcheck(image: string): Promise<boolean | undefined> {
+  async imageHealthcheck(image: string): Promise<Json | undefined> {
     try {
       const answer = await this.#call('GET', `/images/${image}/json`);
-      const test = at(answer, 'Config', 'Healthcheck', 'Test');
-      return Array.isArray(test) && test.length > 0 && test[0] !== 'NONE';
+      return at(answer, 'Config', 'Healthcheck') ?? null;
     } catch (error) {
       if (error instanceof EngineError) return undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * Whether the registry says that it has no such image. One that does not answer, or not to us, says
+   * nothing.
+   * @param registryAuth base64 of the credentials as JSON, as in the header `X-Registry-Auth`
+   * @param timeoutMs for the registry's answer
+   */
+  async registryLacks(
+    image: string,
+    registryAuth: string | undefined,
+    timeoutMs: number,
+  ): Promise<boolean> {
+    try {
+      await this.#send('GET', `/distribution/${image}/json`, { registryAuth, timeoutMs });
+      return false;
+    } catch (error) {
+      if (error instanceof EngineError) return /manifest unknown|name unknown/i.test(error.message);
+      if (error instanceof TimedOut) return false;
       throw error;
     }
   }
@@ -514,6 +534,7 @@ function reduced(item: JsonObject): Task {
   return {
     ID: task.ID,
     CreatedAt: task.CreatedAt,
+    UpdatedAt: task.UpdatedAt,
     ServiceID: task.ServiceID,
     Slot: task.Slot,
     NodeID: task.NodeID,

@@ -65,7 +65,7 @@ export interface ServiceProgress {
 }
 
 /** What a snapshot says of the swarm, without when. */
-const PARTS = ['services', 'tasks', 'upToDate', 'nodes', 'healthchecked'] as const;
+const PARTS = ['services', 'tasks', 'upToDate', 'nodes', 'healthchecked', 'imageless'] as const;
 
 export interface Rollout {
   readonly goal: Goal;
@@ -170,7 +170,7 @@ function fold(rollout: Rollout, snapshot: Snapshot): Rollout {
       target,
       kind,
       tasks,
-      snapshot.upToDate,
+      snapshot,
       service,
     );
     const unplaced = tasks.find(
@@ -258,7 +258,7 @@ function collectFailures(
   target: Target,
   kind: Kind,
   tasks: readonly Task[],
-  upToDate: ReadonlySet<string>,
+  { upToDate, imageless }: Snapshot,
   service: Service | undefined,
 ): readonly Failure[] {
   // Tasks of the former version may go on failing until they are replaced: those are not ours.
@@ -288,7 +288,13 @@ function collectFailures(
     (task.Slot !== undefined && failuresIn(task) >= attempts);
   return [
     ...known,
-    ...fresh.map((task) => classify(task, target.name, target.spec, oneShot, isFinal(task))),
+    ...fresh.map((task) =>
+      classify(task, target.name, target.spec, {
+        job: oneShot,
+        final: isFinal(task),
+        imageless: imageless?.has(target.id) === true,
+      }),
+    ),
   ];
 }
 

@@ -356,3 +356,38 @@ describe('refusals', () => {
     expect(await failure(engine.removeService('s'))).toBeInstanceOf(EngineError);
   });
 });
+
+describe('a registry that is asked for an image', () => {
+  const lacks = (): Promise<boolean> => engine.registryLacks('r.test/api:9', 'login', 500);
+
+  it.each([
+    [404, 'manifest unknown: manifest unknown', true],
+    [404, 'name unknown: repository name not known to registry', true],
+    [200, '', false],
+    [401, 'unauthorized: authentication required', false],
+    [500, 'Head "http://r.test/v2/api/manifests/9": no basic auth credentials', false],
+    [500, 'Get "http://r.test/v2/": dial tcp 10.0.0.1:5000: connect: connection refused', false],
+    [404, 'page not found', false],
+  ])('and says %i %s', async (status, message, lacking) => {
+    reply = (_, response) => json(response, JSON.stringify({ message }), status);
+    expect(await lacks()).toBe(lacking);
+    expect(asked[0]?.line).toBe('GET /distribution/r.test/api:9/json');
+    expect(asked[0]?.headers['x-registry-auth']).toBe('login');
+  });
+
+  it('and does not answer says nothing', async () => {
+    reply = () => undefined;
+    expect(await lacks()).toBe(false);
+  });
+});
+
+it('reads the healthcheck of an image, where the manager has it', async () => {
+  const Healthcheck = { Test: ['CMD', 'check'], Interval: 5_000_000_000 };
+  const read = async (body: unknown, status = 200): Promise<unknown> => {
+    reply = (_, response) => json(response, JSON.stringify(body), status);
+    return await engine.imageHealthcheck('api:2');
+  };
+  expect(await read({ Config: { Healthcheck } })).toEqual(Healthcheck);
+  expect(await read({ Config: {} })).toBeNull();
+  expect(await read({ message: 'No such image' }, 404)).toBeUndefined();
+});
