@@ -1014,13 +1014,15 @@ const JOBS = [
       'two one-shot services of an image with a healthcheck exit 0: one at once, one has turned it off',
     deploy: (stack) => {
       const once = { ...onManager, restart_policy: { condition: 'none' } };
-      const off = shell('sleep 4', { healthcheck: { disable: true } });
+      const off = shell('sleep 3', { healthcheck: { disable: true } });
       return {
         api: service(stack, 'web:v1', onManager),
         quick: service(stack, 'web:v1', once, shell('exit 0')),
         long: service(stack, 'web:v1', once, off),
       };
     },
+    // It is to end while the stack is being watched, later than the healthcheck could have failed it.
+    inputs: { 'stable-for': '6s' },
     outcome: 'deployed',
     reason: '',
     end: 'a completed task of each',
