@@ -62,9 +62,9 @@ export function deadlockOf(
 
 /** Told to stop, and still there. What is on a lost node says nothing of itself any more. */
 function isLeaving(task: Task, { nodes }: Snapshot): boolean {
-  const isDown = nodes.some(({ ID, Status }) => ID === task.NodeID && Status.State === 'down');
   const { State } = task.Status;
-  return !isWanted(task) && rank(State) >= rank('assigned') && rank(State) <= RUNNING && !isDown;
+  if (isWanted(task) || rank(State) < rank('assigned') || rank(State) > RUNNING) return false;
+  return !nodes.some(({ ID, Status }) => ID === task.NodeID && Status.State === 'down');
 }
 
 /** All that an update does at a time are waits for tasks that were called off. */
