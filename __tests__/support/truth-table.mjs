@@ -363,6 +363,18 @@ const stubborn = (marker) =>
     { stop_grace_period: '4s', environment: { MARKER: marker } },
   );
 
+/** On two of three nodes, start-first; takes 7 s to stop. @param {string} MARKER */
+const slowHostPort = (MARKER) =>
+  api(
+    'stubborn:v1',
+    { replicas: 2, update_config: { parallelism: 1, order: 'start-first', monitor: '1s' } },
+    {
+      stop_grace_period: '7s',
+      environment: { MARKER },
+      ports: [{ target: 80, published: 18081, mode: 'host' }],
+    },
+  );
+
 // Jobs are refused by the 20.10 client: its schema of stack files has no such mode.
 const noJobs = /** @type {Record<string, Partial<Plan>>} */ ({
   '20.10': {
@@ -496,6 +508,13 @@ const FAULTS = [
     reason: 'port-in-use',
   },
   {
+    id: 'no-user',
+    what: 'its user is not there, so that its container cannot be started',
+    image: 'web:v2',
+    more: { user: 'nosuch' },
+    reason: 'task-rejected',
+  },
+  {
     id: 'no-node',
     what: 'no node meets the constraint',
     image: 'web:v2',
@@ -580,6 +599,19 @@ const SUCCESSES = [
     reason: '',
     end: '2 tasks run version 2',
     check: runs({ api: 'web:v2 x2' }),
+  },
+  {
+    id: 'update-host-port',
+    title: 'start-first with a host-mode port and a free node; the former tasks take 7 s to stop',
+    before: slowHostPort('1'),
+    deploy: slowHostPort('2'),
+    outcome: 'deployed',
+    reason: '',
+    end: '2 tasks of the new spec',
+    check: all(runs({ api: 'stubborn:v1 x2' }), async (stack) => {
+      for (const { Spec } of await stack.running('api'))
+        assert.deepEqual(Spec.ContainerSpec.Env, ['MARKER=2']);
+    }),
   },
   {
     id: 'update-with-delay',
@@ -903,6 +935,24 @@ const GLOBAL = [
     check: all(runs({ api: 'slow:v1 x1' }), onNodes('worker1')),
   },
   {
+    id: 'evicted',
+    title:
+      'the node of two replicas no longer meets the constraint in mid-rollout, another one does',
+    arrange: async (stack) => void (await label(stack, 'worker1')),
+    deploy: (stack) => api('slow:v1', { replicas: 2, ...onLabelled(stack) })(stack),
+    disturb: async (stack) => {
+      await until('both are there', async () => (await stack.tasks('api')).length === 2);
+      await label(stack, 'worker2');
+      await stack.manager.docker('node', 'update', '--label-rm', stack.name, 'worker1');
+    },
+    inputs: { 'max-failures': '0' },
+    outcome: 'deployed',
+    reason: '',
+    end: 'both on the other node',
+    check: all(runs({ api: 'slow:v1 x2' }), onNodes('worker2', 'worker2')),
+    says: failed(0),
+  },
+  {
     id: 'global-crash',
     title: 'an update of a global service exits at once',
     before: api('web:v1', { mode: 'global' }),
@@ -1027,6 +1077,26 @@ const JOBS = [
     reason: '',
     end: 'one completed task',
     check: ended({ migrate: 'complete' }),
+  },
+  {
+    id: 'one-shot-healthcheck',
+    title:
+      'two one-shot services of an image with a healthcheck exit 0: one at once, one has turned it off',
+    deploy: (stack) => {
+      const once = { ...onManager, restart_policy: { condition: 'none' } };
+      const off = shell('sleep 3', { healthcheck: { disable: true } });
+      return {
+        api: service(stack, 'web:v1', onManager),
+        quick: service(stack, 'web:v1', once, shell('exit 0')),
+        long: service(stack, 'web:v1', once, off),
+      };
+    },
+    // It is to end while the stack is being watched, later than the healthcheck could have failed it.
+    inputs: { 'stable-for': '6s' },
+    outcome: 'deployed',
+    reason: '',
+    end: 'a completed task of each',
+    check: all(runs({ api: 'web:v1 x1' }), ended({ quick: 'complete', long: 'complete' })),
   },
   {
     id: 'one-shot-again',

@@ -1,7 +1,7 @@
 /** `mode: status`: what runs, how well, and how it came to it. Reads only, and needs no lock. */
 import { readHistory } from '../ledger/history.js';
 import { current, previousOf } from '../ledger/revision.js';
-import { imageOf, type Service } from '../model.js';
+import { checksHealth, imageOf, type Service } from '../model.js';
 import { changesOf } from '../plan.js';
 import { historyLines } from '../report/history.js';
 import type { ServiceReport } from '../report/outcome.js';
@@ -70,8 +70,8 @@ async function imageHealthchecks(
   const images = services.map(({ Spec }) => Spec).filter(asksImage);
   const known = new Map<string, boolean>();
   for (const image of new Set(images.map(imageOf))) {
-    const has = await settle(deployment, (engine) => engine.imageHasHealthcheck(image));
-    if (has !== undefined) known.set(image, has);
+    const brought = await settle(deployment, (engine) => engine.imageHealthcheck(image));
+    if (brought !== undefined) known.set(image, checksHealth(brought));
   }
   return known;
 }

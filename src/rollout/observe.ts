@@ -16,7 +16,9 @@ import {
   monitorMs,
   restartCondition,
   sameSpec,
+  updateOrder,
   type Kind,
+  type RestartCondition,
   type Service,
   type ServiceSpec,
   type Snapshot,
@@ -77,7 +79,7 @@ export interface ServiceProgress {
 }
 
 /** What a snapshot says of the swarm, without when. */
-const PARTS = ['services', 'tasks', 'upToDate', 'nodes', 'healthchecked'] as const;
+const PARTS = ['services', 'tasks', 'upToDate', 'nodes', 'healthchecked', 'imageless'] as const;
 
 export interface Rollout {
   readonly goal: Goal;
@@ -104,8 +106,16 @@ export interface Rollout {
   readonly end?: End;
 }
 
+/**
+ * Swarm takes tasks off a node that no longer meets their constraints, or no longer has what they reserve,
+ * and places others elsewhere (swarmkit manager/orchestrator/constraintenforcer): no fault of theirs.
+ */
+const EVICTED = 'assigned node no longer meets constraints';
+
 /** Whether a task has ended as it must not. */
-export function hasFailed(task: Task, kind: Kind): boolean {
+export function hasFailed(task: Task, kind: Kind, condition: RestartCondition): boolean {
+  // Nothing is started again where that is never to be.
+  if (task.Status.Err === EVICTED && condition !== 'none') return false;
   if (task.Status.State === 'failed' || task.Status.State === 'rejected') return true;
   if (task.Status.State !== 'complete' || isJob(kind)) return false;
   return !('oneShot' in kind && kind.oneShot);
@@ -194,7 +204,7 @@ function fold(rollout: Rollout, snapshot: Snapshot): Rollout {
       target,
       kind,
       tasks,
-      snapshot.upToDate,
+      snapshot,
       service,
       unwell,
     );
@@ -362,17 +372,20 @@ function givenUp(
 ): Failure | undefined {
   if (!limitsRestarts(spec)) return undefined;
   const place = placeIn(kind);
+  const condition = restartCondition(spec);
   const thisRun = ofThisRun(kind, service, tasks);
   const alive = new Set(
     thisRun
       .filter(
         (task) =>
-          hasToRun(kind, task) || (task.Status.State === 'complete' && !hasFailed(task, kind)),
+          hasToRun(kind, task) ||
+          (task.Status.State === 'complete' && !hasFailed(task, kind, condition)),
       )
       .map(place),
   );
   const dead = [...newestBy(thisRun, place)].filter(
-    ([where, task]) => !alive.has(where) && upToDate.has(task.ID) && hasFailed(task, kind),
+    ([where, task]) =>
+      !alive.has(where) && upToDate.has(task.ID) && hasFailed(task, kind, condition),
   );
   const places = 'constraints' in kind ? eligibleNodes(nodes, kind.constraints) : undefined;
   const [, task] =
@@ -382,7 +395,9 @@ function givenUp(
           !('replicas' in kind) || alive.size < kind.replicas
         : places.some(({ ID }) => where === `@${ID}`),
     ) ?? [];
-  return task === undefined ? undefined : classify(task, name, spec, isJob(kind), true);
+  return task === undefined
+    ? undefined
+    : classify(task, name, spec, { job: isJob(kind), final: true, imageless: false });
 }
 
 function collectFailures(
@@ -391,7 +406,7 @@ function collectFailures(
   target: Target,
   kind: Kind,
   tasks: readonly Task[],
-  upToDate: ReadonlySet<string>,
+  { upToDate, imageless }: Snapshot,
   service: Service | undefined,
   unwell: ReadonlySet<string>,
 ): readonly Failure[] {
@@ -400,16 +415,16 @@ function collectFailures(
   const intended = service !== undefined && sameSpec(service.Spec, target.spec);
   const seen = new Set(known.map(({ taskId }) => taskId));
   const iteration = service?.JobStatus?.JobIteration.Index ?? 0;
+  const condition = restartCondition(target.spec);
   const fresh = tasks.filter(
     (task) =>
       !goal.formerTasks.has(task.ID) &&
       !seen.has(task.ID) &&
       upToDate.has(task.ID) === intended &&
-      hasFailed(task, kind) &&
+      hasFailed(task, kind, condition) &&
       (!isJob(kind) || (task.JobIteration?.Index ?? 0) === iteration),
   );
   if (fresh.length === 0) return known;
-  const condition = restartCondition(target.spec);
   const oneShot = isJob(kind) || ('oneShot' in kind && kind.oneShot && condition === 'none');
   // Swarm gives a slot up after so many attempts.
   const attempts = maxRestarts(target.spec) + 1;
@@ -423,7 +438,11 @@ function collectFailures(
   return [
     ...known,
     ...fresh.map((task): Failure => {
-      const failure = classify(task, target.name, target.spec, oneShot, isFinal(task));
+      const failure = classify(task, target.name, target.spec, {
+        job: oneShot,
+        final: isFinal(task),
+        imageless: imageless?.has(target.id) === true,
+      });
       return unwell.has(task.ID)
         ? { ...failure, reason: 'unhealthy', error: NEVER_HEALTHY }
         : failure;
@@ -544,7 +563,7 @@ function endOf(rollout: Rollout, partial: boolean): End | undefined {
       kind: 'failed',
       reason: 'unschedulable',
       service: unplaced.name,
-      message: `${unplaced.name} has tasks that fit no node: ${unplaced.unplaced}`,
+      message: `${unplaced.name} has tasks that fit no node: ${unplaced.unplaced}${roomFor(unplaced, goal)}`,
     };
   const lead = leadingFailure(behind?.failures ?? []);
   return {
@@ -562,6 +581,16 @@ function endOf(rollout: Rollout, partial: boolean): End | undefined {
           ` ${late.limit}` +
           (lead === undefined ? '' : `; last failure: ${lead.error}`),
   };
+}
+
+/** What the reservations of former tasks may have to do with it. */
+function roomFor({ name, older, unplaced = '' }: ServiceProgress, { targets }: Goal): string {
+  const isStartFirst = targets.some(
+    (target) => target.name === name && updateOrder(target.spec) === 'start-first',
+  );
+  return isStartFirst && older > 0 && unplaced.includes('insufficient resources')
+    ? '; with order: start-first the former tasks keep what they have reserved until the new ones run'
+    : '';
 }
 
 /**

@@ -3,6 +3,7 @@ import {
   at,
   kindOf,
   monitorMs,
+  restartCondition,
   sameJson,
   type JsonObject,
   type Service,
@@ -37,14 +38,14 @@ export function stableForMs(
   const kept = new Map(
     targets
       .filter(({ id, spec }) => keepsTasks(former.get(id), spec))
-      .map(({ id, spec }) => [id, kindOf(spec)]),
+      .map(({ id, spec }) => [id, spec]),
   );
   const flapping = before.tasks.some((task) => {
-    const kind = kept.get(task.ServiceID);
+    const spec = kept.get(task.ServiceID);
     return (
-      kind !== undefined &&
+      spec !== undefined &&
       before.upToDate.has(task.ID) &&
-      hasFailed(task, kind) &&
+      hasFailed(task, kindOf(spec), restartCondition(spec)) &&
       sinceMs(task, before) < RECENT_MS
     );
   });

@@ -294,9 +294,10 @@ describe('identity before status', () => {
     const unresolved = spec('api:2', { TaskTemplate: { ContainerSpec: { Image: 'api:2' } } });
     const live = { services: [service(unresolved, { UpdateStatus: status('paused') })] };
     const aim = { targets: [target({ spec: unresolved })] };
-    expect(
-      judge(begin(aim), snapshot(1000, starting, live), snapshot(1250, missing, live)),
-    ).toMatchObject({ reason: 'image-not-found' });
+    const asked = { ...snapshot(1250, missing, live), imageless: new Set([SERVICE]) };
+    expect(judge(begin(aim), snapshot(1000, starting, live), asked)).toMatchObject({
+      reason: 'image-not-found',
+    });
   });
   it('does not wait for a cause for ever', () => {
     const paused = { services: [service(spec(), { UpdateStatus: status('paused') })] };
@@ -370,6 +371,18 @@ describe('failures', () => {
     const tasks = ['a', 'b', 'c', 'd'].map((id) => failed(id));
     expect(judge(begin(), snapshot(0, tasks, { old: ['a', 'b', 'c', 'd'] }))).toEqual(waiting);
   });
+  it('are none where Swarm takes tasks off a node that no longer fits', () => {
+    const evicted = (id: string): Task =>
+      task(id, 'rejected', { Err: 'assigned node no longer meets constraints' });
+    const tasks = ['a', 'b', 'c', 'd'].map((id) => evicted(id));
+    expect(judge(begin({ maxFailures: 0 }), snapshot(0, tasks))).toEqual(waiting);
+    // One that is never started again stays away.
+    const once = spec('api:2', {}, { RestartPolicy: { Condition: 'none' } });
+    const live = { services: [service(once)] };
+    expect(
+      judge(begin({ targets: [target({ spec: once })] }), snapshot(0, tasks, live)),
+    ).toMatchObject({ kind: 'failed', reason: 'task-rejected' });
+  });
   it('are counted for each service by itself', () => {
     const two = [target(), target({ id: 's2', name: 'shop_web' })];
     const services = [service(), { ...service(), ID: 's2' }];
@@ -380,11 +393,13 @@ describe('failures', () => {
     const bare = { ...spec(), TaskTemplate: { ContainerSpec: { Image: 'api:none' } } };
     const gone = [task('a', 'rejected', { Err: 'No such image: api:none' })];
     const aim = { targets: [target({ spec: bare })], maxFailures: 99 };
-    expect(judge(begin(aim), snapshot(0, gone, { services: [service(bare)] }))).toMatchObject({
+    const live = snapshot(0, gone, { services: [service(bare)] });
+    expect(judge(begin(aim), { ...live, imageless: new Set([SERVICE]) })).toMatchObject({
       reason: 'image-not-found',
       message: 'shop_api cannot start: No such image: api:none',
     });
-    // With a digest the registry has it: another node may.
+    // The registry may have been away for a moment.
+    expect(judge(begin(aim), live)).toEqual(waiting);
     expect(judge(begin({ maxFailures: 99 }), snapshot(0, gone))).toEqual(waiting);
   });
   it('give the reason that most of them share', () => {
@@ -474,6 +489,31 @@ describe('time', () => {
       reason: 'unschedulable',
       service: 'shop_api',
       message: `shop_api has tasks that fit no node: ${Err}`,
+    });
+  });
+  it('says what former tasks reserve, where new ones are to run beside them', () => {
+    const Err = 'no suitable node (insufficient resources on 2 nodes)';
+    const tasks = [task('o', 'running'), task('b', 'pending', { Err })];
+    const message = (Order: string, former: readonly string[]): unknown => {
+      const is = spec('api:2', { UpdateConfig: { Order } });
+      const more = { services: [service(is)], old: former };
+      const aim = { targets: [target({ spec: is })] };
+      return judge(begin(aim), snapshot(0, tasks, more), snapshot(60_000, tasks, more));
+    };
+    const hint = { message: expect.stringContaining('keep what they have reserved') };
+    expect(message('start-first', ['o'])).toMatchObject(hint);
+    expect(message('stop-first', ['o'])).not.toMatchObject(hint);
+    expect(message('start-first', [])).not.toMatchObject(hint);
+  });
+  it('does not say that a task failed where Swarm may only have ended it early', () => {
+    const UpdateStatus = status('paused', {
+      Message: 'update paused due to failure or early termination of task 9x8y7z',
+    });
+    const paused = { services: [service(spec(), { UpdateStatus })] };
+    const end = judge(begin(), snapshot(0, RUNNING, paused), snapshot(3000, RUNNING, paused));
+    expect(end).toMatchObject({
+      reason: 'update-paused',
+      message: 'Swarm paused the update of shop_api after a task failed or was ended early',
     });
   });
 });
