@@ -34789,6 +34789,52 @@ const external_node_os_namespaceObject = require("node:os");
 const external_node_perf_hooks_namespaceObject = require("node:perf_hooks");
 ;// CONCATENATED MODULE: external "node:timers/promises"
 const promises_namespaceObject = require("node:timers/promises");
+;// CONCATENATED MODULE: ./src/docker/registry.ts
+/** Docker Hub's name where logins are kept (docker/cli, registry.IndexServer). */
+const HUB = 'https://index.docker.io/v1/';
+const HUB_HOSTS = new Set(['', 'docker.io', 'index.docker.io']);
+/** For people. */
+const registryName = ({ registry }) => registry === '' ? 'Docker Hub' : registry;
+const authConfig = ({ registry, username, password }) => ({
+    username,
+    password: password.reveal(),
+    serveraddress: registry === '' ? HUB : registry,
+});
+/**
+ * The `config.json` that `docker login` would leave behind. A login kept there also stops the CLI from
+ * looking for a credential helper on the manager (docker/cli, DetectDefaultStore), which `docker login`
+ * would hand the password to.
+ */
+function configFile(accepted) {
+    const auths = accepted.map(({ login, identityToken }) => {
+        const { username, password, serveraddress } = authConfig(login);
+        // One that has a token is kept without its password.
+        const auth = Buffer.from(`${username}:${identityToken === '' ? password : ''}`);
+        return [
+            serveraddress,
+            {
+                auth: auth.toString('base64'),
+                ...(identityToken !== '' && { identitytoken: identityToken }),
+            },
+        ];
+    });
+    return JSON.stringify({ auths: Object.fromEntries(auths) });
+}
+/** Credentials for the registry of an image, as in the header `X-Registry-Auth`. */
+function authFor(logins, image) {
+    const [host = ''] = image.split('/');
+    // The rule of distribution/reference: anything else is a path on Docker Hub.
+    const registry = image.includes('/') && /[.:]|^localhost$/.test(host) ? host : '';
+    const login = logins.find((each) => each.registry === registry || (HUB_HOSTS.has(each.registry) && HUB_HOSTS.has(registry)));
+    if (login === undefined)
+        return undefined;
+    // URL-safe and padded: without the padding the engine takes it for no credentials (tried, 28.5).
+    return Buffer.from(JSON.stringify(authConfig(login)))
+        .toString('base64')
+        .replaceAll('+', '-')
+        .replaceAll('/', '_');
+}
+
 ;// CONCATENATED MODULE: ./src/errors.ts
 /**
  * The error vocabulary. Every way a run can end badly has one stable slug (`reason`), one outcome
@@ -37223,12 +37269,18 @@ function referencesOf(spec) {
         })),
     ];
 }
-/** Whether tasks of this spec are judged by a healthcheck of the service itself (not the image's). */
-function hasOwnHealthcheck(spec) {
-    const test = strings(at(spec, 'TaskTemplate', 'ContainerSpec', 'Healthcheck', 'Test'));
+/** Whether a healthcheck checks anything. @param healthcheck of a spec, or of an image */
+function checksHealth(healthcheck) {
+    const test = strings(at(healthcheck, 'Test'));
     return test.length > 0 && test[0] !== 'NONE';
 }
-/** `any` (the default), `on-failure` or `none`. */
+/** Whether tasks of this spec are judged by a healthcheck of the service itself (not the image's). */
+const hasOwnHealthcheck = (spec) => checksHealth(at(spec, 'TaskTemplate', 'ContainerSpec', 'Healthcheck'));
+/** Whether the service says that a healthcheck of its image does not hold for it. */
+function disablesHealthcheck(spec) {
+    return strings(at(spec, 'TaskTemplate', 'ContainerSpec', 'Healthcheck', 'Test'))[0] === 'NONE';
+}
+/** `any` is the default. */
 function restartCondition(spec) {
     const condition = model_text(at(spec, 'TaskTemplate', 'RestartPolicy', 'Condition'));
     return condition === 'on-failure' || condition === 'none' ? condition : 'any';
@@ -37245,11 +37297,17 @@ function monitorMs(spec) {
 function updateOrder(spec) {
     return model_text(at(spec, 'UpdateConfig', 'Order')) === 'start-first' ? 'start-first' : 'stop-first';
 }
-/** How often Swarm starts a failed task of a slot again; Infinity where there is no limit. */
+/** Whether Swarm gives a slot up that goes on failing. */
+function limitsRestarts(spec) {
+    return (count(at(spec, 'TaskTemplate', 'RestartPolicy', 'MaxAttempts')) ?? 0) > 0;
+}
+/**
+ * How often Swarm starts a failed task of a slot again; Infinity where there is no limit, or none that
+ * a count tells: with a window, what failed before it is forgotten.
+ */
 function maxRestarts(spec) {
     const policy = at(spec, 'TaskTemplate', 'RestartPolicy');
     const attempts = count(at(policy, 'MaxAttempts')) ?? 0;
-    // With a window the attempts are counted anew after it.
     const window = count(at(policy, 'Window')) ?? 0;
     return attempts === 0 || window > 0 ? Infinity : attempts;
 }
@@ -37261,9 +37319,22 @@ function parallelism(spec) {
     const config = at(spec, 'UpdateConfig');
     return config === undefined ? 1 : (count(at(config, 'Parallelism')) ?? 0);
 }
-/** The pause between the batches of an update, in milliseconds. */
-function delayMs(spec) {
-    return (count(at(spec, 'UpdateConfig', 'Delay')) ?? 0) / 1e6;
+/** The pause between the batches of an update, or of the way back, in milliseconds. */
+function delayMs(spec, config = 'UpdateConfig') {
+    return (count(at(spec, config, 'Delay')) ?? 0) / 1e6;
+}
+/**
+ * All the pauses that replacing the tasks of a service takes, by either of its configs, in milliseconds.
+ * @param tasks how many there are
+ */
+function pausesMs(spec, tasks) {
+    const pauses = (config) => {
+        // 0 is all at once, nothing is one at a time.
+        const parallelism = count(at(spec, config, 'Parallelism')) ?? 1;
+        const batches = parallelism === 0 ? 1 : Math.ceil(tasks / parallelism);
+        return Math.max(0, batches - 1) * delayMs(spec, config);
+    };
+    return Math.max(pauses('UpdateConfig'), pauses('RollbackConfig'));
 }
 function kindOf(spec) {
     const mode = at(spec, 'Mode');
@@ -37587,19 +37658,49 @@ class Engine {
         });
     }
     /**
-     * Whether the image has a healthcheck of its own, where this manager has the image.
-     * @returns undefined where it has not
+     * The healthcheck that an image brings, where this manager has the image.
+     * @returns null where it brings none, undefined where the manager has not got it
      */
-    async imageHasHealthcheck(image) {
+    async imageHealthcheck(image) {
         try {
             const answer = await this.#call('GET', `/images/${image}/json`);
-            const test = at(answer, 'Config', 'Healthcheck', 'Test');
-            return Array.isArray(test) && test.length > 0 && test[0] !== 'NONE';
+            return at(answer, 'Config', 'Healthcheck') ?? null;
         }
         catch (error) {
             if (error instanceof EngineError)
                 return undefined;
             throw error;
+        }
+    }
+    /** Whether this manager has the image. */
+    async hasImage(image) {
+        try {
+            await this.#call('GET', `/images/${image}/json`);
+            return true;
+        }
+        catch (error) {
+            if (error instanceof EngineError && error.status === 404)
+                return false;
+            throw error;
+        }
+    }
+    /**
+     * Has the engine ask the image's registry.
+     * @param registryAuth base64 of the credentials as JSON, as in the header `X-Registry-Auth`
+     * @param timeoutMs for the registry's answer
+     * @returns undefined where there was no clear answer: it is down, or lets nobody in
+     */
+    async registryHas(image, registryAuth, timeoutMs) {
+        try {
+            await this.#send('GET', `/distribution/${image}/json`, { registryAuth, timeoutMs });
+            return true;
+        }
+        catch (error) {
+            if (error instanceof TimedOut)
+                return undefined;
+            if (!(error instanceof EngineError))
+                throw error;
+            return /manifest unknown|name unknown/i.test(error.message) ? false : undefined;
         }
     }
     /** @returns false when the object is still in use */
@@ -37706,10 +37807,11 @@ function withoutEndpoint(item) {
  */
 function reduced(item) {
     const task = item;
-    const { Timestamp, State, Message, Err, ContainerStatus: container } = task.Status;
+    const { Timestamp, State, Message, Err, ContainerStatus: container, PortStatus } = task.Status;
     return {
         ID: task.ID,
         CreatedAt: task.CreatedAt,
+        UpdatedAt: task.UpdatedAt,
         ServiceID: task.ServiceID,
         Slot: task.Slot,
         NodeID: task.NodeID,
@@ -37724,6 +37826,7 @@ function reduced(item) {
                 ExitCode: container.ExitCode,
                 ContainerID: container.ContainerID,
             },
+            PortStatus: PortStatus?.Ports && PortStatus,
         },
     };
 }
@@ -38533,52 +38636,6 @@ function engineUnreachable(stderr) {
     return /cannot connect to the docker daemon|permission denied.*docker|docker\.sock|is the docker daemon running/i.test(stderr);
 }
 
-;// CONCATENATED MODULE: ./src/docker/registry.ts
-/** Docker Hub's name where logins are kept (docker/cli, registry.IndexServer). */
-const HUB = 'https://index.docker.io/v1/';
-const HUB_HOSTS = new Set(['', 'docker.io', 'index.docker.io']);
-/** For people. */
-const registryName = ({ registry }) => registry === '' ? 'Docker Hub' : registry;
-const authConfig = ({ registry, username, password }) => ({
-    username,
-    password: password.reveal(),
-    serveraddress: registry === '' ? HUB : registry,
-});
-/**
- * The `config.json` that `docker login` would leave behind. A login kept there also stops the CLI from
- * looking for a credential helper on the manager (docker/cli, DetectDefaultStore), which `docker login`
- * would hand the password to.
- */
-function configFile(accepted) {
-    const auths = accepted.map(({ login, identityToken }) => {
-        const { username, password, serveraddress } = authConfig(login);
-        // One that has a token is kept without its password.
-        const auth = Buffer.from(`${username}:${identityToken === '' ? password : ''}`);
-        return [
-            serveraddress,
-            {
-                auth: auth.toString('base64'),
-                ...(identityToken !== '' && { identitytoken: identityToken }),
-            },
-        ];
-    });
-    return JSON.stringify({ auths: Object.fromEntries(auths) });
-}
-/** Credentials for the registry of an image, as in the header `X-Registry-Auth`. */
-function authFor(logins, image) {
-    const [host = ''] = image.split('/');
-    // The rule of distribution/reference: anything else is a path on Docker Hub.
-    const registry = image.includes('/') && /[.:]|^localhost$/.test(host) ? host : '';
-    const login = logins.find((each) => each.registry === registry || (HUB_HOSTS.has(each.registry) && HUB_HOSTS.has(registry)));
-    if (login === undefined)
-        return undefined;
-    // URL-safe and padded: without the padding the engine takes it for no credentials (tried, 28.5).
-    return Buffer.from(JSON.stringify(authConfig(login)))
-        .toString('base64')
-        .replaceAll('+', '-')
-        .replaceAll('/', '_');
-}
-
 ;// CONCATENATED MODULE: ./src/docker/workspace.ts
 /**
  * The run's own directory on the manager: the rendered stack files and, under `docker/`, the
@@ -38856,6 +38913,7 @@ function linePrinter(narrator) {
 }
 
 ;// CONCATENATED MODULE: ./src/rollout/causes.ts
+/** Of a node that could not pull an image, for whatever reason. */
 const NO_IMAGE = /no such image|manifest unknown|manifest for .* not found/i;
 const CRASHED = { sign: 'anything else', reason: 'crash-loop', effect: 'counted' };
 /** Why one task has failed; the first match wins. */
@@ -38873,16 +38931,14 @@ const TASK_CAUSES = [
         effect: 'counted',
     },
     {
-        sign: '`No such image`, `manifest unknown`, `manifest for ... not found`, and the manager could not resolve the image to a digest either',
+        sign: '`No such image`, `manifest unknown`, `manifest for ... not found`, and the registry, asked by the manager, has no such image',
         pattern: NO_IMAGE,
-        // Swarm writes the digest into the spec when the registry answers, so that an image without
-        // one that a node cannot pull is not there.
-        where: ({ unresolved }) => unresolved,
+        where: ({ imageless }) => imageless,
         reason: 'image-not-found',
         effect: 'fatal',
     },
     {
-        sign: 'the same, of an image that the manager did resolve',
+        sign: 'the same, and the registry has it, or does not answer',
         pattern: NO_IMAGE,
         reason: 'image-not-found',
         effect: 'counted',
@@ -38919,8 +38975,14 @@ const TASK_CAUSES = [
         effect: 'counted',
     },
     {
-        sign: 'anything else, rejected before it ran',
-        where: ({ rejected }) => rejected,
+        sign: '`No such container`: its engine was restarted, or somebody removed the container',
+        pattern: /no such container/i,
+        reason: 'task-rejected',
+        effect: 'counted',
+    },
+    {
+        sign: 'anything else, rejected before it ran; or `starting container failed`',
+        where: ({ rejected, error }) => rejected || /starting container failed/i.test(error),
         reason: 'task-rejected',
         effect: 'counted',
     },
@@ -38955,7 +39017,7 @@ const SERVICE_CAUSES = [
     { sign: 'Swarm rolled the service back', reason: 'rolled-back-by-swarm', effect: 'fatal' },
     {
         sign: 'the new tasks of an update with `order: start-first` wait for a host-mode port that the former ' +
-            'ones hold, for 5 s',
+            'ones hold on every node in question, none of them on its way out, for 5 s',
         reason: 'host-port-deadlock',
         effect: 'fatal',
     },
@@ -38981,23 +39043,21 @@ const SERVICE_CAUSES = [
 ;// CONCATENATED MODULE: ./src/rollout/classify.ts
 
 
-/** Docker says nothing of a task that ended `complete`; it may have been stopped as unhealthy (tried). */
+/** Docker says nothing of a task that ended `complete`: all of these look the same (tried). */
 const ENDED = 'the process ended (exit code 0), but the service is meant to keep running; ' +
-    'a container that fails its healthcheck and stops in good order ends so, too';
-function digestMissing(spec) {
-    const image = at(spec, 'TaskTemplate', 'ContainerSpec', 'Image');
-    return typeof image === 'string' && !image.includes('@');
-}
+    'a container that fails its healthcheck and stops in good order ends so, too, ' +
+    'and so does one whose node had its Docker engine killed';
+/** The engine's own words for a container that its restart has removed. */
+const NO_CONTAINER = /no such container/i;
+const LOST = 'its node lost the container, as when its Docker engine is restarted';
 function memoryIsLimited(spec) {
     return Boolean(at(spec, 'TaskTemplate', 'Resources', 'Limits', 'MemoryBytes'));
 }
 /**
  * Why a task that ended has ended.
  * @param spec the spec the task was made from
- * @param isJob jobs and tasks that are never restarted get the reason `job-failed`
- * @param final Swarm does not replace this task: its failure cannot heal
  */
-function classify(task, service, spec, isJob, final) {
+function classify(task, service, spec, { job, final, imageless }) {
     const error = task.Status.Err ?? '';
     // A rejected task never ran, and the engine gives it an exit code of 0 all the same.
     const exitCode = task.Status.State === 'rejected' ? undefined : task.Status.ContainerStatus?.ExitCode;
@@ -39006,8 +39066,8 @@ function classify(task, service, spec, isJob, final) {
         rejected: task.Status.State === 'rejected',
         exitCode,
         memoryLimited: memoryIsLimited(spec),
-        job: isJob,
-        unresolved: digestMissing(spec),
+        job,
+        imageless,
     });
     return {
         taskId: task.ID,
@@ -39016,14 +39076,15 @@ function classify(task, service, spec, isJob, final) {
         ...(task.NodeID === undefined || task.NodeID === '' ? {} : { nodeId: task.NodeID }),
         reason,
         fatal: effect === 'fatal' || final,
-        error: error !== ''
-            ? error
-            : task.Status.State === 'complete'
-                ? ENDED
-                : (task.Status.Message ?? task.Status.State),
+        error: wordsOf(task.Status),
         ...(exitCode === undefined ? {} : { exitCode }),
         ...(task.Status.Timestamp === undefined ? {} : { timestamp: task.Status.Timestamp }),
     };
+}
+function wordsOf({ State, Err = '', Message = State }) {
+    if (Err === '')
+        return State === 'complete' ? ENDED : Message;
+    return NO_CONTAINER.test(Err) ? `${Err} (${LOST})` : Err;
 }
 /** What an exit code means, where it is more than the application's own choice. */
 function exitCodeMeaning(code) {
@@ -39137,6 +39198,8 @@ const RUNNING = rank('running');
 const COMPLETE = rank('complete');
 /** Meant to run, now or as soon as the updater lets it. */
 const isWanted = (task) => rank(task.DesiredState) <= RUNNING;
+/** The same of a job's tasks, which are meant to run and then to complete. */
+const hasToRun = (kind, task) => isJob(kind) ? rank(task.DesiredState) <= COMPLETE : isWanted(task);
 const isRunning = (task) => task.Status.State === 'running' && isWanted(task);
 /**
  * The tasks of an update that Swarm called off before any node had them, as when their node is drained
@@ -39159,35 +39222,43 @@ function isLater(a, b) {
 }
 /** Nine digits: Date reads three of them, and Go leaves out the zeros at the end. */
 const fraction = (time) => (/\.(\d+)/.exec(time)?.[1] ?? '').padEnd(9, '0');
+/** The tasks of a job's present run, or all of a service that is none. */
+const ofThisRun = (kind, service, tasks) => {
+    const iteration = service.JobStatus?.JobIteration.Index ?? 0;
+    return isJob(kind)
+        ? tasks.filter(({ JobIteration }) => (JobIteration?.Index ?? 0) === iteration)
+        : tasks;
+};
 /** Where a task stands: its slot, or its node for global services. */
 const placeOf = (task) => task.Slot === undefined || task.Slot === 0 ? `@${task.NodeID ?? ''}` : String(task.Slot);
+/** The same for a job of so many completions, whose slots count from 0; the engine leaves out a zero. */
+const placeIn = ({ kind }) => (task) => kind === 'replicated-job' ? String(task.Slot ?? 0) : placeOf(task);
 /** Counts what the service has against what its kind asks for. */
 function standing(kind, service, tasks, snapshot) {
     const current = tasks.filter((task) => snapshot.upToDate.has(task.ID));
     const older = tasks.filter((task) => isWanted(task) && !snapshot.upToDate.has(task.ID)).length;
     if (kind.kind === 'replicated-job' || kind.kind === 'global-job') {
-        const iteration = service.JobStatus?.JobIteration.Index ?? 0;
-        const completed = tasks.filter((task) => (task.JobIteration?.Index ?? 0) === iteration && task.Status.State === 'complete');
-        // A job's slots count from 0, and the engine leaves out a zero.
-        const places = new Set(completed.map((task) => kind.kind === 'global-job' ? (task.NodeID ?? '') : String(task.Slot ?? 0)));
+        const completed = ofThisRun(kind, service, tasks).filter((task) => task.Status.State === 'complete');
+        const places = new Set(completed.map(placeIn(kind)));
         const eligible = kind.kind === 'global-job' ? eligibleNodes(snapshot.nodes, kind.constraints) : [];
         const wanted = kind.kind === 'global-job' ? eligible.length : kind.completions;
         const done = kind.kind === 'global-job'
-            ? eligible.filter((node) => places.has(node.ID)).length
+            ? eligible.filter((node) => places.has(`@${node.ID}`)).length
             : Math.min(places.size, wanted);
         return {
             wanted,
             done,
+            ended: done,
             older: 0,
             extra: 0,
             complete: done >= wanted,
             holding: completed.map((task) => task.ID),
         };
     }
-    const isGood = (task) => isRunning(task) || (kind.oneShot && task.Status.State === 'complete');
     const running = current.filter(isRunning);
-    const latest = newestBy(current, placeOf);
-    const good = new Map([...latest].filter(([, task]) => isGood(task)));
+    // What a place ran last counts: an earlier task of the live spec says nothing after one of another.
+    const latest = kind.oneShot ? newestBy(tasks, placeOf) : [];
+    const good = new Map([...latest].filter(([, task]) => task.Status.State === 'complete' && snapshot.upToDate.has(task.ID)));
     for (const task of running)
         good.set(placeOf(task), task);
     const starting = current.filter((task) => isWanted(task) && !isRunning(task)).length;
@@ -39198,6 +39269,7 @@ function standing(kind, service, tasks, snapshot) {
         return {
             wanted: eligible.length,
             done,
+            ended: Math.max(0, done - running.length),
             older,
             extra,
             complete: done === eligible.length && older === 0 && extra === 0,
@@ -39211,6 +39283,7 @@ function standing(kind, service, tasks, snapshot) {
     return {
         wanted: kind.replicas,
         done,
+        ended: Math.max(0, done - running.length),
         older,
         extra,
         complete: done === kind.replicas && older === 0 && starting === 0 && extra === 0 && !tooMany,
@@ -39252,7 +39325,7 @@ function meantToRun(kind, healthchecked) {
 
 
 /** The words of swarmkit's scheduler (manager/scheduler/filter.go). */
-const PORT_TAKEN = /host-mode port already in use/;
+const PORT_TAKEN = /host-mode port already in use on (\d+) node/;
 const NODE_FULL = /max replicas per node limit exceed/;
 /**
  * @param tasks of the target, at this moment
@@ -39262,13 +39335,21 @@ function deadlockOf(target, kind, tasks, stand, snapshot, formerTasks) {
     const wanted = tasks.filter(isWanted);
     const older = wanted.filter(({ ID }) => !snapshot.upToDate.has(ID));
     const current = wanted.filter(({ ID }) => snapshot.upToDate.has(ID));
-    if (older.length === 0)
+    // One that takes its time to stop frees its place later on.
+    if (older.length === 0 || tasks.some((task) => isLeaving(task, snapshot)))
         return undefined;
     // An earlier update from the same spec may have left such tasks, too.
     const fresh = tasks.filter(({ ID }) => !formerTasks.has(ID));
     return (pausedNodes(kind, older, current, stand, snapshot) ??
         startFirst(target, older, current) ??
         updaterGone(target, fresh, current, snapshot));
+}
+/** Told to stop, and still there. What is on a lost node says nothing of itself any more. */
+function isLeaving(task, { nodes }) {
+    const { State } = task.Status;
+    if (isWanted(task) || rank(State) < rank('assigned') || rank(State) > RUNNING)
+        return false;
+    return !nodes.some(({ ID, Status }) => ID === task.NodeID && Status.State === 'down');
 }
 /** All that an update does at a time are waits for tasks that were called off. */
 function updaterGone({ spec }, tasks, current, snapshot) {
@@ -39308,7 +39389,10 @@ function startFirst(target, older, current) {
     const started = new Set(current.filter(isRunning).map(placeOf));
     if (waiting.length === 0 || older.some((task) => started.has(placeOf(task))))
         return undefined;
-    if (hasHostPorts(target) && errors.every((text) => PORT_TAKEN.test(text)))
+    const taken = errors.map((text) => Number(PORT_TAKEN.exec(text)?.[1]));
+    const held = holders(target, [...older, ...current]).size;
+    // On more nodes than that somebody else holds it, too, who may yet go.
+    if (taken.every((count) => count > 0 && count <= held))
         return {
             reason: 'host-port-deadlock',
             message: `cannot be updated start-first: its former tasks hold the host-mode port that the new ones need (${error}); use order: stop-first`,
@@ -39320,11 +39404,16 @@ function startFirst(target, older, current) {
         };
     return undefined;
 }
-function hasHostPorts({ spec }) {
+/** The nodes on which tasks of the service hold a host-mode port that its spec asks for. */
+function holders({ spec }, tasks) {
     const ports = at(spec, 'EndpointSpec', 'Ports');
-    return (Array.isArray(ports) &&
-        ports.some((port) => at(port, 'PublishMode') === 'host'));
+    const asked = new Set((Array.isArray(ports) ? ports : [])
+        .filter((port) => at(port, 'PublishMode') === 'host')
+        .map((port) => portName(port)));
+    const holds = ({ Status }) => Status.PortStatus?.Ports?.some((port) => asked.has(portName(port))) === true;
+    return new Set(tasks.filter(holds).map(({ NodeID }) => NodeID));
 }
+const portName = ({ PublishedPort = 0, Protocol = 'tcp' }) => `${PublishedPort}/${Protocol}`;
 
 ;// CONCATENATED MODULE: ./src/rollout/departure.ts
 /** Tells whether the swarm goes, or went, another way than the rollout. */
@@ -39379,8 +39468,9 @@ function departure(goal, target, service, complete) {
 }
 /** Swarm's message names a task by its id, which tells nobody anything; the cause is added later. */
 function because({ Message: message = '' }) {
+    // As when its node is drained in mid-update: Swarm makes no difference.
     if (/failure or early termination of task/.test(message))
-        return ' after a task failed';
+        return ' after a task failed or was ended early';
     return message === '' || message.startsWith('rollback') ? '' : `: ${message}`;
 }
 
@@ -39390,9 +39480,19 @@ function because({ Message: message = '' }) {
 
 
 
+
 /** What a snapshot says of the swarm, without when. */
-const PARTS = ['services', 'tasks', 'upToDate', 'nodes', 'healthchecked'];
-function hasFailed(task, kind) {
+const PARTS = ['services', 'tasks', 'upToDate', 'nodes', 'healthchecked', 'imageless'];
+/**
+ * Swarm takes tasks off a node that no longer meets their constraints, or no longer has what they reserve,
+ * and places others elsewhere (swarmkit manager/orchestrator/constraintenforcer): no fault of theirs.
+ */
+const EVICTED = 'assigned node no longer meets constraints';
+/** Whether a task has ended as it must not. */
+function hasFailed(task, kind, condition) {
+    // Nothing is started again where that is never to be.
+    if (task.Status.Err === EVICTED && condition !== 'none')
+        return false;
     if (task.Status.State === 'failed' || task.Status.State === 'rejected')
         return true;
     if (task.Status.State !== 'complete' || isJob(kind))
@@ -39408,6 +39508,7 @@ function beginRollout(goal) {
         lingering: goal.gone.length,
         best: new Map(),
         lastProgressAt: goal.startedAt,
+        starting: new Map(),
         departures: [],
     };
 }
@@ -39440,6 +39541,7 @@ function fold(rollout, snapshot) {
     const live = new Map(snapshot.services.map((service) => [service.ID, service]));
     const services = new Map();
     const best = new Map(rollout.best);
+    const starting = new Map();
     const holding = [];
     const departures = [];
     let moved = false;
@@ -39453,11 +39555,30 @@ function fold(rollout, snapshot) {
         const service = live.get(target.id);
         const tasks = byService.get(target.id) ?? [];
         const former = rollout.services.get(target.id);
-        const kind = meantToRun(kindOf(target.spec), snapshot.healthchecked?.has(target.id) === true);
+        const declared = kindOf(target.spec);
+        const mayEnd = 'oneShot' in declared && declared.oneShot && !disablesHealthcheck(target.spec);
+        if (mayEnd)
+            for (const { ID, Status } of tasks)
+                if (Status.State === 'starting')
+                    starting.set(ID, rollout.starting.get(ID) ?? snapshot.at);
+        const unwell = mayEnd ? neverHealthy(rollout, tasks) : NOBODY;
+        const kind = meantToRun(declared, snapshot.healthchecked?.has(target.id) === true ||
+            unwell.size > 0 ||
+            // What is known once stays known.
+            (former !== undefined && 'oneShot' in former.kind && !former.kind.oneShot));
         const stand = service === undefined
-            ? { wanted: 0, done: 0, older: 0, extra: 0, complete: false, holding: [] }
-            : lenient(standing(kind, service, tasks, snapshot), target.enough);
-        const failures = collectFailures(former?.failures ?? [], goal, target, kind, tasks, snapshot.upToDate, service);
+            ? { wanted: 0, done: 0, ended: 0, older: 0, extra: 0, complete: false, holding: [] }
+            : lenient(standing(kind, service, countedTasks(goal, tasks, snapshot), snapshot), target.enough);
+        const failures = collectFailures(former?.failures ?? [], goal, target, kind, tasks, snapshot, service, unwell);
+        const lost = service === undefined ? undefined : givenUp(target, kind, service, tasks, snapshot);
+        const thisRun = service === undefined ? [] : ofThisRun(kind, service, tasks);
+        const works = isJob(kind) &&
+            thisRun.some((task) => task.Status.State === 'running' && hasToRun(kind, task));
+        const workedAt = works
+            ? Infinity
+            : former?.workedAt === Infinity
+                ? rollout.at
+                : former?.workedAt;
         const unplaced = tasks.find((task) => task.Status.State === 'pending' &&
             isWanted(task) &&
             snapshot.upToDate.has(task.ID) &&
@@ -39471,12 +39592,25 @@ function fold(rollout, snapshot) {
             kind,
             wanted: stand.wanted,
             done: stand.done,
+            ended: stand.ended,
+            endedLate: former?.endedLate === true || (stand.ended > 0 && endsLate(rollout, kind, tasks)),
             older: stand.older,
             extra: stand.extra,
             complete: stand.complete,
             updating,
             waitsInVain: service?.UpdateStatus?.State === 'updating' && calledOff(tasks, snapshot).length > 0,
             failures,
+            ...(lost === undefined
+                ? {}
+                : {
+                    givenUp: {
+                        failure: lost,
+                        since: former?.givenUp?.failure.taskId === lost.taskId
+                            ? former.givenUp.since
+                            : snapshot.at,
+                    },
+                }),
+            ...(workedAt === undefined ? {} : { workedAt }),
             ...(unplaced === undefined ? {} : { unplaced }),
             ...(leftover ? { leftoverSince: former?.leftoverSince ?? snapshot.at } : {}),
             ...(deadlock === undefined
@@ -39487,9 +39621,12 @@ function fold(rollout, snapshot) {
         const end = departure(goal, target, service, stand.complete);
         if (end !== undefined)
             departures.push(end);
-        for (const task of tasks)
+        const place = placeIn(kind);
+        for (const task of thisRun)
             if (snapshot.upToDate.has(task.ID) && rank(task.Status.State) <= COMPLETE)
-                advance(`${target.id} ${placeOf(task)}`, rank(task.Status.State));
+                // What had been done before is no way that this rollout has come.
+                if (!(task.Status.State === 'complete' && goal.formerTasks.has(task.ID)))
+                    advance(`${target.id} ${place(task)}`, rank(task.Status.State));
         advance(`${target.id} older`, -stand.older);
     }
     const goneIds = new Set(goal.gone.map(({ id }) => id));
@@ -39519,25 +39656,81 @@ function fold(rollout, snapshot) {
         lingering,
         best,
         lastProgressAt: moved ? snapshot.at : rollout.lastProgressAt,
+        starting,
         ...(held === undefined ? {} : { holding: held }),
         departures,
         ...(departures.length === 0 ? {} : { departedAt: rollout.departedAt ?? snapshot.at }),
     };
 }
-function collectFailures(known, goal, target, kind, tasks, upToDate, service) {
+const NOBODY = new Set();
+/**
+ * Containers take up to some seconds to start (up to 9 s were seen, on busy machines), in which their
+ * tasks are `starting`. One that is so for longer waits for its healthcheck.
+ */
+const START_MS = 10_000;
+/**
+ * The tasks that ended with exit code 0 when they had been starting for long, and that were never seen
+ * running: a healthcheck of their image, which only managers that have the image can tell of, has
+ * never passed, and Swarm has stopped them.
+ */
+function neverHealthy({ starting, at }, tasks) {
+    const found = tasks.filter(({ ID, Status }) => 
+    // At the last look it still was.
+    Status.State === 'complete' && at - (starting.get(ID) ?? at) >= START_MS);
+    return found.length === 0 ? NOBODY : new Set(found.map(({ ID }) => ID));
+}
+/** What a one-shot service has run meanwhile cannot be undone, and does not speak against a way back. */
+function countedTasks({ phase }, tasks, { upToDate }) {
+    return phase === 'deploy'
+        ? tasks
+        : tasks.filter((task) => upToDate.has(task.ID) || isWanted(task));
+}
+/** Whether a task has ended since the last look, in which everything ran, itself included. */
+function endsLate({ holding, seen }, kind, tasks) {
+    if (holding === undefined || seen === undefined || isJob(kind))
+        return false;
+    const ended = new Set(tasks.filter(({ Status }) => Status.State === 'complete').map(({ ID }) => ID));
+    return seen.tasks.some(({ ID, Status }) => Status.State === 'running' && ended.has(ID));
+}
+/**
+ * The failure of a task that Swarm does not start again, as `max_attempts` are used up. Until Swarm has
+ * seen to a task that failed, that one itself is still wanted; then another is, in its place, unless
+ * Swarm has given up.
+ */
+function givenUp({ name, spec }, kind, service, tasks, { upToDate, nodes }) {
+    if (!limitsRestarts(spec))
+        return undefined;
+    const place = placeIn(kind);
+    const condition = restartCondition(spec);
+    const thisRun = ofThisRun(kind, service, tasks);
+    const alive = new Set(thisRun
+        .filter((task) => hasToRun(kind, task) ||
+        (task.Status.State === 'complete' && !hasFailed(task, kind, condition)))
+        .map(place));
+    const dead = [...newestBy(thisRun, place)].filter(([where, task]) => !alive.has(where) && upToDate.has(task.ID) && hasFailed(task, kind, condition));
+    const places = 'constraints' in kind ? eligibleNodes(nodes, kind.constraints) : undefined;
+    const [, task] = dead.find(([where]) => places === undefined
+        ? // One that was scaled away is dead, too.
+            !('replicas' in kind) || alive.size < kind.replicas
+        : places.some(({ ID }) => where === `@${ID}`)) ?? [];
+    return task === undefined
+        ? undefined
+        : classify(task, name, spec, { job: isJob(kind), final: true, imageless: false });
+}
+function collectFailures(known, goal, target, kind, tasks, { upToDate, imageless }, service, unwell) {
     // Tasks of the former version may go on failing until they are replaced: those are not ours.
     // Once Swarm has rolled back, ours are the ones that are no longer up to date.
     const intended = service !== undefined && sameSpec(service.Spec, target.spec);
     const seen = new Set(known.map(({ taskId }) => taskId));
     const iteration = service?.JobStatus?.JobIteration.Index ?? 0;
+    const condition = restartCondition(target.spec);
     const fresh = tasks.filter((task) => !goal.formerTasks.has(task.ID) &&
         !seen.has(task.ID) &&
         upToDate.has(task.ID) === intended &&
-        hasFailed(task, kind) &&
+        hasFailed(task, kind, condition) &&
         (!isJob(kind) || (task.JobIteration?.Index ?? 0) === iteration));
     if (fresh.length === 0)
         return known;
-    const condition = restartCondition(target.spec);
     const oneShot = isJob(kind) || ('oneShot' in kind && kind.oneShot && condition === 'none');
     // Swarm gives a slot up after so many attempts.
     const attempts = maxRestarts(target.spec) + 1;
@@ -39548,9 +39741,21 @@ function collectFailures(known, goal, target, kind, tasks, upToDate, service) {
         (task.Slot !== undefined && failuresIn(task) >= attempts);
     return [
         ...known,
-        ...fresh.map((task) => classify(task, target.name, target.spec, oneShot, isFinal(task))),
+        ...fresh.map((task) => {
+            const failure = classify(task, target.name, target.spec, {
+                job: oneShot,
+                final: isFinal(task),
+                imageless: imageless?.has(target.id) === true,
+            });
+            return unwell.has(task.ID)
+                ? { ...failure, reason: 'unhealthy', error: NEVER_HEALTHY }
+                : failure;
+        }),
     ];
 }
+/** Docker itself says nothing of it. */
+const NEVER_HEALTHY = 'the task ended (exit code 0) after a long start, without ever running: a healthcheck of its image ' +
+    'has not passed; a service that is meant to end needs `healthcheck: {disable: true}`';
 const observe_plural = (count, noun) => `${count} ${noun}${count === 1 ? '' : 's'}`;
 /** The reason that most failures share; the latest one among equals. */
 function leadingFailure(failures) {
@@ -39566,8 +39771,12 @@ function leadingFailure(failures) {
  * is its cause waited for.
  */
 const CAUSE_MS = 3000;
+/** Longer than Swarm takes to start a failed task again, or to make another that does so later. */
+const GIVEN_UP_MS = 3000;
 /** Longer than Swarm's scheduler and updater take to see what has become free. */
 const DEADLOCK_MS = 5000;
+/** Swarm's own way back has a pause of its own. */
+const pauseMs = ({ phase }, spec) => Math.max(delayMs(spec), phase === 'restore' ? delayMs(spec, 'RollbackConfig') : 0);
 /** How a rollout ends, if it ends here. Order: can never heal, somebody else, Swarm, counts, time. */
 function endOf(rollout, partial) {
     const { goal, at, services, departures } = rollout;
@@ -39610,26 +39819,38 @@ function endOf(rollout, partial) {
             service: stuck.name,
             message: `${stuck.name} ${stuck.deadlock.message}`,
         };
+    const over = progress.find(({ givenUp }) => at - (givenUp?.since ?? at) >= GIVEN_UP_MS);
+    if (goal.phase === 'deploy' && over?.givenUp !== undefined)
+        return {
+            kind: 'failed',
+            reason: over.givenUp.failure.reason,
+            service: over.name,
+            message: `Swarm has given up a task of ${over.name}, its max_attempts are used up: ${over.givenUp.failure.error}`,
+        };
     const { holding } = rollout;
     if (isDue(rollout) && !partial)
         return { kind: 'converged' };
     // An update delay is a pause that the user asked for, not one without progress.
-    const patience = goal.progressTimeoutMs + Math.max(0, ...goal.targets.map(({ spec }) => delayMs(spec)));
+    const patience = goal.progressTimeoutMs + Math.max(0, ...goal.targets.map(({ spec }) => pauseMs(goal, spec)));
+    // A job moves forward as long as it works; how long that may take, `timeout` says.
+    const isStill = (workedAt = -Infinity) => at - Math.max(rollout.lastProgressAt, workedAt) >= patience;
+    const still = progress.find(({ complete, workedAt }) => !complete && isStill(workedAt));
+    const nothingMoves = holding === undefined && (still !== undefined || (rollout.lingering > 0 && isStill()));
     const late = at - goal.startedAt >= goal.timeoutMs
         ? { reason: 'timeout', limit: 'in time' }
-        : holding === undefined && at - rollout.lastProgressAt >= patience
+        : nothingMoves
             ? { reason: 'progress-timeout', limit: 'and nothing has moved for too long' }
             : undefined;
     if (late === undefined)
         return undefined;
-    const behind = progress.find(({ complete }) => !complete) ?? progress.find((p) => p.updating);
+    const behind = still ?? progress.find(({ complete }) => !complete) ?? progress.find((p) => p.updating);
     const unplaced = progress.find((service) => service.unplaced !== undefined);
     if (unplaced?.unplaced !== undefined && !unplaced.complete)
         return {
             kind: 'failed',
             reason: 'unschedulable',
             service: unplaced.name,
-            message: `${unplaced.name} has tasks that fit no node: ${unplaced.unplaced}`,
+            message: `${unplaced.name} has tasks that fit no node: ${unplaced.unplaced}${roomFor(unplaced, goal)}`,
         };
     const lead = leadingFailure(behind?.failures ?? []);
     return {
@@ -39646,6 +39867,13 @@ function endOf(rollout, partial) {
                 ` ${late.limit}` +
                 (lead === undefined ? '' : `; last failure: ${lead.error}`),
     };
+}
+/** What the reservations of former tasks may have to do with it. */
+function roomFor({ name, older, unplaced = '' }, { targets }) {
+    const isStartFirst = targets.some((target) => target.name === name && updateOrder(target.spec) === 'start-first');
+    return isStartFirst && older > 0 && unplaced.includes('insufficient resources')
+        ? '; with order: start-first the former tasks keep what they have reserved until the new ones run'
+        : '';
 }
 /**
  * Whether all that is missing for `converged` is a look at every task: everything has held for long
@@ -39828,7 +40056,7 @@ async function watch_watch(start, { clock, read, onSnapshot, signal }) {
         const end = verdict(rollout);
         if (end.kind !== 'waiting')
             return { rollout, end };
-        await clock.sleep(pauseMs(rollout, clock.now() - begun), signal);
+        await clock.sleep(watch_pauseMs(rollout, clock.now() - begun), signal);
     }
 }
 /**
@@ -39848,7 +40076,7 @@ function wantedOf(rollout, at) {
  * How long to wait for the next look: never past the end of a stability window.
  * @param tookMs how long the last one took
  */
-function pauseMs(rollout, tookMs) {
+function watch_pauseMs(rollout, tookMs) {
     const { goal, at, holding } = rollout;
     if (isDue(rollout))
         return SHORTEST_PAUSE_MS;
@@ -39896,12 +40124,17 @@ async function look(deployment, rollout) {
 }
 /** The swarm, and of services that end by themselves whether they were meant to. */
 async function readSwarm(deployment, rollout) {
-    const { world, reader, healthchecks } = deployment;
+    const { world, reader, healthchecks, images } = deployment;
     return await settle(deployment, async (engine) => {
         const now = world.clock.now();
         const snapshot = await reader.read(engine, now, wantedOf(rollout, now));
-        const healthchecked = await healthchecks.of(engine, rollout.goal.targets, snapshot);
-        return { ...snapshot, healthchecked };
+        const { targets } = rollout.goal;
+        const healthchecked = await healthchecks.of(engine, targets, snapshot, world.clock.now());
+        return {
+            ...snapshot,
+            healthchecked,
+            imageless: await images.missing(engine, targets, snapshot),
+        };
     });
 }
 
@@ -40625,17 +40858,45 @@ function transitions(before, snapshot, rollout, told = TOLD) {
         return safeLine(`${place} ${task.Status.State}${node === undefined ? '' : ` on ${node}`}${error === '' ? '' : `: ${error}`}`);
     });
 }
+/** `2 of 3 ended with exit code 0, 1 running`: what is left of a service that may end. */
+function endedText({ done, ended, wanted, kind }) {
+    if (ended === 0 || kind.kind.endsWith('job'))
+        return undefined;
+    const running = ended === done ? 'none' : done - ended;
+    return `${ended} of ${wanted} ended with exit code 0, ${running} running`;
+}
 /** `api 7/10 up to date and running, 3 still on another version`. */
 function standingLine(progress) {
     const { name, kind, done, wanted, older, extra, failures, unplaced } = progress;
     const noun = kind.kind.endsWith('job') ? 'completed' : 'up to date and running';
     return safeLine([
-        `${name} ${done}/${wanted} ${noun}`,
+        `${name} ${endedText(progress) ?? `${done}/${wanted} ${noun}`}`,
         ...(older === 0 ? [] : [`${older} still on another version`]),
         ...(extra === 0 ? [] : [`${extra} too many`]),
         ...(failures.length === 0 ? [] : [`${failures.length} failed`]),
         ...(unplaced === undefined ? [] : [`waiting for a node: ${unplaced}`]),
     ].join(', '));
+}
+/** What a rollout that is well has come to, as one sentence without its full stop. */
+function wellText({ services }) {
+    const all = [...services.values()];
+    const over = all.filter((each) => each.kind.kind.endsWith('job') || each.ended > 0);
+    if (over.length === 0)
+        return `${plural(all.length, 'service')}, all healthy and stable`;
+    const well = all.length - over.length;
+    return [
+        ...(well === 0 ? [] : [`${plural(well, 'service')} healthy and stable`]),
+        ...over.map(standingLine),
+    ].join('; ');
+}
+/** What nobody may have meant: services that may end, and whose tasks did after they had been running. */
+function endedLate({ services, goal, end }) {
+    if (end?.kind !== 'converged' || goal.phase !== 'deploy')
+        return [];
+    return [...services.values()]
+        .filter((each) => each.endedLate && each.ended > 0)
+        .map((each) => `${standingLine(each)}: its restart_policy takes that for its end, and Swarm does not start ` +
+        'it again; a service that is meant to keep running needs the condition any');
 }
 /** What the rollout waits for right now, for the heartbeat. */
 function waitingFor(rollout) {
@@ -40718,6 +40979,8 @@ function progressLog(narrator) {
         if (lines.length > 0)
             spoken = after.at;
         lines.forEach(narrator.say);
+        for (const line of endedLate(after))
+            narrator.warn(line);
     };
 }
 
@@ -40857,8 +41120,9 @@ const lookHint = (stack) => `Look at it on a manager: docker stack services ${st
 ;// CONCATENATED MODULE: ./src/rollout/stability.ts
 /** How long a rollout has to hold before it counts, and which tasks need not prove themselves. */
 
+
 const MIN_STABLE_MS = 5000;
-/** A task that has run for this long has shown that it can. */
+/** A task that has run for this long has shown that it can, however long ago it was created. */
 const SETTLED_MS = 30_000;
 /** Failures younger than this say that a service is not well now. */
 const RECENT_MS = 120_000;
@@ -40873,18 +41137,50 @@ function stableForMs(asked, { targets }, before) {
         return asked;
     const changed = targets.filter(({ change }) => change !== 'unchanged');
     const monitors = (changed.length > 0 ? changed : targets).map(({ spec }) => monitorMs(spec));
-    const unchanged = new Set(targets.filter(({ change }) => change === 'unchanged').map(({ id }) => id));
-    const flapping = before.tasks.some((task) => unchanged.has(task.ServiceID) &&
-        before.upToDate.has(task.ID) &&
-        (task.Status.State === 'failed' || task.Status.State === 'rejected') &&
-        ageMs(task, before) < RECENT_MS);
+    const former = new Map(before.services.map((service) => [service.ID, service]));
+    const kept = new Map(targets
+        .filter(({ id, spec }) => keepsTasks(former.get(id), spec))
+        .map(({ id, spec }) => [id, spec]));
+    const flapping = before.tasks.some((task) => {
+        const spec = kept.get(task.ServiceID);
+        return (spec !== undefined &&
+            before.upToDate.has(task.ID) &&
+            hasFailed(task, kindOf(spec), restartCondition(spec)) &&
+            sinceMs(task, before) < RECENT_MS);
+    });
     return Math.max(MIN_STABLE_MS, ...monitors, ...(flapping ? [SETTLED_MS] : []));
 }
-/** By the manager's clock, which stamps both ends. */
-const ageMs = (task, { managerTime }) => managerTime === undefined ? 0 : managerTime - Date.parse(task.CreatedAt);
-/** The ids of the tasks that have run for long enough by now to have nothing to prove. */
+/**
+ * Whether Swarm leaves the tasks of before alone, as when only a label changes: those of another task
+ * or endpoint it replaces, those that merely may be placed elsewhere it does not (swarmkit
+ * manager/orchestrator/task.go, IsTaskDirty).
+ */
+function keepsTasks(former, spec) {
+    return former !== undefined && sameJson(madeInto(former.Spec), madeInto(spec));
+}
+/** What of a spec its tasks are made from. */
+function madeInto({ TaskTemplate, EndpointSpec }) {
+    return {
+        TaskTemplate: { ...at(TaskTemplate), Placement: undefined },
+        EndpointSpec,
+    };
+}
+/**
+ * How long a task has been in its state, and no longer than there has been such a task. Nodes stamp the
+ * state, the manager stamps the creation.
+ */
+const sinceMs = ({ CreatedAt, Status }, { managerTime }) => managerTime === undefined || Status.Timestamp === undefined
+    ? 0
+    : managerTime - Math.max(Date.parse(CreatedAt), Date.parse(Status.Timestamp));
+/**
+ * The ids of the tasks that have run for long enough by now to have nothing to prove, and of those
+ * that ended well as long ago.
+ */
 function settledTasks(before) {
-    return new Set(before.tasks.filter((task) => ageMs(task, before) >= SETTLED_MS).map(({ ID }) => ID));
+    return new Set(before.tasks
+        .filter(({ Status }) => Status.State === 'running' || Status.State === 'complete')
+        .filter((task) => sinceMs(task, before) >= SETTLED_MS)
+        .map(({ ID }) => ID));
 }
 
 ;// CONCATENATED MODULE: ./src/world.ts
@@ -40916,7 +41212,6 @@ function endingOf(error, signal) {
 }
 
 ;// CONCATENATED MODULE: ./src/modes/transaction.ts
-
 
 
 
@@ -41097,8 +41392,8 @@ async function succeed(context, rollout) {
         outcome: any ? 'deployed' : 'unchanged',
         reason: '',
         message: any
-            ? `${plural(changes.targets.length, 'service')}, all healthy and stable.`
-            : 'Every service runs what was asked for already, healthy; no task was restarted.',
+            ? `${wellText(rollout)}.`
+            : `No task was restarted, every service is what was asked for already: ${wellText(rollout)}.`,
         before,
         changes,
         rollout,
@@ -41106,6 +41401,9 @@ async function succeed(context, rollout) {
         fate: 'healthy',
     };
 }
+/** As long as the tasks of before take to come back in their turn. */
+const pausesOf = ({ ID, Spec }, { tasks }) => pausesMs(Spec, tasks.filter(({ ServiceID, DesiredState }) => ServiceID === ID && DesiredState === 'running')
+    .length);
 /** A deploy that did not succeed: left as it is, or put back. */
 async function fail(context, end, rollout) {
     const { deployment, before, changes } = context;
@@ -41159,7 +41457,9 @@ async function fail(context, end, rollout) {
         objects,
         failedJobs,
         limits: {
-            timeoutMs: Math.max(inputs.watch.timeoutMs, MIN_ROLLBACK_MS),
+            // The pauses that the user asked for come on top.
+            timeoutMs: Math.max(inputs.watch.timeoutMs, MIN_ROLLBACK_MS) +
+                Math.max(0, ...changes.updated.map((former) => pausesOf(former, before))),
             progressTimeoutMs: Math.max(inputs.watch.progressTimeoutMs, MIN_ROLLBACK_STILL_MS),
         },
         stableForMs: stableForMs(inputs.watch.stableForMs, changes, before),
@@ -42128,9 +42428,9 @@ async function imageHealthchecks(deployment, services) {
     const images = services.map(({ Spec }) => Spec).filter(asksImage);
     const known = new Map();
     for (const image of new Set(images.map(imageOf))) {
-        const has = await settle(deployment, (engine) => engine.imageHasHealthcheck(image));
-        if (has !== undefined)
-            known.set(image, has);
+        const brought = await settle(deployment, (engine) => engine.imageHealthcheck(image));
+        if (brought !== undefined)
+            known.set(image, checksHealth(brought));
     }
     return known;
 }
@@ -42150,39 +42450,131 @@ function summed(services) {
 
 ;// CONCATENATED MODULE: ./src/rollout/healthchecks.ts
 
+
 const NONE = new Set();
+const SECOND = 1e9;
+/** Docker's own (moby daemon/health.go). */
+const DEFAULTS = { Interval: 30 * SECOND, StartInterval: 5 * SECOND, Retries: 3 };
+/** A node tells the manager a little later that it has started a container. */
+const LATE_MS = 15_000;
 /**
- * Asked only of services whose tasks end although nothing in the spec says that they should not: a
- * one-shot task ends well, one that was stopped as unhealthy may look the same.
+ * How long a container must have run, at the least, until its healthcheck can have failed it. What the
+ * spec leaves open is the image's.
+ * @param image the healthcheck that the image brings, or null
+ * @returns milliseconds; undefined where there is no healthcheck
  */
+function soonestUnhealthyMs(spec, image) {
+    const own = at(spec, 'TaskTemplate', 'ContainerSpec', 'Healthcheck');
+    const [test] = [own, image]
+        .map((healthcheck) => at(healthcheck, 'Test'))
+        .filter((words) => Array.isArray(words) && words.length > 0);
+    if (test === undefined || test[0] === 'NONE')
+        return undefined;
+    const value = (key) => Number(at(own, key) ?? 0) || Number(at(image, key) ?? 0);
+    const interval = value('Interval') || DEFAULTS.Interval;
+    const retries = value('Retries') || DEFAULTS.Retries;
+    // Once the check has passed, its failures count within the start period, too: that adds nothing.
+    const first = value('StartPeriod') > 0
+        ? Math.min(interval, value('StartInterval') || DEFAULTS.StartInterval)
+        : interval;
+    return (first + (retries - 1) * interval) / 1e6;
+}
+/** Asked only of services that may end by themselves, once a task of theirs has. */
 class ImageHealthchecks {
     /** By image; the managers that have not got it cannot tell. */
     #known = new Map();
+    /** When a task was last seen without a container, in the watcher's milliseconds. */
+    #waiting = new Map();
+    /** How long a task that has ended has run at the most. */
+    #ran = new Map();
     #last = NONE;
-    /** @returns ids of services; the same set as long as nothing in it has changed */
-    async of(engine, targets, { tasks }) {
-        const oneShots = targets.filter(({ spec }) => {
+    /**
+     * @param now milliseconds on the clock of `snapshot.at`
+     * @returns ids of services with a task that ended `complete` and may have been killed as unhealthy;
+     *   the same set as long as nothing in it has changed
+     */
+    async of(engine, targets, snapshot, now) {
+        const oneShots = new Map(targets.flatMap(({ id, spec }) => {
             const kind = kindOf(spec);
-            return 'oneShot' in kind && kind.oneShot;
-        });
-        if (oneShots.length === 0)
+            return 'oneShot' in kind && kind.oneShot ? [[id, spec]] : [];
+        }));
+        if (oneShots.size === 0)
             return NONE;
-        const ended = new Set(tasks.filter(({ Status }) => Status.State === 'complete').map(({ ServiceID }) => ServiceID));
         const found = new Set();
-        for (const { id, spec } of oneShots) {
-            if (!ended.has(id))
+        for (const task of snapshot.tasks) {
+            const spec = oneShots.get(task.ServiceID);
+            if (spec === undefined || !snapshot.upToDate.has(task.ID))
                 continue;
-            const image = imageOf(spec);
-            const known = this.#known.get(image) ?? (await engine.imageHasHealthcheck(image));
-            if (known !== undefined)
-                this.#known.set(image, known);
-            if (known === true)
-                found.add(id);
+            if (rank(task.Status.State) < STARTING)
+                this.#waiting.set(task.ID, snapshot.at);
+            if (task.Status.State !== 'complete')
+                continue;
+            const soonest = soonestUnhealthyMs(spec, await this.#ofImage(engine, imageOf(spec)));
+            if (soonest !== undefined && this.#longest(task, now) >= soonest)
+                found.add(task.ServiceID);
         }
         const same = found.size === this.#last.size && [...found].every((id) => this.#last.has(id));
         if (!same)
             this.#last = found;
         return this.#last;
+    }
+    async #ofImage(engine, image) {
+        const known = this.#known.get(image) ?? (await engine.imageHealthcheck(image));
+        if (known !== undefined)
+            this.#known.set(image, known);
+        return known ?? null;
+    }
+    /** Of the time that the swarm gave it, and what was seen of it. */
+    #longest({ ID, CreatedAt, UpdatedAt = '' }, now) {
+        const existed = Date.parse(UpdatedAt) - Date.parse(CreatedAt);
+        const waited = this.#waiting.get(ID) ?? -Infinity;
+        const ran = this.#ran.get(ID) ??
+            Math.min(Number.isNaN(existed) ? Infinity : existed, now - waited + LATE_MS);
+        this.#ran.set(ID, ran);
+        return ran;
+    }
+}
+const STARTING = rank('starting');
+
+;// CONCATENATED MODULE: ./src/rollout/images.ts
+
+
+const images_NONE = new Set();
+/** A registry that is away must not keep the swarm from being looked at. */
+const ANSWER_MS = 3000;
+/** Asked only of images that Docker found no digest for, once a node could not pull them. */
+class MissingImages {
+    #auth;
+    /** The tasks that it was asked for. */
+    #asked = new Set();
+    #missing = images_NONE;
+    /** @param auth credentials for an image's registry, as in the header `X-Registry-Auth` */
+    constructor(auth) {
+        this.#auth = auth;
+    }
+    /**
+     * Asks again for each task that failed.
+     * @returns ids of services; the same set as long as nothing in it has changed
+     */
+    async missing(engine, targets, { tasks, upToDate }) {
+        const unresolved = new Map(targets
+            .map(({ id, spec }) => [id, imageOf(spec)])
+            .filter(([id, image]) => splitImage(image).digest === undefined && !this.#missing.has(id)));
+        if (unresolved.size === 0)
+            return this.#missing;
+        for (const { ID, ServiceID, Status } of tasks) {
+            const image = unresolved.get(ServiceID);
+            if (image === undefined || !upToDate.has(ID) || this.#asked.has(ID))
+                continue;
+            if (Status.State !== 'rejected' || !NO_IMAGE.test(Status.Err ?? ''))
+                continue;
+            this.#asked.add(ID);
+            if ((await engine.registryHas(image, this.#auth(image), ANSWER_MS)) !== false)
+                continue;
+            this.#missing = new Set([...this.#missing, ServiceID]);
+            unresolved.delete(ServiceID);
+        }
+        return this.#missing;
     }
 }
 
@@ -42614,6 +43006,8 @@ async function chatter(transport, error) {
 
 
 
+
+
 /** Runs the whole action; never throws: every way it can end is in the report. */
 async function run(world) {
     const { narrator, clock } = world;
@@ -42675,6 +43069,7 @@ async function connected({ world, inputs, session, seen, begun, rendered, }) {
         tell: progressLog(world.narrator),
         reader: new SnapshotReader(inputs.stack),
         healthchecks: new ImageHealthchecks(),
+        images: new MissingImages((image) => authFor(inputs.registries, image)),
     };
     if (inputs.mode === 'status')
         return await showStatus({ ...base, world, lease: undefined });

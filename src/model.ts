@@ -247,9 +247,25 @@ export function parallelism(spec: ServiceSpec): number {
   return config === undefined ? 1 : (count(at(config, 'Parallelism')) ?? 0);
 }
 
-/** The pause between the batches of an update, in milliseconds. */
-export function delayMs(spec: ServiceSpec): number {
-  return (count(at(spec, 'UpdateConfig', 'Delay')) ?? 0) / 1e6;
+export type UpdateConfig = 'UpdateConfig' | 'RollbackConfig';
+
+/** The pause between the batches of an update, or of the way back, in milliseconds. */
+export function delayMs(spec: ServiceSpec, config: UpdateConfig = 'UpdateConfig'): number {
+  return (count(at(spec, config, 'Delay')) ?? 0) / 1e6;
+}
+
+/**
+ * All the pauses that replacing the tasks of a service takes, by either of its configs, in milliseconds.
+ * @param tasks how many there are
+ */
+export function pausesMs(spec: ServiceSpec, tasks: number): number {
+  const pauses = (config: UpdateConfig): number => {
+    // 0 is all at once, nothing is one at a time.
+    const parallelism = count(at(spec, config, 'Parallelism')) ?? 1;
+    const batches = parallelism === 0 ? 1 : Math.ceil(tasks / parallelism);
+    return Math.max(0, batches - 1) * delayMs(spec, config);
+  };
+  return Math.max(pauses('UpdateConfig'), pauses('RollbackConfig'));
 }
 
 export function kindOf(spec: ServiceSpec): Kind {

@@ -9,6 +9,7 @@ import {
   isJob,
   kindOf,
   monitorMs,
+  pausesMs,
   restartCondition,
   sameJson,
   splitImage,
@@ -108,6 +109,16 @@ it.each<[Json | undefined, number]>([
   [1, 0.000001],
 ])('monitorMs of %s ns is %d', (Monitor, ms) => {
   expect(monitorMs(spec('x', { UpdateConfig: { Monitor } }))).toBe(ms);
+});
+it.each([
+  [{}, 5, 0],
+  [{ UpdateConfig: { Delay: 2e9 } }, 5, 8000],
+  [{ UpdateConfig: { Delay: 2e9, Parallelism: 2 } }, 5, 4000],
+  [{ UpdateConfig: { Delay: 2e9, Parallelism: 0 } }, 5, 0],
+  [{ UpdateConfig: { Delay: 2e9 }, RollbackConfig: { Delay: 3e9 } }, 2, 3000],
+  [{ RollbackConfig: { Delay: 3e9 } }, 0, 0],
+])('pausesMs of %j for %i tasks', (configs, tasks, ms) => {
+  expect(pausesMs(spec('x', configs), tasks)).toBe(ms);
 });
 it('delayMs', () => {
   expect(delayMs(spec())).toBe(0);

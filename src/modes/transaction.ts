@@ -5,11 +5,18 @@
 import type { Deployed } from '../deploy.js';
 import type { Inputs } from '../inputs.js';
 import type { StackObject } from '../docker/engine.js';
-import { hasOwnHealthcheck, imageOf, isJob, kindOf, sameJson, splitImage } from '../model.js';
+import {
+  hasOwnHealthcheck,
+  imageOf,
+  isJob,
+  kindOf,
+  pausesMs,
+  sameJson,
+  splitImage,
+} from '../model.js';
 import type { Service, Snapshot } from '../model.js';
 import { changesOf, type Changes } from '../plan.js';
-import { standingLine } from '../report/progress.js';
-import { plural } from '../report/text.js';
+import { standingLine, wellText } from '../report/progress.js';
 import { beginRollout, failuresOf, type End, type Goal, type Rollout } from '../rollout/observe.js';
 import { jobHint, ranAgain, rollBack } from '../rollout/rollback.js';
 import { settledTasks, stableForMs } from '../rollout/stability.js';
@@ -255,8 +262,8 @@ async function succeed(context: Context, rollout: Rollout): Promise<Ending> {
     outcome: any ? 'deployed' : 'unchanged',
     reason: '',
     message: any
-      ? `${plural(changes.targets.length, 'service')}, all healthy and stable.`
-      : 'Every service runs what was asked for already, healthy; no task was restarted.',
+      ? `${wellText(rollout)}.`
+      : `No task was restarted, every service is what was asked for already: ${wellText(rollout)}.`,
     before,
     changes,
     rollout,
@@ -264,6 +271,14 @@ async function succeed(context: Context, rollout: Rollout): Promise<Ending> {
     fate: 'healthy',
   };
 }
+
+/** As long as the tasks of before take to come back in their turn. */
+const pausesOf = ({ ID, Spec }: Service, { tasks }: Snapshot): number =>
+  pausesMs(
+    Spec,
+    tasks.filter(({ ServiceID, DesiredState }) => ServiceID === ID && DesiredState === 'running')
+      .length,
+  );
 
 /** A deploy that did not succeed: left as it is, or put back. */
 async function fail(
@@ -326,7 +341,10 @@ async function fail(
       objects,
       failedJobs,
       limits: {
-        timeoutMs: Math.max(inputs.watch.timeoutMs, MIN_ROLLBACK_MS),
+        // The pauses that the user asked for come on top.
+        timeoutMs:
+          Math.max(inputs.watch.timeoutMs, MIN_ROLLBACK_MS) +
+          Math.max(0, ...changes.updated.map((former) => pausesOf(former, before))),
         progressTimeoutMs: Math.max(inputs.watch.progressTimeoutMs, MIN_ROLLBACK_STILL_MS),
       },
       stableForMs: stableForMs(inputs.watch.stableForMs, changes, before),

@@ -480,6 +480,10 @@ const GIVEN_UP_MS = 3000;
 /** Longer than Swarm's scheduler and updater take to see what has become free. */
 const DEADLOCK_MS = 5000;
 
+/** Swarm's own way back has a pause of its own. */
+const pauseMs = ({ phase }: Goal, spec: ServiceSpec): number =>
+  Math.max(delayMs(spec), phase === 'restore' ? delayMs(spec, 'RollbackConfig') : 0);
+
 /** How a rollout ends, if it ends here. Order: can never heal, somebody else, Swarm, counts, time. */
 function endOf(rollout: Rollout, partial: boolean): End | undefined {
   const { goal, at, services, departures } = rollout;
@@ -541,7 +545,7 @@ function endOf(rollout: Rollout, partial: boolean): End | undefined {
 
   // An update delay is a pause that the user asked for, not one without progress.
   const patience =
-    goal.progressTimeoutMs + Math.max(0, ...goal.targets.map(({ spec }) => delayMs(spec)));
+    goal.progressTimeoutMs + Math.max(0, ...goal.targets.map(({ spec }) => pauseMs(goal, spec)));
   // A job moves forward as long as it works; how long that may take, `timeout` says.
   const isStill = (workedAt = -Infinity): boolean =>
     at - Math.max(rollout.lastProgressAt, workedAt) >= patience;

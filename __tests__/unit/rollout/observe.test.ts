@@ -475,6 +475,16 @@ describe('time', () => {
     expect(judge(begin(aim), at(0), at(89_999))).toEqual(waiting);
     expect(judge(begin(aim), at(0), at(90_000))).toMatchObject({ reason: 'progress-timeout' });
   });
+  it("lets the delay of Swarm's own way back pass on the way back", () => {
+    const slow = spec('api:2', { RollbackConfig: { Delay: 30e9 } });
+    const at = (ms: number): Snapshot =>
+      snapshot(ms, stuck('starting'), { services: [service(slow)] });
+    const aim = { phase: 'restore' as const, targets: [target({ spec: slow })] };
+    expect(judge(begin(aim), at(0), at(89_999))).toEqual(waiting);
+    expect(judge(begin(aim), at(0), at(90_000))).toMatchObject({ reason: 'progress-timeout' });
+    const forward = { ...aim, phase: 'deploy' as const };
+    expect(judge(begin(forward), at(0), at(60_000))).toMatchObject({ reason: 'progress-timeout' });
+  });
   it('runs out at the timeout, stable window or not', () => {
     const aim = { timeoutMs: 4000 };
     expect(judge(begin(aim), snapshot(0, RUNNING), snapshot(4000, RUNNING))).toMatchObject({
