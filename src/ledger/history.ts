@@ -19,6 +19,7 @@ import { ledgerName } from './names.js';
 import {
   labelsOf,
   origin,
+  place,
   revisionOf,
   surplus,
   type Ending,
@@ -40,7 +41,9 @@ export interface History {
 /** What a revision begins with. */
 export interface Draft extends Pick<Revision, 'id' | 'mode' | 'startedAt' | 'locked' | 'run'> {
   /** Whose content is deployed again. */
-  readonly source?: Pick<Revision, 'number' | 'source' | 'commit'>;
+  readonly source?: Pick<Revision, 'number' | 'source' | 'mixed' | 'commit'>;
+  /** See `Revision`. */
+  readonly mixed?: boolean;
   readonly content: OpeningContent;
 }
 
@@ -95,7 +98,7 @@ export async function openRevision(
   draft: Draft,
   expected?: number,
 ): Promise<Open> {
-  const { id, source, content, ...rest } = draft;
+  const { id, source, mixed = false, content, ...rest } = draft;
   const [first, ...further] = openingParts(content);
   if (first === undefined) throw new TypeError('a revision without content');
   let least = expected ?? 1;
@@ -116,7 +119,8 @@ export async function openRevision(
       status: 'pending',
       reason: '',
       commit: source?.commit ?? draft.run.commit,
-      ...(source === undefined ? {} : { source: origin(source) }),
+      ...(source === undefined ? {} : { source: mixed ? origin(source) : place(source) }),
+      ...(mixed ? { mixed } : {}),
     };
     const created = await engine.createConfig({
       name: ledgerName(stack, `revision.${number}`),
