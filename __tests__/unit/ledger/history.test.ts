@@ -15,7 +15,7 @@ import {
   trimHistory,
   type Draft,
 } from '../../../src/ledger/history.js';
-import type { Ending, Open } from '../../../src/ledger/revision.js';
+import type { Ending, Open, Revision } from '../../../src/ledger/revision.js';
 import { runFacts } from '../../../src/ledger/run.js';
 import { FakeSwarm } from '../../support/fake-swarm.js';
 
@@ -202,6 +202,21 @@ describe('a revision', () => {
     const [newest] = (await readHistory(engine, STACK)).revisions;
     expect(newest).toMatchObject({ number: again.number, source: 1, commit: 'beef' });
     expect(newest?.run.commit).toBe('c0ffee00');
+  });
+
+  it('knows a copy of a part of the stack, and takes a copy of that for one of itself', async () => {
+    await make();
+    const part = { source: { number: 1, commit: '' }, mixed: true };
+    const mixed = await openRevision(engine, STACK, draft({ mode: 'rollback', ...part }));
+    const read = async (): Promise<Revision | undefined> =>
+      (await readHistory(engine, STACK)).revisions[0];
+    const source = await read();
+    expect(source).toMatchObject({ number: mixed.number, source: 1, mixed: true });
+    await openRevision(engine, STACK, draft({ mode: 'rollback', source: source! }));
+    expect(await read()).toMatchObject({ source: mixed.number });
+    expect(await read()).not.toHaveProperty('mixed');
+    await openRevision(engine, STACK, draft({ mode: 'rollback', source: source!, mixed: true }));
+    expect(await read()).toMatchObject({ source: 1, mixed: true });
   });
 
   it('works for a stack with a long name', async () => {

@@ -136,6 +136,17 @@ describe('previousOf', () => {
     expect(numberOf(undoOf([{ ...unknown, number: 2 }, unknown]))).toBe(1);
   });
 
+  it('is the newest good one where what runs is no revision', () => {
+    expect(numberOf(previousOf(history(good, good, failed), undefined))).toBe(2);
+    expect(previousOf(history(failed), undefined)).toBeUndefined();
+  });
+
+  it('does not take a re-run beside newer services for the former state of the stack', () => {
+    const copy = { mode: 'rollback', source: 1, fingerprint: 'mixed' } as const;
+    expect(undoOf(history(good, good, good, copy))).toBeUndefined();
+    expect(numberOf(undoOf(history(good, good, good, { ...copy, mixed: true })))).toBe(3);
+  });
+
   it('goes strictly back and ends, however the deploys between ended', () => {
     fc.assert(
       fc.property(anyHistory, fc.array(anyStatus, { maxLength: 12 }), (found, endings) => {
@@ -170,19 +181,6 @@ describe('previousOf', () => {
       }),
       { numRuns: 2000 },
     );
-  });
-});
-
-describe('previousOf', () => {
-  it('is the newest good one where what runs is no revision', () => {
-    expect(numberOf(previousOf(history(good, good, failed), undefined))).toBe(2);
-    expect(previousOf(history(failed), undefined)).toBeUndefined();
-  });
-
-  it('does not take a re-run beside newer services for the former state of the stack', () => {
-    const copy = { mode: 'rollback', source: 1, fingerprint: 'mixed' } as const;
-    expect(undoOf(history(good, good, good, copy))).toBeUndefined();
-    expect(numberOf(undoOf(history(good, good, good, { ...copy, mixed: true })))).toBe(3);
   });
 });
 
@@ -468,6 +466,7 @@ describe('labels', () => {
             mode: fc.constantFrom('deploy' as const, 'rollback' as const),
             commit: plain,
             source: fc.constant(1),
+            mixed: fc.constant(true as const),
             startedAt: plain,
             durationMs: fc.nat(),
             locked: fc.boolean(),
@@ -508,7 +507,7 @@ describe('labels', () => {
   });
 
   it('are read as far as they can be, whatever they are', () => {
-    const names = Object.keys(labelsOf(revision(2, { source: 1, durationMs: 3 })));
+    const names = Object.keys(labelsOf(revision(2, { source: 1, mixed: true, durationMs: 3 })));
     const odd = fc.oneof(
       fc.string({ unit: 'binary' }),
       fc.constantFrom('-1', '0', '1e9', 'NaN', '9'.repeat(40), 'x'.repeat(9000), null, 7, {}),
