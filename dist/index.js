@@ -36063,11 +36063,13 @@ function safeLine(text) {
 }
 /** Foreign text as it may stand in a markdown table cell: shown as it is, never as markup. */
 function safeCell(text) {
-    return safeLine(text)
+    const escaped = safeLine(text)
         .replaceAll('&', '&amp;')
         .replaceAll('<', '&lt;')
         .replaceAll('>', '&gt;')
         .replace(/[\\`*_{}[\]#|~@$:]/g, (character) => `&#${character.charCodeAt(0)};`);
+    // GitHub makes a link of that by itself.
+    return escaped.replace(/(www)\./gi, '$1&#46;');
 }
 /** Foreign text in a code span of a table cell. */
 function code(text) {
@@ -36094,6 +36096,53 @@ function spokenTime(ms) {
 /** `sha256:` and the first 12 digits, as Docker shortens ids. */
 function shortDigest(digest) {
     return digest.replace(/^sha256:/, '').slice(0, 12);
+}
+/** `name:tag@sha256:...`, with the digest shortened. */
+function imageText(image, digest) {
+    return digest === '' ? image : `${image}@sha256:${shortDigest(digest)}`;
+}
+/** The same in a table cell. */
+function imageCell(image, digest) {
+    if (image === '')
+        return '';
+    return digest === '' ? code(image) : `${code(image)} ${code(shortDigest(digest))}`;
+}
+/** How long something is ago or goes on, in one unit: `12 s`, `5 min`, `3 h`, `2 d`. */
+function agoText(seconds) {
+    if (seconds < 120)
+        return `${seconds} s`;
+    if (seconds < 120 * 60)
+        return `${Math.floor(seconds / 60)} min`;
+    if (seconds < 48 * 3600)
+        return `${Math.floor(seconds / 3600)} h`;
+    return `${Math.floor(seconds / 86_400)} d`;
+}
+/** Without the columns that are empty in every row. */
+function filled(head, rows) {
+    const kept = head.map((_, column) => rows.some((cells) => (cells[column] ?? '') !== ''));
+    return [head, ...rows].map((cells) => cells.filter((_, column) => kept[column]));
+}
+/** A longer cell moves those behind it in its own row only. */
+const MAX_COLUMN = 72;
+/** Foreign text in aligned columns under a head, for a log; none where there are no rows. */
+function alignedTable(head, rows) {
+    if (rows.length === 0)
+        return [];
+    const safe = rows.map((cells) => cells.map(safeLine));
+    const table = filled(head.map((title) => title.toUpperCase()), safe);
+    const widths = (table[0] ?? []).map((_, column) => table.reduce((most, cells) => {
+        const { length } = cells[column] ?? '';
+        return length > MAX_COLUMN ? most : Math.max(most, length);
+    }, 0));
+    return table.map((cells) => safeLine(cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')));
+}
+/** Cells that are markdown already as a table of GitHub's; none where there are no rows. */
+function markdownTable(head, rows) {
+    if (rows.length === 0)
+        return [];
+    const [titles = [], ...lines] = filled(head, rows);
+    const line = (cells) => `| ${cells.join(' | ')} |`;
+    return [line(titles), line(titles.map(() => '---')), ...lines.map(line), ''];
 }
 /** `1 task`, `3 tasks`. */
 function plural(count, noun) {
@@ -37150,6 +37199,30 @@ function strings(value) {
 function imageOf(spec) {
     return model_text(at(spec, 'TaskTemplate', 'ContainerSpec', 'Image')) ?? '';
 }
+/** What a service cannot be created or updated without. */
+function referencesOf(spec) {
+    const list = (...path) => {
+        const found = at(spec, ...path);
+        return Array.isArray(found) ? found : [];
+    };
+    const container = ['TaskTemplate', 'ContainerSpec'];
+    return [
+        ...list(...container, 'Configs').map((each) => ({
+            kind: 'config',
+            id: model_text(at(each, 'ConfigID')) ?? '',
+            name: model_text(at(each, 'ConfigName')) ?? '',
+        })),
+        ...list(...container, 'Secrets').map((each) => ({
+            kind: 'secret',
+            id: model_text(at(each, 'SecretID')) ?? '',
+            name: model_text(at(each, 'SecretName')) ?? '',
+        })),
+        ...[...list('TaskTemplate', 'Networks'), ...list('Networks')].map((each) => ({
+            kind: 'network',
+            id: model_text(at(each, 'Target')) ?? '',
+        })),
+    ];
+}
 /** Whether tasks of this spec are judged by a healthcheck of the service itself (not the image's). */
 function hasOwnHealthcheck(spec) {
     const test = strings(at(spec, 'TaskTemplate', 'ContainerSpec', 'Healthcheck', 'Test'));
@@ -37874,6 +37947,7 @@ async function acquire(request) {
         await clock.sleep(Math.min(LOOK_MS, deadline - now), signal);
     }
 }
+const momentOf = (clock) => ({ now: clock.now(), wallMs: Date.now() });
 /** Looks at the lock and takes it if it can. */
 class Attempt {
     #request;
@@ -37889,27 +37963,25 @@ class Attempt {
         const me = { id: holder, runUrl, actor, since: new Date().toISOString() };
         const name = ledgerName(stack, 'lock');
         const look = async () => await engine.config(name);
-        const held = (confirmedAt, tookOver) => ({
-            kind: 'held',
-            me,
-            confirmedAt,
-            tookOver,
+        const held = (lockId, confirmed, tookOver) => ({
+            ...{ kind: 'held', me, lockId, confirmed, tookOver },
         });
-        let lock = await look();
-        let at = clock.now();
+        // Most often it is free, and creating it tells. Who waits has seen it, and writes nothing in vain.
+        let lock = this.#sighting === undefined ? undefined : await look();
+        let at = momentOf(clock);
         if (lock === undefined) {
-            if (await createLock(engine, stack, me))
-                return held(at);
-            // Somebody was faster.
+            const created = await createLock(engine, stack, me);
+            if (created !== undefined)
+                return held(created, at);
             lock = await look();
-            at = clock.now();
+            at = momentOf(clock);
             if (lock === undefined)
                 return { kind: 'taken', by: undefined };
         }
         if (!isLock(lock))
             throw notALock(stack, name);
         const by = holderOf(lock);
-        this.#sighting = sighted(lock, this.#sighting, at);
+        this.#sighting = sighted(lock, this.#sighting, at.now);
         if (by.id !== holder) {
             if (!isDead(this.#sighting))
                 return { kind: 'taken', by };
@@ -37918,7 +37990,7 @@ class Attempt {
         const taken = await engine.relabelConfig(lock, lockLabels(stack, me, nextBeat(lock)));
         if (!taken)
             return { kind: 'taken', by: undefined };
-        return held(at, this.#taking?.lockId === lock.id ? this.#taking.from : undefined);
+        return held(lock.id, at, this.#taking?.lockId === lock.id ? this.#taking.from : undefined);
     }
 }
 /** A lock that this run has. It is kept alive in the background until it is released or lost. */
@@ -37929,16 +38001,18 @@ class Lease {
     #me;
     #lost = new AbortController();
     #ticking;
-    #confirmedAt;
+    #lockId;
+    #confirmed;
     /** The beat that is under way: there is never a second one. */
     #beating;
     #released = false;
     #troubled = false;
     /** For `acquire`. */
-    constructor(request, { me, confirmedAt, tookOver }) {
+    constructor(request, { me, lockId, confirmed, tookOver }) {
         this.#request = request;
         this.#me = me;
-        this.#confirmedAt = confirmedAt;
+        this.#lockId = lockId;
+        this.#confirmed = confirmed;
         this.tookOver = tookOver;
         this.#ticking = (request.every ?? everyTimer)(TICK_MS, () => this.#tick());
     }
@@ -37977,7 +38051,11 @@ class Lease {
         if (this.signal.aborted)
             return true;
         try {
-            return await releaseLeft(engine(), this.#request);
+            // Until a beat is old, it is certain whose it is.
+            if (this.#ageMs() >= TRUST_MS)
+                return await releaseLeft(engine(), this.#request);
+            await engine().removeConfig(this.#lockId);
+            return true;
         }
         catch (error) {
             say(`the lock of ${stack} could not be removed, and expires by itself: ${messageOf(error)}`);
@@ -37985,7 +38063,8 @@ class Lease {
         }
     }
     #ageMs() {
-        return this.#request.clock.now() - this.#confirmedAt;
+        const { now, wallMs } = momentOf(this.#request.clock);
+        return Math.max(now - this.#confirmed.now, wallMs - this.#confirmed.wallMs);
     }
     #tick() {
         if (this.#beating !== undefined || this.#ageMs() < BEAT_MS)
@@ -38013,11 +38092,12 @@ class Lease {
         const { stack, holder, clock, say } = this.#request;
         const name = ledgerName(stack, 'lock');
         let lock = await engine.config(name);
-        const at = clock.now();
+        const at = momentOf(clock);
         if (lock === undefined) {
-            if (await createLock(engine, stack, this.#me)) {
+            const created = await createLock(engine, stack, this.#me);
+            if (created !== undefined) {
                 say(`the lock of ${stack} had been removed; it was made again`);
-                this.#confirm(at);
+                this.#confirm(created, at);
                 return;
             }
             lock = await engine.config(name);
@@ -38026,11 +38106,12 @@ class Lease {
         if (lock === undefined || by?.id !== holder)
             throw this.#lose(by);
         if (await engine.relabelConfig(lock, lockLabels(stack, this.#me, nextBeat(lock))))
-            this.#confirm(at);
+            this.#confirm(lock.id, at);
     }
     /** @param at before the write was sent: nobody can have seen it earlier */
-    #confirm(at) {
-        this.#confirmedAt = at;
+    #confirm(lockId, at) {
+        this.#lockId = lockId;
+        this.#confirmed = at;
         this.#troubled = false;
     }
     #lose(by) {
@@ -38061,11 +38142,10 @@ async function releaseLeft(engine, { stack, holder }) {
         }
     }
 }
-/** @returns false where there is one */
+/** @returns its id, or undefined where there is one */
 async function createLock(engine, stack, me) {
     const name = ledgerName(stack, 'lock');
-    const id = await engine.createConfig({ name, labels: lockLabels(stack, me, 0), data: DATA });
-    return id !== undefined;
+    return await engine.createConfig({ name, labels: lockLabels(stack, me, 0), data: DATA });
 }
 function locked({ stack, timeoutMs }, by) {
     const whose = by === undefined ? 'another run' : described(by);
@@ -38717,7 +38797,7 @@ async function deployStack(session, { inputs, rendered, workspace, mayWrite, was
             if (error instanceof TimedOut) {
                 narrator.say('docker stack deploy takes too long and was stopped');
                 await clock.sleep(ENGINE_GRACE_MS, signal);
-                return { failure: TOO_LONG };
+                return { failure: TOO_LONG, repeated: attempt > 1 };
             }
             if (!(error instanceof ConnectionLost))
                 throw error;
@@ -38725,16 +38805,17 @@ async function deployStack(session, { inputs, rendered, workspace, mayWrite, was
             if (attempt === DEPLOY_ATTEMPTS)
                 throw error;
             if (await wasWritten(error))
-                return {};
+                return { repeated: attempt > 1 };
             narrator.say('the stack was not deployed in full; repeating the command');
             continue;
         }
         printer.end();
+        const repeated = attempt > 1;
         if (result.code === 0)
-            return {};
+            return { repeated };
         const words = result.stderr.toString('utf8').trim();
         if (!isTransientDeployError(words) || attempt === DEPLOY_ATTEMPTS)
-            return { failure: explain(words, result.code) };
+            return { failure: explain(words, result.code), repeated };
         narrator.say(`that passes by itself; trying again (${attempt} of ${DEPLOY_ATTEMPTS - 1})`);
         await clock.sleep(Math.min(RETRY_MS * attempt, MAX_RETRY_MS), signal);
     }
@@ -39628,21 +39709,34 @@ function failuresOf(rollout) {
 
 
 const MAX_CONFLICTS = 20;
-/**
- * Writes until every changed service has its former spec and every created one is gone.
- * @returns names of services that run neither what was there before nor what was deployed: somebody
- *   else changed them, and they are left alone
- */
+/** Writes until every changed service has its former spec and every created one is gone. */
 async function restore(engine, undo, intended, log) {
     const foreign = [];
+    const refused = [];
+    // One that cannot go back is no reason for the others to stay.
+    const attempt = async (name, action) => {
+        try {
+            await action();
+        }
+        catch (error) {
+            // An engine that has trouble of its own is asked again, from the start.
+            if (!(error instanceof EngineError) || error.status >= 500)
+                throw error;
+            refused.push({ name, why: error.message });
+            log(`the engine refused ${error.request} for ${name}: ${error.message}`);
+        }
+    };
     for (const former of undo.changed)
-        if (!(await restoreService(engine, former, intended.get(former.ID), log)))
-            foreign.push(former.Spec.Name);
-    for (const { id, name } of undo.created) {
-        log(`removing ${name}, which this deploy created`);
-        await engine.removeService(id);
-    }
-    return foreign;
+        await attempt(former.Spec.Name, async () => {
+            if (!(await restoreService(engine, former, intended.get(former.ID), log)))
+                foreign.push(former.Spec.Name);
+        });
+    for (const { id, name } of undo.created)
+        await attempt(name, async () => {
+            log(`removing ${name}, which this deploy created`);
+            await engine.removeService(id);
+        });
+    return { foreign, refused };
 }
 /** @returns false where the service is somebody else's by now */
 async function restoreService(engine, former, intended, log) {
@@ -39951,6 +40045,7 @@ const content_text = (value, key) => string(at(value, key));
 
 
 
+
 /** How many parts the content has, the config of the revision itself included. */
 const OPENING_LABEL = 'swarm-deploy.parts';
 /** How many parts the sealed content has; absent until all of them are there. */
@@ -39995,7 +40090,7 @@ async function openRevision(engine, stack, draft, expected) {
         const pieces = guess ? [] : await readPieces(engine, stack);
         const mine = pieces.find((each) => each.part === undefined && each.id === id);
         if (mine !== undefined) {
-            await writeParts(engine, stack, mine, pieces, { kind: 'open', parts: further, from: 2 });
+            await writeParts(engine, stack, mine, { kind: 'open', parts: further, from: 2 });
             return { number: mine.number, id };
         }
         const number = Math.max(least, highest(pieces) + 1);
@@ -40033,20 +40128,19 @@ async function openRevision(engine, stack, draft, expected) {
  * @returns false where the revision is gone, as after `docker stack rm`
  */
 async function sealRevision(engine, stack, open, sealed) {
-    const pieces = await readPieces(engine, stack);
-    const mine = pieces.find((each) => isOf(each, open));
+    const mine = await readOne(engine, stack, open);
     if (mine === undefined)
         return false;
-    const labels = await writeSealed(engine, stack, mine, pieces, sealed);
+    const labels = await writeSealed(engine, stack, mine, sealed);
     return await relabel(engine, stack, open, () => labels, mine);
 }
 /** @returns the labels that make it count, none where the revision has been sealed before */
-async function writeSealed(engine, stack, mine, pieces, sealed) {
+async function writeSealed(engine, stack, mine, sealed) {
     if (mine.config.labels[SEALED_LABEL] !== undefined)
         return {};
     const parts = sealedParts(sealed);
     const from = 1 + countIn(mine.config.labels[OPENING_LABEL], 1);
-    await writeParts(engine, stack, mine, pieces, { kind: 'sealed', parts, from });
+    await writeParts(engine, stack, mine, { kind: 'sealed', parts, from });
     return { [SEALED_LABEL]: String(parts.length), [FINGERPRINT_LABEL]: fingerprintOf(sealed) };
 }
 /**
@@ -40055,21 +40149,22 @@ async function writeSealed(engine, stack, mine, pieces, sealed) {
  * @returns false where the revision is gone, as after `docker stack rm`
  */
 async function closeRevision(engine, stack, open, ending, sealed) {
-    const pieces = await readPieces(engine, stack);
-    const mine = pieces.find((each) => isOf(each, open));
+    const mine = await readOne(engine, stack, open);
     if (mine === undefined)
         return false;
-    const seal = sealed === undefined ? {} : await writeSealed(engine, stack, mine, pieces, sealed);
+    const seal = sealed === undefined ? {} : await writeSealed(engine, stack, mine, sealed);
     const change = (labels) => ending.status === 'interrupted' && labels[STATUS_LABEL] !== 'pending'
         ? {}
         : { ...labelsOf({ ...revisionOf(open.number, labels), ...ending }), ...seal };
     return await relabel(engine, stack, open, change, mine);
 }
 /**
- * Removes the revisions beyond `limit` (see `surplus`) and parts whose revision is gone.
+ * Removes the revisions beyond `limit` (see `surplus`), parts whose revision is gone, and what none
+ * but those revisions needed.
+ * @param log told of networks, configs and secrets that are removed
  * @returns the numbers of the revisions that were removed
  */
-async function trimHistory(engine, stack, limit) {
+async function trimHistory(engine, stack, limit, log = () => undefined) {
     const pieces = await readPieces(engine, stack);
     const revisions = revisionsOf(pieces);
     const dropped = surplus(revisions, limit);
@@ -40082,6 +40177,12 @@ async function trimHistory(engine, stack, limit) {
     for (const each of pieces)
         if (each.part === undefined)
             (dropped.includes(each.number) ? leaving : staying).add(each);
+    // While the revisions are there: cut short, it is done the next time.
+    const freed = idsIn(pieces, leaving);
+    if (freed.size > 0)
+        for (const id of idsIn(pieces, staying))
+            freed.delete(id);
+    await removeUnused(engine, stack, freed, log);
     // A revision goes before its parts: what is left half-way is no revision any more.
     for (const each of pieces)
         if (each.part !== undefined && ![...staying].some((owner) => isOf(owner, each)))
@@ -40090,11 +40191,37 @@ async function trimHistory(engine, stack, limit) {
         await engine.removeConfig(config.id);
     return dropped;
 }
+/** Of the networks, configs and secrets that the services of revisions name. */
+function idsIn(pieces, revisions) {
+    const ids = new Set();
+    for (const revision of revisions)
+        for (const { spec } of contentOf(pieces, revision)?.sealed?.services ?? [])
+            for (const { id } of referencesOf(spec))
+                ids.add(id);
+    return ids;
+}
+/**
+ * Removes objects that are the stack's own (external ones are not), as Docker lets them pile up when
+ * their names change. The swarm refuses to remove what a live service uses, whosever it is.
+ */
+async function removeUnused(engine, stack, ids, log) {
+    if (ids.size === 0)
+        return;
+    for (const object of await engine.stackObjects(stack))
+        if (ids.has(object.id) && (await engine.removeObject(object)))
+            log(`removed ${object.kind} ${object.name}: no revision that is kept needs it`);
+}
 async function readPieces(engine, stack) {
     return (await engine.configs(stack)).flatMap((config) => {
         const piece = pieceOf(stack, config);
         return piece === undefined ? [] : [piece];
     });
+}
+/** A revision without its parts, or undefined where it is gone. */
+async function readOne(engine, stack, open) {
+    const config = await engine.config(ledgerName(stack, `revision.${open.number}`));
+    const piece = config && pieceOf(stack, config);
+    return piece && isOf(piece, open) ? piece : undefined;
 }
 /** Numbers are read from the name, which is one of its kind in the swarm and never changes. */
 function pieceOf(stack, config) {
@@ -40135,23 +40262,13 @@ function contentOf(pieces, revision) {
     return sealed && { ...opening, sealed };
 }
 /** Writes the parts that are not there yet. */
-async function writeParts(engine, stack, { number, id }, pieces, { kind, parts, from }) {
+async function writeParts(engine, stack, { number, id }, { kind, parts, from }) {
     // The config of the revision itself is the first part of the opening content.
     const offset = kind === 'open' ? 2 : 1;
     const count = parts.length + offset - 1;
     for (const [index, data] of parts.entries()) {
         const name = ledgerName(stack, `revision.${number}.${from + index}`);
         const part = `${kind}/${offset + index}/${count}`;
-        const isWritten = (each) => each.config.name === name &&
-            each.id === id &&
-            each.part === part &&
-            each.config.data.equals(data);
-        if (pieces.some(isWritten))
-            continue;
-        const former = pieces.find((each) => each.config.name === name && each.id === id);
-        // Sealed half-way, and then deployed anew.
-        if (former !== undefined)
-            await engine.removeConfig(former.config.id);
         const labels = {
             [STACK_LABEL]: stack,
             [LEDGER_LABEL]: 'revision-part',
@@ -40159,10 +40276,17 @@ async function writeParts(engine, stack, { number, id }, pieces, { kind, parts, 
             [ID_LABEL]: id,
             [PART_LABEL]: part,
         };
-        if ((await engine.createConfig({ name, labels, data })) !== undefined)
+        const create = async () => (await engine.createConfig({ name, labels, data })) !== undefined;
+        if (await create())
             continue;
-        // Ours, if it was on its way when we looked.
-        if ((await readPieces(engine, stack)).some(isWritten))
+        // Of an answer that was lost, or sealed half-way and then deployed anew.
+        const former = await engine.config(name);
+        const mine = former && pieceOf(stack, former)?.id === id ? former : undefined;
+        if (mine?.labels[PART_LABEL] === part && mine.data.equals(data))
+            continue;
+        if (mine !== undefined)
+            await engine.removeConfig(mine.id);
+        if (await create())
             continue;
         throw new DeployError('internal', 'failed', `something else has the name of config ${name}`, {
             hint: `Remove it if nothing needs it: docker config rm ${name}`,
@@ -40176,9 +40300,7 @@ async function writeParts(engine, stack, { number, id }, pieces, { kind, parts, 
  */
 async function relabel(engine, stack, open, change, read) {
     for (let attempt = 0; attempt < history_MAX_CONFLICTS; attempt += 1) {
-        const piece = attempt === 0 && read !== undefined
-            ? read
-            : (await readPieces(engine, stack)).find((each) => isOf(each, open));
+        const piece = attempt === 0 && read !== undefined ? read : await readOne(engine, stack, open);
         if (piece === undefined)
             return false;
         const { labels } = piece.config;
@@ -40340,7 +40462,7 @@ class Record {
     async #trim() {
         const { world, inputs, session } = this.#deployment;
         try {
-            await trimHistory(session.engine, inputs.stack, inputs.history);
+            await trimHistory(session.engine, inputs.stack, inputs.history, world.narrator.say);
         }
         catch (error) {
             world.narrator.say(`the history could not be shortened: ${errorLine(error)}`);
@@ -40386,16 +40508,37 @@ function wasChanged(former, live) {
             former.UpdateStatus.StartedAt === live.UpdateStatus?.StartedAt));
 }
 /**
+ * Whether somebody else wrote the service while it was deployed. The engine keeps the spec before the
+ * last write (moby, `PreviousSpec`), and `stack deploy` writes every service once, changed or not
+ * (docker/cli, deployServices): so that must be the spec from before, or none of a created service.
+ * @param repeated our own write may have come twice
+ */
+function wasWrittenByOthers(former, live, repeated) {
+    const previous = live.PreviousSpec;
+    if (repeated && previous !== undefined && sameJson(previous, live.Spec))
+        return false;
+    if (former?.ID !== live.ID)
+        return previous !== undefined;
+    if (previous !== undefined && sameJson(previous, former.Spec))
+        return false;
+    // Not written at all, or taken back by Swarm itself, which forgets the spec that it takes back.
+    return !(sameJson(live.Spec, former.Spec) &&
+        (previous === undefined ||
+            (former.PreviousSpec !== undefined && sameJson(previous, former.PreviousSpec))));
+}
+/**
  * @param before the swarm before the deploy
  * @param live the stack's services after it
  * @param names full names of the services in the files
+ * @param repeated whether services may have been written more than once
  */
-function changesOf(before, live, names) {
+function changesOf(before, live, names, repeated = false) {
     const wanted = new Set(names);
     const formerByName = new Map(before.services.map((service) => [service.Spec.Name, service]));
     const targets = [];
     const updated = [];
     const created = [];
+    const foreign = [];
     const lines = [];
     for (const service of [...live].sort((a, b) => a.Spec.Name.localeCompare(b.Spec.Name, 'en'))) {
         const { Name: name } = service.Spec;
@@ -40410,6 +40553,8 @@ function changesOf(before, live, names) {
             spec: service.Spec,
             ...(former?.UpdateStatus === undefined ? {} : { staleStatus: former.UpdateStatus }),
         });
+        if (wasWrittenByOthers(former, service, repeated))
+            foreign.push(name);
         if (change === 'created')
             created.push({ id: service.ID, name });
         if (change === 'updated' && former !== undefined)
@@ -40422,6 +40567,7 @@ function changesOf(before, live, names) {
         created,
         orphans: live.filter(({ Spec }) => !wanted.has(Spec.Name)),
         any: updated.length > 0 || created.length > 0,
+        foreign,
         lines,
     };
 }
@@ -40586,6 +40732,7 @@ function progressLog(narrator) {
 
 
 
+
 /** @returns how it went; a failed rollback is a result, told loudly */
 async function rollBack(request) {
     try {
@@ -40612,14 +40759,16 @@ async function attempt(request) {
     const { narrator, clock } = world;
     const intended = new Map(changes.targets.map(({ id, spec }) => [id, spec]));
     // A job that ran again from the same spec has nothing to go back to, and cannot be undone.
-    const updated = changes.updated.filter(({ ID, Spec }) => !isJob(kindOf(Spec)) || !sameJson(Spec, intended.get(ID)));
+    const updated = changes.updated.filter((former) => !ranAgain(former, changes));
     const undo = { changed: updated, created: changes.created };
-    const foreign = await settle((engine) => restore(engine, undo, intended, narrator.say));
+    const { foreign, refused } = await settle((engine) => restore(engine, undo, intended, narrator.say));
     for (const object of request.objects.relabelled) {
         narrator.say(`restoring the labels of ${object.kind} ${object.name}`);
         await settle((engine) => engine.restoreLabels(object));
     }
-    const ours = updated.filter(({ Spec }) => !foreign.includes(Spec.Name));
+    const left = new Set([...foreign, ...refused.map(({ name }) => name)]);
+    const ours = updated.filter(({ Spec }) => !left.has(Spec.Name));
+    const removed = changes.created.filter(({ name }) => !left.has(name));
     const formerTasks = new Set(before.tasks.map(({ ID }) => ID));
     const goal = {
         phase: 'restore',
@@ -40630,7 +40779,7 @@ async function attempt(request) {
             spec: former.Spec,
             enough: placedTasks(former, kindOf(former.Spec), before),
         })),
-        gone: changes.created,
+        gone: removed,
         formerTasks,
         settledTasks: formerTasks,
         startedAt: clock.now(),
@@ -40640,14 +40789,25 @@ async function attempt(request) {
         maxFailures: Infinity,
     };
     const { rollout, end } = await request.watch(beginRollout(goal));
+    const refusals = refused.map(({ name, why }) => `${name} is still as it was deployed: ${why}`);
     if (end.kind !== 'converged')
         return {
             outcome: end.kind === 'superseded' ? 'superseded' : 'rollback-failed',
-            message: `The rollback did not succeed: ${end.message}`,
+            message: `The rollback did not succeed: ${sentence([end.message, ...rollback_standing(rollout), ...refusals])}`,
             hint: lookHint(stack),
             rollout,
         };
-    const left = await removeBrought(request);
+    const remaining = await removeBrought(request);
+    const stays = remaining.length === 0
+        ? ''
+        : ` Still there, because something else uses it: ${remaining.map(({ kind, name }) => `${kind} ${name}`).join(', ')}.`;
+    if (refused.length > 0)
+        return {
+            outcome: 'rollback-failed',
+            message: `The rollback did not succeed: ${sentence([...refusals, ...rollback_standing(rollout), ...removed.map(({ name }) => `${name} is gone again`)])}${stays}`,
+            hint: lookHint(stack),
+            rollout,
+        };
     if (foreign.length > 0)
         return {
             outcome: 'superseded',
@@ -40655,15 +40815,28 @@ async function attempt(request) {
             hint: lookHint(stack),
             rollout,
         };
+    if (request.failedJobs.length > 0)
+        return {
+            outcome: 'rollback-failed',
+            message: `Everything else is verified to be as it was before, but ${request.failedJobs.join(', ')} was started again ` +
+                `by this deploy, from the spec that it had, and nothing undoes that: Swarm goes on trying.${stays}`,
+            hint: jobHint(request.failedJobs),
+            rollout,
+        };
     return {
         outcome: 'rolled-back',
-        message: 'The stack is verified to be as it was before.' +
-            (left.length === 0
-                ? ''
-                : ` Still there, because something else uses it: ${left.map(({ kind, name }) => `${kind} ${name}`).join(', ')}.`),
+        message: `The stack is verified to be as it was before.${stays}`,
         rollout,
     };
 }
+/** Whether a job was started again from the same spec: there is nothing to go back to. */
+function ranAgain({ ID, Spec }, { targets }) {
+    const intended = targets.find(({ id }) => id === ID)?.spec;
+    return isJob(kindOf(Spec)) && intended !== undefined && sameJson(Spec, intended);
+}
+/** Where every service stands that was put back. */
+const rollback_standing = (rollout) => [...rollout.services.values()].map(standingLine);
+const sentence = (parts) => `${parts.join('; ')}.`;
 /** A network is free only when the last task on it has stopped, a moment after its service. */
 async function removeBrought(request) {
     const { world, settle, cleanUpLimitMs } = request;
@@ -40677,6 +40850,8 @@ async function removeBrought(request) {
         await world.clock.sleep(500, world.signal);
     }
 }
+/** What ends a job that fails again and again. */
+const jobHint = (names) => `See why: docker service logs ${names[0] ?? ''}; to end it: docker service rm ${names.join(' ')}`;
 const lookHint = (stack) => `Look at it on a manager: docker stack services ${stack}; docker stack ps --no-trunc ${stack}`;
 
 ;// CONCATENATED MODULE: ./src/rollout/stability.ts
@@ -40767,18 +40942,20 @@ async function transact(deployment, { before, objectsBefore }, change) {
     const { world, reader } = deployment;
     const deployed = await world.narrator.group('Deploy the stack', change.apply);
     const live = await settle(deployment, (engine) => reader.services(engine));
-    const changes = changesOf(before, live, change.names);
+    const changes = changesOf(before, live, change.names, deployed.repeated);
     const startedAt = world.clock.now();
     for (const line of changes.lines)
         world.narrator.say(line);
     for (const line of weakEvidence(change, changes))
         world.narrator.say(line);
+    for (const line of withoutDigest(deployment.inputs, changes))
+        world.narrator.warn(line);
     const context = { deployment, before, objectsBefore, change, changes, startedAt };
     try {
         // What is removed goes after a verdict alone.
         const { wait } = deployment.inputs.watch;
         const others = changes.orphans.filter((orphan) => !(wait && change.removes(orphan)));
-        if (deployed.failure === undefined)
+        if (deployed.failure === undefined && changes.foreign.length === 0)
             await change.accepted(changes, others);
         return await judge(context, deployed, live);
     }
@@ -40791,6 +40968,13 @@ async function judge(context, deployed, live) {
     const { deployment, before, changes, change, startedAt } = context;
     const { inputs, world } = deployment;
     const { narrator } = world;
+    const [foreign] = changes.foreign;
+    if (foreign !== undefined)
+        return await fail(context, {
+            kind: 'superseded',
+            service: foreign,
+            message: `${changes.foreign.join(', ')} was changed by someone else while the stack was being deployed`,
+        }, undefined);
     if (deployed.failure !== undefined) {
         const { reason, message, hint } = deployed.failure;
         if (!changes.any && !(await objectChanges(context)).any)
@@ -40872,6 +41056,18 @@ function weakEvidence({ origin }, changes) {
         .map(({ name, spec }) => `${name} has no healthcheck in its ${origin}: unless ` +
         `${splitImage(imageOf(spec)).name} has one, "running" only means that its process has started`);
 }
+/**
+ * Docker asks the registry what a tag means right now. Where there was no answer, each node takes what
+ * it finds, and that may be an image of before.
+ */
+function withoutDigest({ resolveImage }, changes) {
+    if (resolveImage === 'never')
+        return [];
+    return changes.targets
+        .filter(({ change, spec }) => change !== 'unchanged' && splitImage(imageOf(spec)).digest === undefined)
+        .map(({ name, spec }) => `${name} runs ${imageOf(spec)} without a digest, as no registry gave one: a node that has ` +
+        'an older image of that name runs that one');
+}
 async function objectChanges({ deployment, objectsBefore }) {
     const { inputs } = deployment;
     const former = new Map(objectsBefore.map((object) => [object.id, object]));
@@ -40940,19 +41136,28 @@ async function fail(context, end, rollout) {
             fate: 'failed',
         };
     const objects = await objectChanges(context);
-    if (!changes.any && !objects.any)
+    const again = changes.updated.filter((former) => ranAgain(former, changes));
+    const failing = new Set((rollout === undefined ? [] : failuresOf(rollout)).map(({ service }) => service));
+    const failedJobs = again.map(({ Spec }) => Spec.Name).filter((name) => failing.has(name));
+    if (changes.updated.length + changes.created.length === again.length && !objects.any) {
+        const [jobs, one] = [again.map(({ Spec }) => Spec.Name).join(', '), again.length === 1];
         return {
             ...common,
             outcome: 'failed',
             reason,
-            message: `${message}. This deploy changed no service, so there is nothing to roll back.`,
+            message: again.length === 0
+                ? `${message}. This deploy changed no service, so there is nothing to roll back.`
+                : `${message}. ${jobs} ran again from the ${one ? 'spec' : 'specs'} that ${one ? 'it' : 'they'} had, so there is nothing to roll back.`,
+            ...(failedJobs.length === 0 ? {} : { hint: jobHint(failedJobs) }),
             fate: 'failed',
         };
+    }
     const result = await world.narrator.group('Roll back', () => rollBack({
         stack: inputs.stack,
         before,
         changes,
         objects,
+        failedJobs,
         limits: {
             timeoutMs: Math.max(inputs.watch.timeoutMs, MIN_ROLLBACK_MS),
             progressTimeoutMs: Math.max(inputs.watch.progressTimeoutMs, MIN_ROLLBACK_STILL_MS),
@@ -41050,8 +41255,8 @@ async function prepare({ session, inputs, world }, rendered, { name, managers })
     const version = composeVersionFor(session.cliVersion.join('.'));
     const { files } = version === undefined ? rendered : withVersion(rendered, version);
     const { transport } = session;
-    // Again, after the connection was lost: whatever there is of it may be half of it.
-    if (managers.has(transport.description))
+    // Again, after the connection was lost: half of it may be there, be it under another name of the host.
+    if (managers.size > 0)
         await removeWorkspace(transport, name);
     managers.add(transport.description);
     const loggingIn = inputs.registries.length === 0
@@ -41125,7 +41330,7 @@ async function removeStack(deployment) {
         };
     const startedAt = clock.now();
     const changes = {
-        ...{ targets: [], updated: [], created: [], lines: [], orphans: before.services },
+        ...{ targets: [], updated: [], created: [], foreign: [], lines: [], orphans: before.services },
         any: before.services.length > 0,
     };
     const pruned = [];
@@ -41215,38 +41420,24 @@ function objectsText(objects) {
 ;// CONCATENATED MODULE: ./src/rollout/replay.ts
 
 
-const replay_list = (value) => Array.isArray(value) ? value : [];
-const replay_text = (value) => (typeof value === 'string' ? value : '');
 /**
  * What recorded services name by id and the swarm no longer has: each a line for people. A config or
  * secret that was made anew under its old name may hold something else, and is not the same.
  * @param networks the names of those that were there when the services were recorded, by id
  */
 async function missingFor(engine, services, networks) {
-    const [liveNetworks, configs, secrets] = [
-        new Set((await engine.networks()).map(({ id }) => id)),
-        await engine.objectIds('config'),
-        await engine.objectIds('secret'),
-    ];
+    const live = {
+        network: new Set((await engine.networks()).map(({ id }) => id)),
+        config: await engine.objectIds('config'),
+        secret: await engine.objectIds('secret'),
+    };
     const missing = new Set();
-    for (const { name, spec } of services) {
-        const container = at(spec, 'TaskTemplate', 'ContainerSpec');
-        for (const each of replay_list(at(container, 'Configs')))
-            if (!configs.has(replay_text(at(each, 'ConfigID'))))
-                missing.add(`config ${replay_text(at(each, 'ConfigName'))} of ${name}`);
-        for (const each of replay_list(at(container, 'Secrets')))
-            if (!secrets.has(replay_text(at(each, 'SecretID'))))
-                missing.add(`secret ${replay_text(at(each, 'SecretName'))} of ${name}`);
-        for (const each of [
-            ...replay_list(at(spec, 'TaskTemplate', 'Networks')),
-            ...replay_list(at(spec, 'Networks')),
-        ]) {
-            const target = replay_text(at(each, 'Target'));
-            const known = networks.get(target);
-            if (known !== undefined && !liveNetworks.has(target))
-                missing.add(`network ${known} of ${name}`);
+    for (const { name, spec } of services)
+        for (const { kind, id, name: own } of referencesOf(spec)) {
+            const known = kind === 'network' ? networks.get(id) : own;
+            if (known !== undefined && !live[kind].has(id))
+                missing.add(`${kind} ${known} of ${name}`);
         }
-    }
     return [...missing];
 }
 const replay_MAX_CONFLICTS = 20;
@@ -41260,7 +41451,7 @@ async function applySpecs(engine, stack, services, authFor, log) {
     try {
         for (const recorded of services)
             await applySpec(engine, stack, recorded, authFor, log);
-        return {};
+        return { repeated: false };
     }
     catch (error) {
         if (!(error instanceof EngineError) || error.status >= 500)
@@ -41405,57 +41596,68 @@ function broughtSince(history, revision, wanted) {
 }
 
 ;// CONCATENATED MODULE: ./src/report/history.ts
-/** The history of a stack for people: lines of a log, rows of a summary. */
+/**
+ * The history of a stack for people: tables for the log and for the summary, newest first. Whoever may
+ * write configs into the swarm can write a history, so that every text in it is foreign.
+ */
 
 
-/** `12 deployed 2026-11-22 10:15Z, 1a2b3c4 of main by ann, 14 s: https://...`, newest first. */
+const HEAD = ['revision', 'ended', 'started', 'took', 'commit', 'ref', 'by', 'run'];
+/** An aligned table for the log. */
 function historyLines(revisions) {
     if (revisions.length === 0)
         return ['no revisions are recorded'];
-    const now = current(revisions);
-    return revisions.map((revision) => {
-        const { number, run } = revision;
-        const mark = revision === now ? ' (runs now)' : '';
-        const url = run.runUrl === '' ? '' : `: ${run.runUrl}`;
-        return safeLine(`revision ${number}${mark}: ${wordsOf(revision).filter(Boolean).join(', ')}${url}`);
-    });
-}
-function wordsOf(revision) {
-    const { run, durationMs } = revision;
-    return [
-        statusText(revision),
-        whenText(revision),
-        [commitText(revision), refText(run.ref)].filter(Boolean).join(' of '),
-        run.actor === '' ? '' : `by ${run.actor}`,
-        durationMs === undefined ? '' : spokenTime(durationMs),
-    ];
-}
-/** A table in GitHub's markdown, newest first. */
-function historyTable(revisions, max) {
-    if (revisions.length === 0)
-        return [];
-    const now = current(revisions);
-    const rows = revisions.slice(0, max).map((revision) => {
-        const { number, run, durationMs } = revision;
-        const label = run.attempt > 1 ? `${run.runNumber} attempt ${run.attempt}` : run.runNumber;
-        const link = run.runUrl === '' ? '' : `[${safeCell(label || 'run')}](${run.runUrl})`;
+    const roleOf = roles(revisions);
+    const rows = revisions.map((revision) => {
+        const role = roleOf(revision);
         return [
-            revision === now ? `**${number}**, runs now` : String(number),
-            `${isGood(revision) ? '\u2705' : revision.status === 'pending' ? '\u23f3' : '\u274c'} ${safeCell(statusText(revision))}`,
-            whenText(revision),
-            commitText(revision) === '' ? '' : code(commitText(revision)),
-            safeCell(refText(run.ref)),
-            safeCell(run.actor),
-            durationMs === undefined ? '' : spokenTime(durationMs),
-            link,
+            role === '' ? String(revision.number) : `${revision.number} (${role})`,
+            statusText(revision),
+            startText(revision),
+            tookText(revision),
+            commitText(revision),
+            refText(revision),
+            revision.run.actor,
+            webAddress(revision.run.runUrl) || labelText(revision),
         ];
     });
+    return alignedTable(HEAD, rows);
+}
+/** A table in GitHub's markdown. */
+function historyTable(revisions, max) {
+    if (revisions.length === 0)
+        return ['### History', '', 'No revisions are recorded.', ''];
+    const roleOf = roles(revisions);
+    const rows = revisions.slice(0, max).map((revision) => {
+        const role = roleOf(revision);
+        return [
+            role === '' ? String(revision.number) : `**${revision.number}**, ${role}`,
+            `${signOf(revision)} ${safeCell(statusText(revision))}`,
+            startText(revision),
+            tookText(revision),
+            code(commitText(revision)),
+            safeCell(refText(revision)),
+            safeCell(revision.run.actor),
+            history_link(labelText(revision), webAddress(revision.run.runUrl)),
+        ];
+    });
+    const left = revisions.length - rows.length;
     return [
-        '| revision | ended | started | commit | ref | by | took | run |',
-        '| --- | --- | --- | --- | --- | --- | --- | --- |',
-        ...rows.map((cells) => `| ${cells.join(' | ')} |`),
+        '### History',
         '',
+        ...markdownTable(HEAD, rows),
+        ...(left > 0 ? [`and ${plural(left, 'older revision')}`, ''] : []),
     ];
+}
+/** What a revision is now; `previous` is what `mode: rollback` would deploy. */
+function roles(revisions) {
+    const [now, previous] = [current(revisions), previousOf(revisions)];
+    return (revision) => (revision === now ? 'runs now' : revision === previous ? 'previous' : '');
+}
+function signOf(revision) {
+    if (isGood(revision))
+        return '\u2705';
+    return revision.status === 'pending' ? '\u23f3' : '\u274c';
 }
 /** `deployed (as 3)`, `rolled-back: unhealthy`. */
 function statusText(revision) {
@@ -41463,80 +41665,290 @@ function statusText(revision) {
     const as = origin(revision) === number ? '' : ` (as ${origin(revision)})`;
     return `${status}${as}${reason === '' || reason === status ? '' : `: ${reason}`}`;
 }
-const whenText = ({ startedAt }) => /^\d{4}-\d\d-\d\dT\d\d:\d\d/.test(startedAt)
+const startText = ({ startedAt }) => /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z$/.test(startedAt)
     ? `${startedAt.slice(0, 16).replace('T', ' ')}Z`
     : '';
+const tookText = ({ durationMs }) => durationMs === undefined ? '' : spokenTime(durationMs);
 const commitText = ({ commit }) => /^[0-9a-f]{7,64}$/.test(commit) ? commit.slice(0, 7) : '';
-const refText = (ref) => ref.replace(/^refs\/(heads|tags)\//, '');
+const refText = ({ run }) => run.ref.replace(/^refs\/(heads|tags)\//, '');
+const labelText = ({ run }) => run.attempt > 1 ? `${run.runNumber} attempt ${run.attempt}`.trim() : run.runNumber;
+/**
+ * The address, if it is a plain one as run pages have it: nothing that ends a markdown link, and no
+ * user name that makes it look like another site's.
+ */
+const webAddress = (text) => /^https?:\/\/(?:[\w.-]+|\[[\da-f:.]+\])(?::\d{1,5})?(?:\/[\w.~%+/-]*)?$/i.test(text) ? text : '';
+const history_link = (label, address) => address === '' ? safeCell(label) : `[${safeCell(label) || 'run'}](${address})`;
 
-;// CONCATENATED MODULE: ./src/modes/status.ts
-/** `mode: status`: what runs, how well, and how it came to it. Reads only, and needs no lock. */
+;// CONCATENATED MODULE: ./src/report/failure.ts
+/** A failed task in words. */
+
+
+/** `exit code 137 (killed ...): Docker's words`. */
+function failureWords({ reason, error, exitCode }) {
+    const meaning = exitCode === undefined ? undefined : exitCodeMeaning(exitCode);
+    const exit = exitCode === undefined || reason === 'unhealthy'
+        ? ''
+        : `exit code ${exitCode}${meaning === undefined ? '' : ` (${meaning})`}: `;
+    return safeLine(`${exit}${error}`);
+}
+/** `api.3 on worker-1: exit code 137 (killed ...): Docker's words`. */
+function failureLine(failure) {
+    const place = failure.slot === undefined ? failure.service : `${failure.service}.${failure.slot}`;
+    const where = failure.node === '' ? place : `${place} on ${failure.node}`;
+    return safeLine(`${where}: ${failureWords(failure)}`);
+}
+
+;// CONCATENATED MODULE: ./src/report/stack.ts
+/** The services of a stack as they stand at one look: values for the report, and tables for people. */
 
 
 
 
-
-
-
-
-async function showStatus(deployment) {
-    const { world, inputs } = deployment;
-    const { narrator, clock } = world;
-    const history = await settle(deployment, (engine) => readHistory(engine, inputs.stack));
-    const live = await settle(deployment, (engine) => deployment.reader.services(engine));
-    const names = live.map(({ Spec }) => Spec.Name);
-    const changes = changesOf({ services: live }, live, names);
-    const start = beginRollout({
-        phase: 'deploy',
-        targets: changes.targets,
-        gone: [],
-        formerTasks: new Set(),
-        settledTasks: new Set(),
-        startedAt: clock.now(),
-        stableForMs: 0,
-        timeoutMs: Infinity,
-        progressTimeoutMs: Infinity,
-        maxFailures: Infinity,
-    });
-    const before = await readSwarm(deployment, start);
-    const rollout = observe(start, before);
-    deployment.seen.snapshot = before;
-    const standing = [...rollout.services.values()];
-    for (const progress of standing)
-        narrator.say(standingLine(progress));
-    for (const line of historyLines(history.revisions))
-        narrator.say(line);
-    const now = current(history.revisions);
-    const previous = previousOf(history.revisions);
-    const behind = standing.filter(({ complete }) => !complete);
+/**
+ * @param ofImage whether the service's image has a healthcheck; undefined where that is not known
+ */
+function serviceState(service, progress, snapshot, ofImage) {
+    const tasks = snapshot.tasks.filter(({ ServiceID }) => ServiceID === service.ID);
+    const waiting = tasks.filter((task) => isWaiting(task, service));
+    const running = tasks.filter(isJob(progress.kind) ? isAtWork : isRunning);
+    const healthcheck = healthcheckOf(service.Spec, ofImage);
+    const places = placesOf(progress, waiting, running, snapshot);
+    const { State: update = '', Message: updateMessage = '' } = service.UpdateStatus ?? {};
     return {
-        outcome: 'reported',
-        reason: '',
-        message: live.length === 0
-            ? `There is no stack ${inputs.stack} in the swarm.`
-            : behind.length === 0
-                ? `${plural(live.length, 'service')}, all of them run as they are meant to.`
-                : `Not as they are meant to be: ${behind.map(standingLine).join('; ')}.`,
-        before,
-        changes,
-        rollout,
-        fate: 'failed',
-        history: history.revisions,
-        ...(now === undefined ? {} : { revision: now.number }),
-        ...(previous === undefined ? {} : { previousRevision: previous.number }),
+        mode: progress.kind.kind,
+        health: healthOf(progress, {
+            ...{ waiting: waiting.length, running: running.length, healthcheck },
+            unstable: places.some(({ lastFailure }) => (lastFailure?.secondsAgo ?? Infinity) <= UNSTABLE_S),
+        }),
+        healthcheck,
+        older: progress.older,
+        extra: progress.extra,
+        update,
+        updateMessage,
+        tasks: places,
     };
+}
+/** What is said of a healthcheck in the spec counts before that of the image. */
+function healthcheckOf(spec, ofImage) {
+    const test = at(spec, 'TaskTemplate', 'ContainerSpec', 'Healthcheck', 'Test');
+    if (!Array.isArray(test) || test.length === 0)
+        return ofImage ?? null;
+    return test[0] !== 'NONE';
+}
+/** Whether the spec leaves it to the image whether there is a healthcheck. */
+const asksImage = (spec) => healthcheckOf(spec, undefined) === null;
+const isAtWork = ({ Status }) => Status.State === 'running';
+/** On the way to run; tasks of jobs are meant to complete. */
+const isWaiting = ({ Status, DesiredState, JobIteration }, service) => rank(Status.State) < RUNNING &&
+    rank(DesiredState) <= COMPLETE &&
+    (JobIteration?.Index ?? 0) === (service.JobStatus?.JobIteration.Index ?? 0);
+/** One that fails again and again runs in between. Swarm itself forgets no failure so soon. */
+const UNSTABLE_S = 5 * 60;
+function healthOf({ kind, complete, wanted, updating, failures, unplaced }, { waiting, running, healthcheck, unstable }) {
+    const ends = isJob(kind) || ('oneShot' in kind && kind.oneShot);
+    if (complete) {
+        if (wanted === 0)
+            return kind.kind.startsWith('global') ? 'no-node' : 'idle';
+        if (isJob(kind) || running === 0)
+            return 'completed';
+        if (unstable)
+            return 'unstable';
+        return healthcheck === null ? 'running' : healthcheck ? 'healthy' : 'no-healthcheck';
+    }
+    const calm = failures.length === 0 && unplaced === undefined;
+    if (calm && updating)
+        return 'updating';
+    if (calm && isJob(kind) && running > 0)
+        return 'in-progress';
+    if (calm && waiting > 0)
+        return 'starting';
+    if (running > 0)
+        return 'degraded';
+    return ends && waiting === 0 ? 'failed' : 'down';
+}
+/** The slots or nodes where no task runs that should, or where tasks have failed. */
+function placesOf({ name, failures }, waiting, running, snapshot) {
+    const keys = new Set([...waiting.map(placeOf), ...failures.map(placeOfFailure)]);
+    const places = [...keys].map((key) => {
+        const here = (task) => placeOf(task) === key;
+        const task = waiting.find(here) ?? running.find(here);
+        const failed = failures.filter((failure) => placeOfFailure(failure) === key);
+        const last = latestFailure(failed);
+        const slot = task?.Slot ?? last?.slot;
+        return {
+            name: slot === undefined ? name : `${name}.${slot}`,
+            node: hostnameOf(snapshot.nodes, task?.NodeID ?? last?.nodeId) ?? '',
+            state: task?.Status.State ?? '',
+            seconds: secondsSince(task?.Status.Timestamp, snapshot),
+            error: task?.Status.Err ?? '',
+            failures: failed.length,
+            lastFailure: last === undefined
+                ? null
+                : {
+                    reason: last.reason,
+                    node: hostnameOf(snapshot.nodes, last.nodeId) ?? '',
+                    secondsAgo: secondsSince(last.timestamp, snapshot),
+                    error: failureWords(last),
+                },
+        };
+    });
+    return places.sort((a, b) => `${a.name} ${a.node}`.localeCompare(`${b.name} ${b.node}`, 'en', { numeric: true }));
+}
+const placeOfFailure = ({ slot, nodeId }) => placeOf({ Slot: slot, NodeID: nodeId });
+/** The one that ended last, as far as they say when. */
+const latestFailure = (failures) => failures.reduce((last, each) => last === undefined || endedAt(each.timestamp) >= endedAt(last.timestamp) ? each : last, undefined);
+const endedAt = (timestamp = '') => Date.parse(timestamp) || 0;
+/** Whole seconds on the swarm's own clocks, of which each node has one. */
+function secondsSince(timestamp, { managerTime }) {
+    if (timestamp === undefined || managerTime === undefined)
+        return null;
+    const ms = managerTime - Date.parse(timestamp);
+    return Number.isNaN(ms) ? null : Math.max(0, Math.round(ms / 1000));
+}
+const HEALTH = {
+    healthy: { sign: '\u2705', well: 'yes', words: 'healthy' },
+    'no-healthcheck': { sign: '\u2705', well: 'yes', words: 'running, no healthcheck' },
+    running: { sign: '\u2705', well: 'yes', words: 'running, healthcheck unknown' },
+    completed: { sign: '\u2705', well: 'yes', words: 'completed' },
+    idle: { sign: '\u2705', well: 'yes', words: 'nothing to run' },
+    'no-node': { sign: '\u26a0\ufe0f', well: 'yes', words: 'no node fits' },
+    unstable: { sign: '\u26a0\ufe0f', well: 'soon', words: 'unstable' },
+    'in-progress': { sign: '\u23f3', well: 'soon', words: 'in progress' },
+    starting: { sign: '\u23f3', well: 'soon', words: 'starting' },
+    updating: { sign: '\u23f3', well: 'soon', words: 'updating' },
+    degraded: { sign: '\u274c', well: 'no', words: 'degraded' },
+    down: { sign: '\u274c', well: 'no', words: 'down' },
+    failed: { sign: '\u274c', well: 'no', words: 'failed' },
+};
+const wellness = (health) => HEALTH[health].well;
+/** `degraded, 1 on another version`. */
+function healthText({ health, older, extra }) {
+    return [
+        HEALTH[health].words,
+        ...(older === 0 ? [] : [`${older} on another version`]),
+        ...(extra === 0 ? [] : [`${extra} too many`]),
+    ].join(', ');
+}
+const shown = (services) => services.flatMap((service) => service.state === undefined ? [] : [{ service, state: service.state }]);
+const stack_HEAD = ['service', 'mode', 'running', 'image', 'health', 'update'];
+const running = ({ replicas }) => `${replicas.running}/${replicas.desired}`;
+const updateText = ({ update }) => update.replaceAll('_', ' ');
+/** An aligned table for the log. */
+function stackLines(services) {
+    const rows = shown(services).map(({ service, state }) => [
+        service.name,
+        state.mode,
+        running(service),
+        imageText(service.image, service.digest),
+        healthText(state),
+        updateText(state),
+    ]);
+    return alignedTable(stack_HEAD, rows);
+}
+/** A table in GitHub's markdown, what is not well first. */
+function stackTable(services, max) {
+    const all = [...shown(services)].sort((a, b) => urgency(a.state) - urgency(b.state));
+    if (all.length === 0)
+        return [];
+    const rows = all
+        .slice(0, max)
+        .map(({ service, state }) => [
+        safeCell(service.name),
+        state.mode,
+        running(service),
+        imageCell(service.image, service.digest),
+        `${HEALTH[state.health].sign} ${safeCell(healthText(state))}`,
+        safeCell(updateText(state)),
+    ]);
+    return [
+        '### Services',
+        '',
+        ...markdownTable(stack_HEAD, rows),
+        ...(all.length > max ? [`and ${plural(all.length - max, 'more service')}`, ''] : []),
+    ];
+}
+const urgency = ({ health }) => ['\u274c', '\u23f3', '\u26a0\ufe0f', '\u2705'].indexOf(HEALTH[health].sign);
+/** Updates that Swarm stopped or took back, in its own words. */
+const stopped = (services) => shown(services)
+    .filter(({ state }) => /paused|rollback_started/.test(state.update) && state.updateMessage !== '')
+    .map(({ service, state }) => `${service.name}: ${state.updateMessage}`);
+/** Tasks that do not run first, then those that failed last. */
+function places(services) {
+    const rankOf = ({ state }) => (state === 'running' ? 1 : 0);
+    const ago = ({ lastFailure }) => lastFailure?.secondsAgo ?? 0;
+    return shown(services)
+        .flatMap(({ state }) => state.tasks)
+        .sort((a, b) => rankOf(a) - rankOf(b) || (rankOf(a) === 0 ? 0 : ago(a) - ago(b)));
+}
+const more = (count) => (count > 0 ? [`and ${count} more`] : []);
+/** `starting for 3 s: Docker's words`. */
+function standText({ state, seconds, error }) {
+    const since = seconds === null || state === 'running' ? '' : ` for ${agoText(seconds)}`;
+    return state === '' ? '' : `${state}${since}${error === '' ? '' : `: ${error}`}`;
+}
+/** `4 times, last 12 s ago on worker-1`. */
+function failuresText({ failures, lastFailure, node, state }) {
+    if (lastFailure === null)
+        return '';
+    const times = failures === 1 ? 'once' : `${failures} times`;
+    const { secondsAgo, node: other } = lastFailure;
+    const when = secondsAgo === null ? '' : `, ${failures === 1 ? '' : 'last '}${agoText(secondsAgo)} ago`;
+    const elsewhere = state === '' || other === node || other === '' ? '' : ` on ${other}`;
+    return `${times}${when}${elsewhere}`;
+}
+/** What keeps tasks from running, or made them fail: a line for each slot or node. */
+function troubleLines(services, max) {
+    const all = places(services);
+    const lines = all.slice(0, max).map((place) => {
+        const { name, node, lastFailure } = place;
+        const failed = lastFailure === null ? '' : `failed ${failuresText(place)}: ${lastFailure.error}`;
+        const said = [standText(place), failed].filter((text) => text !== '').join('; ');
+        return safeLine(`${name}${node === '' ? '' : ` on ${node}`}: ${said}`);
+    });
+    return [...stopped(services).map(safeLine), ...lines, ...more(all.length - max)];
+}
+/** The same in GitHub's markdown. */
+function troubleTable(services, max) {
+    const all = places(services);
+    const updates = stopped(services);
+    if (all.length + updates.length === 0)
+        return [];
+    const rows = all
+        .slice(0, max)
+        .map((place) => [
+        safeCell(place.name),
+        safeCell(place.node),
+        safeCell(standText(place)),
+        safeCell(failuresText(place)),
+        place.lastFailure === null
+            ? ''
+            : `${code(place.lastFailure.reason)} ${safeCell(place.lastFailure.error)}`,
+    ]);
+    return [
+        '### Tasks that do not run, or have failed',
+        '',
+        ...updates.slice(0, max).map((text) => `- ${safeCell(text)}`),
+        ...(updates.length === 0 ? [] : ['']),
+        ...markdownTable(['task', 'node', 'now', 'failed', 'last failure'], rows),
+        ...more(all.length - max),
+        ...(all.length > max ? [''] : []),
+    ];
 }
 
 ;// CONCATENATED MODULE: ./src/report/services.ts
+
 
 /** One entry for each service of the files, and for each that was pruned. */
 function serviceReports(ending) {
     const { changes, before } = ending;
     if (changes === undefined)
         return [];
+    const { fate } = ending;
+    if (fate === 'seen')
+        return changes.targets.flatMap((target) => seenReport(target, ending));
     const former = new Map((before?.services ?? []).map((service) => [service.Spec.Name, service]));
     return [
-        ...changes.targets.map((target) => reportOf(target, former.get(target.name), ending)),
+        ...changes.targets.map((target) => reportOf(target, former.get(target.name), { ...ending, fate })),
         ...changes.orphans
             .filter(({ Spec }) => ending.pruned?.includes(Spec.Name) === true)
             .map((service) => removedReport(service)),
@@ -41561,6 +41973,29 @@ function reportOf(target, former, ending) {
         outcome,
         reason: reasonOf(target, ending),
     };
+}
+/** A service as it stands, whatever became of it before. */
+function seenReport(target, { before, rollout, healthchecks }) {
+    const service = before?.services.find(({ ID }) => ID === target.id);
+    const progress = rollout?.services.get(target.id);
+    if (before === undefined || service === undefined || progress === undefined)
+        return [];
+    const full = imageOf(service.Spec);
+    const { name: image, digest = '' } = splitImage(full);
+    const state = serviceState(service, progress, before, healthchecks?.get(full));
+    const well = wellness(state.health);
+    const cause = latestFailure(progress.failures)?.reason ??
+        (progress.unplaced !== undefined ? 'unschedulable' : '');
+    return [
+        {
+            ...{ name: target.name, change: 'unchanged', image, digest },
+            ...{ previousImage: image, previousDigest: digest },
+            replicas: { running: progress.done, desired: progress.wanted },
+            outcome: well === 'yes' ? 'healthy' : well === 'soon' ? 'unknown' : 'failed',
+            reason: well === 'yes' ? '' : cause === '' && state.update === 'paused' ? 'update-paused' : cause,
+            state,
+        },
+    ];
 }
 function desiredOf(target) {
     const kind = kindOf(target.spec);
@@ -41627,6 +42062,90 @@ function taskReports(snapshot) {
         upToDate: snapshot.upToDate.has(task.ID),
         error: task.Status.Err ?? '',
     }));
+}
+
+;// CONCATENATED MODULE: ./src/modes/status.ts
+/** `mode: status`: what runs, how well, and how it came to it. Reads only, and needs no lock. */
+
+
+
+
+
+
+
+
+
+
+/** The log is for reading; all of it stands in the report. */
+const MAX_TROUBLE = 50;
+const MAX_NAMED = 10;
+async function showStatus(deployment) {
+    const { world, inputs } = deployment;
+    const { narrator, clock } = world;
+    const { revisions } = await settle(deployment, (engine) => readHistory(engine, inputs.stack));
+    const live = await settle(deployment, (engine) => deployment.reader.services(engine));
+    const names = live.map(({ Spec }) => Spec.Name);
+    const changes = changesOf({ services: live }, live, names);
+    const start = beginRollout({
+        phase: 'deploy',
+        targets: changes.targets,
+        gone: [],
+        formerTasks: new Set(),
+        settledTasks: new Set(),
+        startedAt: clock.now(),
+        stableForMs: 0,
+        timeoutMs: Infinity,
+        progressTimeoutMs: Infinity,
+        maxFailures: Infinity,
+    });
+    const before = await readSwarm(deployment, start);
+    deployment.seen.snapshot = before;
+    const seen = {
+        reason: '',
+        before,
+        changes,
+        rollout: observe(start, before),
+        fate: 'seen',
+        healthchecks: await imageHealthchecks(deployment, before.services),
+    };
+    const services = serviceReports(seen);
+    narrator.block(`Services of ${inputs.stack}`, stackLines(services));
+    narrator.block('Tasks that do not run, or have failed', troubleLines(services, MAX_TROUBLE));
+    narrator.block(`History of ${inputs.stack}`, historyLines(revisions));
+    const now = current(revisions);
+    const previous = previousOf(revisions);
+    return {
+        ...seen,
+        outcome: 'reported',
+        message: services.length === 0 ? `There is no stack ${inputs.stack} in the swarm.` : summed(services),
+        history: revisions,
+        ...(now === undefined ? {} : { revision: now.number }),
+        ...(previous === undefined ? {} : { previousRevision: previous.number }),
+    };
+}
+/** By image, where this manager has it. */
+async function imageHealthchecks(deployment, services) {
+    const images = services.map(({ Spec }) => Spec).filter(asksImage);
+    const known = new Map();
+    for (const image of new Set(images.map(imageOf))) {
+        const has = await settle(deployment, (engine) => engine.imageHasHealthcheck(image));
+        if (has !== undefined)
+            known.set(image, has);
+    }
+    return known;
+}
+function summed(services) {
+    const behind = services.filter(({ outcome }) => outcome !== 'healthy');
+    const count = plural(services.length, 'service');
+    if (behind.length === 0)
+        return services.length === 1
+            ? 'Its one service is as it is meant to be.'
+            : `All ${count} are as they are meant to be.`;
+    const named = behind
+        .slice(0, MAX_NAMED)
+        .map(({ name, state }) => (state === undefined ? name : `${name} ${healthText(state)}`));
+    const more = behind.length > MAX_NAMED ? `; and ${behind.length - MAX_NAMED} more` : '';
+    return `Not as they are meant to be, ${behind.length} of ${count}: ${named.join('; ')}${more}.`;
 }
 
 ;// CONCATENATED MODULE: ./src/rollout/healthchecks.ts
@@ -43822,6 +44341,14 @@ function createNarrator(log, clock) {
                 return;
             warnings.push(safe);
             log.warning(safe, position);
+        },
+        block: (title, lines) => {
+            if (lines.length === 0)
+                return;
+            log.line('');
+            log.line(safeLine(title));
+            for (const line of lines)
+                log.line(`  ${safeLine(line)}`);
         },
         group: async (name, action) => {
             log.startGroup(name);
@@ -46786,6 +47313,7 @@ function getIDToken(aud) {
 
 
 
+
 /** GitHub drops a step's summary whole above 1 MiB; stay well below. */
 const SUMMARY_LIMIT = 900_000;
 const MAX_ROWS = 500;
@@ -46845,11 +47373,6 @@ function headline(run) {
             return `The ${what} of ${stack} was not started; nothing was touched.`;
     }
 }
-function imageCell(image, digest) {
-    if (image === '')
-        return '';
-    return digest === '' ? code(image) : `${code(image)} ${code(shortDigest(digest))}`;
-}
 /** A service that was put back is well again: the reason is why it had to be. */
 function outcomeCell({ outcome, reason }) {
     if (reason === '')
@@ -46869,22 +47392,10 @@ function serviceRow(service) {
     ];
     return `| ${cells.join(' | ')} |`;
 }
-/** `api.3 on worker-1: exit code 137 (killed ...): Docker's words`. */
-function failureLine(failure) {
-    const place = failure.slot === undefined ? failure.service : `${failure.service}.${failure.slot}`;
-    const where = failure.node === '' ? place : `${place} on ${failure.node}`;
-    const { exitCode } = failure;
-    const meaning = exitCode === undefined ? undefined : exitCodeMeaning(exitCode);
-    const exit = exitCode === undefined || failure.reason === 'unhealthy'
-        ? ''
-        : `exit code ${exitCode}${meaning === undefined ? '' : ` (${meaning})`}: `;
-    return safeLine(`${where}: ${exit}${failure.error}`);
-}
 /** The step summary in GitHub's markdown, most important first and below the size limit. */
 function summaryOf(run) {
-    const green = isGreen(run.outcome);
     const lines = [
-        `## ${green ? '\u2705' : '\u274c'} ${safeCell(headline(run))}`,
+        `## ${render_signOf(run)} ${safeCell(headline(run))}`,
         '',
         ...(run.message === '' ? [] : [safeCell(run.message), '']),
         ...(run.problems.length < 2
@@ -46892,13 +47403,14 @@ function summaryOf(run) {
             : [...run.problems.map(({ message }) => `- ${safeCell(message)}`), '']),
         ...(run.hint === '' ? [] : [`**What to do:** ${safeCell(run.hint)}`, '']),
     ];
-    if (run.services.length > 0) {
+    if (run.outcome === 'reported')
+        lines.push(...render_stateOf(run));
+    else if (run.services.length > 0) {
         lines.push('| service | change | image before | image asked for | running | outcome |', '| --- | --- | --- | --- | --- | --- |', ...ranked(run.services).slice(0, MAX_ROWS).map(serviceRow), '');
         if (run.services.length > MAX_ROWS)
             lines.push(`and ${plural(run.services.length - MAX_ROWS, 'more service')}`, '');
     }
-    lines.push(...historyTable(run.history, MAX_ROWS));
-    if (run.failures.length > 0) {
+    if (run.outcome !== 'reported' && run.failures.length > 0) {
         lines.push(`**${plural(run.failures.length, 'failed task')}**`, '', ...run.failures
             .slice(0, MAX_FAILURES)
             .map((failure) => `- ${code(failure.reason)} ${safeCell(failureLine(failure))}`), '');
@@ -46913,6 +47425,19 @@ function summaryOf(run) {
         `${spokenTime(run.durationMs)}${where}.`, '');
     return cutToLimit(lines);
 }
+/** Green says that the state was read, not that it is good. */
+function render_signOf({ outcome, services }) {
+    if (!isGreen(outcome))
+        return '\u274c';
+    const well = services.every((service) => service.outcome === 'healthy');
+    return outcome === 'reported' && !well ? '\u26a0\ufe0f' : '\u2705';
+}
+/** With `mode: status`: what runs, what does not, and how it came to it. */
+const render_stateOf = ({ services, history }) => [
+    ...stackTable(services, MAX_ROWS),
+    ...troubleTable(services, MAX_FAILURES),
+    ...historyTable(history, MAX_ROWS),
+];
 function cutToLimit(lines) {
     let size = 0;
     const kept = [];

@@ -99,7 +99,7 @@ async function measureSwarm({ engine, rounds, quick }) {
     const bench = { testbed, signal, log };
     await prepareUnchanged(bench);
     const knowing = await measureKnowing(bench, quick ? 3 : 10);
-    const rolling = await measureRolling(bench, quick ? 1 : 3);
+    const rolling = await measureRolling(bench, quick ? 1 : 5);
     const watching = await measureWatching(bench);
     const unchanged = await measureUnchanged(bench, rounds);
     await forgetLogin(testbed);

@@ -121,7 +121,7 @@ const ids = process.argv.slice(2);
 const unknown = ids.filter((id) => !TABLE.some((scenario) => scenario.id === id));
 if (unknown.length > 0) throw new Error(`no such scenario: ${unknown.join(', ')}`);
 
-await withTestbed(`table-${process.pid}`, ENGINE, async (bed) => {
+await withTestbed(`table-${process.pid}`, { engine: ENGINE, log: console.error }, async (bed) => {
   const engine = bed.engineVersion;
   const cli = (await bed.manager.docker('version', '--format', '{{.Client.Version}}')).trim();
   /** @type {Played} */

@@ -144,6 +144,39 @@ export function imageOf(spec: ServiceSpec): string {
   return text(at(spec, 'TaskTemplate', 'ContainerSpec', 'Image')) ?? '';
 }
 
+/** A network, config or secret that a spec names by its id. */
+export interface Reference {
+  readonly kind: 'network' | 'config' | 'secret';
+  readonly id: string;
+  /** A network has none in a spec. */
+  readonly name?: string;
+}
+
+/** What a service cannot be created or updated without. */
+export function referencesOf(spec: ServiceSpec): readonly Reference[] {
+  const list = (...path: readonly string[]): readonly Json[] => {
+    const found = at(spec, ...path);
+    return Array.isArray(found) ? (found as readonly Json[]) : [];
+  };
+  const container = ['TaskTemplate', 'ContainerSpec'];
+  return [
+    ...list(...container, 'Configs').map((each) => ({
+      kind: 'config' as const,
+      id: text(at(each, 'ConfigID')) ?? '',
+      name: text(at(each, 'ConfigName')) ?? '',
+    })),
+    ...list(...container, 'Secrets').map((each) => ({
+      kind: 'secret' as const,
+      id: text(at(each, 'SecretID')) ?? '',
+      name: text(at(each, 'SecretName')) ?? '',
+    })),
+    ...[...list('TaskTemplate', 'Networks'), ...list('Networks')].map((each) => ({
+      kind: 'network' as const,
+      id: text(at(each, 'Target')) ?? '',
+    })),
+  ];
+}
+
 /** Whether tasks of this spec are judged by a healthcheck of the service itself (not the image's). */
 export function hasOwnHealthcheck(spec: ServiceSpec): boolean {
   const test = strings(at(spec, 'TaskTemplate', 'ContainerSpec', 'Healthcheck', 'Test'));

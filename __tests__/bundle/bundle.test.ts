@@ -164,12 +164,11 @@ describe('a deploy', () => {
     expect(result.state).toMatchObject({ main: 'started' });
     expectClean(result);
     const verbs = calls().map((argv) => argv.join(' ').replace(/--config \S+ /, ''));
-    expect(verbs).toHaveLength(4);
+    expect(verbs).toHaveLength(3);
     expect(verbs).toEqual(
       expect.arrayContaining([
         '--version',
         'system dial-stdio',
-        'login --username user --password-stdin',
         expect.stringMatching(
           /^stack deploy --compose-file \S+ --with-registry-auth --resolve-image always --detach=true shop$/,
         ),
@@ -301,7 +300,9 @@ describe('what a hostile manager says', () => {
     expect(result.code).toBe(1);
     expect(result.outputs['outcome']).toBe('rolled-back');
     expect(Object.keys(result.outputs).sort()).toEqual(OUTPUTS);
-    expect([...commandsIn(result.log)].sort()).toEqual(['add-mask', 'endgroup', 'error', 'group']);
+    expect([...commandsIn(result.log)].sort()).toEqual([
+      ...['add-mask', 'endgroup', 'error', 'group', 'warning'],
+    ]);
     expect(result.log).not.toMatch(/^::add-mask::a$/m);
     expect(result.log).not.toContain('##[');
     expect(result.log + result.summary).not.toContain('\u001b');

@@ -33,7 +33,11 @@ export interface LiveTask {
   readonly JobIteration?: { readonly Index: number };
   readonly DesiredState: string;
   readonly Spec: {
-    readonly ContainerSpec: { readonly Image: string; readonly Env?: readonly string[] };
+    readonly ContainerSpec: {
+      readonly Image: string;
+      readonly Env?: readonly string[];
+      readonly Healthcheck?: { readonly Test?: readonly string[] };
+    };
   };
   readonly Status: {
     readonly State: string;

@@ -38,6 +38,7 @@ import { digestOf } from './stack.mjs';
  * @property {(stack: Stack) => Omit<Deploy, 'services' | 'inputs'>} [moreBefore]
  * @property {Inputs} [inputs]
  * @property {(stack: Stack) => Promise<unknown>} [disturb] while the deploy is being waited for
+ * @property {(stack: Stack) => Promise<unknown>} [race] from right before the deploy on
  * @property {boolean} [alone] it disturbs nodes; `repair` of the test swarm undoes that
  * @property {boolean} [overlay] the stack has a network of its own
  * @property {string} outcome
@@ -124,6 +125,8 @@ export async function play(plan, stack, tool) {
     disturbing.catch(() => undefined); // awaited below
     return disturbing;
   };
+  const racing = plan.race?.(stack);
+  racing?.catch(() => undefined); // awaited below
   const begun = performance.now();
   const verdict = await tool.deploy(
     stack,
@@ -136,6 +139,7 @@ export async function play(plan, stack, tool) {
   );
   const seconds = Math.round((performance.now() - begun) / 100) / 10;
   await disturbing;
+  await racing;
   return { verdict, before, seconds };
 }
 

@@ -58,11 +58,11 @@ export class Stack {
      * @readonly
      */
     this.subnet = `10.${randomInt(128, 250)}.${randomInt(256)}.0/24`;
-  }
-
-  /** @returns {Node} */
-  get manager() {
-    return this.bed.manager;
+    /**
+     * Who is deployed to, and asked what has become of it; another one, if a scenario takes it away.
+     * @type {Node}
+     */
+    this.manager = bed.manager;
   }
 
   /**
@@ -78,10 +78,10 @@ export class Stack {
    * @returns {Inputs}
    */
   inputs() {
-    const { ssh, registry, manager } = this.bed;
+    const { ssh, registry } = this.bed;
     return {
       stack: this.name,
-      host: manager.address,
+      host: this.manager.address,
       username: ssh.username,
       'private-key': ssh.privateKey,
       'known-hosts': ssh.knownHosts,

@@ -63,7 +63,9 @@ function get(path) {
               Spec: {
                 Name: 'shop_api',
                 Labels: {},
-                TaskTemplate: { ContainerSpec: { Image: play.image ?? 'example/api:v1' } },
+                TaskTemplate: {
+                  ContainerSpec: { Image: play.image ?? `example/api:v1@sha256:${'0'.repeat(64)}` },
+                },
                 Mode: { Replicated: { Replicas: 1 } },
               },
             },

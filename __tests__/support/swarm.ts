@@ -3,8 +3,10 @@
  * bundle on it as the runner would, and reads back from the swarm what has become of it.
  */
 import { describe, it } from '@jest/globals';
+import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { withTestbed } from '../../scripts/truth-table/testbed.mjs';
 import { attach } from '../../testbed/index.mjs';
 import { until } from '../../testbed/lib/wait.mjs';
 import type { Node, Testbed } from './live.js';
@@ -39,8 +41,12 @@ export function onSwarm(title: string, scenarios: () => void): void {
  * One scenario, on a stack of its own that is removed afterwards. Scenarios of a file run a few at a
  * time, as most of what they do is waiting.
  */
-export function scenario(title: string, body: (stack: Stack) => Promise<void>): void {
-  it.concurrent(title, () => withStack(body), LIMIT_MS);
+export function scenario(
+  title: string,
+  body: (stack: Stack) => Promise<void>,
+  limitMs = LIMIT_MS,
+): void {
+  it.concurrent(title, () => onSharedSwarm(body), limitMs);
 }
 
 /** The same scenario for each row. */
@@ -54,18 +60,40 @@ export function scenarios<Row>(
 
 /** A scenario that no other one may disturb. */
 export function aloneScenario(title: string, body: (stack: Stack) => Promise<void>): void {
-  it(title, () => withStack(body), LIMIT_MS);
+  it(title, () => onSharedSwarm(body), LIMIT_MS);
 }
 
-async function withStack(body: (stack: Stack) => Promise<void>): Promise<void> {
+/** A scenario on a test swarm of its own, with the same engine, which goes away with it. */
+export function ownSwarmScenario(
+  title: string,
+  nodes: { readonly managers: number; readonly workers: number },
+  body: (stack: Stack) => Promise<void>,
+): void {
+  const play = async (): Promise<void> => {
+    const { name, engine } = await testbed();
+    await withTestbed(`${name}-${randomBytes(2).toString('hex')}`, { engine, ...nodes }, (bed) =>
+      withStory(new Stack(bed), body),
+    );
+  };
+  it.concurrent(title, play, LIMIT_MS);
+}
+
+async function onSharedSwarm(body: (stack: Stack) => Promise<void>): Promise<void> {
   const stack = new Stack(await testbed());
+  try {
+    await withStory(stack, body);
+  } finally {
+    await stack.remove();
+  }
+}
+
+/** Adds the logs of its runs to the message of a scenario that fails. */
+async function withStory(stack: Stack, body: (stack: Stack) => Promise<void>): Promise<void> {
   try {
     await body(stack);
   } catch (error) {
     const words = error instanceof Error ? (error.stack ?? error.message) : String(error);
     throw new Error(`${words}\n\n${stack.story()}`);
-  } finally {
-    await stack.remove();
   }
 }
 

@@ -252,6 +252,34 @@ const updateIs = (stack, state) =>
     { timeoutMs: 60_000 },
   );
 
+/** Services without tasks, which only take their time to be written. @param {Stack} stack @param {string} image */
+const twelve = (stack, image) =>
+  Object.fromEntries(
+    Array.from({ length: 12 }, (_, index) => [
+      `s${index + 1}`,
+      service(stack, image, { replicas: 0 }),
+    ]),
+  );
+
+/** Gives the first service that the deploy writes another image. @param {string} image */
+const hijack = (image) => async (/** @type {Stack} */ stack) => {
+  const former = await stack.services();
+  const written = async () =>
+    Object.values(await stack.services()).find(
+      ({ ID, Version }) =>
+        Version.Index !== Object.values(former).find((each) => each.ID === ID)?.Version.Index,
+    );
+  const { ID, Version, Spec } = await until('a service was written', written, {
+    timeoutMs: 60_000,
+    intervalMs: 1,
+  });
+  const { TaskTemplate } = Spec;
+  const ContainerSpec = { ...TaskTemplate.ContainerSpec, Image: imageOf(stack, image) };
+  await stack.manager.api('POST', `/services/${ID}/update?version=${Version.Index}`, {
+    ...{ ...Spec, TaskTemplate: { ...TaskTemplate, ContainerSpec } },
+  });
+};
+
 /** A volume on one node remembers how often a task has started. @param {number} bad starts */
 const badStarts = (bad) =>
   shell(
@@ -358,6 +386,18 @@ const job =
       deploy: { mode, restart_policy: { condition: 'none' }, ...deploy },
     },
   });
+
+const withVolume = () => ({ more: { volumes: { data: {} } } });
+
+/** Good once in the life of its volume. @param {Stack} stack */
+const jobOnce = (stack) => ({
+  job: {
+    image: imageOf(stack, 'web:v1'),
+    entrypoint: ['/bin/busybox', 'sh', '-c', '[ ! -e /data/done ] && touch /data/done || exit 3'],
+    volumes: ['data:/data'],
+    deploy: { mode: 'replicated-job', restart_policy: { condition: 'none' }, ...onManager },
+  },
+});
 
 /** @param {string} image @param {string} condition @param {string} [marker] */
 const oneShot =
@@ -644,7 +684,7 @@ const SUCCESSES = [
     id: 'bad-starts',
     title: 'a process that ends twice before it stays up, max-failures 3',
     deploy: api('nohealth:v1', { ...onManager, restart_policy: { delay: '1s' } }, badStarts(2)),
-    more: () => ({ more: { volumes: { data: {} } } }),
+    more: withVolume,
     inputs: { 'stable-for': '4s' },
     outcome: 'deployed',
     reason: '',
@@ -1039,6 +1079,19 @@ const JOBS = [
     reason: 'job-failed',
     end: 'nothing is left',
     check: nothing,
+    except: noJobs,
+  },
+  {
+    id: 'job-again-fails',
+    title: 'the same replicated job again, which exits 3 this time',
+    before: jobOnce,
+    moreBefore: withVolume,
+    deploy: jobOnce,
+    more: withVolume,
+    outcome: 'failed',
+    reason: 'job-failed',
+    end: 'the spec as it was; Swarm goes on trying, and nothing undoes that',
+    check: sameSpecs,
     except: noJobs,
   },
   {
@@ -1645,6 +1698,22 @@ const OTHERS = [
     check: async (stack) => {
       const { Spec } = await stack.service('api');
       assert.deepEqual(Spec.TaskTemplate.ContainerSpec.Env, ['FROM=somebody']);
+    },
+  },
+  {
+    id: 'superseded-while-deploying',
+    title: 'somebody writes one of 12 services while the others are still being deployed',
+    before: (stack) => twelve(stack, 'web:v1'),
+    deploy: (stack) => twelve(stack, 'web:v2'),
+    race: hijack('web:v3'),
+    outcome: 'superseded',
+    reason: 'superseded',
+    end: "the other's image stays",
+    check: async (stack) => {
+      const theirs = Object.values(await stack.services()).filter(
+        ({ Spec }) => !/:v[12](@|$)/.test(Spec.TaskTemplate.ContainerSpec.Image),
+      );
+      assert.equal(theirs.length, 1);
     },
   },
   {

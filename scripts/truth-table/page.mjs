@@ -17,7 +17,8 @@ import { SECTIONS, TABLE } from '../../__tests__/support/truth-table.mjs';
  *
  * @typedef {{ expected: string, ours: Result, rival: Result }} Row
  * @typedef {{ engine: string, cli: string, limitSeconds: number, rows: Record<string, Row> }} Played
- * @typedef {{ engine: string, cli: string, passed: number, failed: number }} EngineRun
+ * @typedef {{ passed: number, failed: number }} Counts
+ * @typedef {{ engine: string, cli: string, table?: Counts, history?: Counts }} EngineRun
  */
 
 const docs = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'docs');
@@ -125,15 +126,20 @@ export function truthTable({ engine, cli, limitSeconds, rows }) {
   ].join('\n');
 }
 
+/** @param {Counts} [counts] none where it has not been played */
+const counted = (counts) =>
+  counts === undefined ? 'not played' : `${counts.passed} passed, ${counts.failed} failed`;
+
 /**
  * @param {readonly EngineRun[]} runs
  * @returns {string} markdown
  */
 export const engineRuns = (runs) =>
   [
-    '| engine | CLI | scenarios passed | failed |',
+    '| engine | CLI | truth table | lock and history |',
     '| --- | --- | --- | --- |',
     ...runs.map(
-      ({ engine, cli, passed, failed }) => `| ${engine} | ${cli} | ${passed} | ${failed} |`,
+      ({ engine, cli, table, history }) =>
+        `| ${engine} | ${cli} | ${counted(table)} | ${counted(history)} |`,
     ),
   ].join('\n');

@@ -10,11 +10,11 @@ const GUARD = fileURLToPath(new URL('../../testbed/guard.mjs', import.meta.url))
 /**
  * @template T
  * @param {string} name
- * @param {string} engine
+ * @param {import('../../testbed/index.mjs').UpOptions} options
  * @param {(bed: Awaited<ReturnType<typeof up>>) => Promise<T>} work
  * @returns {Promise<T>}
  */
-export async function withTestbed(name, engine, work) {
+export async function withTestbed(name, options, work) {
   const guard = spawn(process.execPath, [GUARD, name], {
     detached: true,
     stdio: ['pipe', 'ignore', 'inherit'],
@@ -22,7 +22,7 @@ export async function withTestbed(name, engine, work) {
   await once(guard, 'spawn');
   guard.unref();
   try {
-    return await work(await up({ name, engine, managers: 1, workers: 2, log: console.error }));
+    return await work(await up({ ...options, name }));
   } finally {
     await down(name);
     guard.stdin?.end();

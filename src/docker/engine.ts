@@ -80,6 +80,8 @@ export const STACK_LABEL = 'com.docker.stack.namespace';
 export const LEDGER_LABEL = 'swarm-deploy.kind';
 /** A request takes 3 to 5 ms; one that takes this long has met a dead connection or engine. */
 const REQUEST_TIMEOUT_MS = 15_000;
+/** The engine itself gives a registry 15 s to answer. */
+const REGISTRY_TIMEOUT_MS = 20_000;
 
 /**
  * Numbers that a double cannot hold (a memory limit near 2^63) stay exact as bigint, so that a
@@ -380,6 +382,36 @@ export class Engine {
     } catch (error) {
       if (error instanceof EngineError) return undefined;
       throw error;
+    }
+  }
+
+  /** Whether this manager has the image. */
+  async hasImage(image: string): Promise<boolean> {
+    try {
+      await this.#call('GET', `/images/${image}/json`);
+      return true;
+    } catch (error) {
+      if (error instanceof EngineError && error.status === 404) return false;
+      throw error;
+    }
+  }
+
+  /**
+   * Has the engine ask the image's registry.
+   * @param registryAuth as for `createService`
+   * @returns undefined where there was no clear answer: it is down, or lets nobody in
+   */
+  async registryHas(image: string, registryAuth?: string): Promise<boolean | undefined> {
+    try {
+      await this.#send('GET', `/distribution/${image}/json`, {
+        registryAuth,
+        timeoutMs: REGISTRY_TIMEOUT_MS,
+      });
+      return true;
+    } catch (error) {
+      if (error instanceof TimedOut) return undefined;
+      if (!(error instanceof EngineError)) throw error;
+      return /manifest unknown|name unknown|not found/i.test(error.message) ? false : undefined;
     }
   }
 

@@ -5,6 +5,7 @@
  */
 import { LEDGER_LABEL, STACK_LABEL, type Engine, type SwarmConfig } from '../docker/engine.js';
 import { DeployError } from '../errors.js';
+import { referencesOf } from '../model.js';
 import {
   fingerprintOf,
   openingFrom,
@@ -194,13 +195,16 @@ export async function closeRevision(
 }
 
 /**
- * Removes the revisions beyond `limit` (see `surplus`) and parts whose revision is gone.
+ * Removes the revisions beyond `limit` (see `surplus`), parts whose revision is gone, and what none
+ * but those revisions needed.
+ * @param log told of networks, configs and secrets that are removed
  * @returns the numbers of the revisions that were removed
  */
 export async function trimHistory(
   engine: Engine,
   stack: string,
   limit: number,
+  log: (line: string) => void = () => undefined,
 ): Promise<readonly number[]> {
   const pieces = await readPieces(engine, stack);
   const revisions = revisionsOf(pieces);
@@ -213,12 +217,43 @@ export async function trimHistory(
   const [staying, leaving] = [new Set<Piece>(), new Set<Piece>()];
   for (const each of pieces)
     if (each.part === undefined) (dropped.includes(each.number) ? leaving : staying).add(each);
+  // While the revisions are there: cut short, it is done the next time.
+  const freed = idsIn(pieces, leaving);
+  if (freed.size > 0) for (const id of idsIn(pieces, staying)) freed.delete(id);
+  await removeUnused(engine, stack, freed, log);
   // A revision goes before its parts: what is left half-way is no revision any more.
   for (const each of pieces)
     if (each.part !== undefined && ![...staying].some((owner) => isOf(owner, each)))
       leaving.add(each);
   for (const { config } of leaving) await engine.removeConfig(config.id);
   return dropped;
+}
+
+/** Of the networks, configs and secrets that the services of revisions name, and those beside them. */
+function idsIn(pieces: readonly Piece[], revisions: Iterable<Piece>): Set<string> {
+  const ids = new Set<string>();
+  for (const revision of revisions) {
+    const { services = [], others = [] } = contentOf(pieces, revision)?.sealed ?? {};
+    for (const { spec } of [...services, ...others])
+      if (spec !== undefined) for (const { id } of referencesOf(spec)) ids.add(id);
+  }
+  return ids;
+}
+
+/**
+ * Removes objects that are the stack's own (external ones are not), as Docker lets them pile up when
+ * their names change. The swarm refuses to remove what a live service uses, whosever it is.
+ */
+async function removeUnused(
+  engine: Engine,
+  stack: string,
+  ids: ReadonlySet<string>,
+  log: (line: string) => void,
+): Promise<void> {
+  if (ids.size === 0) return;
+  for (const object of await engine.stackObjects(stack))
+    if (ids.has(object.id) && (await engine.removeObject(object)))
+      log(`removed ${object.kind} ${object.name}: no revision that is kept needs it`);
 }
 
 async function readPieces(engine: Engine, stack: string): Promise<readonly Piece[]> {

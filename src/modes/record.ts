@@ -187,7 +187,7 @@ export class Record {
   async #trim(): Promise<void> {
     const { world, inputs, session } = this.#deployment;
     try {
-      await trimHistory(session.engine, inputs.stack, inputs.history);
+      await trimHistory(session.engine, inputs.stack, inputs.history, world.narrator.say);
     } catch (error) {
       world.narrator.say(`the history could not be shortened: ${errorLine(error)}`);
     }

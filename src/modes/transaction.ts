@@ -10,8 +10,8 @@ import type { Service, Snapshot } from '../model.js';
 import { changesOf, type Changes } from '../plan.js';
 import { standingLine } from '../report/progress.js';
 import { plural } from '../report/text.js';
-import { beginRollout, type End, type Goal, type Rollout } from '../rollout/observe.js';
-import { rollBack } from '../rollout/rollback.js';
+import { beginRollout, failuresOf, type End, type Goal, type Rollout } from '../rollout/observe.js';
+import { jobHint, ranAgain, rollBack } from '../rollout/rollback.js';
 import { settledTasks, stableForMs } from '../rollout/stability.js';
 import { endingOf, type Ending } from '../world.js';
 import { look, settle, type Deployment } from './deployment.js';
@@ -299,20 +299,32 @@ async function fail(
       fate: 'failed',
     };
   const objects = await objectChanges(context);
-  if (!changes.any && !objects.any)
+  const again = changes.updated.filter((former) => ranAgain(former, changes));
+  const failing = new Set(
+    (rollout === undefined ? [] : failuresOf(rollout)).map(({ service }) => service),
+  );
+  const failedJobs = again.map(({ Spec }) => Spec.Name).filter((name) => failing.has(name));
+  if (changes.updated.length + changes.created.length === again.length && !objects.any) {
+    const [jobs, one] = [again.map(({ Spec }) => Spec.Name).join(', '), again.length === 1];
     return {
       ...common,
       outcome: 'failed',
       reason,
-      message: `${message}. This deploy changed no service, so there is nothing to roll back.`,
+      message:
+        again.length === 0
+          ? `${message}. This deploy changed no service, so there is nothing to roll back.`
+          : `${message}. ${jobs} ran again from the ${one ? 'spec' : 'specs'} that ${one ? 'it' : 'they'} had, so there is nothing to roll back.`,
+      ...(failedJobs.length === 0 ? {} : { hint: jobHint(failedJobs) }),
       fate: 'failed',
     };
+  }
   const result = await world.narrator.group('Roll back', () =>
     rollBack({
       stack: inputs.stack,
       before,
       changes,
       objects,
+      failedJobs,
       limits: {
         timeoutMs: Math.max(inputs.watch.timeoutMs, MIN_ROLLBACK_MS),
         progressTimeoutMs: Math.max(inputs.watch.progressTimeoutMs, MIN_ROLLBACK_STILL_MS),

@@ -4,7 +4,7 @@
  */
 import type { Deployed } from '../deploy.js';
 import { EngineError, type Engine } from '../docker/engine.js';
-import { at, imageOf, sameJson, type Json, type ServiceSpec } from '../model.js';
+import { imageOf, referencesOf, sameJson, type ServiceSpec } from '../model.js';
 
 /** A service as it was recorded. */
 export interface RecordedService {
@@ -16,10 +16,6 @@ export interface RecordedService {
 /** Credentials for an image's registry, as the engine takes them, if there are any. */
 export type AuthFor = (image: string) => string | undefined;
 
-const list = (value: Json | undefined): readonly Json[] =>
-  Array.isArray(value) ? (value as readonly Json[]) : [];
-const text = (value: Json | undefined): string => (typeof value === 'string' ? value : '');
-
 /**
  * What recorded services name by id and the swarm no longer has: each a line for people. A config or
  * secret that was made anew under its old name may hold something else, and is not the same.
@@ -30,30 +26,17 @@ export async function missingFor(
   services: readonly RecordedService[],
   networks: ReadonlyMap<string, string>,
 ): Promise<readonly string[]> {
-  const [liveNetworks, configs, secrets] = [
-    new Set((await engine.networks()).map(({ id }) => id)),
-    await engine.objectIds('config'),
-    await engine.objectIds('secret'),
-  ];
+  const live = {
+    network: new Set((await engine.networks()).map(({ id }) => id)),
+    config: await engine.objectIds('config'),
+    secret: await engine.objectIds('secret'),
+  };
   const missing = new Set<string>();
-  for (const { name, spec } of services) {
-    const container = at(spec, 'TaskTemplate', 'ContainerSpec');
-    for (const each of list(at(container, 'Configs')))
-      if (!configs.has(text(at(each, 'ConfigID'))))
-        missing.add(`config ${text(at(each, 'ConfigName'))} of ${name}`);
-    for (const each of list(at(container, 'Secrets')))
-      if (!secrets.has(text(at(each, 'SecretID'))))
-        missing.add(`secret ${text(at(each, 'SecretName'))} of ${name}`);
-    for (const each of [
-      ...list(at(spec, 'TaskTemplate', 'Networks')),
-      ...list(at(spec, 'Networks')),
-    ]) {
-      const target = text(at(each, 'Target'));
-      const known = networks.get(target);
-      if (known !== undefined && !liveNetworks.has(target))
-        missing.add(`network ${known} of ${name}`);
+  for (const { name, spec } of services)
+    for (const { kind, id, name: own } of referencesOf(spec)) {
+      const known = kind === 'network' ? networks.get(id) : own;
+      if (known !== undefined && !live[kind].has(id)) missing.add(`${kind} ${known} of ${name}`);
     }
-  }
   return [...missing];
 }
 

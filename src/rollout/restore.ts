@@ -19,26 +19,53 @@ export type Intended = ReadonlyMap<string, ServiceSpec>;
 
 const MAX_CONFLICTS = 20;
 
-/**
- * Writes until every changed service has its former spec and every created one is gone.
- * @returns names of services that run neither what was there before nor what was deployed: somebody
- *   else changed them, and they are left alone
- */
+/** A service that the engine would not have restored or removed. */
+export interface Refusal {
+  readonly name: string;
+  /** In the engine's words. */
+  readonly why: string;
+}
+
+export interface Restored {
+  /**
+   * Names of services that run neither what was there before nor what was deployed: somebody else
+   * changed them, and they are left alone.
+   */
+  readonly foreign: readonly string[];
+  readonly refused: readonly Refusal[];
+}
+
+/** Writes until every changed service has its former spec and every created one is gone. */
 export async function restore(
   engine: Engine,
   undo: Undo,
   intended: Intended,
   log: (line: string) => void,
-): Promise<readonly string[]> {
+): Promise<Restored> {
   const foreign: string[] = [];
+  const refused: Refusal[] = [];
+  // One that cannot go back is no reason for the others to stay.
+  const attempt = async (name: string, action: () => Promise<void>): Promise<void> => {
+    try {
+      await action();
+    } catch (error) {
+      // An engine that has trouble of its own is asked again, from the start.
+      if (!(error instanceof EngineError) || error.status >= 500) throw error;
+      refused.push({ name, why: error.message });
+      log(`the engine refused ${error.request} for ${name}: ${error.message}`);
+    }
+  };
   for (const former of undo.changed)
-    if (!(await restoreService(engine, former, intended.get(former.ID), log)))
-      foreign.push(former.Spec.Name);
-  for (const { id, name } of undo.created) {
-    log(`removing ${name}, which this deploy created`);
-    await engine.removeService(id);
-  }
-  return foreign;
+    await attempt(former.Spec.Name, async () => {
+      if (!(await restoreService(engine, former, intended.get(former.ID), log)))
+        foreign.push(former.Spec.Name);
+    });
+  for (const { id, name } of undo.created)
+    await attempt(name, async () => {
+      log(`removing ${name}, which this deploy created`);
+      await engine.removeService(id);
+    });
+  return { foreign, refused };
 }
 
 /** @returns false where the service is somebody else's by now */

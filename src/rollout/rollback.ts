@@ -4,9 +4,10 @@
  */
 import { EngineError, type Engine, type StackObject } from '../docker/engine.js';
 import { ConnectionLost } from '../errors.js';
-import { isJob, kindOf, sameJson, type Snapshot } from '../model.js';
+import { isJob, kindOf, sameJson, type Service, type Snapshot } from '../model.js';
 import type { Changes } from '../plan.js';
 import type { Narrator } from '../report/narrator.js';
+import { standingLine } from '../report/progress.js';
 import { beginRollout, type End, type Goal, type Rollout } from './observe.js';
 import { placedTasks } from './standing.js';
 import { removeObjects, restore } from './restore.js';
@@ -22,6 +23,8 @@ export interface RollBackRequest {
     /** Configs and secrets as they were before the deploy changed their labels. */
     readonly relabelled: readonly StackObject[];
   };
+  /** Jobs that this deploy started again from the spec that they had, and that failed. */
+  readonly failedJobs: readonly string[];
   readonly limits: { readonly timeoutMs: number; readonly progressTimeoutMs: number };
   readonly stableForMs: number;
   readonly world: {
@@ -67,16 +70,18 @@ async function attempt(request: RollBackRequest): Promise<RollBackResult> {
   const { narrator, clock } = world;
   const intended = new Map(changes.targets.map(({ id, spec }) => [id, spec]));
   // A job that ran again from the same spec has nothing to go back to, and cannot be undone.
-  const updated = changes.updated.filter(
-    ({ ID, Spec }) => !isJob(kindOf(Spec)) || !sameJson(Spec, intended.get(ID)),
-  );
+  const updated = changes.updated.filter((former) => !ranAgain(former, changes));
   const undo = { changed: updated, created: changes.created };
-  const foreign = await settle((engine) => restore(engine, undo, intended, narrator.say));
+  const { foreign, refused } = await settle((engine) =>
+    restore(engine, undo, intended, narrator.say),
+  );
   for (const object of request.objects.relabelled) {
     narrator.say(`restoring the labels of ${object.kind} ${object.name}`);
     await settle((engine) => engine.restoreLabels(object));
   }
-  const ours = updated.filter(({ Spec }) => !foreign.includes(Spec.Name));
+  const left = new Set([...foreign, ...refused.map(({ name }) => name)]);
+  const ours = updated.filter(({ Spec }) => !left.has(Spec.Name));
+  const removed = changes.created.filter(({ name }) => !left.has(name));
 
   const formerTasks = new Set(before.tasks.map(({ ID }) => ID));
   const goal: Goal = {
@@ -88,7 +93,7 @@ async function attempt(request: RollBackRequest): Promise<RollBackResult> {
       spec: former.Spec,
       enough: placedTasks(former, kindOf(former.Spec), before),
     })),
-    gone: changes.created,
+    gone: removed,
     formerTasks,
     settledTasks: formerTasks,
     startedAt: clock.now(),
@@ -98,14 +103,26 @@ async function attempt(request: RollBackRequest): Promise<RollBackResult> {
     maxFailures: Infinity,
   };
   const { rollout, end } = await request.watch(beginRollout(goal));
+  const refusals = refused.map(({ name, why }) => `${name} is still as it was deployed: ${why}`);
   if (end.kind !== 'converged')
     return {
       outcome: end.kind === 'superseded' ? 'superseded' : 'rollback-failed',
-      message: `The rollback did not succeed: ${end.message}`,
+      message: `The rollback did not succeed: ${sentence([end.message, ...standing(rollout), ...refusals])}`,
       hint: lookHint(stack),
       rollout,
     };
-  const left = await removeBrought(request);
+  const remaining = await removeBrought(request);
+  const stays =
+    remaining.length === 0
+      ? ''
+      : ` Still there, because something else uses it: ${remaining.map(({ kind, name }) => `${kind} ${name}`).join(', ')}.`;
+  if (refused.length > 0)
+    return {
+      outcome: 'rollback-failed',
+      message: `The rollback did not succeed: ${sentence([...refusals, ...standing(rollout), ...removed.map(({ name }) => `${name} is gone again`)])}${stays}`,
+      hint: lookHint(stack),
+      rollout,
+    };
   if (foreign.length > 0)
     return {
       outcome: 'superseded',
@@ -113,16 +130,33 @@ async function attempt(request: RollBackRequest): Promise<RollBackResult> {
       hint: lookHint(stack),
       rollout,
     };
+  if (request.failedJobs.length > 0)
+    return {
+      outcome: 'rollback-failed',
+      message:
+        `Everything else is verified to be as it was before, but ${request.failedJobs.join(', ')} was started again ` +
+        `by this deploy, from the spec that it had, and nothing undoes that: Swarm goes on trying.${stays}`,
+      hint: jobHint(request.failedJobs),
+      rollout,
+    };
   return {
     outcome: 'rolled-back',
-    message:
-      'The stack is verified to be as it was before.' +
-      (left.length === 0
-        ? ''
-        : ` Still there, because something else uses it: ${left.map(({ kind, name }) => `${kind} ${name}`).join(', ')}.`),
+    message: `The stack is verified to be as it was before.${stays}`,
     rollout,
   };
 }
+
+/** Whether a job was started again from the same spec: there is nothing to go back to. */
+export function ranAgain({ ID, Spec }: Service, { targets }: Changes): boolean {
+  const intended = targets.find(({ id }) => id === ID)?.spec;
+  return isJob(kindOf(Spec)) && intended !== undefined && sameJson(Spec, intended);
+}
+
+/** Where every service stands that was put back. */
+const standing = (rollout: Rollout): readonly string[] =>
+  [...rollout.services.values()].map(standingLine);
+
+const sentence = (parts: readonly string[]): string => `${parts.join('; ')}.`;
 
 /** A network is free only when the last task on it has stopped, a moment after its service. */
 async function removeBrought(request: RollBackRequest): Promise<readonly StackObject[]> {
@@ -136,6 +170,10 @@ async function removeBrought(request: RollBackRequest): Promise<readonly StackOb
     await world.clock.sleep(500, world.signal);
   }
 }
+
+/** What ends a job that fails again and again. */
+export const jobHint = (names: readonly string[]): string =>
+  `See why: docker service logs ${names[0] ?? ''}; to end it: docker service rm ${names.join(' ')}`;
 
 const lookHint = (stack: string): string =>
   `Look at it on a manager: docker stack services ${stack}; docker stack ps --no-trunc ${stack}`;

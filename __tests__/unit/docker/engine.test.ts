@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { connect, type AddressInfo, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { Engine, EngineError, formatJson, parseJson } from '../../../src/docker/engine.js';
-import { ConnectionLost, DeployError } from '../../../src/errors.js';
+import { ConnectionLost, DeployError, TimedOut } from '../../../src/errors.js';
 import { sameJson } from '../../../src/model.js';
 
 interface Asked {
@@ -354,5 +354,57 @@ describe('refusals', () => {
       await failure(engine.removeObject({ kind: 'secret', id: 's', name: 's' })),
     ).toBeInstanceOf(EngineError);
     expect(await failure(engine.removeService('s'))).toBeInstanceOf(EngineError);
+  });
+});
+
+describe('registries', () => {
+  const auth = { username: 'ci', password: 'pass', serveraddress: 'r.example.com' };
+  const answers = (status: number, body: string): void => {
+    reply = (_, response) => {
+      response.writeHead(status, { 'Content-Type': 'application/json' });
+      response.end(body);
+    };
+  };
+  const { signal } = new AbortController();
+
+  it('are logged into by the engine', async () => {
+    answers(200, '{"Status":"Login Succeeded","IdentityToken":"t"}');
+    expect(await engine.logIn(auth, 1000, signal)).toBe('t');
+    expect(asked[0]?.line).toBe('POST /auth');
+    expect(JSON.parse(asked[0]?.body ?? '')).toEqual(auth);
+    answers(204, '');
+    expect(await engine.logIn(auth, 1000, signal)).toBe('');
+  });
+
+  it('refuse in their own words', async () => {
+    answers(401, '{"message":"unauthorized: incorrect username or password"}');
+    expect(await failure(engine.logIn(auth, 1000, signal))).toMatchObject({
+      status: 401,
+      message: 'unauthorized: incorrect username or password',
+    });
+  });
+
+  it('that take too long are no lost connection', async () => {
+    reply = () => undefined;
+    expect(await failure(engine.logIn(auth, 20, signal))).toBeInstanceOf(TimedOut);
+  });
+
+  it('are not waited for by a run that is cancelled', async () => {
+    const cancel = new AbortController();
+    reply = () => cancel.abort();
+    expect(await failure(engine.logIn(auth, 60_000, cancel.signal))).toBeInstanceOf(ConnectionLost);
+  });
+
+  it.each([
+    [200, '{}', true],
+    [404, '{"message":"manifest unknown: manifest unknown"}', false],
+    [404, '{"message":"errors: name unknown: repository name not known to registry"}', false],
+    [401, '{"message":"unauthorized: authentication required"}', undefined],
+    [500, '{"message":"Get https://r/v2/: dial tcp: connection refused"}', undefined],
+  ])('%i %s: has it is %s', async (status, body, expected) => {
+    answers(status, body);
+    expect(await engine.registryHas('r/api@sha256:1', 'auth')).toBe(expected);
+    expect(asked[0]).toMatchObject({ line: 'GET /distribution/r/api@sha256:1/json' });
+    expect(asked[0]?.headers['x-registry-auth']).toBe('auth');
   });
 });

@@ -492,6 +492,106 @@ describe('trimming', () => {
     }
   });
 
+  describe('takes along networks, configs and secrets', () => {
+    /** A revision whose service uses these objects of the swarm. */
+    const using = async (...used: readonly string[]): Promise<void> => {
+      const of = (wanted: string): readonly { id: string; name: string }[] =>
+        swarm.objects.filter(({ kind, name }) => kind === wanted && used.includes(name));
+      const open = await openRevision(engine, STACK, draft());
+      await sealRevision(engine, STACK, open, {
+        ...sealed(`api:${open.number}`),
+        services: [
+          {
+            name: 'shop_api',
+            spec: {
+              Name: 'shop_api',
+              TaskTemplate: {
+                ContainerSpec: {
+                  Image: `api:${open.number}`,
+                  Configs: of('config').map(({ id, name }) => ({ ConfigID: id, ConfigName: name })),
+                  Secrets: of('secret').map(({ id, name }) => ({ SecretID: id, SecretName: name })),
+                },
+                Networks: of('network').map(({ id }) => ({ Target: id })),
+              },
+            },
+          },
+        ],
+      });
+      await closeRevision(engine, STACK, open, deployed);
+    };
+    const left = (): readonly string[] =>
+      names().filter((name) => !name.startsWith('shop.revision.'));
+    const trim = async (limit: number): Promise<readonly string[]> => {
+      const lines: string[] = [];
+      await trimHistory(engine, STACK, limit, (line) => lines.push(line));
+      return lines;
+    };
+
+    beforeEach(() => {
+      for (const round of [1, 2, 3]) {
+        swarm.addObject('config', STACK, `shop_conf${round}`);
+        swarm.addObject('secret', STACK, `shop_token${round}`);
+        swarm.addObject('network', STACK, `shop_net${round}`);
+      }
+    });
+
+    it('that no other revision needs', async () => {
+      await using('shop_conf1', 'shop_token1', 'shop_net1');
+      await using('shop_conf2', 'shop_token1', 'shop_net2');
+      await using('shop_conf3', 'shop_token3', 'shop_net1');
+      expect(await trim(3)).toEqual([]);
+      expect(left()).toHaveLength(9);
+      expect(await trim(2)).toEqual([
+        'removed config shop_conf1: no revision that is kept needs it',
+      ]);
+      expect(await trim(1)).toEqual(
+        ['network shop_net2', 'config shop_conf2', 'secret shop_token1'].map(
+          (each) => `removed ${each}: no revision that is kept needs it`,
+        ),
+      );
+      // Nobody knows of the second token and the third network what they are for.
+      expect(left()).toEqual(
+        ['shop_conf3', 'shop_net1', 'shop_net3', 'shop_token2', 'shop_token3'].sort(),
+      );
+    });
+
+    it('but not those of a service that a revision has beside those of its files', async () => {
+      await using('shop_conf1');
+      await using('shop_conf2');
+      const first = (await readHistory(engine, STACK)).contentOf(1);
+      if (first === 'incomplete' || first.sealed === undefined) throw new Error('not sealed');
+      const open = await openRevision(engine, STACK, draft());
+      const others = first.sealed.services.map(({ spec }) => ({ name: 'shop_other', spec }));
+      await sealRevision(engine, STACK, open, { ...sealed(), others });
+      await closeRevision(engine, STACK, open, deployed);
+      expect(await trim(1)).toEqual([
+        'removed config shop_conf2: no revision that is kept needs it',
+      ]);
+      expect(left()).toContain('shop_conf1');
+    });
+
+    it('but not those of others, or in use', async () => {
+      swarm.addObject('config', 'other', 'outside');
+      swarm.objects.find(({ name }) => name === 'shop_token1')!.busy = 1;
+      await using('shop_conf1', 'shop_token1', 'outside');
+      await using('shop_conf2');
+      expect(await trim(1)).toEqual([
+        'removed config shop_conf1: no revision that is kept needs it',
+      ]);
+      expect(left()).toEqual(expect.arrayContaining(['outside', 'shop_token1', 'shop_conf2']));
+    });
+
+    it('the next time, where the connection was lost on the way', async () => {
+      await using('shop_conf1', 'shop_token1', 'shop_net1');
+      await using('shop_conf2', 'shop_token2', 'shop_net2');
+      loseWrite(2, false);
+      const [, attempts] = await settled((each) => trimHistory(each, STACK, 1));
+      expect(attempts).toBe(2);
+      expect(left().filter((name) => name.endsWith('1'))).toEqual([]);
+      expect(await numbers()).toEqual([2]);
+    });
+  });
+
   it('takes revisions before their parts', async () => {
     await make();
     await make();
