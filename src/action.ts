@@ -2,6 +2,7 @@
  * The story of a run: what happens in which order, and what each end means. It decides nothing by
  * itself that could be a pure function elsewhere, and knows the world only by its ports.
  */
+import { authFor } from './docker/registry.js';
 import { DeployError, InvalidInput } from './errors.js';
 import { describeInputs, type Inputs } from './inputs.js';
 import type { RenderedStack } from './compose/render.js';
@@ -19,6 +20,7 @@ import type { RunReport } from './report/outcome.js';
 import { progressLog } from './report/progress.js';
 import { serviceReports, taskReports } from './report/services.js';
 import { ImageHealthchecks } from './rollout/healthchecks.js';
+import { MissingImages } from './rollout/images.js';
 import { failuresOf } from './rollout/observe.js';
 import { SnapshotReader } from './rollout/reader.js';
 import { Session } from './session.js';
@@ -104,6 +106,7 @@ async function connected({
     tell: progressLog(world.narrator),
     reader: new SnapshotReader(inputs.stack),
     healthchecks: new ImageHealthchecks(),
+    images: new MissingImages((image) => authFor(inputs.registries, image)),
   };
   if (inputs.mode === 'status') return await showStatus({ ...base, world, lease: undefined });
   const lease = inputs.lock.on ? await lock(world, inputs, session) : undefined;

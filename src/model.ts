@@ -62,6 +62,8 @@ export type TaskState = (typeof TASK_STATES)[number];
 export interface Task {
   readonly ID: string;
   readonly CreatedAt: string;
+  /** When the swarm last wrote it, by the same clock as `CreatedAt`. */
+  readonly UpdatedAt?: string;
   readonly ServiceID: string;
   /** Counts from 1 (from 0 for jobs); absent for global services. */
   readonly Slot?: number;
@@ -72,6 +74,10 @@ export interface Task {
     readonly Message?: string;
     readonly Err?: string;
     readonly ContainerStatus?: { readonly ExitCode?: number; readonly ContainerID?: string };
+    /** The host-mode ports that it holds on its node. */
+    readonly PortStatus?: {
+      readonly Ports?: readonly { readonly PublishedPort?: number; readonly Protocol?: string }[];
+    };
   };
   readonly DesiredState: TaskState;
   readonly JobIteration?: { readonly Index?: number };
@@ -104,8 +110,10 @@ export interface Snapshot {
   readonly partial?: true;
   /** Milliseconds since 1970 on the manager's clock, which stamps the creation of tasks. */
   readonly managerTime?: number;
-  /** Services whose image has a healthcheck, as far as it was asked for. */
+  /** Services with tasks that ended well by their exit code, and may have been killed as unhealthy. */
   readonly healthchecked?: ReadonlySet<string>;
+  /** Services whose image is not in its registry: it said so when it was asked. */
+  readonly imageless?: ReadonlySet<string>;
 }
 
 /** What a service is meant to be doing, decided from its spec. */
@@ -177,14 +185,25 @@ export function referencesOf(spec: ServiceSpec): readonly Reference[] {
   ];
 }
 
-/** Whether tasks of this spec are judged by a healthcheck of the service itself (not the image's). */
-export function hasOwnHealthcheck(spec: ServiceSpec): boolean {
-  const test = strings(at(spec, 'TaskTemplate', 'ContainerSpec', 'Healthcheck', 'Test'));
+/** Whether a healthcheck checks anything. @param healthcheck of a spec, or of an image */
+export function checksHealth(healthcheck: Json | undefined): boolean {
+  const test = strings(at(healthcheck, 'Test'));
   return test.length > 0 && test[0] !== 'NONE';
 }
 
-/** `any` (the default), `on-failure` or `none`. */
-export function restartCondition(spec: ServiceSpec): 'any' | 'on-failure' | 'none' {
+/** Whether tasks of this spec are judged by a healthcheck of the service itself (not the image's). */
+export const hasOwnHealthcheck = (spec: ServiceSpec): boolean =>
+  checksHealth(at(spec, 'TaskTemplate', 'ContainerSpec', 'Healthcheck'));
+
+/** Whether the service says that a healthcheck of its image does not hold for it. */
+export function disablesHealthcheck(spec: ServiceSpec): boolean {
+  return strings(at(spec, 'TaskTemplate', 'ContainerSpec', 'Healthcheck', 'Test'))[0] === 'NONE';
+}
+
+export type RestartCondition = 'any' | 'on-failure' | 'none';
+
+/** `any` is the default. */
+export function restartCondition(spec: ServiceSpec): RestartCondition {
   const condition = text(at(spec, 'TaskTemplate', 'RestartPolicy', 'Condition'));
   return condition === 'on-failure' || condition === 'none' ? condition : 'any';
 }
@@ -203,11 +222,18 @@ export function updateOrder(spec: ServiceSpec): 'start-first' | 'stop-first' {
   return text(at(spec, 'UpdateConfig', 'Order')) === 'start-first' ? 'start-first' : 'stop-first';
 }
 
-/** How often Swarm starts a failed task of a slot again; Infinity where there is no limit. */
+/** Whether Swarm gives a slot up that goes on failing. */
+export function limitsRestarts(spec: ServiceSpec): boolean {
+  return (count(at(spec, 'TaskTemplate', 'RestartPolicy', 'MaxAttempts')) ?? 0) > 0;
+}
+
+/**
+ * How often Swarm starts a failed task of a slot again; Infinity where there is no limit, or none that
+ * a count tells: with a window, what failed before it is forgotten.
+ */
 export function maxRestarts(spec: ServiceSpec): number {
   const policy = at(spec, 'TaskTemplate', 'RestartPolicy');
   const attempts = count(at(policy, 'MaxAttempts')) ?? 0;
-  // With a window the attempts are counted anew after it.
   const window = count(at(policy, 'Window')) ?? 0;
   return attempts === 0 || window > 0 ? Infinity : attempts;
 }

@@ -424,6 +424,10 @@ export class FakeSwarm {
       ];
     if (path === '/auth') return this.#logIn(body);
     if (!this.isManager) return [503, { message: 'This node is not a swarm manager.' }];
+    if (kind === 'distribution')
+      return path.includes('missing')
+        ? [404, { message: 'manifest unknown: manifest unknown' }]
+        : [200, {}];
     if (path === '/nodes') return [200, this.nodes as unknown as Json];
     if (path === '/tasks') {
       const asked = filters['service'];

@@ -363,6 +363,18 @@ const stubborn = (marker) =>
     { stop_grace_period: '4s', environment: { MARKER: marker } },
   );
 
+/** On two of three nodes, start-first; takes 7 s to stop. @param {string} MARKER */
+const slowHostPort = (MARKER) =>
+  api(
+    'stubborn:v1',
+    { replicas: 2, update_config: { parallelism: 1, order: 'start-first', monitor: '1s' } },
+    {
+      stop_grace_period: '7s',
+      environment: { MARKER },
+      ports: [{ target: 80, published: 18081, mode: 'host' }],
+    },
+  );
+
 // Jobs are refused by the 20.10 client: its schema of stack files has no such mode.
 const noJobs = /** @type {Record<string, Partial<Plan>>} */ ({
   '20.10': {
@@ -410,6 +422,36 @@ const oneShot =
       { environment: { MARKER: marker } },
     ),
   });
+
+/** Twice in all. */
+const givesUp = { condition: 'on-failure', max_attempts: 1, delay: '1s' };
+
+/** @param {string} line what the job does */
+const workFor = (line) => (/** @type {Stack} */ stack) => ({
+  job: {
+    image: imageOf(stack, 'nohealth:v1'),
+    ...shell(line),
+    deploy: { mode: 'replicated-job', restart_policy: { condition: 'none' } },
+  },
+});
+
+/** @param {string} marker @param {number} parallelism of its update; one by one with long pauses */
+const runOnce = (marker, parallelism) => (/** @type {Stack} */ stack) => ({
+  migrate: service(
+    stack,
+    'job-ok:v1',
+    {
+      replicas: 2,
+      restart_policy: { condition: 'none' },
+      update_config: { parallelism, delay: parallelism === 0 ? '0s' : '8s', monitor: '2s' },
+    },
+    { environment: { MARKER: marker } },
+  ),
+});
+
+/** @param {string} [color] */
+const crashingLater = (color = '') =>
+  api('crashlater:v1', { labels: { color }, restart_policy: { delay: '1s' } });
 
 const BAD = [
   { bad: 'crash:v1', what: 'exits at once', reason: 'crash-loop' },
@@ -464,6 +506,13 @@ const FAULTS = [
     image: 'web:v2',
     more: { ports: [{ target: 80, published: 7946, mode: 'host' }] },
     reason: 'port-in-use',
+  },
+  {
+    id: 'no-user',
+    what: 'its user is not there, so that its container cannot be started',
+    image: 'web:v2',
+    more: { user: 'nosuch' },
+    reason: 'task-rejected',
   },
   {
     id: 'no-node',
@@ -550,6 +599,19 @@ const SUCCESSES = [
     reason: '',
     end: '2 tasks run version 2',
     check: runs({ api: 'web:v2 x2' }),
+  },
+  {
+    id: 'update-host-port',
+    title: 'start-first with a host-mode port and a free node; the former tasks take 7 s to stop',
+    before: slowHostPort('1'),
+    deploy: slowHostPort('2'),
+    outcome: 'deployed',
+    reason: '',
+    end: '2 tasks of the new spec',
+    check: all(runs({ api: 'stubborn:v1 x2' }), async (stack) => {
+      for (const { Spec } of await stack.running('api'))
+        assert.deepEqual(Spec.ContainerSpec.Env, ['MARKER=2']);
+    }),
   },
   {
     id: 'update-with-delay',
@@ -873,6 +935,24 @@ const GLOBAL = [
     check: all(runs({ api: 'slow:v1 x1' }), onNodes('worker1')),
   },
   {
+    id: 'evicted',
+    title:
+      'the node of two replicas no longer meets the constraint in mid-rollout, another one does',
+    arrange: async (stack) => void (await label(stack, 'worker1')),
+    deploy: (stack) => api('slow:v1', { replicas: 2, ...onLabelled(stack) })(stack),
+    disturb: async (stack) => {
+      await until('both are there', async () => (await stack.tasks('api')).length === 2);
+      await label(stack, 'worker2');
+      await stack.manager.docker('node', 'update', '--label-rm', stack.name, 'worker1');
+    },
+    inputs: { 'max-failures': '0' },
+    outcome: 'deployed',
+    reason: '',
+    end: 'both on the other node',
+    check: all(runs({ api: 'slow:v1 x2' }), onNodes('worker2', 'worker2')),
+    says: failed(0),
+  },
+  {
     id: 'global-crash',
     title: 'an update of a global service exits at once',
     before: api('web:v1', { mode: 'global' }),
@@ -997,6 +1077,26 @@ const JOBS = [
     reason: '',
     end: 'one completed task',
     check: ended({ migrate: 'complete' }),
+  },
+  {
+    id: 'one-shot-healthcheck',
+    title:
+      'two one-shot services of an image with a healthcheck exit 0: one at once, one has turned it off',
+    deploy: (stack) => {
+      const once = { ...onManager, restart_policy: { condition: 'none' } };
+      const off = shell('sleep 3', { healthcheck: { disable: true } });
+      return {
+        api: service(stack, 'web:v1', onManager),
+        quick: service(stack, 'web:v1', once, shell('exit 0')),
+        long: service(stack, 'web:v1', once, off),
+      };
+    },
+    // It is to end while the stack is being watched, later than the healthcheck could have failed it.
+    inputs: { 'stable-for': '6s' },
+    outcome: 'deployed',
+    reason: '',
+    end: 'a completed task of each',
+    check: all(runs({ api: 'web:v1 x1' }), ended({ quick: 'complete', long: 'complete' })),
   },
   {
     id: 'one-shot-again',
@@ -1136,6 +1236,39 @@ const JOBS = [
     check: nothing,
     except: noJobs,
   },
+  {
+    id: 'job-max-attempts',
+    title: 'a replicated job exits 3, and Swarm gives up after the second (max_attempts 1)',
+    deploy: job('job-fail:v1', 'replicated-job', '', { restart_policy: givesUp }),
+    outcome: 'rolled-back',
+    reason: 'job-failed',
+    end: 'nothing is left',
+    check: nothing,
+    says: failed(2),
+    except: noJobs,
+  },
+  {
+    id: 'job-works-on',
+    title: 'a job runs again, for longer than progress-timeout',
+    before: workFor('busybox sleep 1'),
+    deploy: workFor('busybox sleep 8'),
+    inputs: { 'progress-timeout': '5s' },
+    outcome: 'deployed',
+    reason: '',
+    end: 'a completed task of the second run',
+    check: completed(1),
+    except: noJobs,
+  },
+  {
+    id: 'one-shot-there-and-back',
+    title: 'a one-shot service runs A, B, and A again: Swarm pauses after the first of two',
+    before: (stack) => [runOnce('A', 0)(stack), runOnce('B', 0)(stack)],
+    deploy: runOnce('A', 1),
+    outcome: 'rolled-back',
+    reason: 'update-paused',
+    end: 'the spec of B',
+    check: sameSpecs,
+  },
 ];
 
 /** @type {readonly Scenario[]} */
@@ -1206,11 +1339,40 @@ const FIRST_FAILURES = [
     says: (run) => assert.match(run.log, /healthcheck/),
   },
   {
+    id: 'first-unhealthy-exit-0-elsewhere',
+    title: 'the same where no manager has the image, after 12 s',
+    arrange: async (stack) => {
+      await stack.bed.pushImage('unwell:v1', {
+        command: ['/bin/busybox', 'sh', '-c', 'trap "exit 0" TERM; busybox sleep 100000 & wait'],
+        health: { test: ['CMD', '/bin/busybox', 'false'], interval: 6, retries: 2 },
+      });
+    },
+    deploy: api('unwell:v1', {
+      placement: { constraints: ['node.role == worker'] },
+      restart_policy: { condition: 'on-failure' },
+    }),
+    outcome: 'rolled-back',
+    reason: 'unhealthy',
+    end: 'nothing is left',
+    check: nothing,
+    says: (run) => assert.match(run.log, /healthcheck of its image/),
+  },
+  {
     id: 'max-attempts',
     title: 'a first deploy exits at once, and Swarm gives up after the second (max_attempts 1)',
     deploy: api('crash:v1', {
       restart_policy: { condition: 'on-failure', max_attempts: 1, delay: '1s' },
     }),
+    outcome: 'rolled-back',
+    reason: 'crash-loop',
+    end: 'nothing is left',
+    check: nothing,
+    says: failed(2),
+  },
+  {
+    id: 'max-attempts-window',
+    title: 'the same, with a window',
+    deploy: api('crash:v1', { restart_policy: { ...givesUp, window: '120s' } }),
     outcome: 'rolled-back',
     reason: 'crash-loop',
     end: 'nothing is left',
@@ -1277,6 +1439,21 @@ const FIRST_FAILURES = [
     end: 'the same spec',
     check: sameSpecs,
     says: changes({ api: 'unchanged' }),
+  },
+  {
+    id: 'red-again-labelled',
+    title: 'the same with another label, stable-for auto',
+    arrange: async (stack) => {
+      await stack.dockerDeploy({ services: crashingLater()(stack) });
+      await failing(stack);
+    },
+    deploy: crashingLater('blue'),
+    inputs: { 'stable-for': 'auto', 'max-failures': 1 },
+    outcome: 'rolled-back',
+    reason: 'crash-loop',
+    end: 'the former spec',
+    check: sameSpecs,
+    says: changes({ api: 'updated' }),
   },
   {
     id: 'first-global-crash',

@@ -80,8 +80,6 @@ export const STACK_LABEL = 'com.docker.stack.namespace';
 export const LEDGER_LABEL = 'swarm-deploy.kind';
 /** A request takes 3 to 5 ms; one that takes this long has met a dead connection or engine. */
 const REQUEST_TIMEOUT_MS = 15_000;
-/** The engine itself gives a registry 15 s to answer. */
-const REGISTRY_TIMEOUT_MS = 20_000;
 
 /**
  * Numbers that a double cannot hold (a memory limit near 2^63) stay exact as bigint, so that a
@@ -371,14 +369,13 @@ export class Engine {
   }
 
   /**
-   * Whether the image has a healthcheck of its own, where this manager has the image.
-   * @returns undefined where it has not
+   * The healthcheck that an image brings, where this manager has the image.
+   * @returns null where it brings none, undefined where the manager has not got it
    */
-  async imageHasHealthcheck(image: string): Promise<boolean | undefined> {
+  async imageHealthcheck(image: string): Promise<Json | undefined> {
     try {
       const answer = await this.#call('GET', `/images/${image}/json`);
-      const test = at(answer, 'Config', 'Healthcheck', 'Test');
-      return Array.isArray(test) && test.length > 0 && test[0] !== 'NONE';
+      return at(answer, 'Config', 'Healthcheck') ?? null;
     } catch (error) {
       if (error instanceof EngineError) return undefined;
       throw error;
@@ -398,20 +395,22 @@ export class Engine {
 
   /**
    * Has the engine ask the image's registry.
-   * @param registryAuth as for `createService`
+   * @param registryAuth base64 of the credentials as JSON, as in the header `X-Registry-Auth`
+   * @param timeoutMs for the registry's answer
    * @returns undefined where there was no clear answer: it is down, or lets nobody in
    */
-  async registryHas(image: string, registryAuth?: string): Promise<boolean | undefined> {
+  async registryHas(
+    image: string,
+    registryAuth: string | undefined,
+    timeoutMs: number,
+  ): Promise<boolean | undefined> {
     try {
-      await this.#send('GET', `/distribution/${image}/json`, {
-        registryAuth,
-        timeoutMs: REGISTRY_TIMEOUT_MS,
-      });
+      await this.#send('GET', `/distribution/${image}/json`, { registryAuth, timeoutMs });
       return true;
     } catch (error) {
       if (error instanceof TimedOut) return undefined;
       if (!(error instanceof EngineError)) throw error;
-      return /manifest unknown|name unknown|not found/i.test(error.message) ? false : undefined;
+      return /manifest unknown|name unknown/i.test(error.message) ? false : undefined;
     }
   }
 
@@ -542,10 +541,11 @@ function withoutEndpoint(item: JsonObject): Service {
  */
 function reduced(item: JsonObject): Task {
   const task = item as unknown as Task;
-  const { Timestamp, State, Message, Err, ContainerStatus: container } = task.Status;
+  const { Timestamp, State, Message, Err, ContainerStatus: container, PortStatus } = task.Status;
   return {
     ID: task.ID,
     CreatedAt: task.CreatedAt,
+    UpdatedAt: task.UpdatedAt,
     ServiceID: task.ServiceID,
     Slot: task.Slot,
     NodeID: task.NodeID,
@@ -560,6 +560,7 @@ function reduced(item: JsonObject): Task {
         ExitCode: container.ExitCode,
         ContainerID: container.ContainerID,
       },
+      PortStatus: PortStatus?.Ports && PortStatus,
     },
   } as Task;
 }

@@ -4,6 +4,7 @@ import type { Inputs } from '../inputs.js';
 import type { Lease } from '../ledger/lease.js';
 import { delayMs, type Snapshot } from '../model.js';
 import type { ImageHealthchecks } from '../rollout/healthchecks.js';
+import type { MissingImages } from '../rollout/images.js';
 import { leftoverTargets, type End, type Rollout } from '../rollout/observe.js';
 import type { SnapshotReader } from '../rollout/reader.js';
 import { rewrite } from '../rollout/restore.js';
@@ -21,6 +22,7 @@ export interface Deployment {
   readonly seen: Seen;
   readonly reader: SnapshotReader;
   readonly healthchecks: ImageHealthchecks;
+  readonly images: MissingImages;
   /** Aborted when the run is cancelled, and then only. */
   readonly cancelled: AbortSignal;
   /** The stack's lock, where it is asked for. */
@@ -77,11 +79,16 @@ export async function look(
 
 /** The swarm, and of services that end by themselves whether they were meant to. */
 export async function readSwarm(deployment: Deployment, rollout: Rollout): Promise<Snapshot> {
-  const { world, reader, healthchecks } = deployment;
+  const { world, reader, healthchecks, images } = deployment;
   return await settle(deployment, async (engine) => {
     const now = world.clock.now();
     const snapshot = await reader.read(engine, now, wantedOf(rollout, now));
-    const healthchecked = await healthchecks.of(engine, rollout.goal.targets, snapshot);
-    return { ...snapshot, healthchecked };
+    const { targets } = rollout.goal;
+    const healthchecked = await healthchecks.of(engine, targets, snapshot, world.clock.now());
+    return {
+      ...snapshot,
+      healthchecked,
+      imageless: await images.missing(engine, targets, snapshot),
+    };
   });
 }

@@ -2,7 +2,7 @@
 import { readHistory } from '../ledger/history.js';
 import { previousOf, type Revision } from '../ledger/revision.js';
 import { running } from '../ledger/running.js';
-import { imageOf, type Service } from '../model.js';
+import { checksHealth, imageOf, type Service } from '../model.js';
 import { changesOf } from '../plan.js';
 import { historyLines } from '../report/history.js';
 import type { ServiceReport } from '../report/outcome.js';
@@ -86,8 +86,8 @@ async function imageHealthchecks(
   const images = services.map(({ Spec }) => Spec).filter(asksImage);
   const known = new Map<string, boolean>();
   for (const image of new Set(images.map(imageOf))) {
-    const has = await settle(deployment, (engine) => engine.imageHasHealthcheck(image));
-    if (has !== undefined) known.set(image, has);
+    const brought = await settle(deployment, (engine) => engine.imageHealthcheck(image));
+    if (brought !== undefined) known.set(image, checksHealth(brought));
   }
   return known;
 }

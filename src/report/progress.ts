@@ -64,19 +64,50 @@ export function transitions(
   });
 }
 
+/** `2 of 3 ended with exit code 0, 1 running`: what is left of a service that may end. */
+function endedText({ done, ended, wanted, kind }: ServiceProgress): string | undefined {
+  if (ended === 0 || kind.kind.endsWith('job')) return undefined;
+  const running = ended === done ? 'none' : done - ended;
+  return `${ended} of ${wanted} ended with exit code 0, ${running} running`;
+}
+
 /** `api 7/10 up to date and running, 3 still on another version`. */
 export function standingLine(progress: ServiceProgress): string {
   const { name, kind, done, wanted, older, extra, failures, unplaced } = progress;
   const noun = kind.kind.endsWith('job') ? 'completed' : 'up to date and running';
   return safeLine(
     [
-      `${name} ${done}/${wanted} ${noun}`,
+      `${name} ${endedText(progress) ?? `${done}/${wanted} ${noun}`}`,
       ...(older === 0 ? [] : [`${older} still on another version`]),
       ...(extra === 0 ? [] : [`${extra} too many`]),
       ...(failures.length === 0 ? [] : [`${failures.length} failed`]),
       ...(unplaced === undefined ? [] : [`waiting for a node: ${unplaced}`]),
     ].join(', '),
   );
+}
+
+/** What a rollout that is well has come to, as one sentence without its full stop. */
+export function wellText({ services }: Rollout): string {
+  const all = [...services.values()];
+  const over = all.filter((each) => each.kind.kind.endsWith('job') || each.ended > 0);
+  if (over.length === 0) return `${plural(all.length, 'service')}, all healthy and stable`;
+  const well = all.length - over.length;
+  return [
+    ...(well === 0 ? [] : [`${plural(well, 'service')} healthy and stable`]),
+    ...over.map(standingLine),
+  ].join('; ');
+}
+
+/** What nobody may have meant: services that may end, and whose tasks did after they had been running. */
+function endedLate({ services, goal, end }: Rollout): readonly string[] {
+  if (end?.kind !== 'converged' || goal.phase !== 'deploy') return [];
+  return [...services.values()]
+    .filter((each) => each.endedLate && each.ended > 0)
+    .map(
+      (each) =>
+        `${standingLine(each)}: its restart_policy takes that for its end, and Swarm does not start ` +
+        'it again; a service that is meant to keep running needs the condition any',
+    );
 }
 
 /** What the rollout waits for right now, for the heartbeat. */
@@ -159,5 +190,6 @@ export function progressLog(narrator: Narrator): (rollout: Rollout, snapshot: Sn
       lines.push(`waiting for ${waitingFor(after)}`);
     if (lines.length > 0) spoken = after.at;
     lines.forEach(narrator.say);
+    for (const line of endedLate(after)) narrator.warn(line);
   };
 }

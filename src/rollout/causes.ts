@@ -29,8 +29,8 @@ export interface Facts {
   readonly memoryLimited: boolean;
   /** It belongs to a job, or is never restarted. */
   readonly job: boolean;
-  /** Its image has no digest: the manager did not find it either. */
-  readonly unresolved: boolean;
+  /** The registry says that it has no such image. */
+  readonly imageless: boolean;
 }
 
 export interface TaskCause extends Cause {
@@ -42,7 +42,8 @@ export interface TaskCause extends Cause {
   readonly where?: (facts: Facts) => boolean;
 }
 
-const NO_IMAGE = /no such image|manifest unknown|manifest for .* not found/i;
+/** Of a node that could not pull an image, for whatever reason. */
+export const NO_IMAGE = /no such image|manifest unknown|manifest for .* not found/i;
 
 const CRASHED: TaskCause = { sign: 'anything else', reason: 'crash-loop', effect: 'counted' };
 
@@ -61,16 +62,14 @@ export const TASK_CAUSES: readonly TaskCause[] = [
     effect: 'counted',
   },
   {
-    sign: '`No such image`, `manifest unknown`, `manifest for ... not found`, and the manager could not resolve the image to a digest either',
+    sign: '`No such image`, `manifest unknown`, `manifest for ... not found`, and the registry, asked by the manager, has no such image',
     pattern: NO_IMAGE,
-    // Swarm writes the digest into the spec when the registry answers, so that an image without
-    // one that a node cannot pull is not there.
-    where: ({ unresolved }) => unresolved,
+    where: ({ imageless }) => imageless,
     reason: 'image-not-found',
     effect: 'fatal',
   },
   {
-    sign: 'the same, of an image that the manager did resolve',
+    sign: 'the same, and the registry has it, or does not answer',
     pattern: NO_IMAGE,
     reason: 'image-not-found',
     effect: 'counted',
@@ -107,8 +106,14 @@ export const TASK_CAUSES: readonly TaskCause[] = [
     effect: 'counted',
   },
   {
-    sign: 'anything else, rejected before it ran',
-    where: ({ rejected }) => rejected,
+    sign: '`No such container`: its engine was restarted, or somebody removed the container',
+    pattern: /no such container/i,
+    reason: 'task-rejected',
+    effect: 'counted',
+  },
+  {
+    sign: 'anything else, rejected before it ran; or `starting container failed`',
+    where: ({ rejected, error }) => rejected || /starting container failed/i.test(error),
     reason: 'task-rejected',
     effect: 'counted',
   },
@@ -152,7 +157,7 @@ export const SERVICE_CAUSES: readonly Cause[] = [
   {
     sign:
       'the new tasks of an update with `order: start-first` wait for a host-mode port that the former ' +
-      'ones hold, for 5 s',
+      'ones hold on every node in question, none of them on its way out, for 5 s',
     reason: 'host-port-deadlock',
     effect: 'fatal',
   },

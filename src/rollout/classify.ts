@@ -18,14 +18,24 @@ export interface Failure {
   readonly timestamp?: string;
 }
 
-/** Docker says nothing of a task that ended `complete`; it may have been stopped as unhealthy (tried). */
+/** Docker says nothing of a task that ended `complete`: all of these look the same (tried). */
 const ENDED =
   'the process ended (exit code 0), but the service is meant to keep running; ' +
-  'a container that fails its healthcheck and stops in good order ends so, too';
+  'a container that fails its healthcheck and stops in good order ends so, too, ' +
+  'and so does one whose node had its Docker engine killed';
 
-function digestMissing(spec: ServiceSpec): boolean {
-  const image = at(spec, 'TaskTemplate', 'ContainerSpec', 'Image');
-  return typeof image === 'string' && !image.includes('@');
+/** The engine's own words for a container that its restart has removed. */
+const NO_CONTAINER = /no such container/i;
+const LOST = 'its node lost the container, as when its Docker engine is restarted';
+
+/** What is known of a task beside itself. */
+export interface Circumstances {
+  /** Jobs and tasks that are never restarted get the reason `job-failed`. */
+  readonly job: boolean;
+  /** Swarm does not replace this task: its failure cannot heal. */
+  readonly final: boolean;
+  /** The registry says that it has no such image. */
+  readonly imageless: boolean;
 }
 
 function memoryIsLimited(spec: ServiceSpec): boolean {
@@ -35,15 +45,12 @@ function memoryIsLimited(spec: ServiceSpec): boolean {
 /**
  * Why a task that ended has ended.
  * @param spec the spec the task was made from
- * @param isJob jobs and tasks that are never restarted get the reason `job-failed`
- * @param final Swarm does not replace this task: its failure cannot heal
  */
 export function classify(
   task: Task,
   service: string,
   spec: ServiceSpec,
-  isJob: boolean,
-  final: boolean,
+  { job, final, imageless }: Circumstances,
 ): Failure {
   const error = task.Status.Err ?? '';
   // A rejected task never ran, and the engine gives it an exit code of 0 all the same.
@@ -54,8 +61,8 @@ export function classify(
     rejected: task.Status.State === 'rejected',
     exitCode,
     memoryLimited: memoryIsLimited(spec),
-    job: isJob,
-    unresolved: digestMissing(spec),
+    job,
+    imageless,
   });
   return {
     taskId: task.ID,
@@ -64,15 +71,15 @@ export function classify(
     ...(task.NodeID === undefined || task.NodeID === '' ? {} : { nodeId: task.NodeID }),
     reason,
     fatal: effect === 'fatal' || final,
-    error:
-      error !== ''
-        ? error
-        : task.Status.State === 'complete'
-          ? ENDED
-          : (task.Status.Message ?? task.Status.State),
+    error: wordsOf(task.Status),
     ...(exitCode === undefined ? {} : { exitCode }),
     ...(task.Status.Timestamp === undefined ? {} : { timestamp: task.Status.Timestamp }),
   };
+}
+
+function wordsOf({ State, Err = '', Message = State }: Task['Status']): string {
+  if (Err === '') return State === 'complete' ? ENDED : Message;
+  return NO_CONTAINER.test(Err) ? `${Err} (${LOST})` : Err;
 }
 
 /** What an exit code means, where it is more than the application's own choice. */

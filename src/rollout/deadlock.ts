@@ -14,7 +14,15 @@ import {
   type Task,
 } from '../model.js';
 import type { Target } from './goal.js';
-import { calledOff, isRunning, isWanted, placeOf, type Standing } from './standing.js';
+import {
+  calledOff,
+  isRunning,
+  isWanted,
+  placeOf,
+  rank,
+  RUNNING,
+  type Standing,
+} from './standing.js';
 
 /** Why an update cannot go on, for people, as the end of a sentence that begins with the service. */
 export interface Deadlock {
@@ -23,7 +31,7 @@ export interface Deadlock {
 }
 
 /** The words of swarmkit's scheduler (manager/scheduler/filter.go). */
-const PORT_TAKEN = /host-mode port already in use/;
+const PORT_TAKEN = /host-mode port already in use on (\d+) node/;
 const NODE_FULL = /max replicas per node limit exceed/;
 
 /**
@@ -41,7 +49,8 @@ export function deadlockOf(
   const wanted = tasks.filter(isWanted);
   const older = wanted.filter(({ ID }) => !snapshot.upToDate.has(ID));
   const current = wanted.filter(({ ID }) => snapshot.upToDate.has(ID));
-  if (older.length === 0) return undefined;
+  // One that takes its time to stop frees its place later on.
+  if (older.length === 0 || tasks.some((task) => isLeaving(task, snapshot))) return undefined;
   // An earlier update from the same spec may have left such tasks, too.
   const fresh = tasks.filter(({ ID }) => !formerTasks.has(ID));
   return (
@@ -49,6 +58,13 @@ export function deadlockOf(
     startFirst(target, older, current) ??
     updaterGone(target, fresh, current, snapshot)
   );
+}
+
+/** Told to stop, and still there. What is on a lost node says nothing of itself any more. */
+function isLeaving(task: Task, { nodes }: Snapshot): boolean {
+  const { State } = task.Status;
+  if (isWanted(task) || rank(State) < rank('assigned') || rank(State) > RUNNING) return false;
+  return !nodes.some(({ ID, Status }) => ID === task.NodeID && Status.State === 'down');
 }
 
 /** All that an update does at a time are waits for tasks that were called off. */
@@ -104,7 +120,10 @@ function startFirst(
   // A slot whose new task runs is about to lose its former one.
   const started = new Set(current.filter(isRunning).map(placeOf));
   if (waiting.length === 0 || older.some((task) => started.has(placeOf(task)))) return undefined;
-  if (hasHostPorts(target) && errors.every((text) => PORT_TAKEN.test(text)))
+  const taken = errors.map((text) => Number(PORT_TAKEN.exec(text)?.[1]));
+  const held = holders(target, [...older, ...current]).size;
+  // On more nodes than that somebody else holds it, too, who may yet go.
+  if (taken.every((count) => count > 0 && count <= held))
     return {
       reason: 'host-port-deadlock',
       message: `cannot be updated start-first: its former tasks hold the host-mode port that the new ones need (${error}); use order: stop-first`,
@@ -117,10 +136,23 @@ function startFirst(
   return undefined;
 }
 
-function hasHostPorts({ spec }: Target): boolean {
-  const ports = at(spec, 'EndpointSpec', 'Ports');
-  return (
-    Array.isArray(ports) &&
-    (ports as readonly Json[]).some((port) => at(port, 'PublishMode') === 'host')
-  );
+interface Port {
+  readonly PublishedPort?: number;
+  readonly Protocol?: string;
 }
+
+/** The nodes on which tasks of the service hold a host-mode port that its spec asks for. */
+function holders({ spec }: Target, tasks: readonly Task[]): ReadonlySet<string | undefined> {
+  const ports = at(spec, 'EndpointSpec', 'Ports');
+  const asked = new Set(
+    (Array.isArray(ports) ? (ports as readonly Json[]) : [])
+      .filter((port) => at(port, 'PublishMode') === 'host')
+      .map((port) => portName(port as Port)),
+  );
+  const holds = ({ Status }: Task): boolean =>
+    Status.PortStatus?.Ports?.some((port) => asked.has(portName(port))) === true;
+  return new Set(tasks.filter(holds).map(({ NodeID }) => NodeID));
+}
+
+const portName = ({ PublishedPort = 0, Protocol = 'tcp' }: Port): string =>
+  `${PublishedPort}/${Protocol}`;

@@ -61,6 +61,8 @@ export function departure(
 
 /** Swarm's message names a task by its id, which tells nobody anything; the cause is added later. */
 function because({ Message: message = '' }: UpdateStatus): string {
-  if (/failure or early termination of task/.test(message)) return ' after a task failed';
+  // As when its node is drained in mid-update: Swarm makes no difference.
+  if (/failure or early termination of task/.test(message))
+    return ' after a task failed or was ended early';
   return message === '' || message.startsWith('rollback') ? '' : `: ${message}`;
 }

@@ -8,13 +8,17 @@
 import type { Reason } from '../errors.js';
 import {
   delayMs,
+  disablesHealthcheck,
   isJob,
   kindOf,
+  limitsRestarts,
   maxRestarts,
   monitorMs,
   restartCondition,
   sameSpec,
+  updateOrder,
   type Kind,
+  type RestartCondition,
   type Service,
   type ServiceSpec,
   type Snapshot,
@@ -24,13 +28,17 @@ import { classify, type Failure } from './classify.js';
 import { deadlockOf, type Deadlock } from './deadlock.js';
 import { departure } from './departure.js';
 import type { End, Goal, Target, Verdict } from './goal.js';
+import { eligibleNodes } from './placement.js';
 import {
   calledOff,
   COMPLETE,
+  hasToRun,
   isWanted,
   lenient,
   meantToRun,
-  placeOf,
+  newestBy,
+  ofThisRun,
+  placeIn,
   rank,
   RUNNING,
   standing,
@@ -45,6 +53,10 @@ export interface ServiceProgress {
   /** Slots (or nodes, or completions) that must be there, and that are. */
   readonly wanted: number;
   readonly done: number;
+  /** How many of those have ended with exit code 0, as they may. */
+  readonly ended: number;
+  /** Whether a task ended when it had been taken for one that runs: it may have been meant to. */
+  readonly endedLate: boolean;
   /** Tasks of an earlier spec that are still meant to run. */
   readonly older: number;
   /** Tasks of the wanted spec that share a slot or node with another one. */
@@ -54,6 +66,10 @@ export interface ServiceProgress {
   /** Whether Swarm's updater waits for a task that will never come. */
   readonly waitsInVain: boolean;
   readonly failures: readonly Failure[];
+  /** A failed task that Swarm does not start again, and since when. */
+  readonly givenUp?: { readonly failure: Failure; readonly since: number };
+  /** When a task of a job was last seen at work; Infinity while one is. */
+  readonly workedAt?: number;
   /** Why tasks cannot be placed, in Docker's words. */
   readonly unplaced?: string;
   /** Since when all that is wrong are tasks too many: of a former spec, or two in a slot or node. */
@@ -63,7 +79,7 @@ export interface ServiceProgress {
 }
 
 /** What a snapshot says of the swarm, without when. */
-const PARTS = ['services', 'tasks', 'upToDate', 'nodes', 'healthchecked'] as const;
+const PARTS = ['services', 'tasks', 'upToDate', 'nodes', 'healthchecked', 'imageless'] as const;
 
 export interface Rollout {
   readonly goal: Goal;
@@ -74,6 +90,8 @@ export interface Rollout {
   /** The best state each slot has reached so far; moving forward means beating it. */
   readonly best: ReadonlyMap<string, number>;
   readonly lastProgressAt: number;
+  /** Since when tasks that may end by themselves have been starting, by their ids. */
+  readonly starting: ReadonlyMap<string, number>;
   /**
    * The tasks that everything rests on right now, and since when they have been the same; `proven`
    * where all of them ran long before the rollout began and have nothing to prove.
@@ -88,7 +106,16 @@ export interface Rollout {
   readonly end?: End;
 }
 
-function hasFailed(task: Task, kind: Kind): boolean {
+/**
+ * Swarm takes tasks off a node that no longer meets their constraints, or no longer has what they reserve,
+ * and places others elsewhere (swarmkit manager/orchestrator/constraintenforcer): no fault of theirs.
+ */
+const EVICTED = 'assigned node no longer meets constraints';
+
+/** Whether a task has ended as it must not. */
+export function hasFailed(task: Task, kind: Kind, condition: RestartCondition): boolean {
+  // Nothing is started again where that is never to be.
+  if (task.Status.Err === EVICTED && condition !== 'none') return false;
   if (task.Status.State === 'failed' || task.Status.State === 'rejected') return true;
   if (task.Status.State !== 'complete' || isJob(kind)) return false;
   return !('oneShot' in kind && kind.oneShot);
@@ -103,6 +130,7 @@ export function beginRollout(goal: Goal): Rollout {
     lingering: goal.gone.length,
     best: new Map(),
     lastProgressAt: goal.startedAt,
+    starting: new Map(),
     departures: [],
   };
 }
@@ -134,6 +162,7 @@ function fold(rollout: Rollout, snapshot: Snapshot): Rollout {
   const live = new Map(snapshot.services.map((service) => [service.ID, service]));
   const services = new Map<string, ServiceProgress>();
   const best = new Map(rollout.best);
+  const starting = new Map<string, number>();
   const holding: string[] = [];
   const departures: End[] = [];
   let moved = false;
@@ -149,20 +178,47 @@ function fold(rollout: Rollout, snapshot: Snapshot): Rollout {
     const service = live.get(target.id);
     const tasks = byService.get(target.id) ?? [];
     const former = rollout.services.get(target.id);
-    const kind = meantToRun(kindOf(target.spec), snapshot.healthchecked?.has(target.id) === true);
+    const declared = kindOf(target.spec);
+    const mayEnd = 'oneShot' in declared && declared.oneShot && !disablesHealthcheck(target.spec);
+    if (mayEnd)
+      for (const { ID, Status } of tasks)
+        if (Status.State === 'starting') starting.set(ID, rollout.starting.get(ID) ?? snapshot.at);
+    const unwell = mayEnd ? neverHealthy(rollout, tasks) : NOBODY;
+    const kind = meantToRun(
+      declared,
+      snapshot.healthchecked?.has(target.id) === true ||
+        unwell.size > 0 ||
+        // What is known once stays known.
+        (former !== undefined && 'oneShot' in former.kind && !former.kind.oneShot),
+    );
     const stand =
       service === undefined
-        ? { wanted: 0, done: 0, older: 0, extra: 0, complete: false, holding: [] }
-        : lenient(standing(kind, service, tasks, snapshot), target.enough);
+        ? { wanted: 0, done: 0, ended: 0, older: 0, extra: 0, complete: false, holding: [] }
+        : lenient(
+            standing(kind, service, countedTasks(goal, tasks, snapshot), snapshot),
+            target.enough,
+          );
     const failures = collectFailures(
       former?.failures ?? [],
       goal,
       target,
       kind,
       tasks,
-      snapshot.upToDate,
+      snapshot,
       service,
+      unwell,
     );
+    const lost =
+      service === undefined ? undefined : givenUp(target, kind, service, tasks, snapshot);
+    const thisRun = service === undefined ? [] : ofThisRun(kind, service, tasks);
+    const works =
+      isJob(kind) &&
+      thisRun.some((task) => task.Status.State === 'running' && hasToRun(kind, task));
+    const workedAt = works
+      ? Infinity
+      : former?.workedAt === Infinity
+        ? rollout.at
+        : former?.workedAt;
     const unplaced = tasks.find(
       (task) =>
         task.Status.State === 'pending' &&
@@ -180,6 +236,8 @@ function fold(rollout: Rollout, snapshot: Snapshot): Rollout {
       kind,
       wanted: stand.wanted,
       done: stand.done,
+      ended: stand.ended,
+      endedLate: former?.endedLate === true || (stand.ended > 0 && endsLate(rollout, kind, tasks)),
       older: stand.older,
       extra: stand.extra,
       complete: stand.complete,
@@ -187,6 +245,18 @@ function fold(rollout: Rollout, snapshot: Snapshot): Rollout {
       waitsInVain:
         service?.UpdateStatus?.State === 'updating' && calledOff(tasks, snapshot).length > 0,
       failures,
+      ...(lost === undefined
+        ? {}
+        : {
+            givenUp: {
+              failure: lost,
+              since:
+                former?.givenUp?.failure.taskId === lost.taskId
+                  ? former.givenUp.since
+                  : snapshot.at,
+            },
+          }),
+      ...(workedAt === undefined ? {} : { workedAt }),
       ...(unplaced === undefined ? {} : { unplaced }),
       ...(leftover ? { leftoverSince: former?.leftoverSince ?? snapshot.at } : {}),
       ...(deadlock === undefined
@@ -197,9 +267,12 @@ function fold(rollout: Rollout, snapshot: Snapshot): Rollout {
     const end = departure(goal, target, service, stand.complete);
     if (end !== undefined) departures.push(end);
 
-    for (const task of tasks)
+    const place = placeIn(kind);
+    for (const task of thisRun)
       if (snapshot.upToDate.has(task.ID) && rank(task.Status.State) <= COMPLETE)
-        advance(`${target.id} ${placeOf(task)}`, rank(task.Status.State));
+        // What had been done before is no way that this rollout has come.
+        if (!(task.Status.State === 'complete' && goal.formerTasks.has(task.ID)))
+          advance(`${target.id} ${place(task)}`, rank(task.Status.State));
     advance(`${target.id} older`, -stand.older);
   }
 
@@ -236,10 +309,95 @@ function fold(rollout: Rollout, snapshot: Snapshot): Rollout {
     lingering,
     best,
     lastProgressAt: moved ? snapshot.at : rollout.lastProgressAt,
+    starting,
     ...(held === undefined ? {} : { holding: held }),
     departures,
     ...(departures.length === 0 ? {} : { departedAt: rollout.departedAt ?? snapshot.at }),
   };
+}
+
+const NOBODY: ReadonlySet<string> = new Set();
+
+/**
+ * Containers take up to some seconds to start (up to 9 s were seen, on busy machines), in which their
+ * tasks are `starting`. One that is so for longer waits for its healthcheck.
+ */
+const START_MS = 10_000;
+
+/**
+ * The tasks that ended with exit code 0 when they had been starting for long, and that were never seen
+ * running: a healthcheck of their image, which only managers that have the image can tell of, has
+ * never passed, and Swarm has stopped them.
+ */
+function neverHealthy({ starting, at }: Rollout, tasks: readonly Task[]): ReadonlySet<string> {
+  const found = tasks.filter(
+    ({ ID, Status }) =>
+      // At the last look it still was.
+      Status.State === 'complete' && at - (starting.get(ID) ?? at) >= START_MS,
+  );
+  return found.length === 0 ? NOBODY : new Set(found.map(({ ID }) => ID));
+}
+
+/** What a one-shot service has run meanwhile cannot be undone, and does not speak against a way back. */
+function countedTasks(
+  { phase }: Goal,
+  tasks: readonly Task[],
+  { upToDate }: Snapshot,
+): readonly Task[] {
+  return phase === 'deploy'
+    ? tasks
+    : tasks.filter((task) => upToDate.has(task.ID) || isWanted(task));
+}
+
+/** Whether a task has ended since the last look, in which everything ran, itself included. */
+function endsLate({ holding, seen }: Rollout, kind: Kind, tasks: readonly Task[]): boolean {
+  if (holding === undefined || seen === undefined || isJob(kind)) return false;
+  const ended = new Set(
+    tasks.filter(({ Status }) => Status.State === 'complete').map(({ ID }) => ID),
+  );
+  return seen.tasks.some(({ ID, Status }) => Status.State === 'running' && ended.has(ID));
+}
+
+/**
+ * The failure of a task that Swarm does not start again, as `max_attempts` are used up. Until Swarm has
+ * seen to a task that failed, that one itself is still wanted; then another is, in its place, unless
+ * Swarm has given up.
+ */
+function givenUp(
+  { name, spec }: Target,
+  kind: Kind,
+  service: Service,
+  tasks: readonly Task[],
+  { upToDate, nodes }: Snapshot,
+): Failure | undefined {
+  if (!limitsRestarts(spec)) return undefined;
+  const place = placeIn(kind);
+  const condition = restartCondition(spec);
+  const thisRun = ofThisRun(kind, service, tasks);
+  const alive = new Set(
+    thisRun
+      .filter(
+        (task) =>
+          hasToRun(kind, task) ||
+          (task.Status.State === 'complete' && !hasFailed(task, kind, condition)),
+      )
+      .map(place),
+  );
+  const dead = [...newestBy(thisRun, place)].filter(
+    ([where, task]) =>
+      !alive.has(where) && upToDate.has(task.ID) && hasFailed(task, kind, condition),
+  );
+  const places = 'constraints' in kind ? eligibleNodes(nodes, kind.constraints) : undefined;
+  const [, task] =
+    dead.find(([where]) =>
+      places === undefined
+        ? // One that was scaled away is dead, too.
+          !('replicas' in kind) || alive.size < kind.replicas
+        : places.some(({ ID }) => where === `@${ID}`),
+    ) ?? [];
+  return task === undefined
+    ? undefined
+    : classify(task, name, spec, { job: isJob(kind), final: true, imageless: false });
 }
 
 function collectFailures(
@@ -248,24 +406,25 @@ function collectFailures(
   target: Target,
   kind: Kind,
   tasks: readonly Task[],
-  upToDate: ReadonlySet<string>,
+  { upToDate, imageless }: Snapshot,
   service: Service | undefined,
+  unwell: ReadonlySet<string>,
 ): readonly Failure[] {
   // Tasks of the former version may go on failing until they are replaced: those are not ours.
   // Once Swarm has rolled back, ours are the ones that are no longer up to date.
   const intended = service !== undefined && sameSpec(service.Spec, target.spec);
   const seen = new Set(known.map(({ taskId }) => taskId));
   const iteration = service?.JobStatus?.JobIteration.Index ?? 0;
+  const condition = restartCondition(target.spec);
   const fresh = tasks.filter(
     (task) =>
       !goal.formerTasks.has(task.ID) &&
       !seen.has(task.ID) &&
       upToDate.has(task.ID) === intended &&
-      hasFailed(task, kind) &&
+      hasFailed(task, kind, condition) &&
       (!isJob(kind) || (task.JobIteration?.Index ?? 0) === iteration),
   );
   if (fresh.length === 0) return known;
-  const condition = restartCondition(target.spec);
   const oneShot = isJob(kind) || ('oneShot' in kind && kind.oneShot && condition === 'none');
   // Swarm gives a slot up after so many attempts.
   const attempts = maxRestarts(target.spec) + 1;
@@ -278,9 +437,23 @@ function collectFailures(
     (task.Slot !== undefined && failuresIn(task) >= attempts);
   return [
     ...known,
-    ...fresh.map((task) => classify(task, target.name, target.spec, oneShot, isFinal(task))),
+    ...fresh.map((task): Failure => {
+      const failure = classify(task, target.name, target.spec, {
+        job: oneShot,
+        final: isFinal(task),
+        imageless: imageless?.has(target.id) === true,
+      });
+      return unwell.has(task.ID)
+        ? { ...failure, reason: 'unhealthy', error: NEVER_HEALTHY }
+        : failure;
+    }),
   ];
 }
+
+/** Docker itself says nothing of it. */
+const NEVER_HEALTHY =
+  'the task ended (exit code 0) after a long start, without ever running: a healthcheck of its image ' +
+  'has not passed; a service that is meant to end needs `healthcheck: {disable: true}`';
 
 const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
 
@@ -302,6 +475,8 @@ function leadingFailure(failures: readonly Failure[]): Failure | undefined {
  * is its cause waited for.
  */
 const CAUSE_MS = 3000;
+/** Longer than Swarm takes to start a failed task again, or to make another that does so later. */
+const GIVEN_UP_MS = 3000;
 /** Longer than Swarm's scheduler and updater take to see what has become free. */
 const DEADLOCK_MS = 5000;
 
@@ -352,27 +527,43 @@ function endOf(rollout: Rollout, partial: boolean): End | undefined {
       message: `${stuck.name} ${stuck.deadlock.message}`,
     };
 
+  const over = progress.find(({ givenUp }) => at - (givenUp?.since ?? at) >= GIVEN_UP_MS);
+  if (goal.phase === 'deploy' && over?.givenUp !== undefined)
+    return {
+      kind: 'failed',
+      reason: over.givenUp.failure.reason,
+      service: over.name,
+      message: `Swarm has given up a task of ${over.name}, its max_attempts are used up: ${over.givenUp.failure.error}`,
+    };
+
   const { holding } = rollout;
   if (isDue(rollout) && !partial) return { kind: 'converged' };
 
   // An update delay is a pause that the user asked for, not one without progress.
   const patience =
     goal.progressTimeoutMs + Math.max(0, ...goal.targets.map(({ spec }) => delayMs(spec)));
+  // A job moves forward as long as it works; how long that may take, `timeout` says.
+  const isStill = (workedAt = -Infinity): boolean =>
+    at - Math.max(rollout.lastProgressAt, workedAt) >= patience;
+  const still = progress.find(({ complete, workedAt }) => !complete && isStill(workedAt));
+  const nothingMoves =
+    holding === undefined && (still !== undefined || (rollout.lingering > 0 && isStill()));
   const late =
     at - goal.startedAt >= goal.timeoutMs
       ? { reason: 'timeout' as const, limit: 'in time' }
-      : holding === undefined && at - rollout.lastProgressAt >= patience
+      : nothingMoves
         ? { reason: 'progress-timeout' as const, limit: 'and nothing has moved for too long' }
         : undefined;
   if (late === undefined) return undefined;
-  const behind = progress.find(({ complete }) => !complete) ?? progress.find((p) => p.updating);
+  const behind =
+    still ?? progress.find(({ complete }) => !complete) ?? progress.find((p) => p.updating);
   const unplaced = progress.find((service) => service.unplaced !== undefined);
   if (unplaced?.unplaced !== undefined && !unplaced.complete)
     return {
       kind: 'failed',
       reason: 'unschedulable',
       service: unplaced.name,
-      message: `${unplaced.name} has tasks that fit no node: ${unplaced.unplaced}`,
+      message: `${unplaced.name} has tasks that fit no node: ${unplaced.unplaced}${roomFor(unplaced, goal)}`,
     };
   const lead = leadingFailure(behind?.failures ?? []);
   return {
@@ -390,6 +581,16 @@ function endOf(rollout: Rollout, partial: boolean): End | undefined {
           ` ${late.limit}` +
           (lead === undefined ? '' : `; last failure: ${lead.error}`),
   };
+}
+
+/** What the reservations of former tasks may have to do with it. */
+function roomFor({ name, older, unplaced = '' }: ServiceProgress, { targets }: Goal): string {
+  const isStartFirst = targets.some(
+    (target) => target.name === name && updateOrder(target.spec) === 'start-first',
+  );
+  return isStartFirst && older > 0 && unplaced.includes('insufficient resources')
+    ? '; with order: start-first the former tasks keep what they have reserved until the new ones run'
+    : '';
 }
 
 /**

@@ -1,9 +1,21 @@
 /** How long a rollout has to hold before it counts, and which tasks need not prove themselves. */
-import { monitorMs, type Snapshot, type Task } from '../model.js';
+import {
+  at,
+  kindOf,
+  monitorMs,
+  restartCondition,
+  sameJson,
+  type JsonObject,
+  type Service,
+  type ServiceSpec,
+  type Snapshot,
+  type Task,
+} from '../model.js';
 import type { Changes } from '../plan.js';
+import { hasFailed } from './observe.js';
 
 const MIN_STABLE_MS = 5000;
-/** A task that has run for this long has shown that it can. */
+/** A task that has run for this long has shown that it can, however long ago it was created. */
 const SETTLED_MS = 30_000;
 /** Failures younger than this say that a service is not well now. */
 const RECENT_MS = 120_000;
@@ -22,26 +34,59 @@ export function stableForMs(
   if (asked !== 'auto') return asked;
   const changed = targets.filter(({ change }) => change !== 'unchanged');
   const monitors = (changed.length > 0 ? changed : targets).map(({ spec }) => monitorMs(spec));
-  const unchanged = new Set(
-    targets.filter(({ change }) => change === 'unchanged').map(({ id }) => id),
+  const former = new Map(before.services.map((service) => [service.ID, service]));
+  const kept = new Map(
+    targets
+      .filter(({ id, spec }) => keepsTasks(former.get(id), spec))
+      .map(({ id, spec }) => [id, spec]),
   );
-  const flapping = before.tasks.some(
-    (task) =>
-      unchanged.has(task.ServiceID) &&
+  const flapping = before.tasks.some((task) => {
+    const spec = kept.get(task.ServiceID);
+    return (
+      spec !== undefined &&
       before.upToDate.has(task.ID) &&
-      (task.Status.State === 'failed' || task.Status.State === 'rejected') &&
-      ageMs(task, before) < RECENT_MS,
-  );
+      hasFailed(task, kindOf(spec), restartCondition(spec)) &&
+      sinceMs(task, before) < RECENT_MS
+    );
+  });
   return Math.max(MIN_STABLE_MS, ...monitors, ...(flapping ? [SETTLED_MS] : []));
 }
 
-/** By the manager's clock, which stamps both ends. */
-const ageMs = (task: Task, { managerTime }: Snapshot): number =>
-  managerTime === undefined ? 0 : managerTime - Date.parse(task.CreatedAt);
+/**
+ * Whether Swarm leaves the tasks of before alone, as when only a label changes: those of another task
+ * or endpoint it replaces, those that merely may be placed elsewhere it does not (swarmkit
+ * manager/orchestrator/task.go, IsTaskDirty).
+ */
+function keepsTasks(former: Service | undefined, spec: ServiceSpec): boolean {
+  return former !== undefined && sameJson(madeInto(former.Spec), madeInto(spec));
+}
 
-/** The ids of the tasks that have run for long enough by now to have nothing to prove. */
+/** What of a spec its tasks are made from. */
+function madeInto({ TaskTemplate, EndpointSpec }: ServiceSpec): JsonObject {
+  return {
+    TaskTemplate: { ...(at(TaskTemplate) as JsonObject | undefined), Placement: undefined },
+    EndpointSpec,
+  };
+}
+
+/**
+ * How long a task has been in its state, and no longer than there has been such a task. Nodes stamp the
+ * state, the manager stamps the creation.
+ */
+const sinceMs = ({ CreatedAt, Status }: Task, { managerTime }: Snapshot): number =>
+  managerTime === undefined || Status.Timestamp === undefined
+    ? 0
+    : managerTime - Math.max(Date.parse(CreatedAt), Date.parse(Status.Timestamp));
+
+/**
+ * The ids of the tasks that have run for long enough by now to have nothing to prove, and of those
+ * that ended well as long ago.
+ */
 export function settledTasks(before: Snapshot): ReadonlySet<string> {
   return new Set(
-    before.tasks.filter((task) => ageMs(task, before) >= SETTLED_MS).map(({ ID }) => ID),
+    before.tasks
+      .filter(({ Status }) => Status.State === 'running' || Status.State === 'complete')
+      .filter((task) => sinceMs(task, before) >= SETTLED_MS)
+      .map(({ ID }) => ID),
   );
 }

@@ -8,6 +8,9 @@ export const COMPLETE = rank('complete');
 
 /** Meant to run, now or as soon as the updater lets it. */
 export const isWanted = (task: Task): boolean => rank(task.DesiredState) <= RUNNING;
+/** The same of a job's tasks, which are meant to run and then to complete. */
+export const hasToRun = (kind: Kind, task: Task): boolean =>
+  isJob(kind) ? rank(task.DesiredState) <= COMPLETE : isWanted(task);
 export const isRunning = (task: Task): boolean => task.Status.State === 'running' && isWanted(task);
 
 /**
@@ -21,7 +24,7 @@ export const calledOff = (tasks: readonly Task[], { upToDate }: Snapshot): reado
       upToDate.has(task.ID) && !isWanted(task) && rank(task.Status.State) < rank('assigned'),
   );
 
-function newestBy<Key>(tasks: readonly Task[], key: (task: Task) => Key): Map<Key, Task> {
+export function newestBy<Key>(tasks: readonly Task[], key: (task: Task) => Key): Map<Key, Task> {
   const newest = new Map<Key, Task>();
   for (const task of tasks) {
     const other = newest.get(key(task));
@@ -39,13 +42,33 @@ function isLater(a: string, b: string): boolean {
 /** Nine digits: Date reads three of them, and Go leaves out the zeros at the end. */
 const fraction = (time: string): string => (/\.(\d+)/.exec(time)?.[1] ?? '').padEnd(9, '0');
 
+/** The tasks of a job's present run, or all of a service that is none. */
+export const ofThisRun = (
+  kind: Kind,
+  service: Service,
+  tasks: readonly Task[],
+): readonly Task[] => {
+  const iteration = service.JobStatus?.JobIteration.Index ?? 0;
+  return isJob(kind)
+    ? tasks.filter(({ JobIteration }) => (JobIteration?.Index ?? 0) === iteration)
+    : tasks;
+};
+
 /** Where a task stands: its slot, or its node for global services. */
 export const placeOf = (task: Task): string =>
   task.Slot === undefined || task.Slot === 0 ? `@${task.NodeID ?? ''}` : String(task.Slot);
 
+/** The same for a job of so many completions, whose slots count from 0; the engine leaves out a zero. */
+export const placeIn =
+  ({ kind }: Kind) =>
+  (task: Task): string =>
+    kind === 'replicated-job' ? String(task.Slot ?? 0) : placeOf(task);
+
 export interface Standing {
   readonly wanted: number;
   readonly done: number;
+  /** How many of those have ended with exit code 0, as they may. */
+  readonly ended: number;
   readonly older: number;
   /** Tasks of the live spec that share a slot or node with another one. */
   readonly extra: number;
@@ -64,26 +87,21 @@ export function standing(
   const older = tasks.filter((task) => isWanted(task) && !snapshot.upToDate.has(task.ID)).length;
 
   if (kind.kind === 'replicated-job' || kind.kind === 'global-job') {
-    const iteration = service.JobStatus?.JobIteration.Index ?? 0;
-    const completed = tasks.filter(
-      (task) => (task.JobIteration?.Index ?? 0) === iteration && task.Status.State === 'complete',
+    const completed = ofThisRun(kind, service, tasks).filter(
+      (task) => task.Status.State === 'complete',
     );
-    // A job's slots count from 0, and the engine leaves out a zero.
-    const places = new Set(
-      completed.map((task) =>
-        kind.kind === 'global-job' ? (task.NodeID ?? '') : String(task.Slot ?? 0),
-      ),
-    );
+    const places = new Set(completed.map(placeIn(kind)));
     const eligible =
       kind.kind === 'global-job' ? eligibleNodes(snapshot.nodes, kind.constraints) : [];
     const wanted = kind.kind === 'global-job' ? eligible.length : kind.completions;
     const done =
       kind.kind === 'global-job'
-        ? eligible.filter((node) => places.has(node.ID)).length
+        ? eligible.filter((node) => places.has(`@${node.ID}`)).length
         : Math.min(places.size, wanted);
     return {
       wanted,
       done,
+      ended: done,
       older: 0,
       extra: 0,
       complete: done >= wanted,
@@ -91,11 +109,14 @@ export function standing(
     };
   }
 
-  const isGood = (task: Task): boolean =>
-    isRunning(task) || (kind.oneShot && task.Status.State === 'complete');
   const running = current.filter(isRunning);
-  const latest = newestBy(current, placeOf);
-  const good = new Map([...latest].filter(([, task]) => isGood(task)));
+  // What a place ran last counts: an earlier task of the live spec says nothing after one of another.
+  const latest = kind.oneShot ? newestBy(tasks, placeOf) : [];
+  const good = new Map(
+    [...latest].filter(
+      ([, task]) => task.Status.State === 'complete' && snapshot.upToDate.has(task.ID),
+    ),
+  );
   for (const task of running) good.set(placeOf(task), task);
   const starting = current.filter((task) => isWanted(task) && !isRunning(task)).length;
   const extra = sharing(current, snapshot);
@@ -106,6 +127,7 @@ export function standing(
     return {
       wanted: eligible.length,
       done,
+      ended: Math.max(0, done - running.length),
       older,
       extra,
       complete: done === eligible.length && older === 0 && extra === 0,
@@ -119,6 +141,7 @@ export function standing(
   return {
     wanted: kind.replicas,
     done,
+    ended: Math.max(0, done - running.length),
     older,
     extra,
     complete: done === kind.replicas && older === 0 && starting === 0 && extra === 0 && !tooMany,

@@ -389,6 +389,11 @@ describe('registries', () => {
     expect(await failure(engine.logIn(auth, 20, signal))).toBeInstanceOf(TimedOut);
   });
 
+  it('that do not answer say nothing', async () => {
+    reply = () => undefined;
+    expect(await engine.registryHas('r/api', undefined, 20)).toBeUndefined();
+  });
+
   it('are not waited for by a run that is cancelled', async () => {
     const cancel = new AbortController();
     reply = () => cancel.abort();
@@ -401,10 +406,23 @@ describe('registries', () => {
     [404, '{"message":"errors: name unknown: repository name not known to registry"}', false],
     [401, '{"message":"unauthorized: authentication required"}', undefined],
     [500, '{"message":"Get https://r/v2/: dial tcp: connection refused"}', undefined],
+    [500, '{"message":"Head https://r/v2/api/manifests/9: no basic auth credentials"}', undefined],
+    [404, '{"message":"page not found"}', undefined],
   ])('%i %s: has it is %s', async (status, body, expected) => {
     answers(status, body);
-    expect(await engine.registryHas('r/api@sha256:1', 'auth')).toBe(expected);
+    expect(await engine.registryHas('r/api@sha256:1', 'auth', 5000)).toBe(expected);
     expect(asked[0]).toMatchObject({ line: 'GET /distribution/r/api@sha256:1/json' });
     expect(asked[0]?.headers['x-registry-auth']).toBe('auth');
   });
+});
+
+it('reads the healthcheck of an image, where the manager has it', async () => {
+  const Healthcheck = { Test: ['CMD', 'check'], Interval: 5_000_000_000 };
+  const read = async (body: unknown, status = 200): Promise<unknown> => {
+    reply = (_, response) => json(response, JSON.stringify(body), status);
+    return await engine.imageHealthcheck('api:2');
+  };
+  expect(await read({ Config: { Healthcheck } })).toEqual(Healthcheck);
+  expect(await read({ Config: {} })).toBeNull();
+  expect(await read({ message: 'No such image' }, 404)).toBeUndefined();
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import type { Snapshot, Task } from '../../../src/model.js';
+import type { Snapshot, Task, TaskState } from '../../../src/model.js';
 import { createNarrator } from '../../../src/report/narrator.js';
 import {
   progressLog,
@@ -7,6 +7,7 @@ import {
   statesOf,
   transitions,
   waitingFor,
+  wellText,
 } from '../../../src/report/progress.js';
 import { observe, type Goal, type Rollout } from '../../../src/rollout/observe.js';
 import {
@@ -89,6 +90,76 @@ describe('standing', () => {
     ).toBe('shop_api 0/3 completed');
   });
 });
+
+describe('a service that may end', () => {
+  const once = spec('x', {}, { RestartPolicy: { Condition: 'on-failure' } });
+  const look = (at: number, ...states: readonly TaskState[]): Snapshot =>
+    snapshot(
+      at,
+      states.map((state, index) => task(`t${index}`, state, { Slot: index + 1 })),
+      { services: [service(once)] },
+    );
+  const aim = { targets: [target({ spec: once })] };
+  const standingOf = (...states: readonly TaskState[]): string =>
+    standingLine(seen(look(0, ...states), aim).services.get(SERVICE)!);
+
+  it('is told by how many of its tasks have ended', () => {
+    expect(standingOf('running', 'running')).toBe('shop_api 2/2 up to date and running');
+    expect(standingOf('running', 'complete')).toBe(
+      'shop_api 1 of 2 ended with exit code 0, 1 running',
+    );
+    expect(standingOf('complete', 'complete')).toBe(
+      'shop_api 2 of 2 ended with exit code 0, none running',
+    );
+  });
+
+  it('is not called healthy and stable once it has ended', () => {
+    const web = target({ id: 'web', name: 'shop_web' });
+    const two = (state: TaskState): Rollout => {
+      const { tasks } = look(0, state, state);
+      const both = [1, 2].map((Slot) => task(`w${Slot}`, 'running', { Slot, ServiceID: 'web' }));
+      const services = [service(once), service(spec(), { ID: 'web' })];
+      return seen(snapshot(0, [...tasks, ...both], { services }), {
+        targets: [...aim.targets, web],
+      });
+    };
+    expect(wellText(two('running'))).toBe('2 services, all healthy and stable');
+    expect(wellText(two('complete'))).toBe(
+      '1 service healthy and stable; shop_api 2 of 2 ended with exit code 0, none running',
+    );
+    expect(wellText(seen(look(0, 'complete', 'complete'), aim))).toBe(
+      'shop_api 2 of 2 ended with exit code 0, none running',
+    );
+  });
+
+  it('deserves a warning where it had been running when everything did', () => {
+    const warned = (...looks: readonly Snapshot[]): readonly string[] => warningsOf(looks, aim);
+    const ended = [look(300, 'complete', 'complete'), look(9000, 'complete', 'complete')];
+    expect(warned(look(0, 'running', 'running'), ...ended)).toEqual([
+      expect.stringContaining(
+        'shop_api 2 of 2 ended with exit code 0, none running: its restart_policy',
+      ),
+    ]);
+    expect(warned(look(0, 'starting', 'running'), ...ended)).toEqual([]);
+    expect(warned(look(0, 'running', 'running'), look(9000, 'running', 'running'))).toEqual([]);
+  });
+});
+
+/** What stands out in the log of these looks. */
+function warningsOf(snapshots: readonly Snapshot[], aim: Partial<Goal>): readonly string[] {
+  const nothing = (): void => undefined;
+  const narrator = createNarrator(
+    { line: nothing, warning: nothing, startGroup: nothing, endGroup: nothing },
+    { now: () => 0, sleep: () => Promise.resolve() },
+  );
+  const tell = progressLog(narrator);
+  let rollout = begin(aim);
+  for (const each of snapshots) {
+    rollout = observe(rollout, each);
+    tell(rollout, each);
+  }
+  return narrator.warnings();
+}
 
 it('says what is waited for', () => {
   const both = [task('a', 'running'), task('b', 'running', { Slot: 2 })];

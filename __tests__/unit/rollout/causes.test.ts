@@ -12,7 +12,16 @@ import {
   type TaskCause,
 } from '../../../src/rollout/causes.js';
 import { observe, verdict, type Rollout, type Verdict } from '../../../src/rollout/observe.js';
-import { begin, service, snapshot, spec, status, target, task } from '../../support/snapshots.js';
+import {
+  begin,
+  service,
+  SERVICE,
+  snapshot,
+  spec,
+  status,
+  target,
+  task,
+} from '../../support/snapshots.js';
 
 const MAX_FAILURES = 3;
 const SECOND = 1000;
@@ -25,6 +34,7 @@ interface Example {
   readonly state?: 'failed' | 'rejected';
   readonly exitCode?: number;
   readonly spec?: ServiceSpec;
+  readonly imageless?: boolean;
 }
 
 const unresolved = spec('', {}, { ContainerSpec: { Image: 'api:9' } });
@@ -35,13 +45,14 @@ const job = spec('api:2', { Mode: { ReplicatedJob: { TotalCompletions: 1 } } });
 const EXAMPLES: readonly Example[] = [
   { error: 'task: non-zero exit (137): dockerexec: unhealthy container' },
   { error: 'pull access denied for api, repository does not exist', state: 'rejected' },
+  { error: 'No such image: api:9', state: 'rejected', spec: unresolved, imageless: true },
   { error: 'No such image: api:9', state: 'rejected', spec: unresolved },
-  { error: 'No such image: api:9@sha256:1', state: 'rejected' },
   { error: 'exec /app: exec format error' },
   { error: 'exec: "serve": executable file not found in $PATH: unknown' },
   { error: 'invalid mount config for type "bind"', state: 'rejected' },
   { error: 'Bind for 0.0.0.0:80 failed: port is already allocated' },
   { error: 'network shop_default not found', state: 'rejected' },
+  { error: 'No such container: shop_api.1.x9' },
   { error: 'something odd', state: 'rejected' },
   { error: 'task: non-zero exit (137)', exitCode: 137, spec: limited },
   { error: 'task: non-zero exit (1)', exitCode: 1, spec: job },
@@ -65,7 +76,8 @@ function after(count: number, { error, state = 'failed', exitCode, ...more }: Ex
       },
     }),
   );
-  return verdict(observe(start(is), look(SECOND, is, tasks)));
+  const imageless = new Set(more.imageless === true ? [SERVICE] : []);
+  return verdict(observe(start(is), { ...look(SECOND, is, tasks), imageless }));
 }
 
 const rows = <Row extends Cause>(causes: readonly Row[]): readonly (readonly [string, Row])[] =>
@@ -87,7 +99,7 @@ describe('a task that has failed', () => {
     expect(EXAMPLES).toHaveLength(TASK_CAUSES.length);
     const facts = { rejected: false, exitCode: undefined, memoryLimited: false, job: false };
     for (const error of ['', 'nobody has seen this before'])
-      expect(causeOf({ ...facts, unresolved: false, error })).toBe(TASK_CAUSES.at(-1));
+      expect(causeOf({ ...facts, imageless: false, error })).toBe(TASK_CAUSES.at(-1));
   });
 });
 
@@ -99,11 +111,15 @@ describe('what no task says by itself', () => {
   const neverAgain = spec('api:2', {}, { RestartPolicy: { Condition: 'none' } });
 
   const startFirst = { UpdateConfig: { Order: 'start-first' } };
-  const ports = { EndpointSpec: { Ports: [{ PublishedPort: 80, PublishMode: 'host' }] } };
+  const HELD = { PublishedPort: 80, Protocol: 'tcp' };
+  const ports = { EndpointSpec: { Ports: [{ ...HELD, PublishMode: 'host' }] } };
   const hostPort = spec('api:2', { ...startFirst, ...ports });
   const waitsBesideFormer = (is: ServiceSpec, Err: string): readonly Snapshot[] =>
     [0, 4.9 * SECOND, 5 * SECOND].map((at) => ({
-      ...look(at, is, [task('o', 'running'), task('t1', 'pending', { NodeID: '', Err })]),
+      ...look(at, is, [
+        { ...task('o', 'running'), Status: { State: 'running', PortStatus: { Ports: [HELD] } } },
+        task('t1', 'pending', { NodeID: '', Err }),
+      ]),
       upToDate: new Set(['t1']),
     }));
 

@@ -2,7 +2,12 @@ import { describe, expect, it } from '@jest/globals';
 import { REASONS } from '../../../src/errors.js';
 import type { JsonObject, Task } from '../../../src/model.js';
 import { TASK_CAUSES } from '../../../src/rollout/causes.js';
-import { classify, exitCodeMeaning, type Failure } from '../../../src/rollout/classify.js';
+import {
+  classify,
+  exitCodeMeaning,
+  type Circumstances,
+  type Failure,
+} from '../../../src/rollout/classify.js';
 import { spec, task, without } from '../../support/snapshots.js';
 
 const failed = (
@@ -19,8 +24,8 @@ const failed = (
       ...(ExitCode === undefined ? {} : { ContainerStatus: { ExitCode } }),
     },
   });
-const judged = (one: Task, is = spec(), job = false, final = false): Failure =>
-  classify(one, 'shop_api', is, job, final);
+const judged = (one: Task, is = spec(), more: Partial<Circumstances> = {}): Failure =>
+  classify(one, 'shop_api', is, { job: false, final: false, imageless: false, ...more });
 
 /** Docker's own words, from engines 20.10 to 28. */
 const WORDS: readonly (readonly [string, string, boolean])[] = [
@@ -56,6 +61,7 @@ const WORDS: readonly (readonly [string, string, boolean])[] = [
     false,
   ],
   ['network shop_default not found', 'network-unavailable', false],
+  ['No such container: shop_api.1.lr0ztdu8tk3qfidkhq0xpy9dj', 'task-rejected', false],
   ['task: non-zero exit (3)', 'crash-loop', false],
   ['', 'crash-loop', false],
 ];
@@ -72,11 +78,23 @@ describe('classify', () => {
       expect(REASONS).toContain(reason);
     }
   });
-  it('has no hope for an image that the registry did not know either', () => {
-    const unknown = spec('x', {}, { ContainerSpec: { Image: 'api:9' } });
-    expect(judged(failed('No such image: api:9'), unknown).fatal).toBe(true);
-    expect(judged(failed('No such image: api:9'), spec()).fatal).toBe(false);
-    expect(judged(failed('task: non-zero exit (1)'), unknown).fatal).toBe(false);
+  it('has no hope for an image only where the registry says that there is none', () => {
+    const unresolved = spec('x', {}, { ContainerSpec: { Image: 'api:9' } });
+    const imageless = { imageless: true };
+    expect(judged(failed('No such image: api:9'), unresolved, imageless).fatal).toBe(true);
+    // A registry that was away for a moment makes the node say the same.
+    expect(judged(failed('No such image: api:9'), unresolved).fatal).toBe(false);
+    expect(judged(failed('task: non-zero exit (1)'), unresolved, imageless).fatal).toBe(false);
+  });
+  it('tells what the node did from what the process did', () => {
+    const lost = judged(failed('No such container: shop_api.1.x9', 0));
+    expect(lost).toMatchObject({ reason: 'task-rejected', fatal: false });
+    expect(lost.error).toBe(
+      'No such container: shop_api.1.x9 (its node lost the container, as when its Docker engine is restarted)',
+    );
+    const user = 'starting container failed: unable to find user nosuch: no matching entries';
+    expect(judged(failed(user, 128))).toMatchObject({ reason: 'task-rejected', error: user });
+    expect(judged(failed(user, 128), spec(), { job: true }).reason).toBe('task-rejected');
   });
   it('takes 137 under a limit for out of memory, and nothing else', () => {
     const limit = (MemoryBytes: bigint | number): JsonObject => ({
@@ -87,7 +105,7 @@ describe('classify', () => {
     expect(judged(killed, spec('x', {}, limit(2n ** 62n))).reason).toBe('out-of-memory');
     expect(judged(killed, spec('x', {}, limit(0))).reason).toBe('crash-loop');
     expect(judged(killed).reason).toBe('crash-loop');
-    expect(judged(killed, spec('x', {}, limit(5)), true).reason).toBe('out-of-memory');
+    expect(judged(killed, spec('x', {}, limit(5)), { job: true }).reason).toBe('out-of-memory');
     expect(judged(failed('task: non-zero exit (1)', 1), spec('x', {}, limit(5))).reason).toBe(
       'crash-loop',
     );
@@ -96,9 +114,18 @@ describe('classify', () => {
   });
   it('knows jobs, and what is never restarted', () => {
     const one = failed('task: non-zero exit (1)', 1);
-    expect(judged(one, spec(), true)).toMatchObject({ reason: 'job-failed', fatal: false });
-    expect(judged(one, spec(), true, true)).toMatchObject({ reason: 'job-failed', fatal: true });
-    expect(judged(one, spec(), false, true)).toMatchObject({ reason: 'crash-loop', fatal: true });
+    expect(judged(one, spec(), { job: true })).toMatchObject({
+      reason: 'job-failed',
+      fatal: false,
+    });
+    expect(judged(one, spec(), { job: true, final: true })).toMatchObject({
+      reason: 'job-failed',
+      fatal: true,
+    });
+    expect(judged(one, spec(), { final: true })).toMatchObject({
+      reason: 'crash-loop',
+      fatal: true,
+    });
   });
   it('gives a rejected task no exit code', () => {
     const rejected = judged(failed('something odd', 0, 'rejected'));
@@ -107,6 +134,7 @@ describe('classify', () => {
   });
   it('always says something', () => {
     expect(judged(failed('', 0, 'complete')).error).toContain('meant to keep running');
+    expect(judged(failed('', 0, 'complete')).error).toContain('engine killed');
     expect(judged(failed('')).error).toBe('started');
     expect(judged(task('t', 'failed')).error).toBe('failed');
   });

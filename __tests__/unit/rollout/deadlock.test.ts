@@ -14,8 +14,14 @@ const pending = (id: string, slot: number, Err: string): Task => ({
   ...task(id, 'pending', { Slot: slot, NodeID: '' }),
   Status: { State: 'pending', Err },
 });
-const former = (id: string, slot: number, NodeID = 'n1'): Task =>
-  task(id, 'running', { Slot: slot, NodeID });
+/** Runs and holds a host-mode port. */
+const former = (id: string, slot: number, NodeID = 'n1', port = 8080): Task => ({
+  ...task(id, 'running', { Slot: slot, NodeID }),
+  Status: {
+    State: 'running',
+    PortStatus: { Ports: [{ PublishedPort: port, Protocol: 'tcp' }] },
+  },
+});
 
 /** What is said of a swarm that stays like this for as long. */
 function lasting(
@@ -84,6 +90,33 @@ describe('start-first with a host-mode port', () => {
 
   it('may go on where somebody else holds the port', () => {
     expect(lasting(HOST_PORT, [pending('p1', 1, TAKEN)], {})).toEqual({ kind: 'waiting' });
+    const third = TAKEN.replace('2 nodes', '3 nodes');
+    expect(lasting(HOST_PORT, [...OLD, pending('p1', 1, third)], { old })).toEqual({
+      kind: 'waiting',
+    });
+  });
+
+  it('may go on where the former tasks do not hold that port', () => {
+    const others = [former('o1', 1, 'n1', 9090), former('o2', 2, 'n2', 9090)];
+    const tasks = [...others, pending('p1', 1, TAKEN)];
+    expect(lasting(HOST_PORT, tasks, { old })).toEqual({ kind: 'waiting' });
+    const none = [task('o1', 'running'), task('o2', 'running', { Slot: 2, NodeID: 'n2' })];
+    expect(lasting(HOST_PORT, [...none, pending('p1', 1, TAKEN)], { old })).toEqual({
+      kind: 'waiting',
+    });
+  });
+
+  it('may go on while a former task is on its way out', () => {
+    const leaving = { ...former('o3', 3, 'n3'), DesiredState: 'shutdown' as const };
+    const tasks = [...BLOCKED.slice(0, 2), pending('p1', 1, TAKEN), leaving];
+    const all = [...old, 'o3'];
+    const nodes = [node('n1'), node('n2'), node('n3')];
+    expect(lasting(HOST_PORT, tasks, { old: all, nodes })).toEqual({ kind: 'waiting' });
+    // On a node that is lost it says so for ever.
+    const lost = [...nodes.slice(0, 2), node('n3', { Status: { State: 'down' } })];
+    expect(lasting(HOST_PORT, tasks, { old: all, nodes: lost })).toMatchObject({
+      reason: 'host-port-deadlock',
+    });
   });
 
   it('does not end a way back', () => {

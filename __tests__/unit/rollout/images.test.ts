@@ -1,51 +1,57 @@
-import { expect, it } from '@jest/globals';
-import { imagesFor, type Images } from '../../../src/rollout/images.js';
-import { service, spec } from '../../support/snapshots.js';
+import { describe, expect, it } from '@jest/globals';
+import type { Engine } from '../../../src/docker/engine.js';
+import type { Snapshot, Task } from '../../../src/model.js';
+import { MissingImages } from '../../../src/rollout/images.js';
+import { SERVICE, service, snapshot, spec, target, task } from '../../support/snapshots.js';
 
-const recorded = (name: string, image = 'r/api:1') => ({
-  name,
-  spec: { ...spec(image), Name: name },
-});
-const asked: string[] = [];
+const UNRESOLVED = spec('', {}, { ContainerSpec: { Image: 'r.test/api:9' } });
+const gone = (id: string, Err = 'No such image: r.test/api:9'): Task =>
+  task(id, 'rejected', { Err });
 
-function images(
-  registry: boolean | undefined,
-  here: boolean,
-  nodes: number,
-  services = [recorded('shop_api')],
-): Promise<Images> {
-  asked.length = 0;
-  const engine = {
-    hasImage: async () => here,
-    registryHas: async (image: string, auth?: string) => {
-      asked.push(`${image} ${auth ?? ''}`);
-      return registry;
-    },
+/** @param answers whether the registry lacks the image, in turn */
+function asking(...answers: readonly boolean[]): {
+  readonly asked: unknown[][];
+  readonly look: (tasks: readonly Task[], is?: typeof UNRESOLVED) => Promise<ReadonlySet<string>>;
+} {
+  const asked: unknown[][] = [];
+  const registryHas = (...words: unknown[]): Promise<boolean> => {
+    asked.push(words);
+    return Promise.resolve(!(answers[asked.length - 1] ?? false));
   };
-  const live = [service({ ...spec('r/web:1'), Name: 'shop_web' })];
-  return imagesFor(engine, services, live, nodes, () => 'auth');
+  const images = new MissingImages((image) => `login for ${image}`);
+  const look = (tasks: readonly Task[], is = UNRESOLVED): Promise<ReadonlySet<string>> => {
+    const now: Snapshot = snapshot(0, tasks, { services: [service(is)] });
+    return images.missing({ registryHas } as unknown as Engine, [target({ spec: is })], now);
+  };
+  return { asked, look };
 }
-const API = 'image r/api:1@sha256:1 of shop_api';
 
-it.each([
-  ['the registry has it', true, false, 1, [], []],
-  ['the registry does not answer', undefined, false, 1, [], []],
-  ['the only node has it', false, true, 1, [], []],
-  ['nobody has it', false, false, 1, [API], []],
-  ['one of several nodes may have it', false, false, 2, [], [API]],
-  ['one of several nodes has it', false, true, 2, [], [API]],
-])('%s', async (_, registry, here, nodes, missing, doubtful) => {
-  expect(await images(registry, here, nodes)).toEqual({ missing, doubtful });
-  expect(asked).toEqual(['r/api:1@sha256:1 auth']);
-});
+describe('an image that a node could not pull', () => {
+  it('is missing where the registry says so; it is asked with the login', async () => {
+    const { asked, look } = asking(true);
+    const first = await look([gone('a')]);
+    expect([...first]).toEqual([SERVICE]);
+    expect(asked).toEqual([['r.test/api:9', 'login for r.test/api:9', expect.any(Number)]]);
+    expect(await look([gone('a'), gone('b')])).toBe(first);
+    expect(asked).toHaveLength(1);
+  });
 
-it('asks for each image once, and for none that runs already', async () => {
-  const services = [
-    ...['shop_a', 'shop_b'].map((name) => recorded(name)),
-    recorded('shop_web', 'r/web:1'),
-  ];
-  expect((await images(false, false, 1, services)).missing).toEqual([
-    'image r/api:1@sha256:1 of shop_a, shop_b',
-  ]);
-  expect(asked).toHaveLength(1);
+  it('is asked for again when the next task fails, and no sooner', async () => {
+    const { asked, look } = asking(false, true);
+    const none = await look([gone('a')]);
+    expect(await look([gone('a')])).toBe(none);
+    expect([none.size, asked.length]).toEqual([0, 1]);
+    expect([...(await look([gone('a'), gone('b')]))]).toEqual([SERVICE]);
+  });
+
+  it.each<[string, readonly Task[], typeof UNRESOLVED]>([
+    ['nothing has failed', [task('a', 'preparing')], UNRESOLVED],
+    ['it failed of something else', [gone('a', 'network x not found')], UNRESOLVED],
+    ['it ran', [task('a', 'failed', { Err: 'No such image: x' })], UNRESOLVED],
+    ['its digest is known: the registry had it', [gone('a')], spec()],
+  ])('is not asked for where %s', async (_, tasks, is) => {
+    const { asked, look } = asking(true);
+    expect((await look(tasks, is)).size).toBe(0);
+    expect(asked).toEqual([]);
+  });
 });

@@ -1,5 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
-import type { Service, ServiceSpec, Snapshot, Task, UpdateStatus } from '../../../src/model.js';
+import type {
+  JsonObject,
+  Service,
+  ServiceSpec,
+  Snapshot,
+  Task,
+  TaskState,
+  UpdateStatus,
+} from '../../../src/model.js';
 import {
   leftoverTargets,
   failuresOf,
@@ -8,6 +16,7 @@ import {
   verdict,
   type Goal,
   type Rollout,
+  type ServiceProgress,
   type Verdict,
 } from '../../../src/rollout/observe.js';
 import { placedTasks } from '../../../src/rollout/standing.js';
@@ -285,9 +294,10 @@ describe('identity before status', () => {
     const unresolved = spec('api:2', { TaskTemplate: { ContainerSpec: { Image: 'api:2' } } });
     const live = { services: [service(unresolved, { UpdateStatus: status('paused') })] };
     const aim = { targets: [target({ spec: unresolved })] };
-    expect(
-      judge(begin(aim), snapshot(1000, starting, live), snapshot(1250, missing, live)),
-    ).toMatchObject({ reason: 'image-not-found' });
+    const asked = { ...snapshot(1250, missing, live), imageless: new Set([SERVICE]) };
+    expect(judge(begin(aim), snapshot(1000, starting, live), asked)).toMatchObject({
+      reason: 'image-not-found',
+    });
   });
   it('does not wait for a cause for ever', () => {
     const paused = { services: [service(spec(), { UpdateStatus: status('paused') })] };
@@ -361,6 +371,18 @@ describe('failures', () => {
     const tasks = ['a', 'b', 'c', 'd'].map((id) => failed(id));
     expect(judge(begin(), snapshot(0, tasks, { old: ['a', 'b', 'c', 'd'] }))).toEqual(waiting);
   });
+  it('are none where Swarm takes tasks off a node that no longer fits', () => {
+    const evicted = (id: string): Task =>
+      task(id, 'rejected', { Err: 'assigned node no longer meets constraints' });
+    const tasks = ['a', 'b', 'c', 'd'].map((id) => evicted(id));
+    expect(judge(begin({ maxFailures: 0 }), snapshot(0, tasks))).toEqual(waiting);
+    // One that is never started again stays away.
+    const once = spec('api:2', {}, { RestartPolicy: { Condition: 'none' } });
+    const live = { services: [service(once)] };
+    expect(
+      judge(begin({ targets: [target({ spec: once })] }), snapshot(0, tasks, live)),
+    ).toMatchObject({ kind: 'failed', reason: 'task-rejected' });
+  });
   it('are counted for each service by itself', () => {
     const two = [target(), target({ id: 's2', name: 'shop_web' })];
     const services = [service(), { ...service(), ID: 's2' }];
@@ -371,11 +393,13 @@ describe('failures', () => {
     const bare = { ...spec(), TaskTemplate: { ContainerSpec: { Image: 'api:none' } } };
     const gone = [task('a', 'rejected', { Err: 'No such image: api:none' })];
     const aim = { targets: [target({ spec: bare })], maxFailures: 99 };
-    expect(judge(begin(aim), snapshot(0, gone, { services: [service(bare)] }))).toMatchObject({
+    const live = snapshot(0, gone, { services: [service(bare)] });
+    expect(judge(begin(aim), { ...live, imageless: new Set([SERVICE]) })).toMatchObject({
       reason: 'image-not-found',
       message: 'shop_api cannot start: No such image: api:none',
     });
-    // With a digest the registry has it: another node may.
+    // The registry may have been away for a moment.
+    expect(judge(begin(aim), live)).toEqual(waiting);
     expect(judge(begin({ maxFailures: 99 }), snapshot(0, gone))).toEqual(waiting);
   });
   it('give the reason that most of them share', () => {
@@ -465,6 +489,31 @@ describe('time', () => {
       reason: 'unschedulable',
       service: 'shop_api',
       message: `shop_api has tasks that fit no node: ${Err}`,
+    });
+  });
+  it('says what former tasks reserve, where new ones are to run beside them', () => {
+    const Err = 'no suitable node (insufficient resources on 2 nodes)';
+    const tasks = [task('o', 'running'), task('b', 'pending', { Err })];
+    const message = (Order: string, former: readonly string[]): unknown => {
+      const is = spec('api:2', { UpdateConfig: { Order } });
+      const more = { services: [service(is)], old: former };
+      const aim = { targets: [target({ spec: is })] };
+      return judge(begin(aim), snapshot(0, tasks, more), snapshot(60_000, tasks, more));
+    };
+    const hint = { message: expect.stringContaining('keep what they have reserved') };
+    expect(message('start-first', ['o'])).toMatchObject(hint);
+    expect(message('stop-first', ['o'])).not.toMatchObject(hint);
+    expect(message('start-first', [])).not.toMatchObject(hint);
+  });
+  it('does not say that a task failed where Swarm may only have ended it early', () => {
+    const UpdateStatus = status('paused', {
+      Message: 'update paused due to failure or early termination of task 9x8y7z',
+    });
+    const paused = { services: [service(spec(), { UpdateStatus })] };
+    const end = judge(begin(), snapshot(0, RUNNING, paused), snapshot(3000, RUNNING, paused));
+    expect(end).toMatchObject({
+      reason: 'update-paused',
+      message: 'Swarm paused the update of shop_api after a task failed or was ended early',
     });
   });
 });
@@ -616,9 +665,11 @@ describe('what ends by itself', () => {
   it('is doomed once Swarm has given a slot up, however many failures are allowed', () => {
     const tasks = [crash('a'), crash('b')];
     expect(lastingAs(restarts(1), tasks)).toMatchObject({ kind: 'failed', reason: 'crash-loop' });
-    expect(lastingAs(restarts(2), tasks)).toEqual(waiting);
-    expect(lastingAs(restarts(1, 5_000_000_000), tasks)).toEqual(waiting);
-    expect(lastingAs(restarts(1), [crash('a'), { ...crash('b'), Slot: 2 }])).toEqual(waiting);
+    const again = (Slot: number): Task => task('next', 'ready', { Slot, DesiredState: 'running' });
+    expect(lastingAs(restarts(2), [...tasks, again(1)])).toEqual(waiting);
+    expect(lastingAs(restarts(1, 5_000_000_000), [...tasks, again(1)])).toEqual(waiting);
+    const two = [crash('a'), { ...crash('b'), Slot: 2 }];
+    expect(lastingAs(restarts(1), [...two, again(1), { ...again(2), ID: 'n2' }])).toEqual(waiting);
   });
 
   it('is not done where its image has a healthcheck', () => {
@@ -765,4 +816,237 @@ it('a way back that pauses is given the moment in which its one-shot task shows 
   expect(judge(start, paused, done(1300), done(6300))).toEqual(converged);
   const stuck = snapshot(4000, [task('a', 'starting')], { services });
   expect(judge(start, paused, stuck)).toMatchObject({ kind: 'failed', reason: 'update-paused' });
+});
+
+describe('a one-shot service', () => {
+  const once = (Condition: string, more: JsonObject = {}): ServiceSpec =>
+    spec(
+      'once:1',
+      { Mode: { Replicated: { Replicas: 1 } } },
+      { RestartPolicy: { Condition }, ...more },
+    );
+  const at = (ID: string, state: TaskState, second: number): Task =>
+    task(ID, state, { CreatedAt: `2026-01-01T00:00:0${second}Z` });
+
+  describe('that runs A, B, and A again', () => {
+    const is = once('none');
+    const looks = (tasks: readonly Task[], more: Parameters<typeof service>[1] = {}): Verdict =>
+      lastingAs(is, tasks, { services: [service(is, more)], old: ['b'] });
+    it('has run A when A was the last that it ran', () => {
+      const [a, b] = [at('a', 'complete', 1), at('b', 'complete', 2)];
+      expect(looks([a, b])).toEqual(waiting);
+      expect(looks([a, b, at('c', 'complete', 3)])).toEqual(converged);
+    });
+    it('is red where Swarm pauses before it does', () => {
+      const paused = { UpdateStatus: status('paused') };
+      expect(looks([at('a', 'complete', 1), at('b', 'complete', 2)], paused)).toMatchObject({
+        reason: 'update-paused',
+      });
+    });
+    it('is back where it was, whatever it ran meanwhile', () => {
+      const tasks = [at('a', 'complete', 1), at('b', 'failed', 2)];
+      const services = [service(is)];
+      const back = begin({ phase: 'restore', targets: [target({ spec: is, enough: 1 })] });
+      const look = (ms: number): Snapshot => snapshot(ms, tasks, { services, old: ['b'] });
+      expect(judge(back, look(0), look(5000))).toEqual(converged);
+    });
+  });
+
+  describe('whose image may have a healthcheck that no manager knows of', () => {
+    /** It is starting for so long, with looks every second, and is then seen in these states. */
+    const after = (ms: number, is: ServiceSpec, ...states: readonly TaskState[]): Verdict => {
+      const services = [service(is)];
+      const look = (time: number, state: TaskState): Snapshot =>
+        snapshot(time, [task('a', state)], { services });
+      const looks = Array.from({ length: ms / 1000 + 1 }, (_, second) =>
+        look(second * 1000, 'starting'),
+      );
+      const ends = [0, 6000].flatMap((later) =>
+        states.map((state, index) => look(ms + 250 * (index + 1) + later, state)),
+      );
+      return judge(begin({ targets: [target({ spec: is })] }), ...looks, ...ends);
+    };
+    it.each(['none', 'on-failure'])(
+      '%s: was never healthy when it ends after a long start without having run',
+      (condition) => {
+        expect(after(10_000, once(condition), 'complete')).toMatchObject({
+          kind: 'failed',
+          reason: 'unhealthy',
+          message: expect.stringContaining('healthcheck of its image'),
+        });
+      },
+    );
+    it('has done its work when it was seen running', () => {
+      expect(after(10_000, once('none'), 'running', 'complete')).toEqual(converged);
+    });
+    it('has done its work when only its container took a while to start', () => {
+      expect(after(9000, once('none'), 'complete')).toEqual(converged);
+    });
+    it('has done its work where the file says that no healthcheck holds', () => {
+      const ContainerSpec = { Image: 'once:1@sha256:1', Healthcheck: { Test: ['NONE'] } };
+      expect(after(10_000, once('none', { ContainerSpec }), 'complete')).toEqual(converged);
+    });
+    it('is judged by looks: a gap between them is no long start', () => {
+      const is = once('none');
+      const services = [service(is)];
+      const look = (ms: number, state: TaskState): Snapshot =>
+        snapshot(ms, [task('a', state)], { services });
+      const start = begin({ targets: [target({ spec: is })] });
+      const looks = [look(0, 'starting'), look(60_000, 'complete'), look(65_000, 'complete')];
+      expect(judge(start, ...looks.slice(1))).toEqual(converged);
+      expect(
+        judge({ ...start, goal: { ...start.goal, progressTimeoutMs: 70_000 } }, ...looks),
+      ).toEqual(converged);
+    });
+  });
+
+  it('says how many of its tasks ended, and whether they had been running', () => {
+    const is = once('on-failure');
+    const look = (ms: number, state: TaskState): Snapshot =>
+      snapshot(ms, [task('a', state)], { services: [service(is)] });
+    const start = begin({ targets: [target({ spec: is })] });
+    const progress = (...looks: readonly Snapshot[]): ServiceProgress =>
+      through(start, ...looks).services.get(SERVICE)!;
+    expect(progress(look(0, 'running'))).toMatchObject({ done: 1, ended: 0, endedLate: false });
+    expect(progress(look(0, 'starting'), look(1, 'complete'))).toMatchObject({
+      done: 1,
+      ended: 1,
+      endedLate: false,
+    });
+    const late = [look(0, 'running'), look(1, 'complete'), look(2, 'complete')];
+    expect(progress(...late)).toMatchObject({ done: 1, ended: 1, endedLate: true });
+  });
+});
+
+describe('what Swarm has given up', () => {
+  const attempts = (mode: JsonObject, policy: JsonObject = {}): ServiceSpec =>
+    spec('api:2', { Mode: mode }, { RestartPolicy: { MaxAttempts: 1, ...policy } });
+  const once = attempts({ Replicated: { Replicas: 1 } }, { Window: 120e9 });
+  const crash = (ID: string, more: Partial<Task> = {}): Task =>
+    task(ID, 'failed', { Err: 'task: non-zero exit (1)', ...more });
+  const over = (
+    is: ServiceSpec,
+    tasks: readonly Task[],
+    ms = 3000,
+    more: Parameters<typeof snapshot>[2] = {},
+    aim: Partial<Goal> = {},
+  ): Verdict => {
+    const services = [service(is, { JobStatus: { JobIteration: { Index: 4 } } })];
+    const start = begin({ targets: [target({ spec: is })], ...aim });
+    return judge(start, ...[0, ms].map((at) => snapshot(at, tasks, { services, ...more })));
+  };
+  const failed = { kind: 'failed', reason: 'crash-loop' };
+
+  it.each<[string, ServiceSpec, Task]>([
+    ['a slot, with a window', once, crash('a')],
+    ['a node', attempts({ Global: {} }), without(crash('a'), 'Slot')],
+  ])('%s: is doomed a moment later', (_, is, dead) => {
+    expect(over(is, [dead])).toMatchObject(failed);
+    expect(over(is, [dead], 2999)).toEqual(waiting);
+  });
+  it.each<[string, ServiceSpec]>([
+    ['the first slot of a job', attempts({ ReplicatedJob: { TotalCompletions: 1 } })],
+    ['a node of a global job', attempts({ GlobalJob: {} })],
+  ])('%s: is doomed a moment later', (_, is) => {
+    const dead = without(crash('a', { JobIteration: { Index: 4 } }), 'Slot') as Task;
+    expect(over(is, [dead])).toMatchObject({ kind: 'failed', reason: 'job-failed' });
+    expect(over(is, [{ ...dead, JobIteration: { Index: 3 } }])).toEqual(waiting);
+    // Swarm has not seen to it yet.
+    expect(over(is, [{ ...dead, DesiredState: 'complete' }])).toEqual(waiting);
+  });
+  it('counts the first slot of a job as one, whatever node it was tried on', () => {
+    const is = attempts({ ReplicatedJob: { TotalCompletions: 1 } });
+    const JobIteration = { Index: 4 };
+    const again = task('b', 'running', {
+      JobIteration,
+      NodeID: 'n2',
+      CreatedAt: '2026-01-02T00:00:00Z',
+    });
+    const tasks = [crash('a', { JobIteration }), again].map(
+      (each) => without(each, 'Slot') as Task,
+    );
+    expect(over(is, tasks)).toEqual(waiting);
+  });
+
+  const wanted = { DesiredState: 'running' as const };
+  it.each<[string, ServiceSpec, readonly Task[]]>([
+    ['Swarm has not seen to it yet', once, [crash('a', wanted)]],
+    ['another is on its way', once, [crash('a'), task('b', 'ready', wanted)]],
+    ['there is no limit', spec(), [crash('a')]],
+    [
+      'it was on a node that is not meant to have one',
+      attempts({ Global: {} }),
+      [without(crash('a', { NodeID: 'n9' }), 'Slot')],
+    ],
+  ])('is not so while %s', (_, is, tasks) => {
+    expect(over(is, tasks)).toEqual(waiting);
+  });
+  it('is not so of a slot that was scaled away, or of another version', () => {
+    const scaled = [task('b', 'starting'), crash('a', { Slot: 2 })];
+    expect(over(once, scaled)).toEqual(waiting);
+    expect(over(once, [crash('a')], 3000, { old: ['a'] })).toEqual(waiting);
+  });
+  it('is so of what was given up before the deploy, too', () => {
+    expect(over(once, [crash('a')], 3000, {}, { formerTasks: new Set(['a']) })).toMatchObject(
+      failed,
+    );
+  });
+  it('is left alone on the way back', () => {
+    expect(over(once, [crash('a')], 3000, {}, { phase: 'restore' })).toEqual(waiting);
+  });
+});
+
+describe('a job and its progress', () => {
+  const job = spec('job:1', { Mode: { ReplicatedJob: { MaxConcurrent: 1, TotalCompletions: 2 } } });
+  const services = [service(job, { JobStatus: { JobIteration: { Index: 4 } } })];
+  const aim = { targets: [target({ spec: job })] };
+  const run = (ID: string, state: TaskState, Slot: number, Index = 4): Task =>
+    task(ID, state, {
+      Slot,
+      JobIteration: { Index },
+      DesiredState: state === 'failed' ? 'shutdown' : 'complete',
+    });
+  const look = (at: number, ...tasks: readonly Task[]): Snapshot =>
+    snapshot(at, tasks, { services });
+  const stuck = { kind: 'failed', reason: 'progress-timeout' };
+
+  it('of its run before, nothing counts', () => {
+    const former = [run('x', 'complete', 0, 3), run('y', 'complete', 1, 3)];
+    const start = through(
+      begin(aim),
+      look(0, ...former),
+      look(50_000, ...former, run('a', 'starting', 0)),
+    );
+    expect(judge(start, look(60_000, ...former, run('a', 'preparing', 0)))).toEqual(waiting);
+    expect(judge(start, look(110_000, ...former, run('a', 'starting', 0)))).toMatchObject(stuck);
+  });
+
+  it('is made as long as it works', () => {
+    const works = [0, 50_000, 300_000].map((at) => look(at, run('a', 'running', 0)));
+    expect(judge(begin(aim), ...works)).toEqual(waiting);
+    const late = { ...works[0]!, at: 600_000 };
+    expect(judge(begin(aim), works[0]!, late)).toMatchObject({ reason: 'timeout' });
+  });
+
+  it('is waited for anew when it stops working', () => {
+    const start = through(
+      begin(aim),
+      look(0, run('a', 'running', 0)),
+      look(300_000, run('a', 'running', 0)),
+    );
+    const again = (at: number): Snapshot => look(at, run('a', 'failed', 0), run('b', 'ready', 0));
+    expect(judge(start, again(300_250), again(359_999))).toEqual(waiting);
+    expect(judge(start, again(300_250), again(360_000))).toMatchObject(stuck);
+  });
+
+  it('is no progress of another service', () => {
+    const two = [target({ spec: job }), target({ id: 's2', name: 'shop_web' })];
+    const live = [...services, service(spec(), { ID: 's2' })];
+    const tasks = [run('a', 'running', 0), task('w', 'pending', { ServiceID: 's2' })];
+    const looks = [0, 60_000].map((at) => snapshot(at, tasks, { services: live }));
+    expect(judge(begin({ targets: two }), ...looks)).toMatchObject({
+      ...stuck,
+      service: 'shop_web',
+    });
+  });
 });
