@@ -8,7 +8,7 @@ import { describeInputs, type Inputs } from './inputs.js';
 import type { RenderedStack } from './compose/render.js';
 import { acquire, type Lease } from './ledger/lease.js';
 import type { History } from './ledger/history.js';
-import { earlierOf, origin, overtakes, rerunOf, type Revision } from './ledger/revision.js';
+import { earlierOf, origin, overtakes, place, rerunOf, type Revision } from './ledger/revision.js';
 import { hostnameOf } from './model.js';
 import { deployFiles } from './modes/deploy.js';
 import type { Deployment, Seen } from './modes/deployment.js';
@@ -126,20 +126,27 @@ async function lock(world: World, inputs: Inputs, session: Session): Promise<Lea
   const { clock, signal, narrator, run: facts } = world;
   const holder = world.randomName();
   world.rememberLeft({ lease: { stack: inputs.stack, holder } });
-  const lease = await acquire({
-    stack: inputs.stack,
-    holder,
-    runUrl: facts.runUrl,
-    actor: facts.actor,
-    timeoutMs: inputs.lock.timeoutMs,
-    settle: (action) => session.settle(action, { clock, signal, log: narrator.say }),
-    engine: () => session.engine,
-    clock,
-    signal,
-    say: narrator.say,
-  });
-  session.fence(() => lease.assertHeld());
-  return lease;
+  try {
+    const lease = await acquire({
+      stack: inputs.stack,
+      holder,
+      runUrl: facts.runUrl,
+      actor: facts.actor,
+      timeoutMs: inputs.lock.timeoutMs,
+      settle: (action) => session.settle(action, { clock, signal, log: narrator.say }),
+      engine: () => session.engine,
+      clock,
+      signal,
+      say: narrator.say,
+    });
+    session.fence(() => lease.assertHeld());
+    return lease;
+  } catch (error) {
+    // Refused is not had. Where that is not known, `post` has a look.
+    if (error instanceof DeployError && error.reason === 'locked')
+      world.rememberLeft({ lease: undefined });
+    throw error;
+  }
 }
 
 /** The modes that write, each from what the history says. */
@@ -152,53 +159,93 @@ async function write(
   if (inputs.mode === 'remove') return await removeStack(deployment);
   const history = await currentHistory(deployment);
   const again =
-    inputs.mode === 'rollback'
-      ? ((inputs.onRerun === 'restore' ? earlierOf(history.revisions, world.run) : undefined) ??
-        wantedRevision(history, inputs.revision))
-      : rerun(deployment, history);
-  const record = new Record(deployment, history, again);
-  if (again !== undefined && inputs.mode === 'rollback')
-    world.narrator.say(`going back to revision ${again.number}${detail(again)}`);
+    rendered === undefined ? await back(deployment, history) : rerun(deployment, history, rendered);
+  const record = new Record(deployment, history, again?.revision);
   let ending: Ending;
   try {
-    if (again !== undefined) ending = await deployRevision(deployment, history, again, record);
+    if (again !== undefined)
+      ending = await deployRevision(deployment, history, again.revision, record);
     else if (rendered !== undefined) ending = await deployFiles(deployment, rendered, record);
     else throw new Error('there are neither files nor a revision to deploy');
   } catch (error) {
     ending = endingOf(error, deployment.cancelled);
   }
   const closed = await record.close(ending, world.clock.now() - begun);
-  if (again === undefined) return closed;
-  const what = `Revision ${again.number}${detail(again)}, with the very images that it ran`;
-  return {
-    ...closed,
-    message: `${what}${inputs.mode === 'deploy' ? ', as this is a re-run' : ''}. ${closed.message}`,
-  };
+  if (again === undefined || !record.applied) return closed;
+  const why = again.isRerun ? ', as this is a re-run' : '';
+  const what = `Revision ${again.name}, with the very images that it ran${why}.`;
+  return { ...closed, message: `${what} ${closed.message}` };
+}
+
+/** A recorded revision that is to be deployed. */
+interface Again {
+  readonly revision: Revision;
+  /** For people: its number, or that of the one it is a copy of, and its commit. */
+  readonly name: string;
+  readonly isRerun: boolean;
+}
+
+/** What `mode: rollback` brings back. */
+async function back(deployment: Deployment, history: History): Promise<Again> {
+  const { inputs, world } = deployment;
+  const { narrator, run: facts } = world;
+  // A number or a commit says what is meant, a re-run or not.
+  if (inputs.revision === 'previous' && inputs.onRerun === 'restore') {
+    const revision = earlierOf(history.revisions, facts);
+    if (revision !== undefined) {
+      const name = `${place(revision)}${detail(revision)}`;
+      narrator.say(
+        `this is a re-run: bringing back revision ${name}, as this run did before, ` +
+          'instead of going back from what runs now (on-rerun: redeploy does that)',
+      );
+      return { revision, name, isRerun: true };
+    }
+    if (rerunOf(history.revisions, facts, () => undefined).kind === 'forgotten')
+      narrator.warn(`${FORGOTTEN}: it goes back from what runs now`);
+  }
+  const revision = await wantedRevision(deployment, history, inputs.revision);
+  const name = `${revision.number}${detail(revision)}`;
+  narrator.say(`going back to revision ${name}`);
+  return { revision, name, isRerun: false };
 }
 
 /** What a re-run brings back, or undefined where it is a deploy like any other. */
-function rerun({ inputs, world }: Deployment, history: History): Revision | undefined {
+function rerun(
+  { inputs, world }: Deployment,
+  history: History,
+  { services }: RenderedStack,
+): Again | undefined {
   const { narrator, run: facts } = world;
-  const late = overtakes(history.revisions, facts);
-  if (late !== undefined)
-    narrator.warn(
-      `this run was started before ${late.run.runUrl === '' ? `that of revision ${late.number}` : late.run.runUrl}, ` +
-        `which has deployed revision ${late.number}${detail(late)} since: an older commit now goes over a newer one`,
-    );
-  if (inputs.onRerun === 'redeploy') return undefined;
-  const found = rerunOf(history.revisions, facts);
-  if (found.kind === 'restore') {
+  const names = new Set([...services.keys()].map((service) => `${inputs.stack}_${service}`));
+  const found = rerunOf(history.revisions, facts, ({ number }) => {
+    const content = history.contentOf(number);
+    if (content === 'incomplete' || content.sealed === undefined) return undefined;
+    const recorded = content.sealed.services;
+    return recorded.length === names.size && recorded.every(({ name }) => names.has(name));
+  });
+  if (found.kind === 'restore' && inputs.onRerun === 'restore') {
+    const { revision } = found;
+    const name = `${origin(revision)}${detail(revision)}`;
     narrator.say(
-      `this is a re-run: bringing back revision ${origin(found.revision)}${detail(found.revision)}, as this run deployed it, ` +
+      `this is a re-run: bringing back revision ${name}, as this run deployed it, ` +
         'instead of deploying its files anew (on-rerun: redeploy does that)',
     );
-    return found.revision;
+    return { revision, name, isRerun: true };
   }
-  if (found.kind === 'forgotten')
+  if (found.kind === 'forgotten' && inputs.onRerun === 'restore')
     narrator.warn(
-      'this is a re-run, but what the run deployed before is older than the history: its files are deployed anew, and tags may mean other images by now',
+      `${FORGOTTEN}: its files are deployed anew, and tags may mean other images by now`,
+    );
+  const newer = overtakes(history.revisions, facts);
+  if (newer !== undefined)
+    narrator.warn(
+      `this run was started before ${newer.run.runUrl === '' ? `that of revision ${newer.number}` : newer.run.runUrl}, ` +
+        `which has deployed revision ${newer.number}${detail(newer)} since: an older commit now goes over a newer one`,
     );
   return undefined;
 }
+
+const FORGOTTEN =
+  'this is a re-run, and the history, from which older revisions were removed, has nothing of what this run deployed before, if it did';
 
 const detail = ({ commit }: Revision): string => (commit === '' ? '' : ` (${commit.slice(0, 7)})`);

@@ -133,8 +133,9 @@ async function endInSwarm(inputs: Inputs, left: Left, narrator: Narrator): Promi
   try {
     const session = await Session.open(connector(inputs, narrator), inputs.docker);
     try {
-      await settleLeft(session.engine, left);
-      narrator.say('the lock of the stack is given back, and the revision of this run is ended');
+      const done = await settleLeft(session.engine, left);
+      for (const line of done) narrator.say(line);
+      if (done.length === 0) narrator.say('nothing of this run is left in the swarm');
     } finally {
       await session.close();
     }

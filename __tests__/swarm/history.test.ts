@@ -301,6 +301,67 @@ onSwarm('the history', () => {
     ]);
   });
 
+  scenario('goes back as a whole, but re-runs only what the run had deployed', async (stack) => {
+    const tag = `tag-${stack.name}`;
+    await stack.bed.tagImage('web:v1', tag);
+    const part = (service: string, id: number, attempt = 1): Promise<Run> =>
+      stack.deploy({ [service]: web(stack, tag) }, {}, workflow(id, attempt));
+    // Two jobs of a matrix: the runner's variables are the same for both.
+    for (const service of ['api', 'worker'])
+      expect((await part(service, 100)).outcome).toBe('deployed');
+    const both = await stack.specs();
+    await stack.bed.tagImage('web:v2', tag);
+    expect((await part('api', 101)).outcome).toBe('deployed');
+    const second = await stack.specs();
+    const keep = { ...STRICT, 'on-failure': 'keep' };
+    const bad = await stack.deploy({ worker: crashing(stack) }, keep, workflow(101));
+    expect(bad).toMatchObject({ outcome: 'failed', outputs: { revision: '4' } });
+
+    const undo = await stack.run({ ...ROLLBACK, ...workflow(102) });
+    expect(undo).toMatchObject({ outcome: 'deployed', outputs: { revision: '5' } });
+    expect(await stack.specs()).toEqual(second);
+    const api = await part('api', 100, 2);
+    expect(api.log).toMatch(/re-run: bringing back revision 1\b/);
+    expect(api).toMatchObject({ outcome: 'deployed', changed: [`${stack.name}_api`] });
+    const worker = await part('worker', 100, 2);
+    expect(worker.log).toMatch(/re-run: bringing back revision 2\b/);
+    expect(worker).toMatchObject({ outcome: 'unchanged', code: 0, changed: [] });
+    expect(await stack.specs()).toEqual(both);
+    expect(await history(stack)).toEqual([
+      '1 deployed',
+      '2 deployed',
+      '3 deployed',
+      '4 failed',
+      '5 deployed as 3',
+      '6 deployed as 1',
+      '7 unchanged as 2',
+    ]);
+  });
+
+  scenario('looks at what runs, and undoes what was done by hand first', async (stack) => {
+    for (const [id, tag] of [
+      [1, 'v1'],
+      [2, 'v2'],
+    ] as const)
+      expect((await stack.deploy({ api: web(stack, tag) }, {}, workflow(id))).outcome).toBe(
+        'deployed',
+      );
+    const { manager } = stack.bed;
+    const name = `${stack.name}_api`;
+    const status = (): Promise<Run> => stack.run({ inputs: { mode: 'status' }, ...workflow(9) });
+    await manager.docker('service', 'scale', '--detach', `${name}=1`);
+    expect(await status()).toMatchObject({ outputs: { revision: '2', 'previous-revision': '1' } });
+    const image = stack.image('web', 'v3');
+    await manager.docker('service', 'update', '--detach', '--image', image, name);
+    const changed = await status();
+    expect(changed).toMatchObject({ outputs: { revision: '', 'previous-revision': '2' } });
+    expect(changed.log).toContain('what runs now is something else');
+    for (const tag of ['v2', 'v1']) {
+      expect((await stack.run({ ...ROLLBACK, ...workflow(3) })).outcome).toBe('deployed');
+      expect(await running(stack, 'api')).toEqual([await stack.bed.digest(`web:${tag}`)]);
+    }
+  });
+
   scenario('restores every spec with all that it refers to', async (stack) => {
     const { manager } = stack.useOverlay().bed;
     const outside = `outside-${stack.name}`;
@@ -604,7 +665,8 @@ onSwarm('the modes', () => {
     expect(rows[0]).toMatch(/^\| 3 \|.*rolled-back/);
     expect(rows[1]).toMatch(/^\| \*\*2\*\*, runs now \| ✅ deployed \|/);
     expect(rows[2]).toContain(`(${urlOf(2)})`);
-    for (const number of [1, 2, 3]) expect(run.log).toMatch(new RegExp(`revision ${number}\\b`));
+    for (const number of [1, 2, 3])
+      expect(run.log).toMatch(new RegExp(`^ +${number} .*\\d{4}-`, 'm'));
   });
 });
 

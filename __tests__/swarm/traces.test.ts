@@ -164,7 +164,7 @@ onSwarm('a run', () => {
     expect(workspace).toMatch(/^\/tmp\/swarm-deploy-[0-9a-f]{32}\n$/);
     expect(run.postCode).toBe(0);
     expect(run.postLog).toContain('nothing of the run is left on');
-    expect(run.postLog).toContain('the lock of the stack is given back');
+    expect(run.postLog).toContain(`the lock of ${stack.name} is given back`);
     expect(await lockOf(stack)).toBe('');
     await expectClean(stack);
   });

@@ -21,10 +21,16 @@ export interface SealedContent {
   readonly services: readonly { readonly name: string; readonly spec: ServiceSpec }[];
   /** The networks that those specs name by id. */
   readonly networks: readonly { readonly id: string; readonly name: string }[];
-  /** Services of the stack that are not in the files and were left running. */
-  readonly others: readonly string[];
+  /** Services of the stack that are not in the files and were left running, as they were then. */
+  readonly others: readonly OtherService[];
   /** A stack file that pins the images of the files to their digests, to be given after them. */
   readonly pinned: string;
+}
+
+export interface OtherService {
+  readonly name: string;
+  /** Absent where the record is of a version that kept names only. */
+  readonly spec?: ServiceSpec;
 }
 
 export interface RevisionContent extends OpeningContent {
@@ -58,7 +64,7 @@ export function sealedParts({
   return packed({
     services: services.map(({ name, spec }) => ({ name, spec })),
     networks: networks.map(({ id, name }) => ({ id, name })),
-    others,
+    others: others.map(({ name, spec }) => (spec === undefined ? name : { name, spec })),
     pinned,
   });
 }
@@ -80,24 +86,32 @@ export function openingFrom(parts: readonly Buffer[]): OpeningContent | undefine
 /** @returns undefined where the parts are not whole or hold something else */
 export function sealedFrom(parts: readonly Buffer[]): SealedContent | undefined {
   return unpacked(parts, (content) => ({
-    services: objects(content, 'services').map((service) => {
-      const spec = object(at(service, 'spec'));
-      return { name: text(service, 'name'), spec: { ...spec, Name: text(spec, 'Name') } };
-    }),
+    services: objects(content, 'services').map(recorded),
     networks: objects(content, 'networks').map((network) => ({
       id: text(network, 'id'),
       name: text(network, 'name'),
     })),
-    others: list(at(content, 'others')).map((each) => string(each)),
+    others: list(at(content, 'others')).map((each) =>
+      typeof each === 'string' ? { name: each } : recorded(object(each)),
+    ),
     pinned: text(content, 'pinned'),
   }));
 }
 
+/** What tasks are made from, but for how often they were restarted by hand (`service update --force`). */
+export function templateOf({ TaskTemplate: template }: ServiceSpec): Json {
+  return isObject(template) ? { ...template, ForceUpdate: undefined } : (template ?? null);
+}
+
 /**
- * The same for the same services, however often they were created anew: networks count by their
- * names, and by hand restarted tasks (`service update --force`) not at all.
+ * The same for the same services of the whole stack, those beside the files' included, however often
+ * they were created anew: networks count by their names, and by hand restarted tasks not at all.
  */
-export function fingerprintOf({ services, networks }: SealedContent): string {
+export function fingerprintOf({
+  services,
+  others,
+  networks,
+}: Pick<SealedContent, 'services' | 'others' | 'networks'>): string {
   const names = new Map(networks.map(({ id, name }) => [id, name]));
   const sorted = (value: Json | undefined): Json => {
     if (typeof value === 'string') return names.get(value) ?? value;
@@ -108,13 +122,10 @@ export function fingerprintOf({ services, networks }: SealedContent): string {
       .sort(byName)
       .map(([key, each]) => [key, sorted(each)]);
   };
-  const specs = services.map(({ name, spec }): [string, Json] => {
-    const { TaskTemplate: template } = spec;
-    const unforced = isObject(template)
-      ? { ...spec, TaskTemplate: { ...template, ForceUpdate: undefined } }
-      : spec;
-    return [name, sorted(unforced)];
-  });
+  const specs = [...services, ...others].map(({ name, spec }): [string, Json] => [
+    name,
+    spec === undefined ? null : sorted({ ...spec, TaskTemplate: templateOf(spec) }),
+  ]);
   return createHash('sha256')
     .update(formatJson(specs.sort(byName)))
     .digest('hex')
@@ -149,6 +160,11 @@ const isObject = (value: Json | undefined): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 // Each throws where the value is something else.
+
+function recorded(service: JsonObject): { readonly name: string; readonly spec: ServiceSpec } {
+  const spec = object(at(service, 'spec'));
+  return { name: text(service, 'name'), spec: { ...spec, Name: text(spec, 'Name') } };
+}
 
 function object(value: Json | undefined): JsonObject {
   if (!isObject(value)) throw new TypeError('not an object');

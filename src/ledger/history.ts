@@ -20,6 +20,7 @@ import { ledgerName } from './names.js';
 import {
   labelsOf,
   origin,
+  place,
   revisionOf,
   surplus,
   type Ending,
@@ -41,7 +42,9 @@ export interface History {
 /** What a revision begins with. */
 export interface Draft extends Pick<Revision, 'id' | 'mode' | 'startedAt' | 'locked' | 'run'> {
   /** Whose content is deployed again. */
-  readonly source?: Pick<Revision, 'number' | 'source' | 'commit'>;
+  readonly source?: Pick<Revision, 'number' | 'source' | 'mixed' | 'commit'>;
+  /** See `Revision`. */
+  readonly mixed?: boolean;
   readonly content: OpeningContent;
 }
 
@@ -96,7 +99,7 @@ export async function openRevision(
   draft: Draft,
   expected?: number,
 ): Promise<Open> {
-  const { id, source, content, ...rest } = draft;
+  const { id, source, mixed = false, content, ...rest } = draft;
   const [first, ...further] = openingParts(content);
   if (first === undefined) throw new TypeError('a revision without content');
   let least = expected ?? 1;
@@ -117,7 +120,8 @@ export async function openRevision(
       status: 'pending',
       reason: '',
       commit: source?.commit ?? draft.run.commit,
-      ...(source === undefined ? {} : { source: origin(source) }),
+      ...(source === undefined ? {} : { source: mixed ? origin(source) : place(source) }),
+      ...(mixed ? { mixed } : {}),
     };
     const created = await engine.createConfig({
       name: ledgerName(stack, `revision.${number}`),
@@ -225,12 +229,14 @@ export async function trimHistory(
   return dropped;
 }
 
-/** Of the networks, configs and secrets that the services of revisions name. */
+/** Of the networks, configs and secrets that the services of revisions name, and those beside them. */
 function idsIn(pieces: readonly Piece[], revisions: Iterable<Piece>): Set<string> {
   const ids = new Set<string>();
-  for (const revision of revisions)
-    for (const { spec } of contentOf(pieces, revision)?.sealed?.services ?? [])
-      for (const { id } of referencesOf(spec)) ids.add(id);
+  for (const revision of revisions) {
+    const { services = [], others = [] } = contentOf(pieces, revision)?.sealed ?? {};
+    for (const { spec } of [...services, ...others])
+      if (spec !== undefined) for (const { id } of referencesOf(spec)) ids.add(id);
+  }
   return ids;
 }
 

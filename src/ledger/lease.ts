@@ -244,8 +244,8 @@ export class Lease {
     if (this.signal.aborted) return true;
     try {
       // Until a beat is old, it is certain whose it is.
-      if (this.#ageMs() >= TRUST_MS) return await releaseLeft(engine(), this.#request);
-      await engine().removeConfig(this.#lockId);
+      if (this.#ageMs() >= TRUST_MS) await releaseLeft(engine(), this.#request);
+      else await engine().removeConfig(this.#lockId);
       return true;
     } catch (error) {
       say(`the lock of ${stack} could not be removed, and expires by itself: ${messageOf(error)}`);
@@ -318,7 +318,7 @@ export class Lease {
 
 /**
  * Removes the lock of a run that has ended; another's is left alone.
- * @returns false where it could not be removed, because a service uses it
+ * @returns whether there was one
  * @throws ConnectionLost | EngineError where it is not known
  */
 export async function releaseLeft(
@@ -328,9 +328,9 @@ export async function releaseLeft(
   const name = ledgerName(stack, 'lock');
   for (;;) {
     const lock = await engine.config(name);
-    if (lock === undefined) return true;
+    if (lock === undefined) return false;
     const me = holderOf(lock);
-    if (me.id !== holder) return true;
+    if (me.id !== holder) return false;
     // A removal does not say of which version. After a beat nobody can take the lock over for 45 s.
     if (await engine.relabelConfig(lock, lockLabels(stack, me, nextBeat(lock)))) {
       await engine.removeConfig(lock.id);
@@ -351,10 +351,14 @@ async function createLock(
 
 function locked({ stack, timeoutMs }: LeaseRequest, by: Holder | undefined): DeployError {
   const whose = by === undefined ? 'another run' : described(by);
+  const waited =
+    timeoutMs === 0
+      ? ', and this run does not wait (lock-timeout: 0s)'
+      : `, which did not end within ${spokenTime(timeoutMs)}`;
   return new DeployError(
     'locked',
     'locked',
-    `${stack} is locked by ${whose}, which did not end within ${spokenTime(timeoutMs)}; nothing was touched`,
+    `${stack} is locked by ${whose}${waited}; nothing was touched`,
     {
       hint: `Wait for ${safeLine(by?.runUrl ?? '') || 'the other run'}, or raise \`lock-timeout\`.`,
     },

@@ -15,9 +15,23 @@ export interface Left {
 export const isLeft = ({ lease, revision }: Left): boolean =>
   lease !== undefined || revision !== undefined;
 
-/** Ends the run's revision and gives its lock back; repeatable, and no error where neither is there. */
-export async function settleLeft(engine: Engine, { lease, revision }: Left): Promise<void> {
-  if (revision !== undefined)
-    await closeRevision(engine, revision.stack, revision.open, revision.end);
-  if (lease !== undefined) await releaseLeft(engine, lease);
+/**
+ * Ends the run's revision and gives its lock back; repeatable, and no error where neither is there.
+ * @returns what was done, a line each for people
+ */
+export async function settleLeft(
+  engine: Engine,
+  { lease, revision }: Left,
+): Promise<readonly string[]> {
+  const done: string[] = [];
+  if (revision !== undefined) {
+    const { stack, open, end } = revision;
+    if (await closeRevision(engine, stack, open, end))
+      done.push(
+        `revision ${open.number} of ${stack}, which is this run's, is ended as ${end.status}`,
+      );
+  }
+  if (lease !== undefined && (await releaseLeft(engine, lease)))
+    done.push(`the lock of ${lease.stack} is given back`);
+  return done;
 }

@@ -35,6 +35,8 @@ export interface Revision {
   readonly commit: string;
   /** The number of the revision that had this content first, if it is deployed again. */
   readonly source?: number;
+  /** Only the services of the source's files are those of the source: a re-run leaves others alone. */
+  readonly mixed?: true;
   /** ISO 8601, in UTC. */
   readonly startedAt: string;
   readonly durationMs?: number;
@@ -62,10 +64,15 @@ export function origin(revision: Pick<Revision, 'number' | 'source'>): number {
   return revision.source ?? revision.number;
 }
 
+/** The number from which an undo goes back: a copy of a whole stack stands where that stood. */
+export function place(revision: Pick<Revision, 'number' | 'source' | 'mixed'>): number {
+  return revision.mixed === true ? revision.number : origin(revision);
+}
+
 /** These left the stack as it was before, or have not ended. */
 const LEFT_NOTHING: readonly Status[] = ['pending', 'rolled-back', 'invalid'];
 
-/** The revision whose content runs now, wholly or in part; undefined where none does. */
+/** The revision whose content should run now, wholly or in part, by how the runs ended. */
 export function current(revisions: readonly Revision[]): Revision | undefined {
   return revisions.find(({ status }) => !LEFT_NOTHING.includes(status));
 }
@@ -76,11 +83,14 @@ const differ = (a: Revision, b: Revision): boolean =>
 /**
  * What an undo deploys: the newest good revision from before what runs now had its content first.
  * Deploying it moves that point back, so that the next undo goes further back.
+ * @param now what runs; undefined where that is no revision's, which an undo takes back
  */
-export function previousOf(revisions: readonly Revision[]): Revision | undefined {
-  const now = current(revisions);
-  if (now === undefined) return undefined;
-  return revisions.find((each) => isGood(each) && each.number < origin(now) && differ(each, now));
+export function previousOf(
+  revisions: readonly Revision[],
+  now: Revision | undefined,
+): Revision | undefined {
+  if (now === undefined) return revisions.find(isGood);
+  return revisions.find((each) => isGood(each) && each.number < place(now) && differ(each, now));
 }
 
 export type Selection =
@@ -95,9 +105,16 @@ export type Selection =
 const SHORTEST_COMMIT = 4;
 const SHORTEST_NUMERIC_COMMIT = 7;
 
-/** The revision that `previous`, a number or the start of a commit's SHA means. */
-export function select(revisions: readonly Revision[], text: string): Selection {
-  if (text === 'previous') return selected(previousOf(revisions));
+/**
+ * The revision that `previous`, a number or the start of a commit's SHA means.
+ * @param now what runs, as for `previousOf`
+ */
+export function select(
+  revisions: readonly Revision[],
+  text: string,
+  now: Revision | undefined,
+): Selection {
+  if (text === 'previous') return selected(previousOf(revisions, now));
   const numbered = revisions.find(({ number }) => String(number) === text);
   if (numbered !== undefined) return selected(numbered);
   const shortest = /^\d+$/.test(text) ? SHORTEST_NUMERIC_COMMIT : SHORTEST_COMMIT;
@@ -117,7 +134,7 @@ export type Rerun =
   /** What this run deployed once, before other runs deployed something else. */
   | { readonly kind: 'restore'; readonly revision: Revision }
   | { readonly kind: 'ordinary' }
-  /** What this run deployed, if it did, is older than the history. */
+  /** Nothing of this run is recorded, and the history is not whole any more. */
   | { readonly kind: 'forgotten' };
 
 const sameRun = (a: Run, b: Run): boolean =>
@@ -134,29 +151,41 @@ export function earlierOf(revisions: readonly Revision[], run: Run): Revision | 
   return madeBy(revisions, run).find((each) => isGood(each) && each.run.attempt < run.attempt);
 }
 
-/** What a deploy is, given that it may be a re-run. */
-export function rerunOf(revisions: readonly Revision[], run: Run): Rerun {
+/**
+ * What a deploy is, given that it may be a re-run.
+ * @param isOurs whether the services of a revision are those of the files: the jobs of a matrix are
+ *   one to the runner's variables. Undefined where a revision does not say.
+ */
+export function rerunOf(
+  revisions: readonly Revision[],
+  run: Run,
+  isOurs: (revision: Revision) => boolean | undefined,
+): Rerun {
   if (run.attempt <= 1 || run.runId === '') return { kind: 'ordinary' };
-  const mine = madeBy(revisions, run);
-  const oldest = revisions.at(-1)?.number ?? 1;
-  if (mine.length === 0) return { kind: oldest > 1 ? 'forgotten' : 'ordinary' };
+  const mine = madeBy(revisions, run).filter((each) => isOurs(each) !== false);
+  if (mine.length === 0) return { kind: isWhole(revisions) ? 'ordinary' : 'forgotten' };
   const revision = earlierOf(mine, run);
   if (revision === undefined) return { kind: 'ordinary' };
-  // Since its content was first deployed: a second re-run restores what the first one restored.
+  // Since its content was first deployed: a second re-run restores what the first one restored. How
+  // the others ended does not count: a deploy that failed may be what has to be undone.
   const overtaken = revisions.some(
-    (each) => isGood(each) && each.number > origin(revision) && !sameRun(each.run, run),
+    ({ status, number, run: other }) =>
+      status !== 'invalid' && number > origin(revision) && !sameRun(other, run),
   );
   return overtaken ? { kind: 'restore', revision } : { kind: 'ordinary' };
 }
 
+/** Whether no revision is missing, as far as their numbers tell. */
+const isWhole = (revisions: readonly Revision[]): boolean =>
+  revisions.length >= (revisions[0]?.number ?? 0);
+
 /**
  * The current revision, if it is another commit's from a newer run of the same repository: this run
- * was started before it and comes late. A re-run comes late on purpose.
+ * was started before it, and deploys over it late or again.
  */
 export function overtakes(revisions: readonly Revision[], run: Run): Revision | undefined {
   const now = current(revisions);
-  if (now === undefined || run.attempt > 1 || now.run.repository !== run.repository)
-    return undefined;
+  if (now === undefined || now.run.repository !== run.repository) return undefined;
   if (!/^\d+$/.test(run.runId) || !/^\d+$/.test(now.run.runId)) return undefined;
   return now.commit !== run.commit && BigInt(now.run.runId) > BigInt(run.runId) ? now : undefined;
 }
@@ -168,11 +197,12 @@ export function overtakes(revisions: readonly Revision[], run: Run): Revision | 
  */
 export function surplus(revisions: readonly Revision[], limit: number): readonly number[] {
   if (limit <= 0) return revisions.map(({ number }) => number);
+  const now = current(revisions);
   const kept = new Set(
     [
-      current(revisions),
+      now,
       revisions.find(isGood),
-      limit >= 2 ? previousOf(revisions) : undefined,
+      limit >= 2 ? previousOf(revisions, now) : undefined,
       ...revisions.filter(({ status }) => status === 'pending'),
     ].filter((each) => each !== undefined),
   );
@@ -213,6 +243,7 @@ export function labelsOf(revision: Revision): Readonly<Record<string, string>> {
     mode: revision.mode,
     commit: revision.commit,
     source: revision.source?.toString(),
+    mixed: revision.mixed?.toString(),
     started: revision.startedAt,
     duration:
       revision.durationMs === undefined ? undefined : String(Math.round(revision.durationMs)),
@@ -258,6 +289,7 @@ export function revisionOf(number: number, labels: Readonly<Record<string, unkno
     commit: text('commit'),
     // One that is not older would make an undo go forward.
     ...(source === undefined || source >= number ? {} : { source }),
+    ...(text('mixed') === 'true' ? { mixed: true } : {}),
     startedAt: text('started'),
     ...(duration === undefined ? {} : { durationMs: duration }),
     locked: text('locked') === 'true',

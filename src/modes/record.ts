@@ -10,12 +10,12 @@ import {
   type History,
 } from '../ledger/history.js';
 import {
-  current,
   stale,
   type Ending as RevisionEnding,
   type Open,
   type Revision,
 } from '../ledger/revision.js';
+import { running } from '../ledger/running.js';
 import type { Service } from '../model.js';
 import { pinnedFile } from '../ledger/pinned.js';
 import type { Changes } from '../plan.js';
@@ -24,13 +24,15 @@ import type { Ending } from '../world.js';
 import { settle, type Deployment } from './deployment.js';
 
 /** What a revision deploys, if not files of its own. */
-export type Source = Pick<Revision, 'number' | 'source' | 'commit'>;
+export type Source = Pick<Revision, 'number' | 'source' | 'mixed' | 'commit'>;
 
 /** What a revision begins with. */
 export interface Opening {
   readonly content: OpeningContent;
   /** The `version:` of the files, if they have one. */
   readonly version: string | undefined;
+  /** See `Revision`. */
+  readonly mixed?: boolean;
 }
 
 /** Reads the history, and ends in it what a dead run has left open. */
@@ -44,7 +46,7 @@ export async function currentHistory(deployment: Deployment): Promise<History> {
   for (const revision of left) {
     const { number, run } = revision;
     world.narrator.warn(
-      `revision ${number}${run.runUrl === '' ? '' : ` (${run.runUrl})`} was never ended: its run died in the middle of it; what it had written by then was there when this run began`,
+      `revision ${number}${run.runUrl === '' ? '' : ` (${run.runUrl})`} was never ended: its run died or lost the lock in the middle of it; what it had written by then was there when this run began`,
     );
     await settle(deployment, (engine) =>
       closeRevision(engine, inputs.stack, revision, { status: 'interrupted', reason: '' }),
@@ -73,12 +75,17 @@ export class Record {
     this.#startedAt = deployment.world.today();
   }
 
+  /** Whether the run came as far as writing to the stack, had there been anything to write. */
+  get applied(): boolean {
+    return this.#applying;
+  }
+
   get #kept(): boolean {
     return this.#deployment.inputs.history > 0;
   }
 
   /** Writes the revision as pending; its rendered files are what it is, until it is sealed. */
-  async open({ content, version }: Opening): Promise<void> {
+  async open({ content, version, mixed = false }: Opening): Promise<void> {
     if (!this.#kept) return;
     const { world, inputs, lease } = this.#deployment;
     const source = this.#source;
@@ -89,7 +96,7 @@ export class Record {
         {
           id: this.#id,
           mode: source === undefined ? 'deploy' : 'rollback',
-          ...(source === undefined ? {} : { source }),
+          ...(source === undefined ? {} : { source, mixed }),
           startedAt: this.#startedAt.toISOString(),
           locked: lease !== undefined,
           run: world.run,
@@ -111,19 +118,29 @@ export class Record {
 
   /**
    * Adds what the swarm made of it: the exact spec of every service.
-   * @param others services of the stack that stay beside them
+   * @param left services of the stack that stay beside those of the change
+   * @param beside full names of those of the change that are not of the files
    */
-  async seal(changes: Changes, others: readonly Service[]): Promise<void> {
+  async seal(
+    changes: Changes,
+    left: readonly Service[],
+    beside: readonly string[] = [],
+  ): Promise<void> {
     const open = this.#open;
     if (open === undefined) return;
     const { inputs } = this.#deployment;
-    const services = changes.targets.map(({ name, spec }) => ({ name, spec }));
+    const all = changes.targets.map(({ name, spec }) => ({ name, spec }));
+    const services = all.filter(({ name }) => !beside.includes(name));
+    const others = [
+      ...all.filter(({ name }) => beside.includes(name)),
+      ...left.map(({ Spec }) => ({ name: Spec.Name, spec: Spec })),
+    ];
     await settle(this.#deployment, async (engine) => {
       const sealed = {
         services,
         networks: await engine.networks(),
         pinned: pinnedFile(inputs.stack, services, this.#version),
-        others: others.map(({ Spec }) => Spec.Name),
+        others,
       };
       // What changed nothing is over in a moment: that is written with its end.
       if (changes.any) await sealRevision(engine, inputs.stack, open, sealed);
@@ -137,7 +154,7 @@ export class Record {
    */
   async close(ending: Ending, durationMs: number): Promise<Ending> {
     const { world, inputs } = this.#deployment;
-    const before = current(this.#history.revisions);
+    const before = ending.before && running(this.#history, ending.before.services);
     const named: Ending = {
       ...ending,
       ...(this.#open === undefined ? {} : { revision: this.#open.number }),
@@ -145,7 +162,7 @@ export class Record {
     };
     const open = this.#open;
     if (open === undefined) {
-      if (!this.#kept && this.#applying) await this.#trim();
+      if (!this.#kept && ending.outcome === 'deployed') await this.#trim();
       return named;
     }
     const status = this.#applying ? statusOf(ending) : 'invalid';
@@ -166,7 +183,7 @@ export class Record {
     return named;
   }
 
-  /** With `history: 0` all of it goes: what it calls current is not what this run has deployed. */
+  /** With `history: 0` all of it goes: none of it is what this run has deployed. */
   async #trim(): Promise<void> {
     const { world, inputs, session } = this.#deployment;
     try {

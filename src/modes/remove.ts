@@ -25,6 +25,15 @@ export async function removeStack(deployment: Deployment): Promise<Ending> {
       message: `There is no stack ${inputs.stack}: nothing had to be removed.`,
       fate: 'untouched',
     };
+  if (nothing) {
+    await removeHistory(deployment, history);
+    return {
+      outcome: 'removed',
+      reason: '',
+      message: `There is no stack ${inputs.stack} any more; its history was left, and is removed.`,
+      fate: 'untouched',
+    };
+  }
   const startedAt = clock.now();
   const changes = {
     ...{ targets: [], updated: [], created: [], foreign: [], lines: [], orphans: before.services },
@@ -80,9 +89,7 @@ export async function removeStack(deployment: Deployment): Promise<Ending> {
       fate: 'unknown',
     };
   }
-  await settle(deployment, async (engine) => {
-    for (const { id } of history) await engine.removeConfig(id);
-  });
+  await removeHistory(deployment, history);
   return {
     ...result,
     outcome: 'removed',
@@ -90,6 +97,15 @@ export async function removeStack(deployment: Deployment): Promise<Ending> {
     message: `Gone: ${[plural(pruned.length, 'service'), ...objectsText(objectsBefore)].join(', ')}${history.length === 0 ? '' : ', and the history with them'}.`,
     fate: 'healthy',
   };
+}
+
+async function removeHistory(
+  deployment: Deployment,
+  history: readonly { readonly id: string }[],
+): Promise<void> {
+  await settle(deployment, async (engine) => {
+    for (const { id } of history) await engine.removeConfig(id);
+  });
 }
 
 /**

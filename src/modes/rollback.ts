@@ -5,19 +5,41 @@
 import { logIn } from '../deploy.js';
 import { authFor } from '../docker/registry.js';
 import { DeployError } from '../errors.js';
-import type { OpeningContent, SealedContent } from '../ledger/content.js';
+import {
+  templateOf,
+  type OpeningContent,
+  type OtherService,
+  type SealedContent,
+} from '../ledger/content.js';
 import type { History } from '../ledger/history.js';
-import { isGood, origin, select, type Revision } from '../ledger/revision.js';
-import { applySpecs, missingFor } from '../rollout/replay.js';
+import { isGood, origin, place, select, type Revision } from '../ledger/revision.js';
+import { running } from '../ledger/running.js';
+import { sameJson, type Service } from '../model.js';
+import { applySpecs, missingFor, type RecordedService } from '../rollout/replay.js';
 import type { Ending } from '../world.js';
 import { settle, type Deployment } from './deployment.js';
 import type { Record } from './record.js';
 import { readBefore, transact } from './transaction.js';
 
-/** Finds the revision that the input `revision` means. */
-export function wantedRevision(history: History, wanted: string): Revision {
+/**
+ * Finds the revision that the input `revision` means.
+ * @throws DeployError `no-such-revision`
+ */
+export async function wantedRevision(
+  deployment: Deployment,
+  history: History,
+  wanted: string,
+): Promise<Revision> {
   const { revisions, stack } = history;
-  const found = select(revisions, wanted);
+  const undo = wanted === 'previous';
+  const now = undo
+    ? running(history, await settle(deployment, (engine) => deployment.reader.services(engine)))
+    : undefined;
+  const found = select(revisions, wanted, now);
+  if (undo && now === undefined && found.kind === 'found')
+    deployment.world.narrator.say(
+      'what runs now is not what any revision left: it was changed by hand, or by a run that was cut short',
+    );
   if (found.kind === 'found') return found.revision;
   const hint = `${listOf(revisions)} \`mode: status\` shows all of it.`;
   const refuse = (message: string): DeployError =>
@@ -29,9 +51,11 @@ export function wantedRevision(history: History, wanted: string): Revision {
       `revision ${found.revision.number} of ${stack} never became healthy (${found.revision.status})`,
     );
   throw refuse(
-    wanted === 'previous'
-      ? `there is no good revision of ${stack} older than the one that runs now`
-      : `${stack} has no revision ${wanted}`,
+    !undo
+      ? `${stack} has no revision ${wanted}`
+      : now === undefined
+        ? `there is no good revision of ${stack}`
+        : `there is no good revision of ${stack} older than the one that runs now, which is ${now.number}`,
   );
 }
 
@@ -47,8 +71,11 @@ function listOf(revisions: readonly Revision[]): string {
 }
 
 /**
- * From a revision to a verdict. What it needs is looked for before anything is written; services that
- * newer revisions brought go once everything else is well.
+ * From a revision to a verdict. What it needs is looked for before anything is written.
+ *
+ * `mode: rollback` brings back the stack as a whole: the services of the revision and those that were
+ * beside them; what newer revisions brought goes once everything else is well. A re-run of a deploy
+ * brings back its own services alone, as others may deploy other parts of the stack.
  * @throws DeployError `revision-incomplete` where the swarm no longer has all that it needs
  */
 export async function deployRevision(
@@ -58,20 +85,27 @@ export async function deployRevision(
   record: Record,
 ): Promise<Ending> {
   const { world, inputs } = deployment;
+  const whole = inputs.mode === 'rollback';
   const { content, sealed } = contentOf(history, revision);
   await checkLogins(deployment);
   const networks = new Map(sealed.networks.map(({ id, name }) => [id, name]));
-  const [before, missing] = [
-    await readBefore(deployment),
-    await settle(deployment, (engine) => missingFor(engine, sealed.services, networks)),
-  ];
+  const before = await readBefore(deployment);
+  const live = before.before.services;
+  const moved = whole ? movedSince(sealed.others, live) : [];
+  const services = [...sealed.services, ...moved];
+  const missing = await settle(deployment, (engine) => missingFor(engine, services, networks));
   if (missing.length > 0)
     throw incomplete(revision, `the swarm no longer has ${missing.join(', ')}`);
-  const names = sealed.services.map(({ name }) => name);
-  const brought = broughtSince(history, revision, [...names, ...sealed.others]);
-  await record.open({ content, version: versionIn(content) });
+  const kept = new Set([...sealed.services, ...sealed.others].map(({ name }) => name));
+  const brought = broughtSince(history, revision);
+  const removes = whole
+    ? ({ Spec: { Name: name } }: Service): boolean =>
+        !kept.has(name) && (inputs.prune || brought.has(name))
+    : (): boolean => inputs.prune;
+  const mixed = !whole && isMixed(sealed, inputs.prune && inputs.watch.wait ? [] : live);
+  await record.open({ content, version: versionIn(content), mixed });
   return await transact(deployment, before, {
-    names,
+    names: services.map(({ name }) => name),
     origin: `revision`,
     apply: () => {
       record.applying();
@@ -79,14 +113,19 @@ export async function deployRevision(
         applySpecs(
           engine,
           inputs.stack,
-          sealed.services,
+          services,
           inputs.withRegistryAuth ? (image) => authFor(inputs.registries, image) : () => undefined,
           world.narrator.say,
         ),
       );
     },
-    accepted: (changes, others) => record.seal(changes, others),
-    removes: ({ Spec }) => inputs.prune || brought.has(Spec.Name),
+    accepted: (changes, left) =>
+      record.seal(
+        changes,
+        left,
+        moved.map(({ name }) => name),
+      ),
+    removes,
   });
 }
 
@@ -128,16 +167,38 @@ const incomplete = (revision: Revision, why: string): DeployError =>
     { hint: 'Deploy the files of its commit instead, or choose another revision.' },
   );
 
-/** Services that revisions since then have deployed, and that are not meant to be there. */
-function broughtSince(
-  history: History,
-  revision: Revision,
-  wanted: readonly string[],
-): ReadonlySet<string> {
-  const later = history.revisions.filter(({ number }) => number > origin(revision));
+/**
+ * Of the services beside those of a revision the ones that are not as they were. What stays as it is
+ * is not judged either: a service that was unwell all along must not keep others from going back.
+ */
+function movedSince(
+  others: readonly OtherService[],
+  live: readonly Service[],
+): readonly RecordedService[] {
+  const specs = new Map(live.map(({ Spec }) => [Spec.Name, Spec]));
+  return others.flatMap(({ name, spec }) =>
+    spec === undefined || sameJson(specs.get(name), spec) ? [] : [{ name, spec }],
+  );
+}
+
+/** Whether what stays beside the services of a revision is something else than it was then. */
+function isMixed({ services, others }: SealedContent, live: readonly Service[]): boolean {
+  const own = new Set(services.map(({ name }) => name));
+  const beside = live.filter(({ Spec }) => !own.has(Spec.Name));
+  const same = ({ name, spec }: OtherService): boolean =>
+    beside.some(
+      ({ Spec }) =>
+        Spec.Name === name && spec !== undefined && sameJson(templateOf(Spec), templateOf(spec)),
+    );
+  return beside.length !== others.length || !others.every(same);
+}
+
+/** Services that revisions since then have deployed. */
+function broughtSince(history: History, revision: Revision): ReadonlySet<string> {
+  const later = history.revisions.filter(({ number }) => number > place(revision));
   const names = later.flatMap(({ number }) => {
     const content = history.contentOf(number);
     return content === 'incomplete' ? [] : (content.sealed?.services ?? []).map(({ name }) => name);
   });
-  return new Set(names.filter((name) => !wanted.includes(name)));
+  return new Set(names);
 }

@@ -1,6 +1,7 @@
 /** `mode: status`: what runs, how well, and how it came to it. Reads only, and needs no lock. */
 import { readHistory } from '../ledger/history.js';
-import { current, previousOf } from '../ledger/revision.js';
+import { previousOf, type Revision } from '../ledger/revision.js';
+import { running } from '../ledger/running.js';
 import { checksHealth, imageOf, type Service } from '../model.js';
 import { changesOf } from '../plan.js';
 import { historyLines } from '../report/history.js';
@@ -19,7 +20,8 @@ const MAX_NAMED = 10;
 export async function showStatus(deployment: Deployment): Promise<Ending> {
   const { world, inputs } = deployment;
   const { narrator, clock } = world;
-  const { revisions } = await settle(deployment, (engine) => readHistory(engine, inputs.stack));
+  const recorded = await settle(deployment, (engine) => readHistory(engine, inputs.stack));
+  const { revisions } = recorded;
   const live = await settle(deployment, (engine) => deployment.reader.services(engine));
   const names = live.map(({ Spec }) => Spec.Name);
   const changes = changesOf({ services: live }, live, names);
@@ -48,18 +50,32 @@ export async function showStatus(deployment: Deployment): Promise<Ending> {
   const services = serviceReports(seen);
   narrator.block(`Services of ${inputs.stack}`, stackLines(services));
   narrator.block('Tasks that do not run, or have failed', troubleLines(services, MAX_TROUBLE));
-  narrator.block(`History of ${inputs.stack}`, historyLines(revisions));
-  const now = current(revisions);
-  const previous = previousOf(revisions);
+  const now = running(recorded, before.services);
+  const previous = previousOf(revisions, now);
+  narrator.block(
+    `History of ${inputs.stack}`,
+    historyLines(revisions, { now: now?.number, previous: previous?.number }),
+  );
   return {
     ...seen,
     outcome: 'reported',
     message:
-      services.length === 0 ? `There is no stack ${inputs.stack} in the swarm.` : summed(services),
+      services.length === 0
+        ? `There is no stack ${inputs.stack} in the swarm.`
+        : `${summed(services)}${now === undefined ? strangeText(previous) : ''}`,
     history: revisions,
     ...(now === undefined ? {} : { revision: now.number }),
     ...(previous === undefined ? {} : { previousRevision: previous.number }),
   };
+}
+
+/** Where what runs is not what any revision left, so that an undo deploys the newest good one. */
+function strangeText(newestGood: Revision | undefined): string {
+  if (newestGood === undefined) return '';
+  return (
+    ` The newest good revision is ${newestGood.number}, but what runs now is something else: ` +
+    'it was changed by hand, or by a run that failed or was cut short.'
+  );
 }
 
 /** By image, where this manager has it. */

@@ -2,15 +2,26 @@
  * The history of a stack for people: tables for the log and for the summary, newest first. Whoever may
  * write configs into the swarm can write a history, so that every text in it is foreign.
  */
-import { current, isGood, origin, previousOf, type Revision } from '../ledger/revision.js';
+import { isGood, origin, type Revision } from '../ledger/revision.js';
 import { alignedTable, code, markdownTable, plural, safeCell, spokenTime } from './text.js';
 
 const HEAD = ['revision', 'ended', 'started', 'took', 'commit', 'ref', 'by', 'run'];
 
+/** Numbers of revisions. */
+export interface Standing {
+  /** What runs, where that is a revision. */
+  readonly now: number | undefined;
+  /** What `mode: rollback` would deploy. */
+  readonly previous: number | undefined;
+}
+
 /** An aligned table for the log. */
-export function historyLines(revisions: readonly Revision[]): readonly string[] {
+export function historyLines(
+  revisions: readonly Revision[],
+  standing: Standing,
+): readonly string[] {
   if (revisions.length === 0) return ['no revisions are recorded'];
-  const roleOf = roles(revisions);
+  const roleOf = roles(standing);
   const rows = revisions.map((revision) => {
     const role = roleOf(revision);
     return [
@@ -28,9 +39,13 @@ export function historyLines(revisions: readonly Revision[]): readonly string[] 
 }
 
 /** A table in GitHub's markdown. */
-export function historyTable(revisions: readonly Revision[], max: number): readonly string[] {
+export function historyTable(
+  revisions: readonly Revision[],
+  standing: Standing,
+  max: number,
+): readonly string[] {
   if (revisions.length === 0) return ['### History', '', 'No revisions are recorded.', ''];
-  const roleOf = roles(revisions);
+  const roleOf = roles(standing);
   const rows = revisions.slice(0, max).map((revision) => {
     const role = roleOf(revision);
     return [
@@ -53,11 +68,10 @@ export function historyTable(revisions: readonly Revision[], max: number): reado
   ];
 }
 
-/** What a revision is now; `previous` is what `mode: rollback` would deploy. */
-function roles(revisions: readonly Revision[]): (revision: Revision) => string {
-  const [now, previous] = [current(revisions), previousOf(revisions)];
-  return (revision) => (revision === now ? 'runs now' : revision === previous ? 'previous' : '');
-}
+const roles =
+  ({ now, previous }: Standing) =>
+  ({ number }: Revision): string =>
+    number === now ? 'runs now' : number === previous ? 'previous' : '';
 
 function signOf(revision: Revision): string {
   if (isGood(revision)) return '✅';

@@ -68,7 +68,10 @@ export function headline(run: RunReport): string {
     case 'unreachable':
       return `The swarm of ${stack} could not be reached.`;
     case 'invalid':
-      return `The ${what} of ${stack} was not started; nothing was touched.`;
+      // Of bad inputs nothing is known, not even the mode.
+      return run.stack === ''
+        ? 'Nothing was started: the inputs are not valid.'
+        : `The ${what} of ${stack} was not started; nothing was touched.`;
   }
 }
 
@@ -153,10 +156,15 @@ function signOf({ outcome, services }: RunReport): string {
 }
 
 /** With `mode: status`: what runs, what does not, and how it came to it. */
-const stateOf = ({ services, history }: RunReport): readonly string[] => [
+const stateOf = ({
+  services,
+  history,
+  revision,
+  previousRevision,
+}: RunReport): readonly string[] => [
   ...stackTable(services, MAX_ROWS),
   ...troubleTable(services, MAX_FAILURES),
-  ...historyTable(history, MAX_ROWS),
+  ...historyTable(history, { now: revision, previous: previousRevision }, MAX_ROWS),
 ];
 
 function cutToLimit(lines: readonly string[]): string {

@@ -63,7 +63,7 @@ const opening: fc.Arbitrary<OpeningContent> = fc.record({
 const sealed: fc.Arbitrary<SealedContent> = fc.record({
   services: fc.array(service, { maxLength: 4 }),
   networks: fc.array(network, { maxLength: 3 }),
-  others: fc.array(hostile, { maxLength: 3 }),
+  others: fc.array(fc.oneof(service, fc.record({ name: hostile })), { maxLength: 3 }),
   pinned: hostile,
 });
 
@@ -116,6 +116,11 @@ describe('the parts of a content', () => {
   it('keep integers exact that no double holds', () => {
     const content = api({ Limit: 9223372036854775807n, Odd: -9007199254740993n, Small: 5 });
     expect(sealedFrom(sealedParts(content))?.services[0]?.spec).toEqual(content.services[0]?.spec);
+  });
+
+  it('are read where they name the services beside those of the files only, as older ones do', () => {
+    const older = gzipSync('{"services":[],"networks":[],"others":["shop_old"],"pinned":""}');
+    expect(sealedFrom([older])?.others).toEqual([{ name: 'shop_old' }]);
   });
 
   it('leave out what is no part of it, as the place where an attachment was read', () => {
@@ -191,7 +196,6 @@ describe('fingerprintOf', () => {
         spec: { ...Object.fromEntries(Object.entries(rest).reverse()), Name },
       })),
       pinned: 'else',
-      others: ['else'],
     };
     expect(fingerprintOf(anew)).toBe(fingerprintOf(told));
     expect(fingerprintOf(told)).toMatch(/^[\da-f]{32}$/);
@@ -208,6 +212,17 @@ describe('fingerprintOf', () => {
         },
       ),
     );
+  });
+
+  it('is that of the stack as a whole, whichever of its services a file had', () => {
+    const [{ name, spec }] = api().services as [SealedContent['services'][number]];
+    const worker = { name: 'shop_worker', spec: { ...spec, Name: 'shop_worker' } };
+    const first = { ...api(), others: [worker] };
+    expect(fingerprintOf(first)).not.toBe(fingerprintOf(api()));
+    const second = { ...api(), services: [worker], others: [{ name, spec }] };
+    expect(fingerprintOf(second)).toBe(fingerprintOf(first));
+    const moved = { ...worker, spec: { ...worker.spec, Labels: {} } };
+    expect(fingerprintOf({ ...first, others: [moved] })).not.toBe(fingerprintOf(first));
   });
 
   it('outlives that networks are created anew and tasks are restarted by hand', () => {

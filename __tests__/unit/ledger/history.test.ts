@@ -15,7 +15,7 @@ import {
   trimHistory,
   type Draft,
 } from '../../../src/ledger/history.js';
-import type { Ending, Open } from '../../../src/ledger/revision.js';
+import type { Ending, Open, Revision } from '../../../src/ledger/revision.js';
 import { runFacts } from '../../../src/ledger/run.js';
 import { FakeSwarm } from '../../support/fake-swarm.js';
 
@@ -55,7 +55,7 @@ const sealed = (image = 'api:1@sha256:00'): SealedContent => ({
     },
   ],
   networks: [{ id: 'net1', name: 'shop_default' }],
-  others: ['shop_old'],
+  others: [{ name: 'shop_old' }],
   pinned: `services: {api: {image: "${image}"}}\n`,
 });
 const largeSealed = (): SealedContent => ({
@@ -202,6 +202,21 @@ describe('a revision', () => {
     const [newest] = (await readHistory(engine, STACK)).revisions;
     expect(newest).toMatchObject({ number: again.number, source: 1, commit: 'beef' });
     expect(newest?.run.commit).toBe('c0ffee00');
+  });
+
+  it('knows a copy of a part of the stack, and takes a copy of that for one of itself', async () => {
+    await make();
+    const part = { source: { number: 1, commit: '' }, mixed: true };
+    const mixed = await openRevision(engine, STACK, draft({ mode: 'rollback', ...part }));
+    const read = async (): Promise<Revision | undefined> =>
+      (await readHistory(engine, STACK)).revisions[0];
+    const source = await read();
+    expect(source).toMatchObject({ number: mixed.number, source: 1, mixed: true });
+    await openRevision(engine, STACK, draft({ mode: 'rollback', source: source! }));
+    expect(await read()).toMatchObject({ source: mixed.number });
+    expect(await read()).not.toHaveProperty('mixed');
+    await openRevision(engine, STACK, draft({ mode: 'rollback', source: source!, mixed: true }));
+    expect(await read()).toMatchObject({ source: 1, mixed: true });
   });
 
   it('works for a stack with a long name', async () => {
@@ -538,6 +553,21 @@ describe('trimming', () => {
       expect(left()).toEqual(
         ['shop_conf3', 'shop_net1', 'shop_net3', 'shop_token2', 'shop_token3'].sort(),
       );
+    });
+
+    it('but not those of a service that a revision has beside those of its files', async () => {
+      await using('shop_conf1');
+      await using('shop_conf2');
+      const first = (await readHistory(engine, STACK)).contentOf(1);
+      if (first === 'incomplete' || first.sealed === undefined) throw new Error('not sealed');
+      const open = await openRevision(engine, STACK, draft());
+      const others = first.sealed.services.map(({ spec }) => ({ name: 'shop_other', spec }));
+      await sealRevision(engine, STACK, open, { ...sealed(), others });
+      await closeRevision(engine, STACK, open, deployed);
+      expect(await trim(1)).toEqual([
+        'removed config shop_conf2: no revision that is kept needs it',
+      ]);
+      expect(left()).toContain('shop_conf1');
     });
 
     it('but not those of others, or in use', async () => {

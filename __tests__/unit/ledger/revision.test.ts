@@ -55,10 +55,15 @@ const unsealed = (each: Revision): Revision => {
 const history = (...told: readonly Partial<Revision>[]): readonly Revision[] =>
   told.map((more, index) => revision(index + 1, more)).reverse();
 
+/** Of a stack that is as its history says. */
+const undoOf = (revisions: readonly Revision[]): Revision | undefined =>
+  previousOf(revisions, current(revisions));
+
 const numberOf = (found: Revision | undefined): number | undefined => found?.number;
 
 const good: Partial<Revision> = {};
 const failed: Partial<Revision> = { status: 'failed' };
+const invalid: Partial<Revision> = { status: 'invalid' };
 const rolledBack: Partial<Revision> = { status: 'rolled-back' };
 const pending: Partial<Revision> = { status: 'pending' };
 
@@ -100,35 +105,46 @@ describe('current', () => {
 
 describe('previousOf', () => {
   it('undoes a good deploy, and one that was left as it failed', () => {
-    expect(numberOf(previousOf(history(good, good)))).toBe(1);
-    expect(numberOf(previousOf(history(good, failed)))).toBe(1);
+    expect(numberOf(undoOf(history(good, good)))).toBe(1);
+    expect(numberOf(undoOf(history(good, failed)))).toBe(1);
   });
 
   it('skips what failed, and what was rolled back already', () => {
-    expect(numberOf(previousOf(history(good, good, rolledBack)))).toBe(1);
-    expect(numberOf(previousOf(history(good, failed, good)))).toBe(1);
+    expect(numberOf(undoOf(history(good, good, rolledBack)))).toBe(1);
+    expect(numberOf(undoOf(history(good, failed, good)))).toBe(1);
   });
 
   it('goes one further back when it is done again', () => {
     const undone = history(good, good, rolledBack, { mode: 'rollback', source: 2 });
-    expect(numberOf(previousOf(undone))).toBe(1);
+    expect(numberOf(undoOf(undone))).toBe(1);
     const again = history(good, good, { mode: 'rollback', source: 1 });
-    expect(previousOf(again)).toBeUndefined();
+    expect(undoOf(again)).toBeUndefined();
   });
 
   it('tries again where an undo itself was rolled back', () => {
-    expect(numberOf(previousOf(history(good, good, { ...rolledBack, source: 1 })))).toBe(1);
+    expect(numberOf(undoOf(history(good, good, { ...rolledBack, source: 1 })))).toBe(1);
   });
 
   it('is nothing where there is nothing older, or the same runs under an older number', () => {
-    expect(previousOf([])).toBeUndefined();
-    expect(previousOf(history(good))).toBeUndefined();
-    expect(previousOf(history({ fingerprint: 'A' }, { fingerprint: 'A' }))).toBeUndefined();
+    expect(undoOf([])).toBeUndefined();
+    expect(undoOf(history(good))).toBeUndefined();
+    expect(undoOf(history({ fingerprint: 'A' }, { fingerprint: 'A' }))).toBeUndefined();
   });
 
   it('does not take two unknown contents for the same', () => {
     const unknown = unsealed(revision(1));
-    expect(numberOf(previousOf([{ ...unknown, number: 2 }, unknown]))).toBe(1);
+    expect(numberOf(undoOf([{ ...unknown, number: 2 }, unknown]))).toBe(1);
+  });
+
+  it('is the newest good one where what runs is no revision', () => {
+    expect(numberOf(previousOf(history(good, good, failed), undefined))).toBe(2);
+    expect(previousOf(history(failed), undefined)).toBeUndefined();
+  });
+
+  it('does not take a re-run beside newer services for the former state of the stack', () => {
+    const copy = { mode: 'rollback', source: 1, fingerprint: 'mixed' } as const;
+    expect(undoOf(history(good, good, good, copy))).toBeUndefined();
+    expect(numberOf(undoOf(history(good, good, good, { ...copy, mixed: true })))).toBe(3);
   });
 
   it('goes strictly back and ends, however the deploys between ended', () => {
@@ -136,7 +152,7 @@ describe('previousOf', () => {
       fc.property(anyHistory, fc.array(anyStatus, { maxLength: 12 }), (found, endings) => {
         let revisions = found;
         for (const status of [...endings, ...Array<Revision['status']>(15).fill('deployed')]) {
-          const target = previousOf(revisions);
+          const target = undoOf(revisions);
           if (target === undefined) return;
           const now = current(revisions)!;
           expect(isGood(target)).toBe(true);
@@ -161,7 +177,7 @@ describe('previousOf', () => {
           if (runs === undo) expect(origin(runs)).toBeLessThan(origin(now));
         }
         // Fourteen revisions have no more than thirteen before them.
-        expect(previousOf(revisions)).toBeUndefined();
+        expect(undoOf(revisions)).toBeUndefined();
       }),
       { numRuns: 2000 },
     );
@@ -177,16 +193,18 @@ describe('select', () => {
     { commit: 'abcd1111', mode: 'rollback', source: 1 },
   );
   const chosen = (text: string): unknown => {
-    const selection = select(told, text);
+    const selection = select(told, text, current(told));
     return 'revision' in selection ? [selection.kind, selection.revision.number] : selection;
   };
 
   it('takes previous for the undo', () => {
-    expect(select(history(good, good), 'previous')).toMatchObject({
+    const two = history(good, good);
+    expect(select(two, 'previous', two[0])).toMatchObject({
       kind: 'found',
       revision: { number: 1 },
     });
-    expect(select(history(good), 'previous')).toEqual({ kind: 'none' });
+    expect(select(two, 'previous', two[1])).toEqual({ kind: 'none' });
+    expect(select(two, 'previous', undefined)).toMatchObject({ revision: { number: 2 } });
   });
 
   it('finds a number', () => {
@@ -194,7 +212,7 @@ describe('select', () => {
     expect(chosen('3')).toEqual(['not-good', 3]);
     expect(chosen('9')).toEqual({ kind: 'none' });
     expect(chosen('02')).toEqual({ kind: 'none' });
-    expect(select(history(pending), '1')).toMatchObject({ kind: 'not-good' });
+    expect(select(history(pending), '1', undefined)).toMatchObject({ kind: 'not-good' });
   });
 
   it('finds the newest good revision of a commit, by the commit of its content', () => {
@@ -211,7 +229,7 @@ describe('select', () => {
     expect(chosen('123456')).toEqual({ kind: 'none' });
     expect(chosen('1234567')).toEqual(['not-good', 4]);
     const both = [revision(1234567, { commit: 'ffff' }), revision(1, { commit: '1234567890' })];
-    expect(select(both, '1234567')).toMatchObject({ revision: { number: 1234567 } });
+    expect(select(both, '1234567', undefined)).toMatchObject({ revision: { number: 1234567 } });
   });
 
   it.each(['', 'abc', 'HEAD', 'xyz12345', '-1', ' 2', '2.0', '.*', 'previous '])(
@@ -226,8 +244,12 @@ describe('rerunOf', () => {
   const other: Run = { ...run, runId: '200' };
   const again: Run = { ...run, attempt: 2 };
 
+  /** Of a step whose files always have the same services. */
+  const rerun = (revisions: readonly Revision[], asking: Run): unknown =>
+    rerunOf(revisions, asking, () => true);
+
   it('restores what the run deployed where other runs deployed since', () => {
-    expect(rerunOf(history({ run }, { run: other }), again)).toMatchObject({
+    expect(rerun(history({ run }, { run: other }), again)).toMatchObject({
       kind: 'restore',
       revision: { number: 1 },
     });
@@ -236,7 +258,11 @@ describe('rerunOf', () => {
   it.each([
     ['the first attempt', history({ run }, { run: other }), run],
     ['nothing else since', history({ run }), again],
-    ['nothing good of others since', history({ run }, { run: other, ...failed }), again],
+    [
+      'nothing of others since but what was refused',
+      history({ run }, { run: other, ...invalid }),
+      again,
+    ],
     ['only others before', history({ run: other }, { run }), again],
     ['a first attempt that failed', history({ run, ...failed }, { run: other }), again],
     ['another step of the run since', history({ run }, { run: { ...run, step: 'x' } }), again],
@@ -245,24 +271,45 @@ describe('rerunOf', () => {
     ['a run without an id', history({ run: { ...run, runId: '' } }), { ...again, runId: '' }],
     ['its own attempt alone', history({ run: again }, { run: other }), again],
   ])('deploys as usual: %s', (_, revisions, asking) => {
-    expect(rerunOf(revisions, asking)).toEqual({ kind: 'ordinary' });
+    expect(rerun(revisions, asking)).toEqual({ kind: 'ordinary' });
   });
 
   it.each([{ job: 'staging' }, { step: 'second' }, { repository: 'acme/other' }, { runId: '101' }])(
     'takes nothing of %j for its own',
     (odd) => {
       const told = history({ run: { ...run, ...odd } }, { run: other });
-      expect(rerunOf(told, again)).toEqual({ kind: 'ordinary' });
+      expect(rerun(told, again)).toEqual({ kind: 'ordinary' });
     },
   );
 
-  it('says when the history no longer reaches back to the run', () => {
-    expect(rerunOf([revision(5, { run: other })], again)).toEqual({ kind: 'forgotten' });
+  it.each(STATUSES)('counts a newer run whose revision is %s, if it was started', (status) => {
+    const kind = status === 'invalid' ? 'ordinary' : 'restore';
+    expect(rerun(history({ run }, { run: other, status }), again)).toMatchObject({ kind });
+  });
+
+  it('says when the history is not whole and has nothing of the run', () => {
+    expect(rerun([revision(5, { run: other })], again)).toEqual({ kind: 'forgotten' });
+    const gap = [revision(3, { run: other }), revision(1, { run: other })];
+    expect(rerun(gap, again)).toEqual({ kind: 'forgotten' });
+    const refused = [revision(3, { run, ...failed }), revision(1, { run: other })];
+    expect(rerunOf(refused, again, () => undefined)).toEqual({ kind: 'ordinary' });
+  });
+
+  it('tells the jobs of a matrix apart by what they deploy', () => {
+    const told = history({ run }, { run }, { run: other });
+    const only = (number: number) => (each: Revision) => each.number === number;
+    for (const number of [1, 2])
+      expect(rerunOf(told, again, only(number))).toMatchObject({
+        kind: 'restore',
+        revision: { number },
+      });
+    expect(rerunOf(told, again, () => false)).toEqual({ kind: 'ordinary' });
+    expect(rerunOf([told[0]!, told[2]!], again, () => false)).toEqual({ kind: 'forgotten' });
   });
 
   it('restores again what a former re-run restored', () => {
     const told = history({ run }, { run: other }, { run: again, mode: 'rollback', source: 1 });
-    expect(rerunOf(told, { ...run, attempt: 3 })).toMatchObject({
+    expect(rerun(told, { ...run, attempt: 3 })).toMatchObject({
       kind: 'restore',
       revision: { number: 3, source: 1 },
     });
@@ -270,7 +317,7 @@ describe('rerunOf', () => {
 
   it('deploys as usual after a re-run that deployed from its files', () => {
     const told = history({ run }, { run: other }, { run: again });
-    expect(rerunOf(told, { ...run, attempt: 3 })).toEqual({ kind: 'ordinary' });
+    expect(rerun(told, { ...run, attempt: 3 })).toEqual({ kind: 'ordinary' });
   });
 });
 
@@ -280,6 +327,7 @@ describe('overtakes', () => {
   it('is what a newer run deployed', () => {
     expect(numberOf(overtakes(history(newer), run))).toBe(1);
     expect(numberOf(overtakes(history({ ...newer, ...failed }), run))).toBe(1);
+    expect(numberOf(overtakes(history(newer), { ...run, attempt: 2 }))).toBe(1);
   });
 
   it.each([
@@ -287,7 +335,6 @@ describe('overtakes', () => {
     ['it is an older run', history({ ...newer, run: { ...run, runId: '99' } }), run],
     ['it is the same run', history({ ...newer, run }), run],
     ['it is the same commit', history({ ...newer, commit: run.commit }), run],
-    ['it is a re-run', history(newer), { ...run, attempt: 2 }],
     ['the repository is another', history(newer), { ...run, repository: 'acme/other' }],
     ['the run says nothing of itself', history(newer), { ...run, runId: '' }],
     ['its run said nothing', history({ ...newer, run: { ...run, runId: '' } }), run],
@@ -345,7 +392,7 @@ describe('surplus', () => {
           [
             current(revisions),
             revisions.find(isGood),
-            limit >= 2 ? previousOf(revisions) : undefined,
+            limit >= 2 ? undoOf(revisions) : undefined,
             ...revisions.filter(({ status }) => status === 'pending'),
           ].filter((each) => each !== undefined),
         );
@@ -353,7 +400,7 @@ describe('surplus', () => {
         expect(kept.length).toBe(Math.min(revisions.length, Math.max(limit, must.size)));
         // Trimming changes nothing that a later decision rests on, and once is enough.
         expect(current(kept)).toBe(current(revisions));
-        if (limit >= 2) expect(previousOf(kept)).toBe(previousOf(revisions));
+        if (limit >= 2) expect(undoOf(kept)).toBe(undoOf(revisions));
         expect(surplus(kept, limit)).toEqual([]);
         // A content that was worth a place is not lost to a second copy of another.
         const copies = kept.filter(
@@ -419,6 +466,7 @@ describe('labels', () => {
             mode: fc.constantFrom('deploy' as const, 'rollback' as const),
             commit: plain,
             source: fc.constant(1),
+            mixed: fc.constant(true as const),
             startedAt: plain,
             durationMs: fc.nat(),
             locked: fc.boolean(),
@@ -459,7 +507,7 @@ describe('labels', () => {
   });
 
   it('are read as far as they can be, whatever they are', () => {
-    const names = Object.keys(labelsOf(revision(2, { source: 1, durationMs: 3 })));
+    const names = Object.keys(labelsOf(revision(2, { source: 1, mixed: true, durationMs: 3 })));
     const odd = fc.oneof(
       fc.string({ unit: 'binary' }),
       fc.constantFrom('-1', '0', '1e9', 'NaN', '9'.repeat(40), 'x'.repeat(9000), null, 7, {}),

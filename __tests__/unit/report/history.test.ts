@@ -29,7 +29,7 @@ const revision = (number: number, more: Partial<Revision> = {}): Revision => ({
 const withRun = (more: Partial<Revision['run']>): Revision =>
   revision(1, { run: { ...run, ...more } });
 const rows = (revisions: readonly Revision[], max = 10): readonly string[] =>
-  historyTable(revisions, max)
+  historyTable(revisions, STANDING, max)
     .filter((line) => line.startsWith('|'))
     .slice(2);
 /** Of a row: revision, ended, started, took, commit, ref, by, run. */
@@ -39,6 +39,7 @@ const cells = (row: string | undefined): readonly string[] =>
     .slice(1, -1)
     .map((cell) => cell.trim());
 
+const STANDING = { now: 4, previous: 1 };
 /** Newest first: 4 runs, 2 is what an undo deploys. */
 const told = [
   revision(4, { source: 3, fingerprint: 'content of 3', mode: 'rollback' }),
@@ -49,7 +50,7 @@ const told = [
 
 describe('the log', () => {
   it('has a line for each revision, aligned, newest first', () => {
-    expect(historyLines(told)).toEqual([
+    expect(historyLines(told, STANDING)).toEqual([
       'REVISION      ENDED                    STARTED            TOOK  COMMIT   REF   BY   RUN',
       '4 (runs now)  deployed (as 3)          2026-11-22 10:15Z  14 s  c0ffee1  main  ann  https://github.com/o/r/actions/runs/7',
       '3             deployed                 2026-11-22 10:15Z  14 s  beef123  main  ann  https://github.com/o/r/actions/runs/7',
@@ -59,11 +60,11 @@ describe('the log', () => {
   });
 
   it('says so where there is none', () => {
-    expect(historyLines([])).toEqual(['no revisions are recorded']);
+    expect(historyLines([], STANDING)).toEqual(['no revisions are recorded']);
   });
 
   it('leaves out columns of which nothing is known, as outside of GitHub', () => {
-    const [head] = historyLines([revision(1, { commit: '', run: runFacts({}) })]);
+    const [head] = historyLines([revision(1, { commit: '', run: runFacts({}) })], STANDING);
     expect(head).toBe('REVISION      ENDED     STARTED            TOOK');
   });
 });
@@ -89,9 +90,9 @@ describe('the summary', () => {
   });
 
   it('shows a revision that has not ended as that', () => {
-    const open = revision(1, { status: 'pending' });
+    const open = revision(2, { status: 'pending' });
     expect(cells(rows([open])[0])[1]).toBe('⏳ pending');
-    expect(cells(rows([open])[0])[0]).toBe('1');
+    expect(cells(rows([open])[0])[0]).toBe('2');
   });
 
   it('tells a later attempt', () => {
@@ -100,9 +101,9 @@ describe('the summary', () => {
 
   it('says how many it leaves out, and where there is none', () => {
     expect(rows(told, 3)).toHaveLength(3);
-    expect(historyTable(told, 3).join('\n')).toContain('and 1 older revision');
-    expect(historyTable(told, 4).join('\n')).not.toContain('older');
-    expect(historyTable([], 4).join('\n')).toContain('No revisions are recorded.');
+    expect(historyTable(told, STANDING, 3).join('\n')).toContain('and 1 older revision');
+    expect(historyTable(told, STANDING, 4).join('\n')).not.toContain('older');
+    expect(historyTable([], STANDING, 4).join('\n')).toContain('No revisions are recorded.');
   });
 
   it.each([
@@ -111,7 +112,7 @@ describe('the summary', () => {
     ['soon', ''],
   ])('a start of %j is shown as %j', (startedAt, text) => {
     expect(rows([revision(1, { startedAt })])[0]?.includes('2026')).toBe(text !== '');
-    expect(historyLines([revision(1, { startedAt })]).join('\n')).toContain(text);
+    expect(historyLines([revision(1, { startedAt })], STANDING).join('\n')).toContain(text);
   });
 });
 
@@ -123,7 +124,7 @@ describe('the address of a run', () => {
     'https://x/1001',
   ])('%s is a link', (runUrl) => {
     expect(rows([withRun({ runUrl })])[0]).toContain(`[42](${runUrl})`);
-    expect(historyLines([withRun({ runUrl })])[1]).toContain(runUrl);
+    expect(historyLines([withRun({ runUrl })], STANDING)[1]).toContain(runUrl);
   });
 
   it.each([
@@ -145,10 +146,10 @@ describe('the address of a run', () => {
     'https://',
     'not at all',
   ])('%j is none, and is shown nowhere', (runUrl) => {
-    const text = historyTable([withRun({ runUrl })], 10).join('\n');
+    const text = historyTable([withRun({ runUrl })], STANDING, 10).join('\n');
     expect(text).not.toContain('](');
     expect(cells(rows([withRun({ runUrl })])[0])[7]).toBe('42');
-    expect(historyLines([withRun({ runUrl })])[1]).toMatch(/ann {2}42$/);
+    expect(historyLines([withRun({ runUrl })], STANDING)[1]).toMatch(/ann {2}42$/);
   });
 });
 
@@ -191,7 +192,7 @@ describe('a history that somebody else wrote', () => {
   it('cannot write markup: a row is a row, and links lead where their address says', () => {
     fc.assert(
       fc.property(labels, (hostile) => {
-        const lines = historyTable([revision(2), revisionOf(1, hostile)], 10);
+        const lines = historyTable([revision(2), revisionOf(1, hostile)], STANDING, 10);
         const [good, bad] = lines.filter((line) => line.startsWith('|')).slice(2);
         expect(bad?.split('|')).toHaveLength(good?.split('|').length ?? 0);
         const html = renderSummary(lines.join('\n'));
@@ -214,7 +215,7 @@ describe('a history that somebody else wrote', () => {
   it('cannot command the runner or the terminal', () => {
     fc.assert(
       fc.property(labels, (hostile) => {
-        const lines = historyLines([revision(2), revisionOf(1, hostile)]);
+        const lines = historyLines([revision(2), revisionOf(1, hostile)], STANDING);
         expect(lines).toHaveLength(3);
         for (const line of lines) {
           expect(line.trimStart()).not.toMatch(/^::/);
