@@ -38156,8 +38156,9 @@ class Lease {
         try {
             // Until a beat is old, it is certain whose it is.
             if (this.#ageMs() >= TRUST_MS)
-                return await releaseLeft(engine(), this.#request);
-            await engine().removeConfig(this.#lockId);
+                await releaseLeft(engine(), this.#request);
+            else
+                await engine().removeConfig(this.#lockId);
             return true;
         }
         catch (error) {
@@ -38226,7 +38227,7 @@ class Lease {
 }
 /**
  * Removes the lock of a run that has ended; another's is left alone.
- * @returns false where it could not be removed, because a service uses it
+ * @returns whether there was one
  * @throws ConnectionLost | EngineError where it is not known
  */
 async function releaseLeft(engine, { stack, holder }) {
@@ -38234,10 +38235,10 @@ async function releaseLeft(engine, { stack, holder }) {
     for (;;) {
         const lock = await engine.config(name);
         if (lock === undefined)
-            return true;
+            return false;
         const me = holderOf(lock);
         if (me.id !== holder)
-            return true;
+            return false;
         // A removal does not say of which version. After a beat nobody can take the lock over for 45 s.
         if (await engine.relabelConfig(lock, lockLabels(stack, me, nextBeat(lock)))) {
             await engine.removeConfig(lock.id);
@@ -38252,7 +38253,10 @@ async function createLock(engine, stack, me) {
 }
 function locked({ stack, timeoutMs }, by) {
     const whose = by === undefined ? 'another run' : described(by);
-    return new DeployError('locked', 'locked', `${stack} is locked by ${whose}, which did not end within ${spokenTime(timeoutMs)}; nothing was touched`, {
+    const waited = timeoutMs === 0
+        ? ', and this run does not wait (lock-timeout: 0s)'
+        : `, which did not end within ${spokenTime(timeoutMs)}`;
+    return new DeployError('locked', 'locked', `${stack} is locked by ${whose}${waited}; nothing was touched`, {
         hint: `Wait for ${safeLine(by?.runUrl ?? '') || 'the other run'}, or raise \`lock-timeout\`.`,
     });
 }
@@ -38332,9 +38336,13 @@ function isGood({ status }) {
 function origin(revision) {
     return revision.source ?? revision.number;
 }
+/** The number from which an undo goes back: a copy of a whole stack stands where that stood. */
+function place(revision) {
+    return revision.mixed === true ? revision.number : origin(revision);
+}
 /** These left the stack as it was before, or have not ended. */
 const LEFT_NOTHING = ['pending', 'rolled-back', 'invalid'];
-/** The revision whose content runs now, wholly or in part; undefined where none does. */
+/** The revision whose content should run now, wholly or in part, by how the runs ended. */
 function current(revisions) {
     return revisions.find(({ status }) => !LEFT_NOTHING.includes(status));
 }
@@ -38342,20 +38350,23 @@ const differ = (a, b) => a.fingerprint === undefined || a.fingerprint !== b.fing
 /**
  * What an undo deploys: the newest good revision from before what runs now had its content first.
  * Deploying it moves that point back, so that the next undo goes further back.
+ * @param now what runs; undefined where that is no revision's, which an undo takes back
  */
-function previousOf(revisions) {
-    const now = current(revisions);
+function previousOf(revisions, now) {
     if (now === undefined)
-        return undefined;
-    return revisions.find((each) => isGood(each) && each.number < origin(now) && differ(each, now));
+        return revisions.find(isGood);
+    return revisions.find((each) => isGood(each) && each.number < place(now) && differ(each, now));
 }
 /** What git itself takes for an abbreviation, and what nobody takes for a revision's number. */
 const SHORTEST_COMMIT = 4;
 const SHORTEST_NUMERIC_COMMIT = 7;
-/** The revision that `previous`, a number or the start of a commit's SHA means. */
-function revision_select(revisions, text) {
+/**
+ * The revision that `previous`, a number or the start of a commit's SHA means.
+ * @param now what runs, as for `previousOf`
+ */
+function revision_select(revisions, text, now) {
     if (text === 'previous')
-        return selected(previousOf(revisions));
+        return selected(previousOf(revisions, now));
     const numbered = revisions.find(({ number }) => String(number) === text);
     if (numbered !== undefined)
         return selected(numbered);
@@ -38381,28 +38392,34 @@ function earlierOf(revisions, run) {
         return undefined;
     return madeBy(revisions, run).find((each) => isGood(each) && each.run.attempt < run.attempt);
 }
-/** What a deploy is, given that it may be a re-run. */
-function rerunOf(revisions, run) {
+/**
+ * What a deploy is, given that it may be a re-run.
+ * @param isOurs whether the services of a revision are those of the files: the jobs of a matrix are
+ *   one to the runner's variables. Undefined where a revision does not say.
+ */
+function rerunOf(revisions, run, isOurs) {
     if (run.attempt <= 1 || run.runId === '')
         return { kind: 'ordinary' };
-    const mine = madeBy(revisions, run);
-    const oldest = revisions.at(-1)?.number ?? 1;
+    const mine = madeBy(revisions, run).filter((each) => isOurs(each) !== false);
     if (mine.length === 0)
-        return { kind: oldest > 1 ? 'forgotten' : 'ordinary' };
+        return { kind: isWhole(revisions) ? 'ordinary' : 'forgotten' };
     const revision = earlierOf(mine, run);
     if (revision === undefined)
         return { kind: 'ordinary' };
-    // Since its content was first deployed: a second re-run restores what the first one restored.
-    const overtaken = revisions.some((each) => isGood(each) && each.number > origin(revision) && !sameRun(each.run, run));
+    // Since its content was first deployed: a second re-run restores what the first one restored. How
+    // the others ended does not count: a deploy that failed may be what has to be undone.
+    const overtaken = revisions.some(({ status, number, run: other }) => status !== 'invalid' && number > origin(revision) && !sameRun(other, run));
     return overtaken ? { kind: 'restore', revision } : { kind: 'ordinary' };
 }
+/** Whether no revision is missing, as far as their numbers tell. */
+const isWhole = (revisions) => revisions.length >= (revisions[0]?.number ?? 0);
 /**
  * The current revision, if it is another commit's from a newer run of the same repository: this run
- * was started before it and comes late. A re-run comes late on purpose.
+ * was started before it, and deploys over it late or again.
  */
 function overtakes(revisions, run) {
     const now = current(revisions);
-    if (now === undefined || run.attempt > 1 || now.run.repository !== run.repository)
+    if (now === undefined || now.run.repository !== run.repository)
         return undefined;
     if (!/^\d+$/.test(run.runId) || !/^\d+$/.test(now.run.runId))
         return undefined;
@@ -38416,10 +38433,11 @@ function overtakes(revisions, run) {
 function surplus(revisions, limit) {
     if (limit <= 0)
         return revisions.map(({ number }) => number);
+    const now = current(revisions);
     const kept = new Set([
-        current(revisions),
+        now,
         revisions.find(isGood),
-        limit >= 2 ? previousOf(revisions) : undefined,
+        limit >= 2 ? previousOf(revisions, now) : undefined,
         ...revisions.filter(({ status }) => status === 'pending'),
     ].filter((each) => each !== undefined));
     const repeated = (each) => [...kept].some((other) => isGood(other) && other.number > each.number && !differ(other, each));
@@ -38457,6 +38475,7 @@ function labelsOf(revision) {
         mode: revision.mode,
         commit: revision.commit,
         source: revision.source?.toString(),
+        mixed: revision.mixed?.toString(),
         started: revision.startedAt,
         duration: revision.durationMs === undefined ? undefined : String(Math.round(revision.durationMs)),
         locked: String(revision.locked),
@@ -38496,6 +38515,7 @@ function revisionOf(number, labels) {
         commit: text('commit'),
         // One that is not older would make an undo go forward.
         ...(source === undefined || source >= number ? {} : { source }),
+        ...(text('mixed') === 'true' ? { mixed: true } : {}),
         startedAt: text('started'),
         ...(duration === undefined ? {} : { durationMs: duration }),
         locked: text('locked') === 'true',
@@ -40168,7 +40188,7 @@ function sealedParts({ services, networks, others, pinned, }) {
     return packed({
         services: services.map(({ name, spec }) => ({ name, spec })),
         networks: networks.map(({ id, name }) => ({ id, name })),
-        others,
+        others: others.map(({ name, spec }) => (spec === undefined ? name : { name, spec })),
         pinned,
     });
 }
@@ -40188,23 +40208,24 @@ function openingFrom(parts) {
 /** @returns undefined where the parts are not whole or hold something else */
 function sealedFrom(parts) {
     return unpacked(parts, (content) => ({
-        services: objects(content, 'services').map((service) => {
-            const spec = object(at(service, 'spec'));
-            return { name: content_text(service, 'name'), spec: { ...spec, Name: content_text(spec, 'Name') } };
-        }),
+        services: objects(content, 'services').map(recorded),
         networks: objects(content, 'networks').map((network) => ({
             id: content_text(network, 'id'),
             name: content_text(network, 'name'),
         })),
-        others: list(at(content, 'others')).map((each) => string(each)),
+        others: list(at(content, 'others')).map((each) => typeof each === 'string' ? { name: each } : recorded(object(each))),
         pinned: content_text(content, 'pinned'),
     }));
 }
+/** What tasks are made from, but for how often they were restarted by hand (`service update --force`). */
+function templateOf({ TaskTemplate: template }) {
+    return content_isObject(template) ? { ...template, ForceUpdate: undefined } : (template ?? null);
+}
 /**
- * The same for the same services, however often they were created anew: networks count by their
- * names, and by hand restarted tasks (`service update --force`) not at all.
+ * The same for the same services of the whole stack, those beside the files' included, however often
+ * they were created anew: networks count by their names, and by hand restarted tasks not at all.
  */
-function fingerprintOf({ services, networks }) {
+function fingerprintOf({ services, others, networks, }) {
     const names = new Map(networks.map(({ id, name }) => [id, name]));
     const sorted = (value) => {
         if (typeof value === 'string')
@@ -40218,13 +40239,10 @@ function fingerprintOf({ services, networks }) {
             .sort(byName)
             .map(([key, each]) => [key, sorted(each)]);
     };
-    const specs = services.map(({ name, spec }) => {
-        const { TaskTemplate: template } = spec;
-        const unforced = content_isObject(template)
-            ? { ...spec, TaskTemplate: { ...template, ForceUpdate: undefined } }
-            : spec;
-        return [name, sorted(unforced)];
-    });
+    const specs = [...services, ...others].map(({ name, spec }) => [
+        name,
+        spec === undefined ? null : sorted({ ...spec, TaskTemplate: templateOf(spec) }),
+    ]);
     return (0,external_node_crypto_namespaceObject.createHash)('sha256')
         .update(formatJson(specs.sort(byName)))
         .digest('hex')
@@ -40248,6 +40266,10 @@ function unpacked(parts, read) {
 }
 const content_isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
 // Each throws where the value is something else.
+function recorded(service) {
+    const spec = object(at(service, 'spec'));
+    return { name: content_text(service, 'name'), spec: { ...spec, Name: content_text(spec, 'Name') } };
+}
 function object(value) {
     if (!content_isObject(value))
         throw new TypeError('not an object');
@@ -40312,7 +40334,7 @@ async function readHistory(engine, stack) {
  * @throws DeployError `internal` where something that is no part of the history has its names
  */
 async function openRevision(engine, stack, draft, expected) {
-    const { id, source, content, ...rest } = draft;
+    const { id, source, mixed = false, content, ...rest } = draft;
     const [first, ...further] = openingParts(content);
     if (first === undefined)
         throw new TypeError('a revision without content');
@@ -40334,7 +40356,8 @@ async function openRevision(engine, stack, draft, expected) {
             status: 'pending',
             reason: '',
             commit: source?.commit ?? draft.run.commit,
-            ...(source === undefined ? {} : { source: origin(source) }),
+            ...(source === undefined ? {} : { source: mixed ? origin(source) : place(source) }),
+            ...(mixed ? { mixed } : {}),
         };
         const created = await engine.createConfig({
             name: ledgerName(stack, `revision.${number}`),
@@ -40424,13 +40447,16 @@ async function trimHistory(engine, stack, limit, log = () => undefined) {
         await engine.removeConfig(config.id);
     return dropped;
 }
-/** Of the networks, configs and secrets that the services of revisions name. */
+/** Of the networks, configs and secrets that the services of revisions name, and those beside them. */
 function idsIn(pieces, revisions) {
     const ids = new Set();
-    for (const revision of revisions)
-        for (const { spec } of contentOf(pieces, revision)?.sealed?.services ?? [])
-            for (const { id } of referencesOf(spec))
-                ids.add(id);
+    for (const revision of revisions) {
+        const { services = [], others = [] } = contentOf(pieces, revision)?.sealed ?? {};
+        for (const { spec } of [...services, ...others])
+            if (spec !== undefined)
+                for (const { id } of referencesOf(spec))
+                    ids.add(id);
+    }
     return ids;
 }
 /**
@@ -40546,6 +40572,44 @@ async function relabel(engine, stack, open, change, read) {
     throw new DeployError('internal', 'failed', `revision ${open.number} of ${stack} was written by somebody else ${history_MAX_CONFLICTS} times in a row`);
 }
 
+;// CONCATENATED MODULE: ./src/ledger/running.ts
+/** Which revision runs: seen in the swarm, since people change services by hand, and runs get killed. */
+
+
+
+/**
+ * The revision whose services, and those beside them, have the task templates that are live: the one
+ * that should run, if it is that, or else the newest good one whose whole stack it is. How many tasks
+ * there are does not count, as people scale by hand.
+ * @param live the services of the stack
+ * @returns undefined where what runs is no revision's
+ */
+function running(history, live) {
+    const specs = new Map(live.map(({ Spec }) => [Spec.Name, Spec]));
+    const sealedOf = (revision) => {
+        const content = history.contentOf(revision.number);
+        return content === 'incomplete' ? undefined : content.sealed;
+    };
+    const runs = ({ name, spec }) => {
+        const now = specs.get(name);
+        return now !== undefined && (spec === undefined || sameTemplate(now, spec));
+    };
+    const now = current(history.revisions);
+    const sealed = now && sealedOf(now);
+    // What came or went beside its services since then is not its own.
+    if (sealed?.services.every(runs) === true)
+        if (sealed.others.every((other) => !specs.has(other.name) || runs(other)))
+            return now;
+    return history.revisions.filter(isGood).find((revision) => {
+        const whole = sealedOf(revision);
+        if (whole === undefined)
+            return false;
+        const all = [...whole.services, ...whole.others];
+        return all.length === specs.size && all.every(runs);
+    });
+}
+const sameTemplate = (a, b) => sameJson(templateOf(a), templateOf(b));
+
 ;// CONCATENATED MODULE: ./src/ledger/pinned.ts
 /** A stack file that gives each service the very image that it ran, whatever its tag means by now. */
 
@@ -40573,6 +40637,7 @@ function pinnedFile(stack, services, version) {
 
 
 
+
 /** Reads the history, and ends in it what a dead run has left open. */
 async function currentHistory(deployment) {
     const { world, inputs } = deployment;
@@ -40583,7 +40648,7 @@ async function currentHistory(deployment) {
         return history;
     for (const revision of left) {
         const { number, run } = revision;
-        world.narrator.warn(`revision ${number}${run.runUrl === '' ? '' : ` (${run.runUrl})`} was never ended: its run died in the middle of it; what it had written by then was there when this run began`);
+        world.narrator.warn(`revision ${number}${run.runUrl === '' ? '' : ` (${run.runUrl})`} was never ended: its run died or lost the lock in the middle of it; what it had written by then was there when this run began`);
         await settle(deployment, (engine) => closeRevision(engine, inputs.stack, revision, { status: 'interrupted', reason: '' }));
     }
     return await read();
@@ -40606,11 +40671,15 @@ class Record {
         this.#id = deployment.world.randomName();
         this.#startedAt = deployment.world.today();
     }
+    /** Whether the run came as far as writing to the stack, had there been anything to write. */
+    get applied() {
+        return this.#applying;
+    }
     get #kept() {
         return this.#deployment.inputs.history > 0;
     }
     /** Writes the revision as pending; its rendered files are what it is, until it is sealed. */
-    async open({ content, version }) {
+    async open({ content, version, mixed = false }) {
         if (!this.#kept)
             return;
         const { world, inputs, lease } = this.#deployment;
@@ -40618,7 +40687,7 @@ class Record {
         this.#open = await settle(this.#deployment, (engine) => openRevision(engine, inputs.stack, {
             id: this.#id,
             mode: source === undefined ? 'deploy' : 'rollback',
-            ...(source === undefined ? {} : { source }),
+            ...(source === undefined ? {} : { source, mixed }),
             startedAt: this.#startedAt.toISOString(),
             locked: lease !== undefined,
             run: world.run,
@@ -40635,20 +40704,26 @@ class Record {
     }
     /**
      * Adds what the swarm made of it: the exact spec of every service.
-     * @param others services of the stack that stay beside them
+     * @param left services of the stack that stay beside those of the change
+     * @param beside full names of those of the change that are not of the files
      */
-    async seal(changes, others) {
+    async seal(changes, left, beside = []) {
         const open = this.#open;
         if (open === undefined)
             return;
         const { inputs } = this.#deployment;
-        const services = changes.targets.map(({ name, spec }) => ({ name, spec }));
+        const all = changes.targets.map(({ name, spec }) => ({ name, spec }));
+        const services = all.filter(({ name }) => !beside.includes(name));
+        const others = [
+            ...all.filter(({ name }) => beside.includes(name)),
+            ...left.map(({ Spec }) => ({ name: Spec.Name, spec: Spec })),
+        ];
         await settle(this.#deployment, async (engine) => {
             const sealed = {
                 services,
                 networks: await engine.networks(),
                 pinned: pinnedFile(inputs.stack, services, this.#version),
-                others: others.map(({ Spec }) => Spec.Name),
+                others,
             };
             // What changed nothing is over in a moment: that is written with its end.
             if (changes.any)
@@ -40663,7 +40738,7 @@ class Record {
      */
     async close(ending, durationMs) {
         const { world, inputs } = this.#deployment;
-        const before = current(this.#history.revisions);
+        const before = ending.before && running(this.#history, ending.before.services);
         const named = {
             ...ending,
             ...(this.#open === undefined ? {} : { revision: this.#open.number }),
@@ -40671,7 +40746,7 @@ class Record {
         };
         const open = this.#open;
         if (open === undefined) {
-            if (!this.#kept && this.#applying)
+            if (!this.#kept && ending.outcome === 'deployed')
                 await this.#trim();
             return named;
         }
@@ -40691,7 +40766,7 @@ class Record {
         }
         return named;
     }
-    /** With `history: 0` all of it goes: what it calls current is not what this run has deployed. */
+    /** With `history: 0` all of it goes: none of it is what this run has deployed. */
     async #trim() {
         const { world, inputs, session } = this.#deployment;
         try {
@@ -41384,7 +41459,7 @@ async function succeed(context, rollout) {
         await settle(deployment, (engine) => engine.removeService(orphan.ID));
         pruned.push(orphan.Spec.Name);
     }
-    const left = changes.orphans.filter((orphan) => !change.removes(orphan));
+    const left = changes.orphans.filter((orphan) => !change.removes(orphan) && change.keeps?.(orphan) !== true);
     if (left.length > 0)
         world.narrator.say(`not in the ${change.origin}, left running: ${left.map(({ Spec }) => Spec.Name).join(', ')} (prune: true removes them)`);
     const any = changes.any || pruned.length > 0;
@@ -41628,6 +41703,15 @@ async function removeStack(deployment) {
             message: `There is no stack ${inputs.stack}: nothing had to be removed.`,
             fate: 'untouched',
         };
+    if (nothing) {
+        await removeHistory(deployment, history);
+        return {
+            outcome: 'removed',
+            reason: '',
+            message: `There is no stack ${inputs.stack} any more; its history was left, and is removed.`,
+            fate: 'untouched',
+        };
+    }
     const startedAt = clock.now();
     const changes = {
         ...{ targets: [], updated: [], created: [], foreign: [], lines: [], orphans: before.services },
@@ -41676,10 +41760,7 @@ async function removeStack(deployment) {
             fate: 'unknown',
         };
     }
-    await settle(deployment, async (engine) => {
-        for (const { id } of history)
-            await engine.removeConfig(id);
-    });
+    await removeHistory(deployment, history);
     return {
         ...result,
         outcome: 'removed',
@@ -41687,6 +41768,12 @@ async function removeStack(deployment) {
         message: `Gone: ${[plural(pruned.length, 'service'), ...objectsText(objectsBefore)].join(', ')}${history.length === 0 ? '' : ', and the history with them'}.`,
         fate: 'healthy',
     };
+}
+async function removeHistory(deployment, history) {
+    await settle(deployment, async (engine) => {
+        for (const { id } of history)
+            await engine.removeConfig(id);
+    });
 }
 /**
  * A network is free only when the last task on it has stopped, and goes a moment after it was told to
@@ -41715,6 +41802,38 @@ function objectsText(objects) {
         const count = objects.filter((object) => object.kind === kind).length;
         return count === 0 ? [] : [plural(count, kind)];
     });
+}
+
+;// CONCATENATED MODULE: ./src/rollout/needed-images.ts
+
+/** The engine itself gives a registry 15 s to answer. */
+const ANSWER_MS = 20_000;
+/**
+ * Asks for the images of those services that would be written: what runs already needs no pull.
+ * @param live the services of the stack
+ * @param nodes how many there are in the swarm
+ */
+async function imagesFor(engine, services, live, nodes, authFor) {
+    const specs = new Map(live.map(({ Spec }) => [Spec.Name, Spec]));
+    const users = new Map();
+    for (const { name, spec } of services) {
+        const running = specs.get(name);
+        if (running !== undefined && sameJson(running, spec))
+            continue;
+        const image = imageOf(spec);
+        users.set(image, [...(users.get(image) ?? []), name]);
+    }
+    const [missing, doubtful] = [[], []];
+    for (const [image, names] of users) {
+        if ((await engine.registryHas(image, authFor(image), ANSWER_MS)) !== false)
+            continue;
+        const has = await engine.hasImage(image);
+        if (nodes > 1)
+            doubtful.push(`image ${image} of ${names.join(', ')}`);
+        else if (!has)
+            missing.push(`image ${image} of ${names.join(', ')}`);
+    }
+    return { missing, doubtful };
 }
 
 ;// CONCATENATED MODULE: ./src/rollout/replay.ts
@@ -41803,10 +41922,23 @@ async function applySpec(engine, stack, { name, spec }, authFor, log) {
 
 
 
-/** Finds the revision that the input `revision` means. */
-function wantedRevision(history, wanted) {
+
+
+
+
+/**
+ * Finds the revision that the input `revision` means.
+ * @throws DeployError `no-such-revision`
+ */
+async function wantedRevision(deployment, history, wanted) {
     const { revisions, stack } = history;
-    const found = revision_select(revisions, wanted);
+    const undo = wanted === 'previous';
+    const now = undo
+        ? running(history, await settle(deployment, (engine) => deployment.reader.services(engine)))
+        : undefined;
+    const found = revision_select(revisions, wanted, now);
+    if (undo && now === undefined && found.kind === 'found')
+        deployment.world.narrator.say('what runs now is not what any revision left: it was changed by hand, or by a run that was cut short');
     if (found.kind === 'found')
         return found.revision;
     const hint = `${listOf(revisions)} \`mode: status\` shows all of it.`;
@@ -41815,9 +41947,11 @@ function wantedRevision(history, wanted) {
         throw refuse(`revision ${wanted} is the start of several commits: ${found.commits.join(', ')}`);
     if (found.kind === 'not-good')
         throw refuse(`revision ${found.revision.number} of ${stack} never became healthy (${found.revision.status})`);
-    throw refuse(wanted === 'previous'
-        ? `there is no good revision of ${stack} older than the one that runs now`
-        : `${stack} has no revision ${wanted}`);
+    throw refuse(!undo
+        ? `${stack} has no revision ${wanted}`
+        : now === undefined
+            ? `there is no good revision of ${stack}`
+            : `there is no good revision of ${stack} older than the one that runs now, which is ${now.number}`);
 }
 function listOf(revisions) {
     const good = revisions.filter(isGood);
@@ -41831,34 +41965,56 @@ function listOf(revisions) {
     return `Good ones: ${items.join(', ')}.`;
 }
 /**
- * From a revision to a verdict. What it needs is looked for before anything is written; services that
- * newer revisions brought go once everything else is well.
+ * From a revision to a verdict. What it needs is looked for before anything is written.
+ *
+ * `mode: rollback` brings back the stack as a whole: the services of the revision and those that were
+ * beside them; what newer revisions brought goes once everything else is well. A re-run of a deploy
+ * brings back its own services alone, as others may deploy other parts of the stack.
  * @throws DeployError `revision-incomplete` where the swarm no longer has all that it needs
  */
 async function deployRevision(deployment, history, revision, record) {
     const { world, inputs } = deployment;
+    const whole = inputs.mode === 'rollback';
     const { content, sealed } = rollback_contentOf(history, revision);
     await checkLogins(deployment);
     const networks = new Map(sealed.networks.map(({ id, name }) => [id, name]));
-    const [before, missing] = [
-        await readBefore(deployment),
-        await settle(deployment, (engine) => missingFor(engine, sealed.services, networks)),
-    ];
+    const before = await readBefore(deployment);
+    const live = before.before.services;
+    const moved = whole ? movedSince(sealed.others, live) : [];
+    const services = [...sealed.services, ...moved];
+    const missing = await settle(deployment, (engine) => missingFor(engine, services, networks));
     if (missing.length > 0)
         throw incomplete(revision, `the swarm no longer has ${missing.join(', ')}`);
-    const names = sealed.services.map(({ name }) => name);
-    const brought = broughtSince(history, revision, [...names, ...sealed.others]);
-    await record.open({ content, version: versionIn(content) });
+    const auth = inputs.withRegistryAuth
+        ? (image) => authFor(inputs.registries, image)
+        : () => undefined;
+    await checkImages(deployment, revision, services, before.before, auth);
+    const kept = new Set([...sealed.services, ...sealed.others].map(({ name }) => name));
+    const brought = broughtSince(history, revision);
+    const removes = whole
+        ? ({ Spec: { Name: name } }) => !kept.has(name) && (inputs.prune || brought.has(name))
+        : () => inputs.prune;
+    const mixed = !whole && isMixed(sealed, inputs.prune && inputs.watch.wait ? [] : live);
+    await record.open({ content, version: versionIn(content), mixed });
     return await transact(deployment, before, {
-        names,
+        names: services.map(({ name }) => name),
         origin: `revision`,
         apply: () => {
             record.applying();
-            return settle(deployment, (engine) => applySpecs(engine, inputs.stack, sealed.services, inputs.withRegistryAuth ? (image) => authFor(inputs.registries, image) : () => undefined, world.narrator.say));
+            return settle(deployment, (engine) => applySpecs(engine, inputs.stack, services, auth, world.narrator.say));
         },
-        accepted: (changes, others) => record.seal(changes, others),
-        removes: ({ Spec }) => inputs.prune || brought.has(Spec.Name),
+        accepted: (changes, left) => record.seal(changes, left, moved.map(({ name }) => name)),
+        removes,
+        keeps: ({ Spec }) => whole && kept.has(Spec.Name),
     });
+}
+/** Which of several nodes has an image, a manager cannot see. */
+async function checkImages(deployment, revision, services, { services: live, nodes }, auth) {
+    const { missing, doubtful } = await settle(deployment, (engine) => imagesFor(engine, services, live, nodes.length, auth));
+    if (missing.length > 0)
+        throw incomplete(revision, `neither its registry nor this node, the only one, has ${missing.join(', ')}`);
+    for (const image of doubtful)
+        deployment.world.narrator.warn(`the registry no longer has ${image}: only nodes that still have it can start it`);
 }
 /** A registry that is down is no reason to stay: the nodes may have the images. */
 async function checkLogins(deployment) {
@@ -41885,14 +42041,29 @@ function rollback_contentOf(history, revision) {
 /** The files carry it themselves. */
 const versionIn = ({ files }) => /^version: *["']?([\d.]+)/m.exec(files[0]?.text ?? '')?.[1];
 const incomplete = (revision, why) => new DeployError('revision-incomplete', 'invalid', `revision ${revision.number} cannot be brought back: ${why}; nothing was touched`, { hint: 'Deploy the files of its commit instead, or choose another revision.' });
-/** Services that revisions since then have deployed, and that are not meant to be there. */
-function broughtSince(history, revision, wanted) {
-    const later = history.revisions.filter(({ number }) => number > origin(revision));
+/**
+ * Of the services beside those of a revision the ones that are not as they were. What stays as it is
+ * is not judged either: a service that was unwell all along must not keep others from going back.
+ */
+function movedSince(others, live) {
+    const specs = new Map(live.map(({ Spec }) => [Spec.Name, Spec]));
+    return others.flatMap(({ name, spec }) => spec === undefined || sameJson(specs.get(name), spec) ? [] : [{ name, spec }]);
+}
+/** Whether what stays beside the services of a revision is something else than it was then. */
+function isMixed({ services, others }, live) {
+    const own = new Set(services.map(({ name }) => name));
+    const beside = live.filter(({ Spec }) => !own.has(Spec.Name));
+    const same = ({ name, spec }) => beside.some(({ Spec }) => Spec.Name === name && spec !== undefined && sameJson(templateOf(Spec), templateOf(spec)));
+    return beside.length !== others.length || !others.every(same);
+}
+/** Services that revisions since then have deployed. */
+function broughtSince(history, revision) {
+    const later = history.revisions.filter(({ number }) => number > place(revision));
     const names = later.flatMap(({ number }) => {
         const content = history.contentOf(number);
         return content === 'incomplete' ? [] : (content.sealed?.services ?? []).map(({ name }) => name);
     });
-    return new Set(names.filter((name) => !wanted.includes(name)));
+    return new Set(names);
 }
 
 ;// CONCATENATED MODULE: ./src/report/history.ts
@@ -41904,10 +42075,10 @@ function broughtSince(history, revision, wanted) {
 
 const HEAD = ['revision', 'ended', 'started', 'took', 'commit', 'ref', 'by', 'run'];
 /** An aligned table for the log. */
-function historyLines(revisions) {
+function historyLines(revisions, standing) {
     if (revisions.length === 0)
         return ['no revisions are recorded'];
-    const roleOf = roles(revisions);
+    const roleOf = roles(standing);
     const rows = revisions.map((revision) => {
         const role = roleOf(revision);
         return [
@@ -41924,10 +42095,10 @@ function historyLines(revisions) {
     return alignedTable(HEAD, rows);
 }
 /** A table in GitHub's markdown. */
-function historyTable(revisions, max) {
+function historyTable(revisions, standing, max) {
     if (revisions.length === 0)
         return ['### History', '', 'No revisions are recorded.', ''];
-    const roleOf = roles(revisions);
+    const roleOf = roles(standing);
     const rows = revisions.slice(0, max).map((revision) => {
         const role = roleOf(revision);
         return [
@@ -41949,11 +42120,7 @@ function historyTable(revisions, max) {
         ...(left > 0 ? [`and ${plural(left, 'older revision')}`, ''] : []),
     ];
 }
-/** What a revision is now; `previous` is what `mode: rollback` would deploy. */
-function roles(revisions) {
-    const [now, previous] = [current(revisions), previousOf(revisions)];
-    return (revision) => (revision === now ? 'runs now' : revision === previous ? 'previous' : '');
-}
+const roles = ({ now, previous }) => ({ number }) => number === now ? 'runs now' : number === previous ? 'previous' : '';
 function signOf(revision) {
     if (isGood(revision))
         return '\u2705';
@@ -42131,14 +42298,14 @@ function healthText({ health, older, extra }) {
 }
 const shown = (services) => services.flatMap((service) => service.state === undefined ? [] : [{ service, state: service.state }]);
 const stack_HEAD = ['service', 'mode', 'running', 'image', 'health', 'update'];
-const running = ({ replicas }) => `${replicas.running}/${replicas.desired}`;
+const stack_running = ({ replicas }) => `${replicas.running}/${replicas.desired}`;
 const updateText = ({ update }) => update.replaceAll('_', ' ');
 /** An aligned table for the log. */
 function stackLines(services) {
     const rows = shown(services).map(({ service, state }) => [
         service.name,
         state.mode,
-        running(service),
+        stack_running(service),
         imageText(service.image, service.digest),
         healthText(state),
         updateText(state),
@@ -42155,7 +42322,7 @@ function stackTable(services, max) {
         .map(({ service, state }) => [
         safeCell(service.name),
         state.mode,
-        running(service),
+        stack_running(service),
         imageCell(service.image, service.digest),
         `${HEALTH[state.health].sign} ${safeCell(healthText(state))}`,
         safeCell(updateText(state)),
@@ -42376,13 +42543,15 @@ function taskReports(snapshot) {
 
 
 
+
 /** The log is for reading; all of it stands in the report. */
 const MAX_TROUBLE = 50;
 const MAX_NAMED = 10;
 async function showStatus(deployment) {
     const { world, inputs } = deployment;
     const { narrator, clock } = world;
-    const { revisions } = await settle(deployment, (engine) => readHistory(engine, inputs.stack));
+    const recorded = await settle(deployment, (engine) => readHistory(engine, inputs.stack));
+    const { revisions } = recorded;
     const live = await settle(deployment, (engine) => deployment.reader.services(engine));
     const names = live.map(({ Spec }) => Spec.Name);
     const changes = changesOf({ services: live }, live, names);
@@ -42411,17 +42580,26 @@ async function showStatus(deployment) {
     const services = serviceReports(seen);
     narrator.block(`Services of ${inputs.stack}`, stackLines(services));
     narrator.block('Tasks that do not run, or have failed', troubleLines(services, MAX_TROUBLE));
-    narrator.block(`History of ${inputs.stack}`, historyLines(revisions));
-    const now = current(revisions);
-    const previous = previousOf(revisions);
+    const now = running(recorded, before.services);
+    const previous = previousOf(revisions, now);
+    narrator.block(`History of ${inputs.stack}`, historyLines(revisions, { now: now?.number, previous: previous?.number }));
     return {
         ...seen,
         outcome: 'reported',
-        message: services.length === 0 ? `There is no stack ${inputs.stack} in the swarm.` : summed(services),
+        message: services.length === 0
+            ? `There is no stack ${inputs.stack} in the swarm.`
+            : `${summed(services)}${now === undefined ? strangeText(previous) : ''}`,
         history: revisions,
         ...(now === undefined ? {} : { revision: now.number }),
         ...(previous === undefined ? {} : { previousRevision: previous.number }),
     };
+}
+/** Where what runs is not what any revision left, so that an undo deploys the newest good one. */
+function strangeText(newestGood) {
+    if (newestGood === undefined)
+        return '';
+    return (` The newest good revision is ${newestGood.number}, but what runs now is something else: ` +
+        'it was changed by hand, or by a run that failed or was cut short.');
 }
 /** By image, where this manager has it. */
 async function imageHealthchecks(deployment, services) {
@@ -42541,7 +42719,7 @@ const STARTING = rank('starting');
 
 const images_NONE = new Set();
 /** A registry that is away must not keep the swarm from being looked at. */
-const ANSWER_MS = 3000;
+const images_ANSWER_MS = 3000;
 /** Asked only of images that Docker found no digest for, once a node could not pull them. */
 class MissingImages {
     #auth;
@@ -42569,7 +42747,7 @@ class MissingImages {
             if (Status.State !== 'rejected' || !NO_IMAGE.test(Status.Err ?? ''))
                 continue;
             this.#asked.add(ID);
-            if ((await engine.registryHas(image, this.#auth(image), ANSWER_MS)) !== false)
+            if ((await engine.registryHas(image, this.#auth(image), images_ANSWER_MS)) !== false)
                 continue;
             this.#missing = new Set([...this.#missing, ServiceID]);
             unresolved.delete(ServiceID);
@@ -43089,20 +43267,28 @@ async function lock(world, inputs, session) {
     const { clock, signal, narrator, run: facts } = world;
     const holder = world.randomName();
     world.rememberLeft({ lease: { stack: inputs.stack, holder } });
-    const lease = await acquire({
-        stack: inputs.stack,
-        holder,
-        runUrl: facts.runUrl,
-        actor: facts.actor,
-        timeoutMs: inputs.lock.timeoutMs,
-        settle: (action) => session.settle(action, { clock, signal, log: narrator.say }),
-        engine: () => session.engine,
-        clock,
-        signal,
-        say: narrator.say,
-    });
-    session.fence(() => lease.assertHeld());
-    return lease;
+    try {
+        const lease = await acquire({
+            stack: inputs.stack,
+            holder,
+            runUrl: facts.runUrl,
+            actor: facts.actor,
+            timeoutMs: inputs.lock.timeoutMs,
+            settle: (action) => session.settle(action, { clock, signal, log: narrator.say }),
+            engine: () => session.engine,
+            clock,
+            signal,
+            say: narrator.say,
+        });
+        session.fence(() => lease.assertHeld());
+        return lease;
+    }
+    catch (error) {
+        // Refused is not had. Where that is not known, `post` has a look.
+        if (error instanceof DeployError && error.reason === 'locked')
+            world.rememberLeft({ lease: undefined });
+        throw error;
+    }
 }
 /** The modes that write, each from what the history says. */
 async function write(deployment, rendered, begun) {
@@ -43110,17 +43296,12 @@ async function write(deployment, rendered, begun) {
     if (inputs.mode === 'remove')
         return await removeStack(deployment);
     const history = await currentHistory(deployment);
-    const again = inputs.mode === 'rollback'
-        ? ((inputs.onRerun === 'restore' ? earlierOf(history.revisions, world.run) : undefined) ??
-            wantedRevision(history, inputs.revision))
-        : rerun(deployment, history);
-    const record = new Record(deployment, history, again);
-    if (again !== undefined && inputs.mode === 'rollback')
-        world.narrator.say(`going back to revision ${again.number}${detail(again)}`);
+    const again = rendered === undefined ? await back(deployment, history) : rerun(deployment, history, rendered);
+    const record = new Record(deployment, history, again?.revision);
     let ending;
     try {
         if (again !== undefined)
-            ending = await deployRevision(deployment, history, again, record);
+            ending = await deployRevision(deployment, history, again.revision, record);
         else if (rendered !== undefined)
             ending = await deployFiles(deployment, rendered, record);
         else
@@ -43130,33 +43311,60 @@ async function write(deployment, rendered, begun) {
         ending = endingOf(error, deployment.cancelled);
     }
     const closed = await record.close(ending, world.clock.now() - begun);
-    if (again === undefined)
+    if (again === undefined || !record.applied)
         return closed;
-    const what = `Revision ${again.number}${detail(again)}, with the very images that it ran`;
-    return {
-        ...closed,
-        message: `${what}${inputs.mode === 'deploy' ? ', as this is a re-run' : ''}. ${closed.message}`,
-    };
+    const why = again.isRerun ? ', as this is a re-run' : '';
+    const what = `Revision ${again.name}, with the very images that it ran${why}.`;
+    return { ...closed, message: `${what} ${closed.message}` };
+}
+/** What `mode: rollback` brings back. */
+async function back(deployment, history) {
+    const { inputs, world } = deployment;
+    const { narrator, run: facts } = world;
+    // A number or a commit says what is meant, a re-run or not.
+    if (inputs.revision === 'previous' && inputs.onRerun === 'restore') {
+        const revision = earlierOf(history.revisions, facts);
+        if (revision !== undefined) {
+            const name = `${place(revision)}${detail(revision)}`;
+            narrator.say(`this is a re-run: bringing back revision ${name}, as this run did before, ` +
+                'instead of going back from what runs now (on-rerun: redeploy does that)');
+            return { revision, name, isRerun: true };
+        }
+        if (rerunOf(history.revisions, facts, () => undefined).kind === 'forgotten')
+            narrator.warn(`${FORGOTTEN}: it goes back from what runs now`);
+    }
+    const revision = await wantedRevision(deployment, history, inputs.revision);
+    const name = `${revision.number}${detail(revision)}`;
+    narrator.say(`going back to revision ${name}`);
+    return { revision, name, isRerun: false };
 }
 /** What a re-run brings back, or undefined where it is a deploy like any other. */
-function rerun({ inputs, world }, history) {
+function rerun({ inputs, world }, history, { services }) {
     const { narrator, run: facts } = world;
-    const late = overtakes(history.revisions, facts);
-    if (late !== undefined)
-        narrator.warn(`this run was started before ${late.run.runUrl === '' ? `that of revision ${late.number}` : late.run.runUrl}, ` +
-            `which has deployed revision ${late.number}${detail(late)} since: an older commit now goes over a newer one`);
-    if (inputs.onRerun === 'redeploy')
-        return undefined;
-    const found = rerunOf(history.revisions, facts);
-    if (found.kind === 'restore') {
-        narrator.say(`this is a re-run: bringing back revision ${origin(found.revision)}${detail(found.revision)}, as this run deployed it, ` +
+    const names = new Set([...services.keys()].map((service) => `${inputs.stack}_${service}`));
+    const found = rerunOf(history.revisions, facts, ({ number }) => {
+        const content = history.contentOf(number);
+        if (content === 'incomplete' || content.sealed === undefined)
+            return undefined;
+        const recorded = content.sealed.services;
+        return recorded.length === names.size && recorded.every(({ name }) => names.has(name));
+    });
+    if (found.kind === 'restore' && inputs.onRerun === 'restore') {
+        const { revision } = found;
+        const name = `${origin(revision)}${detail(revision)}`;
+        narrator.say(`this is a re-run: bringing back revision ${name}, as this run deployed it, ` +
             'instead of deploying its files anew (on-rerun: redeploy does that)');
-        return found.revision;
+        return { revision, name, isRerun: true };
     }
-    if (found.kind === 'forgotten')
-        narrator.warn('this is a re-run, but what the run deployed before is older than the history: its files are deployed anew, and tags may mean other images by now');
+    if (found.kind === 'forgotten' && inputs.onRerun === 'restore')
+        narrator.warn(`${FORGOTTEN}: its files are deployed anew, and tags may mean other images by now`);
+    const newer = overtakes(history.revisions, facts);
+    if (newer !== undefined)
+        narrator.warn(`this run was started before ${newer.run.runUrl === '' ? `that of revision ${newer.number}` : newer.run.runUrl}, ` +
+            `which has deployed revision ${newer.number}${detail(newer)} since: an older commit now goes over a newer one`);
     return undefined;
 }
+const FORGOTTEN = 'this is a re-run, and the history, from which older revisions were removed, has nothing of what this run deployed before, if it did';
 const detail = ({ commit }) => (commit === '' ? '' : ` (${commit.slice(0, 7)})`);
 
 ;// CONCATENATED MODULE: external "node:fs"
@@ -44704,12 +44912,20 @@ function unreadable(path, absolute, input, content) {
 
 /** Whether there is anything to be put right. */
 const isLeft = ({ lease, revision }) => lease !== undefined || revision !== undefined;
-/** Ends the run's revision and gives its lock back; repeatable, and no error where neither is there. */
+/**
+ * Ends the run's revision and gives its lock back; repeatable, and no error where neither is there.
+ * @returns what was done, a line each for people
+ */
 async function settleLeft(engine, { lease, revision }) {
-    if (revision !== undefined)
-        await closeRevision(engine, revision.stack, revision.open, revision.end);
-    if (lease !== undefined)
-        await releaseLeft(engine, lease);
+    const done = [];
+    if (revision !== undefined) {
+        const { stack, open, end } = revision;
+        if (await closeRevision(engine, stack, open, end))
+            done.push(`revision ${open.number} of ${stack}, which is this run's, is ended as ${end.status}`);
+    }
+    if (lease !== undefined && (await releaseLeft(engine, lease)))
+        done.push(`the lock of ${lease.stack} is given back`);
+    return done;
 }
 
 ;// CONCATENATED MODULE: ./src/report/narrator.ts
@@ -47765,7 +47981,10 @@ function headline(run) {
         case 'unreachable':
             return `The swarm of ${stack} could not be reached.`;
         case 'invalid':
-            return `The ${what} of ${stack} was not started; nothing was touched.`;
+            // Of bad inputs nothing is known, not even the mode.
+            return run.stack === ''
+                ? 'Nothing was started: the inputs are not valid.'
+                : `The ${what} of ${stack} was not started; nothing was touched.`;
     }
 }
 /** A service that was put back is well again: the reason is why it had to be. */
@@ -47828,10 +48047,10 @@ function render_signOf({ outcome, services }) {
     return outcome === 'reported' && !well ? '\u26a0\ufe0f' : '\u2705';
 }
 /** With `mode: status`: what runs, what does not, and how it came to it. */
-const render_stateOf = ({ services, history }) => [
+const render_stateOf = ({ services, history, revision, previousRevision, }) => [
     ...stackTable(services, MAX_ROWS),
     ...troubleTable(services, MAX_FAILURES),
-    ...historyTable(history, MAX_ROWS),
+    ...historyTable(history, { now: revision, previous: previousRevision }, MAX_ROWS),
 ];
 function cutToLimit(lines) {
     let size = 0;
@@ -49067,7 +49286,7 @@ function keyFile(type) {
 }
 /** The warning for a connection whose host key nobody checked (`host-key-check: off`). */
 function unverifiedWarning(seen) {
-    return (`The host key of ${place(seen)} was not checked (host-key-check: off): whoever answers at this ` +
+    return (`The host key of ${host_key_place(seen)} was not checked (host-key-check: off): whoever answers at this ` +
         `address gets the login. It showed ${seen.type} ${seen.fingerprint}.\n${pinningHint([seen])}`);
 }
 /**
@@ -49078,7 +49297,7 @@ function unverifiedWarning(seen) {
  */
 function hostKeyRefusal(seen, verdict) {
     const [first] = seen;
-    const where = place(first);
+    const where = host_key_place(first);
     const message = {
         revoked: `The host key of ${where} is marked @revoked in known-hosts`,
         changed: `The host key of ${where} is not the one in known-hosts. Either the server was set up anew, or somebody else answers at its address`,
@@ -49095,7 +49314,7 @@ function hostKeyRefusal(seen, verdict) {
             : pinningHint(seen),
     });
 }
-function place(key) {
+function host_key_place(key) {
     return key.host.includes(':') ? `[${key.host}]:${key.port}` : `${key.host}:${key.port}`;
 }
 
@@ -50260,8 +50479,11 @@ async function endInSwarm(inputs, left, narrator) {
     try {
         const session = await Session.open(connector(inputs, narrator), inputs.docker);
         try {
-            await settleLeft(session.engine, left);
-            narrator.say('the lock of the stack is given back, and the revision of this run is ended');
+            const done = await settleLeft(session.engine, left);
+            for (const line of done)
+                narrator.say(line);
+            if (done.length === 0)
+                narrator.say('nothing of this run is left in the swarm');
         }
         finally {
             await session.close();

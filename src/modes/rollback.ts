@@ -14,8 +14,9 @@ import {
 import type { History } from '../ledger/history.js';
 import { isGood, origin, place, select, type Revision } from '../ledger/revision.js';
 import { running } from '../ledger/running.js';
-import { sameJson, type Service } from '../model.js';
-import { applySpecs, missingFor, type RecordedService } from '../rollout/replay.js';
+import { sameJson, type Service, type Snapshot } from '../model.js';
+import { imagesFor } from '../rollout/needed-images.js';
+import { applySpecs, missingFor, type AuthFor, type RecordedService } from '../rollout/replay.js';
 import type { Ending } from '../world.js';
 import { settle, type Deployment } from './deployment.js';
 import type { Record } from './record.js';
@@ -96,6 +97,10 @@ export async function deployRevision(
   const missing = await settle(deployment, (engine) => missingFor(engine, services, networks));
   if (missing.length > 0)
     throw incomplete(revision, `the swarm no longer has ${missing.join(', ')}`);
+  const auth: AuthFor = inputs.withRegistryAuth
+    ? (image) => authFor(inputs.registries, image)
+    : () => undefined;
+  await checkImages(deployment, revision, services, before.before, auth);
   const kept = new Set([...sealed.services, ...sealed.others].map(({ name }) => name));
   const brought = broughtSince(history, revision);
   const removes = whole
@@ -110,13 +115,7 @@ export async function deployRevision(
     apply: () => {
       record.applying();
       return settle(deployment, (engine) =>
-        applySpecs(
-          engine,
-          inputs.stack,
-          services,
-          inputs.withRegistryAuth ? (image) => authFor(inputs.registries, image) : () => undefined,
-          world.narrator.say,
-        ),
+        applySpecs(engine, inputs.stack, services, auth, world.narrator.say),
       );
     },
     accepted: (changes, left) =>
@@ -126,7 +125,30 @@ export async function deployRevision(
         moved.map(({ name }) => name),
       ),
     removes,
+    keeps: ({ Spec }) => whole && kept.has(Spec.Name),
   });
+}
+
+/** Which of several nodes has an image, a manager cannot see. */
+async function checkImages(
+  deployment: Deployment,
+  revision: Revision,
+  services: readonly RecordedService[],
+  { services: live, nodes }: Snapshot,
+  auth: AuthFor,
+): Promise<void> {
+  const { missing, doubtful } = await settle(deployment, (engine) =>
+    imagesFor(engine, services, live, nodes.length, auth),
+  );
+  if (missing.length > 0)
+    throw incomplete(
+      revision,
+      `neither its registry nor this node, the only one, has ${missing.join(', ')}`,
+    );
+  for (const image of doubtful)
+    deployment.world.narrator.warn(
+      `the registry no longer has ${image}: only nodes that still have it can start it`,
+    );
 }
 
 /** A registry that is down is no reason to stay: the nodes may have the images. */

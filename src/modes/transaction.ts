@@ -36,6 +36,8 @@ export interface Change {
   readonly accepted: (changes: Changes, others: readonly Service[]) => Promise<void>;
   /** Which of the services that it does not name go, once everything else is well. */
   readonly removes: (orphan: Service) => boolean;
+  /** Which of them belong to it all the same, and only did not have to be written. */
+  readonly keeps?: (orphan: Service) => boolean;
   /** Where a service stands, for people: its file, the files, a revision. */
   readonly origin: string;
 }
@@ -252,7 +254,9 @@ async function succeed(context: Context, rollout: Rollout): Promise<Ending> {
     await settle(deployment, (engine) => engine.removeService(orphan.ID));
     pruned.push(orphan.Spec.Name);
   }
-  const left = changes.orphans.filter((orphan) => !change.removes(orphan));
+  const left = changes.orphans.filter(
+    (orphan) => !change.removes(orphan) && change.keeps?.(orphan) !== true,
+  );
   if (left.length > 0)
     world.narrator.say(
       `not in the ${change.origin}, left running: ${left.map(({ Spec }) => Spec.Name).join(', ')} (prune: true removes them)`,
