@@ -28,6 +28,7 @@ import {
   scenario,
   type Run,
   type Stack,
+  until,
 } from '../support/swarm.js';
 
 /** For scenarios with much to do, on a machine that has to be shared. */
@@ -278,7 +279,14 @@ onSwarm('a former image', () => {
     const [specs, tasks] = [await stack.specs(), await stack.startTimes('api')];
     await forget(stack, repository, v1);
     const worker = stack.bed.node('worker1');
-    await worker.docker('rmi', '--force', `${stack.image(repository)}@${v1}`);
+    const image = `${stack.image(repository)}@${v1}`;
+    const format = ['--format', '{{.Id}}', image];
+    const id = (await worker.docker('image', 'inspect', ...format)).trim();
+    // By its id: while a container that stops still uses it, only its name would go.
+    await until('worker1 has lost the image', async () => {
+      await worker.exec(['docker', 'image', 'rm', '--force', id]);
+      return (await worker.exec(['docker', 'image', 'inspect', id])).code !== 0;
+    });
 
     const run = await stack.run({ ...ROLLBACK, ...workflow(3) });
     expect(run).toMatchObject({ outcome: 'rolled-back', code: 1 });

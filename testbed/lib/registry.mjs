@@ -4,6 +4,7 @@
 import { request } from 'node:http';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { spawnDetached } from './spawn.mjs';
 import { lastLines } from './run.mjs';
@@ -93,6 +94,9 @@ export function askRegistry(host, path, options = {}) {
   });
 }
 
+const MOST_AGAIN = 10;
+const AGAIN_MS = 200;
+
 /**
  * @param {string} host
  * @param {string} path
@@ -101,7 +105,12 @@ export function askRegistry(host, path, options = {}) {
  * @returns {Promise<Answer>}
  */
 async function expectStatus(host, path, expected, options) {
-  const answer = await askRegistry(host, path, options);
+  let answer = await askRegistry(host, path, options);
+  // Its files have no locks: a tag that is read while another one is written may be an "unknown error".
+  for (let again = 0; answer.status >= 500 && again < MOST_AGAIN; again += 1) {
+    await sleep(AGAIN_MS);
+    answer = await askRegistry(host, path, options);
+  }
   if (answer.status === expected) return answer;
   const words = `${options?.method ?? 'GET'} ${path} answered ${answer.status}`;
   throw new Error(`The registry at ${host}: ${words}: ${answer.text.trim()}`);
