@@ -199,6 +199,8 @@ export class EngineSimulator {
       this.#deploy();
       return [200, Buffer.from('{}')];
     }
+    // Any login will do.
+    if (method === 'POST' && path === '/auth') return [200, json({ IdentityToken: '' })];
     if (method === 'HEAD' || path === '/_ping') return [200, Buffer.from('OK')];
     if (method !== 'GET') return failure(501, `the simulator does not do ${method} ${path}`);
     const filters = filtersOf(query);
