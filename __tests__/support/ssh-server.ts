@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
+import type { Readable, Writable } from 'node:stream';
 import ssh2 from 'ssh2';
 import type { AuthContext, Connection, ParsedKey, ServerChannel } from 'ssh2';
 import { fingerprint, lookupName } from '../../src/transport/known-hosts.js';
@@ -263,19 +264,48 @@ function runCommand(
   child.stdin.on('error', () => undefined); // commands may leave their input unread
   channel.on('error', () => undefined);
   channel.pipe(child.stdin);
-  child.stdout.pipe(channel, { end: false });
-  child.stderr.pipe(channel.stderr, { end: false });
+  const give = oneAtATime(channel);
+  const ends = [
+    once(child, 'exit'),
+    drain(child.stdout, (chunk) => give(channel, chunk)),
+    drain(child.stderr, (chunk) => give(channel.stderr, chunk)),
+  ] as const;
   channel.once('close', () => child.stdin.end());
-  child.once('close', (code, signal) => {
-    // What waits for room in the window must be out before the end: ssh2 sends that at once.
-    channel.stderr.end(() => {
-      // Only a channel that is still there takes an exit status.
-      if (code !== null) channel.exit(code);
-      else channel.exit((signal ?? 'SIGKILL').replace(/^SIG/, ''), false, '');
-      channel.end();
-    });
+  void Promise.all(ends).then(([[code, signal]]) => {
+    // Only a channel that is still there takes an exit status.
+    if (code !== null) channel.exit(code as number);
+    else channel.exit(String(signal).replace(/^SIG/, ''), false, '');
+    channel.end();
   });
   return child;
+}
+
+async function drain(from: Readable, give: (chunk: Buffer) => Promise<void>): Promise<void> {
+  for await (const chunk of from) await give(chunk as Buffer);
+}
+
+/**
+ * Writes one chunk after the other, whichever stream it is for: ssh2 (1.17, lib/server.js,
+ * CHANNEL_WINDOW_ADJUST) keeps what waits for room of stdout and stderr side by side, forgets neither
+ * once it was sent, and when both had to wait it sends again, or answers twice, for the wrong one.
+ */
+function oneAtATime(channel: ServerChannel) {
+  let last = Promise.resolve();
+  let open = true;
+  channel.once('close', () => (open = false));
+  return (to: Writable, chunk: Buffer): Promise<void> => {
+    last = last.then(async () => {
+      if (!open) return;
+      const closed = new AbortController();
+      const left = once(channel, 'close', { signal: closed.signal }).catch(() => undefined);
+      const written = new Promise((resolve) => to.write(chunk, resolve));
+      await Promise.race([written, left]);
+      closed.abort();
+      const waiting = ['_chunk', '_chunkcb', '_chunkErr', '_chunkcbErr'];
+      Object.assign(channel, Object.fromEntries(waiting.map((name) => [name, undefined])));
+    });
+    return last;
+  };
 }
 
 function endGroup(child: ReturnType<typeof spawn>): void {
