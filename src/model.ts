@@ -325,6 +325,8 @@ export function sameJson(a: Json | undefined, b: Json | undefined): boolean {
     );
   }
   const [left, right] = [a as JsonObject, b as JsonObject];
-  const keys = new Set([...Object.keys(left), ...Object.keys(right)]);
-  return [...keys].every((key) => sameJson(left[key], right[key]));
+  return (
+    Object.keys(left).every((key) => sameJson(left[key], right[key])) &&
+    Object.keys(right).every((key) => key in left || right[key] === undefined)
+  );
 }

@@ -3,7 +3,6 @@
  * stream that the transport gives, so that a poll starts no process on the manager.
  */
 import { createHash } from 'node:crypto';
-import { StringDecoder } from 'node:string_decoder';
 import { Agent, request, type IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { isSafeNumber, parse, stringify } from 'lossless-json';
@@ -17,6 +16,7 @@ import {
   type ServiceSpec,
   type Task,
 } from '../model.js';
+import { BodyReader, itemsOf } from './body.js';
 import type { AuthConfig } from './registry.js';
 
 /** The engine understood the request and refused it. */
@@ -106,6 +106,8 @@ export function formatJson(value: Json): string {
 
 export class Engine {
   readonly #agent: Agent;
+  readonly #bodies = new BodyReader();
+  readonly #shared = oneOfEach();
   readonly #fence: () => Promise<void>;
   #prefix = '';
   /** From the `Date` of the last answer, whole seconds. */
@@ -173,15 +175,24 @@ export class Engine {
    * @throws ConnectionLost, also where `signal` ended it
    */
   async logIn(auth: AuthConfig, timeoutMs: number, signal: AbortSignal): Promise<string> {
-    const answer = await this.#send('POST', '/auth', { body: { ...auth }, timeoutMs, signal });
+    const body = { ...auth };
+    const answer = await this.#send('POST', '/auth', jsonIn, { body, timeoutMs, signal });
     // 204, without a body, where there is no token.
-    return textAt((parseAnswer(answer, parseJson) ?? {}) as JsonObject, 'IdentityToken');
+    return textAt((answer ?? {}) as JsonObject, 'IdentityToken');
   }
 
-  /** The services of a stack with how many of their tasks run. */
-  async serviceList(stack: string, former?: Listing<Service>): Promise<Listing<Service>> {
+  /**
+   * The services of a stack with how many of their tasks run.
+   * @param keep gives what to keep of a service as soon as it is read: the list of a large stack is
+   *   never there as a whole a second time
+   */
+  async serviceList(
+    stack: string,
+    former?: Listing<Service>,
+    keep: (service: Service) => Service = (service) => service,
+  ): Promise<Listing<Service>> {
     const path = `/services${query({ filters: JSON.stringify(labelled(stack)), status: 'true' })}`;
-    return await this.#listing(path, former, withoutEndpoint, parseJson);
+    return await this.#listing(path, former, (item) => keep(withoutEndpoint(item)), parseJson);
   }
 
   /** One service with its exact spec, or undefined where there is none. */
@@ -199,7 +210,9 @@ export class Engine {
    * @throws EngineError 404 when one of the services is gone
    */
   async tasks(scope: TaskScope, former?: Listing<Task>): Promise<Listing<Task>> {
-    return await this.#listing(`/tasks${query({ filters: filtersOf(scope) })}`, former, reduced);
+    return await this.#listing(`/tasks${query({ filters: filtersOf(scope) })}`, former, (item) =>
+      reduced(item, this.#shared),
+    );
   }
 
   /**
@@ -405,7 +418,7 @@ export class Engine {
     timeoutMs: number,
   ): Promise<boolean | undefined> {
     try {
-      await this.#send('GET', `/distribution/${image}/json`, { registryAuth, timeoutMs });
+      await this.#send('GET', `/distribution/${image}/json`, jsonIn, { registryAuth, timeoutMs });
       return true;
     } catch (error) {
       if (error instanceof TimedOut) return undefined;
@@ -447,26 +460,28 @@ export class Engine {
     // Nothing but specs is ever written back.
     parseBody: (text: string) => Json = JSON.parse,
   ): Promise<Listing<Item>> {
-    const answer = await this.#send('GET', path);
-    const hash = hashOf(answer.body);
-    if (hash === former?.hash) return former;
-    const list = parseAnswer(answer, parseBody);
-    return { hash, items: Array.isArray(list) ? (list as readonly JsonObject[]).map(itemOf) : [] };
+    return await this.#send('GET', path, (bytes, what) => {
+      const hash = createHash('sha256').update(bytes).digest('base64');
+      return hash === former?.hash
+        ? former
+        : { hash, items: parsed(what, bytes, () => itemsOf(bytes, parseBody, itemOf)) ?? [] };
+    });
   }
 
   async #call(method: Method, path: string, body?: Json, registryAuth?: string): Promise<Json> {
-    return parseAnswer(await this.#send(method, path, { body, registryAuth }), parseJson);
+    return await this.#send(method, path, jsonIn, { body, registryAuth });
   }
 
-  #send(
+  #send<Result>(
     method: Method,
     path: string,
+    use: Use<Result>,
     { body, registryAuth, timeoutMs, signal }: Sending = {},
-  ): Promise<Answer> {
+  ): Promise<Result> {
     const limitMs = timeoutMs ?? REQUEST_TIMEOUT_MS;
     const what = `${method} ${path.split('?')[0] ?? path}`;
     const payload = body === undefined ? undefined : Buffer.from(formatJson(body));
-    return new Promise<Answer>((resolve, reject) => {
+    return new Promise<Result>((resolve, reject) => {
       const outgoing = request(
         {
           agent: this.#agent,
@@ -484,7 +499,7 @@ export class Engine {
         (incoming) => {
           const time = Date.parse(incoming.headers.date ?? '');
           if (!Number.isNaN(time)) this.#managerTime = time;
-          collect(incoming, what).then(resolve, reject);
+          this.#answer(incoming, what, use).then(resolve, reject);
         },
       );
       const timer = setTimeout(() => {
@@ -503,6 +518,27 @@ export class Engine {
       });
       outgoing.end(payload);
     });
+  }
+
+  /** @throws EngineError where the engine refused */
+  async #answer<Result>(
+    incoming: IncomingMessage,
+    what: string,
+    use: Use<Result>,
+  ): Promise<Result> {
+    const status = incoming.statusCode ?? 0;
+    try {
+      return await this.#bodies.read(incoming, (bytes) => {
+        if (status >= 200 && status < 300) return use(bytes, what);
+        throw new EngineError(status, refusalIn(bytes) || `HTTP ${status}`, what);
+      });
+    } catch (error) {
+      throw error instanceof DeployError || error instanceof EngineError
+        ? error
+        : new ConnectionLost(`lost the connection to the engine in the answer to ${what}`, {
+            cause: error,
+          });
+    }
   }
 }
 
@@ -535,26 +571,38 @@ function withoutEndpoint(item: JsonObject): Service {
   };
 }
 
+/** Gives the same string for equal ones: parsed JSON has a copy of each for every task that says it. */
+function oneOfEach(): (text: string) => string {
+  const known = new Map<string, string>();
+  return (text) => {
+    const one = known.get(text);
+    if (one !== undefined) return one;
+    known.set(text, text);
+    return text;
+  };
+}
+
 /**
  * What decisions need of a task: its spec is most of it, and ten thousand of them fill a memory. Plain
  * literals: a spread gives each object a hidden class of its own, which is larger than the task (V8 12).
  */
-function reduced(item: JsonObject): Task {
+function reduced(item: JsonObject, shared: (text: string) => string): Task {
   const task = item as unknown as Task;
   const { Timestamp, State, Message, Err, ContainerStatus: container, PortStatus } = task.Status;
   return {
     ID: task.ID,
     CreatedAt: task.CreatedAt,
-    UpdatedAt: task.UpdatedAt,
-    ServiceID: task.ServiceID,
+    // How long a task has existed is asked of those only that ended by themselves.
+    UpdatedAt: State === 'complete' ? task.UpdatedAt : undefined,
+    ServiceID: shared(task.ServiceID),
     Slot: task.Slot,
-    NodeID: task.NodeID,
+    NodeID: task.NodeID && shared(task.NodeID),
     DesiredState: task.DesiredState,
     JobIteration: task.JobIteration,
     Status: {
       Timestamp,
       State,
-      Message,
+      Message: Message && shared(Message),
       Err,
       ContainerStatus: container && {
         ExitCode: container.ExitCode,
@@ -603,60 +651,35 @@ interface Sending {
   readonly signal?: AbortSignal;
 }
 
-interface Answer {
-  /** The request, for errors. */
-  readonly what: string;
-  /** In pieces as they came: one that says the same as the last never becomes a whole. */
-  readonly body: readonly Buffer[];
-}
+/** Makes something of an answer's bytes. */
+type Use<Result> = (bytes: Buffer, what: string) => Result;
 
-/** Piece by piece, which needs no second copy of all bytes. */
-function textOf(body: readonly Buffer[]): string {
-  const decoder = new StringDecoder('utf8');
-  return body.map((chunk) => decoder.write(chunk)).join('') + decoder.end();
-}
-
-function hashOf(body: readonly Buffer[]): string {
-  const hash = createHash('sha256');
-  for (const chunk of body) hash.update(chunk);
-  return hash.digest('base64');
-}
-
-/** @throws EngineError where the engine refused */
-async function collect(incoming: IncomingMessage, what: string): Promise<Answer> {
-  const body: Buffer[] = [];
+/** The words of a refusal. */
+function refusalIn(bytes: Buffer): string {
+  const text = bytes.toString('utf8').trim();
   try {
-    for await (const chunk of incoming) body.push(chunk as Buffer);
-  } catch (error) {
-    throw error instanceof DeployError
-      ? error
-      : new ConnectionLost(`lost the connection to the engine in the answer to ${what}`, {
-          cause: error,
-        });
-  }
-  const status = incoming.statusCode ?? 0;
-  if (status >= 200 && status < 300) return { what, body };
-  const text = textOf(body);
-  let message = text.trim();
-  try {
-    const parsed = JSON.parse(text) as { message?: unknown };
-    if (typeof parsed.message === 'string') message = parsed.message;
+    const { message } = JSON.parse(text) as { message?: unknown };
+    if (typeof message === 'string') return message;
   } catch {
     // Not JSON: the text itself is the best there is.
   }
-  throw new EngineError(status, message === '' ? `HTTP ${status}` : message, what);
+  return text;
 }
 
-function parseAnswer({ what, body }: Answer, parseBody: (text: string) => Json): Json {
-  const text = textOf(body);
-  if (text.trim() === '') return null;
+const jsonIn: Use<Json> = (bytes, what) =>
+  parsed(what, bytes, () => parseJson(bytes.toString('utf8')));
+
+/** @returns null where there is no body */
+function parsed<Result>(what: string, bytes: Buffer, parse: () => Result): Result | null {
+  const start = bytes.toString('utf8', 0, 800).trim();
+  if (start === '') return null;
   try {
-    return parseBody(text);
+    return parse();
   } catch (error) {
     throw new DeployError(
       'docker-unavailable',
       'unreachable',
-      `the answer to ${what} is no JSON: ${text.trim().slice(0, 200)}`,
+      `the answer to ${what} is no JSON: ${start.slice(0, 200)}`,
       { hint: 'Something other than the Docker engine answers on its socket.', cause: error },
     );
   }

@@ -3,6 +3,7 @@
  * which nothing moves is one request, however many tasks it has.
  */
 import { EngineError, type Engine, type Listing, type TaskScope } from '../docker/engine.js';
+import { tidyMemory } from '../memory.js';
 import {
   kindOf,
   sameSpec,
@@ -81,7 +82,9 @@ export class SnapshotReader {
     const kind = partial ? 'partial' : 'whole';
     await this.#readTasks(engine, wanted === 'stack' ? undefined : ids, kind);
     if (!partial || this.#nodesMatter(ids)) this.#nodes = await engine.nodes(this.#nodes);
+    tidyMemory();
     const services = await this.#readServices(engine);
+    tidyMemory();
     this.#engine = engine;
     return {
       at,
@@ -118,8 +121,10 @@ export class SnapshotReader {
     const former = new Map(answers);
     answers.clear();
     try {
-      for (const scope of this.#scopes(ids))
+      for (const scope of this.#scopes(ids)) {
         answers.set(...(await this.#ask(engine, scope, former)));
+        tidyMemory();
+      }
     } catch (error) {
       // Some of it is known anew, and what belonged together before does not any more.
       this.#forgetAnswers();
@@ -206,16 +211,15 @@ export class SnapshotReader {
 
   async #readServices(engine: Engine): Promise<Listing<Service>> {
     const former = this.#services;
-    const now = await engine.serviceList(this.#stack, former);
-    if (now === former) return now;
     const before = new Map(former?.items.map((service) => [service.ID, service]));
-    const items = now.items.map((service) => {
+    const moved: string[] = [];
+    this.#services = await engine.serviceList(this.#stack, former, (service) => {
       const was = before.get(service.ID);
       if (was !== undefined && stateOf(was) === stateOf(service)) return was;
-      this.#moved.add(service.ID);
+      moved.push(service.ID);
       return was === undefined ? service : withSpecsOf(was, service);
     });
-    this.#services = { ...now, items };
+    for (const id of moved) this.#moved.add(id);
     return this.#services;
   }
 }

@@ -33,6 +33,9 @@ export class CommandEnded extends ConnectionLost {
 /** Bytes of standard error that are kept for the message. */
 const TAIL = 4096;
 
+/** Bytes: the answers of an engine may be large, and a stop and go for every piece of them costs. */
+const READ_AHEAD = 1024 * 1024;
+
 /** The pipes of a command that runs already. */
 export interface CommandPipes {
   readonly title: string;
@@ -52,7 +55,7 @@ export class CommandStream extends Duplex {
   #idleMs = 0;
 
   constructor(pipes: CommandPipes) {
-    super({ allowHalfOpen: true });
+    super({ allowHalfOpen: true, readableHighWaterMark: READ_AHEAD });
     this.#pipes = pipes;
     // The stream can fail before whoever asked for it had a chance to listen.
     this.on('error', () => undefined);

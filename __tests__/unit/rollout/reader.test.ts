@@ -27,9 +27,14 @@ class MemoryEngine {
       ? former
       : { hash, items: JSON.parse(JSON.stringify(items)) as Item[] };
   }
-  serviceList(_: string, former?: Listing<Service>): Promise<Listing<Service>> {
+  serviceList(
+    _: string,
+    former?: Listing<Service>,
+    keep: (service: Service) => Service = (service) => service,
+  ): Promise<Listing<Service>> {
     this.onAsk('services');
-    return Promise.resolve(this.#list('services', this.services, former));
+    const now = this.#list('services', this.services, former);
+    return Promise.resolve(now === former ? now : { ...now, items: now.items.map(keep) });
   }
   #of(scope: TaskScope): Task[] {
     if ('stack' in scope) return this.all;

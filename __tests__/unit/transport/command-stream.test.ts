@@ -47,7 +47,7 @@ describe('CommandStream', () => {
 
   it('holds the command back while nobody reads', async () => {
     const { stream, stdout } = command();
-    stdout.write(Buffer.alloc(200_000));
+    stdout.write(Buffer.alloc(2_000_000));
     await once(stream, 'readable');
     await turn();
     expect(stdout.isPaused()).toBe(true);

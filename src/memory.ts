@@ -1,0 +1,25 @@
+/** Keeps the process small where a stack is very large: its runner may be the manager itself. */
+import { getHeapStatistics, setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+
+/** Bytes. A usual stack needs a third of it. */
+const SMALL = 80 * 1024 * 1024;
+let nextAt = SMALL;
+let collect: (() => void) | undefined;
+
+/**
+ * Collects garbage where there is much of it. V8 lets its heap grow to a multiple of the most that was
+ * ever in use, and for a list of ten thousand tasks, read again and again, that is mostly garbage
+ * (measured: 205 MB instead of 180). A heap of usual size is left alone.
+ */
+export function tidyMemory(): void {
+  if (getHeapStatistics().used_heap_size < nextAt) return;
+  if (collect === undefined) {
+    // The one way to it without an option of the command line, which is not an action's to give.
+    setFlagsFromString('--expose-gc');
+    collect = runInNewContext('gc') as () => void;
+    setFlagsFromString('--no-expose-gc');
+  }
+  collect();
+  nextAt = Math.max(SMALL, 1.5 * getHeapStatistics().used_heap_size);
+}
