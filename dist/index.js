@@ -37413,7 +37413,7 @@ class BodyReader {
         let size = 0;
         incoming.on('data', (chunk) => {
             if (size + chunk.length > buffer.length) {
-                const larger = Buffer.allocUnsafeSlow(Math.ceil(1.25 * (size + chunk.length)));
+                const larger = Buffer.allocUnsafeSlow(2 * (size + chunk.length));
                 buffer.copy(larger, 0, 0, size);
                 buffer = larger;
             }
@@ -40142,7 +40142,7 @@ async function removeObjects(engine, objects) {
 ;// CONCATENATED MODULE: ./src/rollout/watch.ts
 
 /** With what a look takes, what happens is known within half a second. */
-const PAUSE_MS = 250;
+const PAUSE_MS = 200;
 const LONGEST_PAUSE_MS = 5000;
 const SHORTEST_PAUSE_MS = 20;
 /** Looking takes at most this part of the time, however large the stack. */

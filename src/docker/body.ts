@@ -27,7 +27,7 @@ export class BodyReader {
     let size = 0;
     incoming.on('data', (chunk: Buffer) => {
       if (size + chunk.length > buffer.length) {
-        const larger = Buffer.allocUnsafeSlow(Math.ceil(1.25 * (size + chunk.length)));
+        const larger = Buffer.allocUnsafeSlow(2 * (size + chunk.length));
         buffer.copy(larger, 0, 0, size);
         buffer = larger;
       }

@@ -20,7 +20,7 @@ export interface Watcher {
 }
 
 /** With what a look takes, what happens is known within half a second. */
-const PAUSE_MS = 250;
+const PAUSE_MS = 200;
 const LONGEST_PAUSE_MS = 5000;
 const SHORTEST_PAUSE_MS = 20;
 /** Looking takes at most this part of the time, however large the stack. */
