@@ -37388,7 +37388,7 @@ function sameJson(a, b) {
     }
     const [left, right] = [a, b];
     return (Object.keys(left).every((key) => sameJson(left[key], right[key])) &&
-        Object.keys(right).every((key) => key in left || right[key] === undefined));
+        Object.keys(right).every((key) => Object.hasOwn(left, key) || right[key] === undefined));
 }
 
 ;// CONCATENATED MODULE: external "node:stream/promises"
@@ -37866,15 +37866,17 @@ class Engine {
     /** @throws EngineError where the engine refused */
     async #answer(incoming, what, use) {
         const status = incoming.statusCode ?? 0;
+        const arrived = { whole: false };
         try {
             return await this.#bodies.read(incoming, (bytes) => {
+                arrived.whole = true;
                 if (status >= 200 && status < 300)
                     return use(bytes, what);
                 throw new EngineError(status, refusalIn(bytes) || `HTTP ${status}`, what);
             });
         }
         catch (error) {
-            throw error instanceof DeployError || error instanceof EngineError
+            throw arrived.whole || error instanceof DeployError
                 ? error
                 : new ConnectionLost(`lost the connection to the engine in the answer to ${what}`, {
                     cause: error,
@@ -37990,6 +37992,8 @@ function parsed(what, bytes, parse) {
         return parse();
     }
     catch (error) {
+        if (!(error instanceof SyntaxError))
+            throw error;
         throw new DeployError('docker-unavailable', 'unreachable', `the answer to ${what} is no JSON: ${start.slice(0, 200)}`, { hint: 'Something other than the Docker engine answers on its socket.', cause: error });
     }
 }

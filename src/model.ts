@@ -327,6 +327,6 @@ export function sameJson(a: Json | undefined, b: Json | undefined): boolean {
   const [left, right] = [a as JsonObject, b as JsonObject];
   return (
     Object.keys(left).every((key) => sameJson(left[key], right[key])) &&
-    Object.keys(right).every((key) => key in left || right[key] === undefined)
+    Object.keys(right).every((key) => Object.hasOwn(left, key) || right[key] === undefined)
   );
 }

@@ -29,6 +29,15 @@ const json: fc.Arbitrary<Json> = fc.letrec<{ value: Json }>((tie) => ({
 })).value;
 
 describe('sameJson', () => {
+  it.each(['constructor', 'toString', 'hasOwnProperty'])(
+    'sees a label that is named like what every object inherits: %s',
+    (name) => {
+      const [without, labelled] = [{ Labels: {} }, { Labels: { [name]: 'x' } }];
+      expect(sameJson(without, labelled)).toBe(false);
+      expect(sameJson(labelled, without)).toBe(false);
+    },
+  );
+
   it.each<[Json | undefined, Json | undefined]>([
     [
       { a: 1, b: [2, { c: null }] },

@@ -527,13 +527,15 @@ export class Engine {
     use: Use<Result>,
   ): Promise<Result> {
     const status = incoming.statusCode ?? 0;
+    const arrived = { whole: false };
     try {
       return await this.#bodies.read(incoming, (bytes) => {
+        arrived.whole = true;
         if (status >= 200 && status < 300) return use(bytes, what);
         throw new EngineError(status, refusalIn(bytes) || `HTTP ${status}`, what);
       });
     } catch (error) {
-      throw error instanceof DeployError || error instanceof EngineError
+      throw arrived.whole || error instanceof DeployError
         ? error
         : new ConnectionLost(`lost the connection to the engine in the answer to ${what}`, {
             cause: error,
@@ -676,6 +678,7 @@ function parsed<Result>(what: string, bytes: Buffer, parse: () => Result): Resul
   try {
     return parse();
   } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
     throw new DeployError(
       'docker-unavailable',
       'unreachable',

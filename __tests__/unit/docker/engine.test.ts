@@ -186,6 +186,16 @@ describe('reading', () => {
     expect((await engine.serviceList('my stack', second)).items).toEqual(first.items);
   });
 
+  it('does not take a fault in what reads an answer for a lost connection', async () => {
+    reply = (_, response) => json(response, '[{"ID":"s","Version":{"Index":5}}]');
+    const listing = engine.serviceList('shop', undefined, () => {
+      throw new RangeError('a fault');
+    });
+    await expect(listing).rejects.toThrow(new RangeError('a fault'));
+    reply = (_, response) => json(response, '<html>');
+    await expect(engine.serviceList('shop')).rejects.toThrow(/is no JSON: <html>/);
+  });
+
   it('lists what belongs to a stack', async () => {
     reply = ({ line }, response) =>
       json(
