@@ -34,4 +34,15 @@ onSwarm('with another writer', () => {
     expect(digestOf(Spec.TaskTemplate.ContainerSpec.Image)).toBe(v2);
     expect(Spec.Labels['writer']).toBe(String(writes - 1));
   });
+
+  scenario('what the tests themselves write at the same time is all written', async (stack) => {
+    const labels = Array.from({ length: 12 }, (_, index) => `${stack.name}-${index}`);
+    const node = stack.bed.node('worker1').name;
+    const write = (option: string, label: string): Promise<string> =>
+      stack.manager.docker('node', 'update', option, label, node);
+    await Promise.all(labels.map((label) => write('--label-add', label)));
+    const [worker] = await stack.manager.dockerJson('node', 'inspect', node);
+    expect(Object.keys(worker.Spec.Labels)).toEqual(expect.arrayContaining(labels));
+    await Promise.all(labels.map((label) => write('--label-rm', label)));
+  });
 });

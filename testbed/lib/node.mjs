@@ -35,6 +35,9 @@ import { until } from './wait.mjs';
  * @property {Record<string, string>} [env]
  */
 
+/** Of a command that comes upon a write of someone else. */
+const WRITE_ATTEMPTS = 10;
+
 /** What a login of root has on a Debian host; nothing of the caller's environment gets in. */
 const ENVIRONMENT = {
   PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
@@ -221,14 +224,21 @@ export class SwarmNode {
 
   /**
    * Runs the docker CLI in the node and gives its standard output.
+   *
+   * A command that found its object written by someone else in between is run again: the CLI reads,
+   * changes and writes it (docker/cli, node/update.go), and the swarm itself writes nodes and services
+   * at any time.
    * @param {string[]} args
    * @returns {Promise<string>}
    */
   async docker(...args) {
-    const { code, stdout, stderr } = await this.exec(['docker', ...args]);
-    if (code === 0) return stdout;
-    const words = `\`docker ${args.join(' ')}\` on ${this.name} failed with exit code ${code}`;
-    throw new Error(`${words}: ${stderr.trim()}`);
+    for (let left = WRITE_ATTEMPTS; ; left -= 1) {
+      const { code, stdout, stderr } = await this.exec(['docker', ...args]);
+      if (code === 0) return stdout;
+      if (left > 1 && /update out of sequence/.test(stderr)) continue;
+      const words = `\`docker ${args.join(' ')}\` on ${this.name} failed with exit code ${code}`;
+      throw new Error(`${words}: ${stderr.trim()}`);
+    }
   }
 
   /**
