@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { getHeapStatistics } from 'node:v8';
-import { tidyMemory } from '../../src/memory.js';
+import { dropBuffers, tidyMemory } from '../../src/memory.js';
 
 const used = (): number => getHeapStatistics().used_heap_size;
 const MIB = 1024 * 1024;
@@ -18,5 +18,19 @@ describe('tidyMemory', () => {
     const full = used();
     tidyMemory();
     expect(used()).toBeLessThan(full - 100 * MIB);
+  });
+});
+
+describe('dropBuffers', () => {
+  const bytes = (): number => process.memoryUsage().arrayBuffers;
+  it('lets go of buffers that nobody has any more', async () => {
+    dropBuffers();
+    const before = bytes();
+    let read: Buffer[] | undefined = Array.from({ length: 100 }, () => Buffer.alloc(64 * 1024));
+    expect(bytes()).toBeGreaterThan(before + read.length * 64 * 1000);
+    read = undefined;
+    dropBuffers();
+    // They are freed by a thread of V8's own.
+    while (bytes() > before + MIB) await new Promise((resolve) => setImmediate(resolve));
   });
 });

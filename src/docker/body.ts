@@ -5,12 +5,15 @@
  */
 import type { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
+import { dropBuffers } from '../memory.js';
 import type { Json, JsonObject } from '../model.js';
 
 /** Bytes: most answers are smaller. */
 const FIRST_SIZE = 64 * 1024;
 /** Bytes: a larger buffer is not kept. */
 const KEPT_SIZE = 16 * 1024 * 1024;
+/** Bytes between one sweep and the next. */
+const SWEEP_SIZE = 512 * 1024;
 
 export class BodyReader {
   #spare: Buffer | undefined;
@@ -25,6 +28,7 @@ export class BodyReader {
     let buffer = this.#spare ?? Buffer.allocUnsafeSlow(FIRST_SIZE);
     this.#spare = undefined;
     let size = 0;
+    let sweepAt = SWEEP_SIZE;
     incoming.on('data', (chunk: Buffer) => {
       if (size + chunk.length > buffer.length) {
         const larger = Buffer.allocUnsafeSlow(2 * (size + chunk.length));
@@ -32,6 +36,10 @@ export class BodyReader {
         buffer = larger;
       }
       size += chunk.copy(buffer, size);
+      if (size >= sweepAt) {
+        dropBuffers();
+        sweepAt = size + SWEEP_SIZE;
+      }
     });
     await finished(incoming, { writable: false });
     const result = use(buffer.subarray(0, size));

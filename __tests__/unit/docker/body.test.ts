@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { Readable } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
 import { BodyReader, itemsOf } from '../../../src/docker/body.js';
+import { dropBuffers } from '../../../src/memory.js';
 import type { Json, JsonObject } from '../../../src/model.js';
 
 const text = (bytes: Buffer): string => bytes.toString('utf8');
@@ -31,6 +32,26 @@ describe('BodyReader', () => {
     slow.push(null);
     expect(await first).toBe('first');
     expect(await reader.read(Readable.from([Buffer.from('third')]), text)).toBe('third');
+  });
+
+  it('lets go of what came while more of it comes', async () => {
+    const reader = new BodyReader();
+    const piece = 64 * 1024;
+    const answer = function* (): Generator<Buffer> {
+      for (let index = 0; index < 96; index += 1) {
+        most = Math.max(most, process.memoryUsage().arrayBuffers);
+        yield Buffer.alloc(piece, index);
+      }
+    };
+    let most = 0;
+    // The buffer that holds all of it is there from then on.
+    const first = await reader.read(Readable.from(answer()), (bytes) => bytes.length);
+    expect(first).toBe(96 * piece);
+    dropBuffers();
+    const before = process.memoryUsage().arrayBuffers;
+    most = 0;
+    await reader.read(Readable.from(answer()), (bytes) => bytes.length);
+    expect(most - before).toBeLessThan(48 * piece);
   });
 
   it('says when an answer ends before its time', async () => {
