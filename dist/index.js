@@ -37408,13 +37408,18 @@ let collect;
 function collector() {
     if (collect !== undefined)
         return collect;
-    // The young generation stays as it is, instead of growing to three times 16 MB.
-    (0,external_node_v8_namespaceObject.setFlagsFromString)('--semi-space-growth-factor=1');
     // The one way to it without an option of the command line, which is not an action's to give.
     (0,external_node_v8_namespaceObject.setFlagsFromString)('--expose-gc');
     collect = (0,external_node_vm_namespaceObject.runInNewContext)('gc');
     (0,external_node_v8_namespaceObject.setFlagsFromString)('--no-expose-gc');
     return collect;
+}
+/**
+ * Has V8 leave the young generation as large as it is: it would grow to three times 16 MB, of which a
+ * stack of any size needs little. To be called once the program is loaded, which is faster with more.
+ */
+function keepYoungSmall() {
+    (0,external_node_v8_namespaceObject.setFlagsFromString)('--semi-space-growth-factor=1');
 }
 /**
  * Collects garbage where there is much of it. V8 lets its heap grow to a multiple of the most that was
@@ -43238,16 +43243,17 @@ async function openLine(connect, docker, fence) {
 async function probe(transport, docker, fence) {
     const engine = new Engine(() => transport.open(dockerArgv(docker, 'system', 'dial-stdio')), fence);
     try {
-        const [cli, engineVersion] = await Promise.all([
-            probeCli(transport, docker),
-            engine.negotiate().catch(async (error) => {
-                throw await session_explain(transport, docker, error);
-            }),
-        ]);
+        const negotiating = engine.negotiate().catch(async (error) => {
+            throw await session_explain(transport, docker, error);
+        });
+        const informing = engine.swarmInfo();
+        // Told by the other one: they use one connection.
+        informing.catch(() => undefined);
+        const [cli, engineVersion] = await Promise.all([probeCli(transport, docker), negotiating]);
         const number = cliVersion(`version ${engineVersion.version}`);
         if (number !== undefined && !isAtLeast(number, MINIMUM_VERSION))
             throw tooOld('Docker engine', engineVersion.version, transport.description);
-        const info = await engine.swarmInfo();
+        const info = await informing;
         if (!info.isManager)
             throw notAManager(transport.description, info.state, info.error);
         return { engine, engineVersion, cliVersion: cli, nodeName: info.nodeName };
@@ -50528,6 +50534,7 @@ function openLocally(argv, env) {
 
 
 
+
 const clock = {
     now: () => external_node_perf_hooks_namespaceObject.performance.now(),
     sleep: (ms, signal) => (0,promises_namespaceObject.setTimeout)(ms, undefined, signal === undefined ? {} : { signal }),
@@ -50558,6 +50565,7 @@ function connector({ connection }, narrator) {
     });
 }
 async function main() {
+    keepYoungSmall();
     const narrator = createNarrator(actionsLog, clock);
     const cancel = new AbortController();
     for (const name of ['SIGINT', 'SIGTERM'])

@@ -9,6 +9,7 @@ import { removeWorkspace } from './docker/workspace.js';
 import { parseInputs, secretValues, type Inputs } from './inputs.js';
 import { isLeft, settleLeft, type Left } from './ledger/left.js';
 import { runFacts } from './ledger/run.js';
+import { keepYoungSmall } from './memory.js';
 import { createNarrator, type Narrator } from './report/narrator.js';
 import {
   actionsLog,
@@ -60,6 +61,7 @@ function connector({ connection }: Inputs, narrator: Narrator): Connect {
 }
 
 async function main(): Promise<void> {
+  keepYoungSmall();
   const narrator = createNarrator(actionsLog, clock);
   const cancel = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM'] as const)
