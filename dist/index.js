@@ -38818,7 +38818,9 @@ const PARALLEL_UPLOADS = 4;
 const CREATE = `
 umask 077
 base=\${TMPDIR:-/tmp}
-mkdir -- "$base/$1" && mkdir -- "$base/$1/docker" "$base/$1/attachments" && printf %s "$base/$1"
+mkdir -- "$base/$1" && mkdir -- "$base/$1/docker" "$base/$1/attachments" || exit
+[ $# = 1 ] || cat > "$base/$1/$2" || exit
+printf %s "$base/$1"
 `;
 const REMOVE = `rm -rf -- "\${TMPDIR:-/tmp}/$1"`;
 const WRITE = `umask 077; cat > "$1"`;
@@ -38831,12 +38833,15 @@ const shell = (script, ...args) => [
 ];
 /**
  * @param name `swarm-deploy-` and 32 hexadecimal digits from a strong random source
+ * @param first written by the same command: most deploys have one file
  * @throws DeployError when the manager refuses (full disk, read-only)
  */
-async function createWorkspace(transport, name) {
+async function createWorkspace(transport, name, first) {
     if (!NAME.test(name))
         throw new Error(`not a workspace name: ${name}`);
-    const result = await transport.run(shell(CREATE, name));
+    const result = first === undefined
+        ? await transport.run(shell(CREATE, name))
+        : await transport.run(shell(CREATE, name, first.name), { input: first.content });
     if (result.code !== 0)
         throw new DeployError('docker-unavailable', 'invalid', `cannot create a directory for this run on ${transport.description}: ${result.stderr.toString('utf8').trim()}`, { hint: 'Check that /tmp (or TMPDIR) on the manager is writable and not full.' });
     return { path: result.stdout.toString('utf8') };
@@ -38860,6 +38865,8 @@ async function upload(transport, workspace, files) {
 }
 /** Notes the process before it becomes the command, so that it can be stopped by its number. */
 const NOTE = `echo $$ > "$1/pid"; shift; exec "$@"`;
+/** The same, and what comes in is the registry logins. */
+const NOTE_LOGINS = `umask 077; cat > "$1/docker/config.json" || exit; ${NOTE}`;
 /**
  * Ends the process noted, if it is still the one that was noted (its command line names the
  * directory), and waits until it is gone. Without a terminal, closing the channel or even losing the
@@ -38883,7 +38890,8 @@ const STOP_LIMIT_MS = 20_000;
  */
 async function runInWorkspace(transport, workspace, argv, options, signal) {
     signal.throwIfAborted();
-    const running = transport.run(shell(NOTE, workspace.path, ...argv), options);
+    const { logins } = workspace;
+    const running = transport.run(shell(logins === undefined ? NOTE : NOTE_LOGINS, workspace.path, ...argv), logins === undefined ? options : { ...options, input: logins });
     // Whoever wins the race, the other one must not end the process.
     running.catch(() => undefined);
     let onAbort = () => undefined;
@@ -41784,9 +41792,10 @@ async function prepare({ session, inputs, world }, rendered, { name, managers })
     const loggingIn = inputs.registries.length === 0
         ? undefined
         : world.narrator.group('Log into the registry', () => logIn(session.engine, inputs.registries, world));
-    const uploading = createWorkspace(transport, name).then(async (made) => {
+    const [first, ...others] = files.map(({ name: file, text }) => ({ name: file, content: text }));
+    const uploading = createWorkspace(transport, name, first).then(async (made) => {
         await upload(transport, made, [
-            ...files.map(({ name: file, text }) => ({ name: file, content: text })),
+            ...others,
             ...rendered.attachments.map(({ name: file, content }) => ({
                 name: `attachments/${file}`,
                 content,
@@ -41796,11 +41805,7 @@ async function prepare({ session, inputs, world }, rendered, { name, managers })
     });
     await Promise.allSettled([loggingIn, uploading]);
     const [accepted, workspace] = await Promise.all([loggingIn, uploading]);
-    if (accepted !== undefined)
-        await upload(transport, workspace, [
-            { name: 'docker/config.json', content: configFile(accepted) },
-        ]);
-    return workspace;
+    return accepted === undefined ? workspace : { ...workspace, logins: configFile(accepted) };
 }
 /**
  * After a connection lost in mid-deploy: `stack deploy` writes each service once, so that a service
@@ -43243,17 +43248,19 @@ async function openLine(connect, docker, fence) {
 async function probe(transport, docker, fence) {
     const engine = new Engine(() => transport.open(dockerArgv(docker, 'system', 'dial-stdio')), fence);
     try {
-        const negotiating = engine.negotiate().catch(async (error) => {
+        const asking = engine
+            .negotiate()
+            .catch(async (error) => {
             throw await session_explain(transport, docker, error);
-        });
-        const informing = engine.swarmInfo();
-        // Told by the other one: they use one connection.
-        informing.catch(() => undefined);
-        const [cli, engineVersion] = await Promise.all([probeCli(transport, docker), negotiating]);
+        })
+            .then(async (version) => ({ version, info: await engine.swarmInfo() }));
+        const [cli, { version: engineVersion, info }] = await Promise.all([
+            probeCli(transport, docker),
+            asking,
+        ]);
         const number = cliVersion(`version ${engineVersion.version}`);
         if (number !== undefined && !isAtLeast(number, MINIMUM_VERSION))
             throw tooOld('Docker engine', engineVersion.version, transport.description);
-        const info = await informing;
         if (!info.isManager)
             throw notAManager(transport.description, info.state, info.error);
         return { engine, engineVersion, cliVersion: cli, nodeName: info.nodeName };

@@ -175,17 +175,19 @@ async function probe(
     fence,
   );
   try {
-    const negotiating = engine.negotiate().catch(async (error: unknown) => {
-      throw await explain(transport, docker, error);
-    });
-    const informing = engine.swarmInfo();
-    // Told by the other one: they use one connection.
-    informing.catch(() => undefined);
-    const [cli, engineVersion] = await Promise.all([probeCli(transport, docker), negotiating]);
+    const asking = engine
+      .negotiate()
+      .catch(async (error: unknown) => {
+        throw await explain(transport, docker, error);
+      })
+      .then(async (version) => ({ version, info: await engine.swarmInfo() }));
+    const [cli, { version: engineVersion, info }] = await Promise.all([
+      probeCli(transport, docker),
+      asking,
+    ]);
     const number = cliVersion(`version ${engineVersion.version}`);
     if (number !== undefined && !isAtLeast(number, MINIMUM_VERSION))
       throw tooOld('Docker engine', engineVersion.version, transport.description);
-    const info = await informing;
     if (!info.isManager) throw notAManager(transport.description, info.state, info.error);
     return { engine, engineVersion, cliVersion: cli, nodeName: info.nodeName };
   } catch (error) {

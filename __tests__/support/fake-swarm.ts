@@ -577,6 +577,9 @@ export class FakeSwarm {
   run(argv: readonly string[], options: RunOptions): CommandResult {
     const input = Buffer.from(options.input ?? '').toString('utf8');
     this.commands.push({ argv, input });
+    // The logins of a command are written just before it.
+    if (argv[2]?.includes('/docker/config.json') === true)
+      this.disk.set(`${argv[4] ?? ''}/docker/config.json`, Buffer.from(input));
     const instead = this.onCommand(argv);
     if (instead instanceof Error) throw instead;
     if (instead !== undefined) return instead;
@@ -598,6 +601,7 @@ export class FakeSwarm {
       const path = `/tmp/${argument}`;
       if (this.disk.has(path)) return exits(1, `mkdir: ${path}: File exists`);
       for (const part of ['', '/docker', '/attachments']) this.disk.set(path + part, 'directory');
+      if (args[1] !== undefined) this.disk.set(`${path}/${args[1]}`, Buffer.from(input));
       return ok(path);
     }
     if (script.includes('cat >')) {

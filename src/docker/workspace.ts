@@ -8,6 +8,8 @@ import type { CommandResult, RunOptions, Transport } from '../transport/transpor
 export interface Workspace {
   /** Absolute path on the manager. */
   readonly path: string;
+  /** The `config.json` of its commands: written only when one of them begins. */
+  readonly logins?: string;
 }
 
 export interface WorkspaceFile {
@@ -25,7 +27,9 @@ const PARALLEL_UPLOADS = 4;
 const CREATE = `
 umask 077
 base=\${TMPDIR:-/tmp}
-mkdir -- "$base/$1" && mkdir -- "$base/$1/docker" "$base/$1/attachments" && printf %s "$base/$1"
+mkdir -- "$base/$1" && mkdir -- "$base/$1/docker" "$base/$1/attachments" || exit
+[ $# = 1 ] || cat > "$base/$1/$2" || exit
+printf %s "$base/$1"
 `;
 const REMOVE = `rm -rf -- "\${TMPDIR:-/tmp}/$1"`;
 const WRITE = `umask 077; cat > "$1"`;
@@ -40,11 +44,19 @@ const shell = (script: string, ...args: readonly string[]): readonly string[] =>
 
 /**
  * @param name `swarm-deploy-` and 32 hexadecimal digits from a strong random source
+ * @param first written by the same command: most deploys have one file
  * @throws DeployError when the manager refuses (full disk, read-only)
  */
-export async function createWorkspace(transport: Transport, name: string): Promise<Workspace> {
+export async function createWorkspace(
+  transport: Transport,
+  name: string,
+  first?: WorkspaceFile,
+): Promise<Workspace> {
   if (!NAME.test(name)) throw new Error(`not a workspace name: ${name}`);
-  const result = await transport.run(shell(CREATE, name));
+  const result =
+    first === undefined
+      ? await transport.run(shell(CREATE, name))
+      : await transport.run(shell(CREATE, name, first.name), { input: first.content });
   if (result.code !== 0)
     throw new DeployError(
       'docker-unavailable',
@@ -84,6 +96,8 @@ export async function upload(
 
 /** Notes the process before it becomes the command, so that it can be stopped by its number. */
 const NOTE = `echo $$ > "$1/pid"; shift; exec "$@"`;
+/** The same, and what comes in is the registry logins. */
+const NOTE_LOGINS = `umask 077; cat > "$1/docker/config.json" || exit; ${NOTE}`;
 
 /**
  * Ends the process noted, if it is still the one that was noted (its command line names the
@@ -111,11 +125,15 @@ export async function runInWorkspace(
   transport: Transport,
   workspace: Workspace,
   argv: readonly string[],
-  options: RunOptions,
+  options: Omit<RunOptions, 'input'>,
   signal: AbortSignal,
 ): Promise<CommandResult> {
   signal.throwIfAborted();
-  const running = transport.run(shell(NOTE, workspace.path, ...argv), options);
+  const { logins } = workspace;
+  const running = transport.run(
+    shell(logins === undefined ? NOTE : NOTE_LOGINS, workspace.path, ...argv),
+    logins === undefined ? options : { ...options, input: logins },
+  );
   // Whoever wins the race, the other one must not end the process.
   running.catch(() => undefined);
   let onAbort = (): void => undefined;

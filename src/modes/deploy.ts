@@ -118,9 +118,10 @@ async function prepare(
       : world.narrator.group('Log into the registry', () =>
           logIn(session.engine, inputs.registries, world),
         );
-  const uploading = createWorkspace(transport, name).then(async (made) => {
+  const [first, ...others] = files.map(({ name: file, text }) => ({ name: file, content: text }));
+  const uploading = createWorkspace(transport, name, first).then(async (made) => {
     await upload(transport, made, [
-      ...files.map(({ name: file, text }) => ({ name: file, content: text })),
+      ...others,
       ...rendered.attachments.map(({ name: file, content }) => ({
         name: `attachments/${file}`,
         content,
@@ -130,11 +131,7 @@ async function prepare(
   });
   await Promise.allSettled([loggingIn, uploading]);
   const [accepted, workspace] = await Promise.all([loggingIn, uploading]);
-  if (accepted !== undefined)
-    await upload(transport, workspace, [
-      { name: 'docker/config.json', content: configFile(accepted) },
-    ]);
-  return workspace;
+  return accepted === undefined ? workspace : { ...workspace, logins: configFile(accepted) };
 }
 
 /**

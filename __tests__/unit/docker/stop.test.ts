@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
@@ -59,13 +59,34 @@ describe('a command that nobody waits for any more', () => {
   });
 });
 
-it('gives result, output and input of a command that ends', async () => {
+it('gives result and output of a command that ends', async () => {
+  const command = ['sh', '-c', 'cat; echo a b; exit 7', path];
+  const result = await runInWorkspace(transport, { path }, command, {}, never);
+  expect([result.code, result.stdout.toString('utf8')]).toEqual([7, 'a b\n']);
+});
+
+it('writes the logins of a command before it begins, for the login user alone', async () => {
+  mkdirSync(join(path, 'docker'));
+  const command = [
+    'sh',
+    '-c',
+    'cat "$0/docker/config.json"; stat -c %a "$0/docker/config.json"',
+    path,
+  ];
   const result = await runInWorkspace(
     transport,
-    { path },
-    ['sh', '-c', 'cat; exit 7', path],
-    { input: 'a b' },
+    { path, logins: '{"auths":{}}' },
+    command,
+    {},
     never,
   );
-  expect([result.code, result.stdout.toString('utf8')]).toEqual([7, 'a b']);
+  expect(result.stdout.toString('utf8')).toBe('{"auths":{}}600\n');
+});
+
+it('begins no command whose logins cannot be written', async () => {
+  const command = ['sh', '-c', 'echo begun', path];
+  const workspace = { path: join(path, 'gone'), logins: '{}' };
+  const result = await runInWorkspace(transport, workspace, command, {}, never);
+  expect([result.code, result.stdout.toString('utf8')]).toEqual([expect.any(Number), '']);
+  expect(result.code).not.toBe(0);
 });

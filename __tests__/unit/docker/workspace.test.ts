@@ -33,8 +33,10 @@ describe('on a real disk', () => {
 
   it('is for the login user alone, takes every byte, and goes whole', async () => {
     await onDisk(async (transport, base) => {
-      const workspace = await createWorkspace(transport, NAME);
+      const workspace = await createWorkspace(transport, NAME, { name: 'first', content: 'one\n' });
       expect(workspace.path).toBe(join(base, NAME));
+      expect(readFileSync(join(base, NAME, 'first'), 'utf8')).toBe('one\n');
+      expect(statSync(join(base, NAME, 'first')).mode & 0o777).toBe(0o600);
       const bytes = Buffer.from(Array.from({ length: 1024 }, (_, index) => index % 256));
       await upload(transport, workspace, [
         { name: 'a.yml', content: 'image: "$(x) `y` \'z\'"\r\n' },
