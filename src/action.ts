@@ -15,7 +15,7 @@ import type { Deployment, Seen } from './modes/deployment.js';
 import { currentHistory, Record } from './modes/record.js';
 import { removeStack } from './modes/remove.js';
 import { deployRevision, wantedRevision } from './modes/rollback.js';
-import { rotate, sweep } from './modes/rotate.js';
+import { explainRefusal, rotate, sweep } from './modes/rotate.js';
 import { showStatus } from './modes/status.js';
 import type { RunReport } from './report/outcome.js';
 import { progressLog } from './report/progress.js';
@@ -173,6 +173,7 @@ async function write(
   } catch (error) {
     ending = endingOf(error, deployment.cancelled);
   }
+  ending = explainRefusal(deployment, ending, files?.fixed);
   const closed = await record.close(ending, world.clock.now() - begun);
   await sweep(deployment, closed, files?.objectNames);
   if (again === undefined || !record.applied) return closed;

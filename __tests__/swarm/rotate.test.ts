@@ -281,6 +281,15 @@ onSwarm('configs and secrets that change', () => {
     const changed = await deploy(stack, { ...files, conf: 'two' }, { inputs });
     expect(changed).toMatchObject({ outcome: 'invalid', reason: 'compose-invalid', code: 1 });
     expect(await stateOf(stack)).toEqual(before);
+
+    // The swarm does not show what is in a secret: Docker says it, and not where.
+    const refused = await deploy(stack, { ...files, token: 'two' }, { inputs });
+    expect(refused).toMatchObject({ outcome: 'invalid', reason: 'deploy-refused', code: 1 });
+    expect(refused.log).toMatch(
+      /^::warning .*file=docker-stack.yml,line=\d+.*the content of secret token has changed \(.\/token\)/m,
+    );
+    expect(refused.log).toContain('With `rotate: true` it gets a name that its content decides.');
+    expect(await stateOf(stack)).toEqual(before);
   });
 
   scenario('are found in several files, through anchors and in old versions', async (stack) => {

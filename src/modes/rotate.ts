@@ -20,14 +20,17 @@ import { errorLine } from '../report/text.js';
 import type { Ending } from '../world.js';
 import { settle, type Deployment } from './deployment.js';
 
+/** The files as they are deployed, and what in them keeps its name whatever its content is. */
+export interface Rotated extends RotatedStack {
+  /** By `config NAME` and `secret NAME`. */
+  readonly fixed: ReadonlyMap<string, FileObject>;
+}
+
 /**
  * Names what the files bring, or leaves it to Docker (`rotate: false`). Nothing of the stack is written.
  * @throws InvalidInput where the content of something has changed that keeps its name
  */
-export async function rotate(
-  deployment: Deployment,
-  rendered: RenderedStack,
-): Promise<RotatedStack> {
+export async function rotate(deployment: Deployment, rendered: RenderedStack): Promise<Rotated> {
   const { inputs, session, world } = deployment;
   const { stack } = inputs;
   const objects = fileObjects(rendered);
@@ -37,32 +40,35 @@ export async function rotate(
           rotationKey(engine, stack, Buffer.from(world.randomName(), 'hex')),
         )
       : undefined;
-  const fixed = objects.filter((object) => !inputs.rotate || !rotates(object));
-  if (fixed.length > 0) {
+  const fixed = new Map(
+    objects
+      .filter((object) => !inputs.rotate || !rotates(object))
+      .map((object) => [`${object.kind} ${object.ownName ?? `${stack}_${object.key}`}`, object]),
+  );
+  if (fixed.size > 0) {
     const [problem, ...more] = await settle(deployment, (engine) =>
       changedUnderTheirNames(engine, stack, fixed, secretKey),
     );
     if (problem !== undefined) throw new InvalidInput([problem, ...more]);
   }
-  if (!inputs.rotate) return { ...rendered, objectNames: new Map() };
+  if (!inputs.rotate) return { ...rendered, objectNames: new Map(), fixed };
   const clientVersion = session.cliVersion.join('.');
-  return rotateStack(rendered, objects, { stack, secretKey, clientVersion });
+  return { ...rotateStack(rendered, objects, { stack, secretKey, clientVersion }), fixed };
 }
 
 /** Swarm would refuse them half-way, with a riddle: "only updates to Labels are allowed". */
 async function changedUnderTheirNames(
   engine: Engine,
   stack: string,
-  objects: readonly FileObject[],
+  fixed: Rotated['fixed'],
   secretKey: Buffer | undefined,
 ): Promise<readonly Problem[]> {
-  const secrets = objects.some(({ kind }) => kind === 'secret')
-    ? (await engine.stackObjects(stack)).filter(({ kind }) => kind === 'secret')
-    : [];
+  const marked = secretKey !== undefined && [...fixed.values()].some(isSecret);
+  const secrets = marked ? (await engine.stackObjects(stack)).filter(isSecret) : [];
   const problems: Problem[] = [];
-  for (const object of objects) {
-    const { kind, key, content, ownName } = object;
-    const name = ownName ?? `${stack}_${key}`;
+  for (const [place, object] of fixed) {
+    const { kind, content } = object;
+    const name = nameIn(place);
     let changed = false;
     if (kind === 'config') {
       const live = await engine.config(name);
@@ -79,6 +85,26 @@ async function changedUnderTheirNames(
     if (changed) problems.push(changedProblem(object, name));
   }
   return problems;
+}
+
+const isSecret = ({ kind }: { readonly kind: string }): boolean => kind === 'secret';
+const nameIn = (place: string): string => place.slice(place.indexOf(' ') + 1);
+
+/** Docker's riddle about something of which it was not known before, told at file and line. */
+export function explainRefusal(
+  { world }: Deployment,
+  ending: Ending,
+  fixed: Rotated['fixed'] | undefined,
+): Ending {
+  const [, place = ''] =
+    /failed to update ((?:config|secret) [\w.-]+):.*only updates to Labels are allowed/i.exec(
+      ending.message,
+    ) ?? [];
+  const object = fixed?.get(place);
+  if (object === undefined) return ending;
+  const { message, position, hint = '' } = changedProblem(object, nameIn(place));
+  world.narrator.warn(message, position);
+  return { ...ending, hint: `${message}. ${hint}` };
 }
 
 function changedProblem(

@@ -2,7 +2,12 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { ROTATED_LABEL } from '../../../src/compose/rotate.js';
 import { Engine, LEDGER_LABEL, STACK_LABEL, type StackObject } from '../../../src/docker/engine.js';
-import { closeRevision, openRevision, sealRevision } from '../../../src/ledger/history.js';
+import {
+  closeRevision,
+  openRevision,
+  sealRevision,
+  trimHistory,
+} from '../../../src/ledger/history.js';
 import { readRotationKey, removeUnneeded, rotationKey } from '../../../src/ledger/rotated.js';
 import { runFacts } from '../../../src/ledger/run.js';
 import type { ServiceSpec } from '../../../src/model.js';
@@ -150,6 +155,13 @@ describe('what nothing needs any more', () => {
     const end = { status: 'deployed', reason: '', durationMs: 1 } as const;
     await closeRevision(engine, STACK, open, end);
     expect(await remove([recorded, beside, never])).toEqual(['never-sealed']);
+
+    // Swarm itself may still go back to it, even if no revision does.
+    swarm.write('shop_api', spec('api', recorded));
+    swarm.write('shop_api', spec('api'));
+    await trimHistory(engine, STACK, 0);
+    expect(left()).toEqual(['recorded', 'beside']);
+    expect(await remove([recorded, beside])).toEqual(['beside']);
   });
 
   it('stays where the swarm says that something uses it', async () => {
