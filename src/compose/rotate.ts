@@ -15,7 +15,7 @@ import { interpolate } from './interpolate.js';
 import { ATTACHMENTS_DIRECTORY, type RenderedFile, type RenderedStack } from './render.js';
 import { parseRoot, Source } from './source.js';
 import { applyEdits, quoted, rendered, replaceNode } from './splice.js';
-import { isTrue, Tree, type Entry } from './tree.js';
+import { Tree, type Entry } from './tree.js';
 import { composeVersionFor } from './version.js';
 
 export type ObjectKind = 'config' | 'secret';
@@ -171,10 +171,11 @@ export function fileObjects({
           ({ name }) => path === `./${ATTACHMENTS_DIRECTORY}/${name}`,
         );
         const place = `${section}.${key}`;
-        // A later definition takes the place of an earlier one as a whole, content or not.
+        // A later definition takes the place of an earlier one as a whole. One without content of the
+        // files is external, or a driver's.
         found.set(
           place,
-          attachment === undefined || isExternal(entries.get('external'))
+          attachment === undefined
             ? undefined
             : {
                 kind: SECTIONS[section],
@@ -207,9 +208,6 @@ function readBack({ name, text }: RenderedFile): ReadBack {
 /** What Docker will take a rendered scalar for; undefined for anything else. */
 const valueOf = (entry: Entry | undefined): string | undefined =>
   isScalar(entry?.value) ? interpolate(String(entry.value.value), new Map()).value : undefined;
-
-const isExternal = (entry: Entry | undefined): boolean =>
-  isMap(entry?.value) || isTrue(valueOf(entry));
 
 /** A scalar as one line that Docker reads the same from. */
 function scalarText(node: Node | null): string {

@@ -64,12 +64,13 @@ describe('a name that content decides', () => {
   const letter = fc.constantFrom('a', 'b', 'X', 'Z', '0', '9');
   const mark = fc.constantFrom('-', '_');
   const stackName = fc
-    .tuple(letter, fc.string({ unit: fc.oneof(letter, mark), maxLength: 60 }))
+    .tuple(letter, fc.string({ unit: fc.oneof(letter, mark), maxLength: 60, size: 'max' }))
     .map((parts) => parts.join(''));
   const key = fc.string({
     unit: fc.oneof(letter, mark, fc.constant('.')),
     minLength: 1,
     maxLength: 80,
+    size: 'max',
   });
   const bytes = fc.uint8Array({ minLength: 1, maxLength: 300 });
   const secretKey = fc.constantFrom(undefined, KEY, OTHER_KEY);
@@ -85,6 +86,17 @@ describe('a name that content decides', () => {
         const start = `${stack}_${each}`;
         if (start.length <= 51) expect(name.slice(0, -12)).toBe(`${start}-`);
       }),
+    );
+  });
+
+  it('is cut in front of its hash', () => {
+    const names = [50, 51, 52, 80].map((length) =>
+      rotatedName('shop', 'k'.repeat(length - 'shop_'.length), KEY),
+    );
+    expect(names.map((name) => name.length)).toEqual([63, 64, 64, 64]);
+    expect(new Set(names.map((name) => name.slice(-12))).size).toBe(4);
+    expect(names.slice(1).map((name) => name.slice(0, 52))).toEqual(
+      Array<string>(3).fill(`shop_${'k'.repeat(46)}-`),
     );
   });
 
