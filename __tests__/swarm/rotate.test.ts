@@ -213,6 +213,23 @@ onSwarm('configs and secrets that change', () => {
     expect(await named(stack, 'token')).toHaveLength(1);
   });
 
+  scenario('are taken away by the next good deploys where a bad one was kept', async (stack) => {
+    const first = { conf: 'one', token: 'one' };
+    expect((await deploy(stack, first)).outcome).toBe('deployed');
+    const objects = await stack.objectSpecs();
+    const bad = await deploy(
+      stack,
+      { conf: 'two', token: 'two' },
+      { api: crashing(stack), inputs: { 'on-failure': 'keep' } },
+    );
+    expect(bad).toMatchObject({ outcome: 'failed', code: 1 });
+    expect(await stack.objects()).toHaveLength(4);
+    expect(await deploy(stack, first)).toMatchObject({ outcome: 'deployed', code: 0 });
+    expect(await inside(stack, 'api', CONF)).toEqual([first.conf]);
+    expect(await deploy(stack, first)).toMatchObject({ outcome: 'unchanged', changed: [] });
+    expect(await stack.objectSpecs()).toEqual(objects);
+  });
+
   scenario('go with the stack, the key of the secrets included', async (stack) => {
     const files = { conf: 'text', token: 'text' };
     expect((await deploy(stack, files)).outcome).toBe('deployed');

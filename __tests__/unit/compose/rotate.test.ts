@@ -185,6 +185,23 @@ describe('rotating a stack', () => {
     expect(result.files.at(-1)?.text).not.toContain('something else');
   });
 
+  it('goes by what Docker is given, however it came to be there', () => {
+    const stack = render(`${WEB}secrets: { db: { file: app } }`);
+    const [file] = stack.files;
+    if (file === undefined) throw new Error('nothing was rendered');
+    const translated: RenderedStack = {
+      ...stack,
+      files: [{ ...file, text: `${WEB}secrets: { db: { "file": "./attachments/env-DB" } }` }],
+      attachments: [
+        { name: 'env-DB', content: Buffer.from('hunter2'), origin: 'DB', secret: true },
+      ],
+    };
+    const result = rotated(translated);
+    expect(added(result).secrets?.['db']?.name).toBe(nameOf('db', 'hunter2', KEY));
+    expect(JSON.stringify(result.files)).not.toContain('hunter2');
+    expect(fileObjects(translated)[0]?.position).toEqual({ file: '0.yml', line: 2, column: 12 });
+  });
+
   it('leaves a stack alone that brings no content', () => {
     const none = render('services: { web: { image: web } }');
     expect(rotated(none).files).toEqual(none.files);
