@@ -1,7 +1,7 @@
 /******/ (() => { // webpackBootstrap
 /******/ 	var __webpack_modules__ = ({
 
-/***/ 5158:
+/***/ 6656:
 /***/ ((module) => {
 
 // Copyright 2011 Mark Cavage <mcavage@gmail.com> All rights reserved.
@@ -21,16 +21,16 @@ module.exports = {
 
 /***/ }),
 
-/***/ 7057:
+/***/ 7703:
 /***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
 
 // Copyright 2011 Mark Cavage <mcavage@gmail.com> All rights reserved.
 
-var errors = __nccwpck_require__(5158);
-var types = __nccwpck_require__(3536);
+var errors = __nccwpck_require__(6656);
+var types = __nccwpck_require__(254);
 
-var Reader = __nccwpck_require__(2742);
-var Writer = __nccwpck_require__(5174);
+var Reader = __nccwpck_require__(1996);
+var Writer = __nccwpck_require__(9816);
 
 
 // --- Exports
@@ -55,16 +55,16 @@ for (var e in errors) {
 
 /***/ }),
 
-/***/ 2742:
+/***/ 1996:
 /***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
 
 // Copyright 2011 Mark Cavage <mcavage@gmail.com> All rights reserved.
 
 var assert = __nccwpck_require__(2613);
-var Buffer = (__nccwpck_require__(8581).Buffer);
+var Buffer = (__nccwpck_require__(2803).Buffer);
 
-var ASN1 = __nccwpck_require__(3536);
-var errors = __nccwpck_require__(5158);
+var ASN1 = __nccwpck_require__(254);
+var errors = __nccwpck_require__(6656);
 
 
 // --- Globals
@@ -324,7 +324,7 @@ module.exports = Reader;
 
 /***/ }),
 
-/***/ 3536:
+/***/ 254:
 /***/ ((module) => {
 
 // Copyright 2011 Mark Cavage <mcavage@gmail.com> All rights reserved.
@@ -367,15 +367,15 @@ module.exports = {
 
 /***/ }),
 
-/***/ 5174:
+/***/ 9816:
 /***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
 
 // Copyright 2011 Mark Cavage <mcavage@gmail.com> All rights reserved.
 
 var assert = __nccwpck_require__(2613);
-var Buffer = (__nccwpck_require__(8581).Buffer);
-var ASN1 = __nccwpck_require__(3536);
-var errors = __nccwpck_require__(5158);
+var Buffer = (__nccwpck_require__(2803).Buffer);
+var ASN1 = __nccwpck_require__(254);
+var errors = __nccwpck_require__(6656);
 
 
 // --- Globals
@@ -691,7 +691,7 @@ module.exports = Writer;
 
 /***/ }),
 
-/***/ 7787:
+/***/ 9837:
 /***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
 
 // Copyright 2011 Mark Cavage <mcavage@gmail.com> All rights reserved.
@@ -699,7 +699,7 @@ module.exports = Writer;
 // If you have no idea what ASN.1 or BER is, see this:
 // ftp://ftp.rsa.com/pub/pkcs/ascii/layman.asc
 
-var Ber = __nccwpck_require__(7057);
+var Ber = __nccwpck_require__(7703);
 
 
 
@@ -718,13 +718,13 @@ module.exports = {
 
 /***/ }),
 
-/***/ 676:
+/***/ 686:
 /***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var crypto_hash_sha512 = (__nccwpck_require__(9262).lowlevel).crypto_hash;
+var crypto_hash_sha512 = (__nccwpck_require__(668).lowlevel).crypto_hash;
 
 /*
  * This file is a 1:1 port from the OpenBSD blowfish.c and bcrypt_pbkdf.c. As a
@@ -1282,20 +1282,20 @@ module.exports = {
 
 /***/ }),
 
-/***/ 5324:
+/***/ 4982:
 /***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-const binding = __nccwpck_require__(1721);
+const binding = __nccwpck_require__(7318);
 
 module.exports = binding.getCPUInfo;
 
 
 /***/ }),
 
-/***/ 7165:
+/***/ 6543:
 /***/ ((module) => {
 
 "use strict";
@@ -1331,7 +1331,7 @@ module.exports = isStream;
 
 /***/ }),
 
-/***/ 9105:
+/***/ 8271:
 /***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
 
 "use strict";
@@ -1339,7 +1339,7 @@ module.exports = isStream;
 const fs = __nccwpck_require__(9896);
 const path = __nccwpck_require__(6928);
 const {promisify} = __nccwpck_require__(9023);
-const semver = __nccwpck_require__(4436);
+const semver = __nccwpck_require__(9318);
 
 const useNativeRecursiveOption = semver.satisfies(process.version, '>=10.12.0');
 
@@ -1495,7 +1495,7 @@ module.exports.sync = (input, options) => {
 
 /***/ }),
 
-/***/ 8581:
+/***/ 2803:
 /***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
 
 "use strict";
@@ -1580,7 +1580,7 @@ module.exports = safer
 
 /***/ }),
 
-/***/ 4436:
+/***/ 9318:
 /***/ ((module, exports) => {
 
 exports = module.exports = SemVer
@@ -3435,7 +3435,7 @@ function coerce (version, options) {
 
 /***/ }),
 
-/***/ 7516:
+/***/ 4646:
 /***/ ((module) => {
 
 module.exports = shellescape;
@@ -3459,7 +3459,7 @@ function shellescape(a) {
 
 /***/ }),
 
-/***/ 2997:
+/***/ 5683:
 /***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
 
 "use strict";
@@ -3473,8 +3473,8 @@ const {
 
 const {
   CHANNEL_EXTENDED_DATATYPE: { STDERR },
-} = __nccwpck_require__(7270);
-const { bufferSlice } = __nccwpck_require__(9342);
+} = __nccwpck_require__(4020);
+const { bufferSlice } = __nccwpck_require__(2184);
 
 const PACKET_SIZE = 32 * 1024;
 const MAX_WINDOW = 2 * 1024 * 1024;
@@ -3762,7 +3762,7 @@ module.exports = {
 
 /***/ }),
 
-/***/ 2167:
+/***/ 3849:
 /***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
 
 "use strict";
@@ -3774,14 +3774,14 @@ const { resolve } = __nccwpck_require__(6928);
 const { readFile } = __nccwpck_require__(9896);
 const { execFile, spawn } = __nccwpck_require__(5317);
 
-const { isParsedKey, parseKey } = __nccwpck_require__(9623);
+const { isParsedKey, parseKey } = __nccwpck_require__(1789);
 
 const {
   makeBufferParser,
   readUInt32BE,
   writeUInt32BE,
   writeUInt32LE,
-} = __nccwpck_require__(9342);
+} = __nccwpck_require__(2184);
 
 function once(cb) {
   let called = false;
@@ -4893,7 +4893,7 @@ module.exports = {
 
 /***/ }),
 
-/***/ 2475:
+/***/ 6297:
 /***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
 
 "use strict";
@@ -4929,11 +4929,11 @@ const {
   SUPPORTED_KEX,
   SUPPORTED_MAC,
   SUPPORTED_SERVER_HOST_KEY,
-} = __nccwpck_require__(7270);
-const { init: cryptoInit } = __nccwpck_require__(826);
-const Protocol = __nccwpck_require__(9443);
-const { parseKey } = __nccwpck_require__(9623);
-const { SFTP } = __nccwpck_require__(8538);
+} = __nccwpck_require__(4020);
+const { init: cryptoInit } = __nccwpck_require__(2888);
+const Protocol = __nccwpck_require__(7841);
+const { parseKey } = __nccwpck_require__(1789);
+const { SFTP } = __nccwpck_require__(4996);
 const {
   bufferCopy,
   makeBufferParser,
@@ -4941,23 +4941,23 @@ const {
   readUInt32BE,
   sigSSHToASN1,
   writeUInt32BE,
-} = __nccwpck_require__(9342);
+} = __nccwpck_require__(2184);
 
-const { AgentContext, createAgent, isAgent } = __nccwpck_require__(2167);
+const { AgentContext, createAgent, isAgent } = __nccwpck_require__(3849);
 const {
   Channel,
   MAX_WINDOW,
   PACKET_SIZE,
   windowAdjust,
   WINDOW_THRESHOLD,
-} = __nccwpck_require__(2997);
+} = __nccwpck_require__(5683);
 const {
   ChannelManager,
   generateAlgorithmList,
   isWritable,
   onChannelOpenFailure,
   onCHANNEL_CLOSE,
-} = __nccwpck_require__(6755);
+} = __nccwpck_require__(2137);
 
 const bufferParser = makeBufferParser();
 const sigParser = makeBufferParser();
@@ -7077,7 +7077,7 @@ module.exports = Client;
 
 /***/ }),
 
-/***/ 5403:
+/***/ 137:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
@@ -7105,7 +7105,7 @@ for (const ctor of [HttpAgent, HttpsAgent]) {
       const dstPort = options.port;
 
       if (Client === undefined)
-        Client = __nccwpck_require__(2475);
+        Client = __nccwpck_require__(6297);
 
       const client = new Client();
       let triedForward = false;
@@ -7169,7 +7169,7 @@ function decorateStream(stream, ctor, options) {
 
 /***/ }),
 
-/***/ 3122:
+/***/ 5472:
 /***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
 
 "use strict";
@@ -7182,33 +7182,33 @@ const {
   CygwinAgent,
   OpenSSHAgent,
   PageantAgent,
-} = __nccwpck_require__(2167);
+} = __nccwpck_require__(3849);
 const {
   SSHTTPAgent: HTTPAgent,
   SSHTTPSAgent: HTTPSAgent,
-} = __nccwpck_require__(5403);
-const { parseKey } = __nccwpck_require__(9623);
+} = __nccwpck_require__(137);
+const { parseKey } = __nccwpck_require__(1789);
 const {
   flagsToString,
   OPEN_MODE,
   STATUS_CODE,
   stringToFlags,
-} = __nccwpck_require__(8538);
+} = __nccwpck_require__(4996);
 
 module.exports = {
   AgentProtocol,
   BaseAgent,
   createAgent,
-  Client: __nccwpck_require__(2475),
+  Client: __nccwpck_require__(6297),
   CygwinAgent,
   HTTPAgent,
   HTTPSAgent,
   OpenSSHAgent,
   PageantAgent,
-  Server: __nccwpck_require__(151),
+  Server: __nccwpck_require__(2605),
   utils: {
     parseKey,
-    ...__nccwpck_require__(4727),
+    ...__nccwpck_require__(3489),
     sftp: {
       flagsToString,
       OPEN_MODE,
@@ -7221,7 +7221,7 @@ module.exports = {
 
 /***/ }),
 
-/***/ 4727:
+/***/ 3489:
 /***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
 
 "use strict";
@@ -7235,10 +7235,10 @@ const {
   randomBytes,
 } = __nccwpck_require__(6982);
 
-const { Ber } = __nccwpck_require__(7787);
-const bcrypt_pbkdf = (__nccwpck_require__(676).pbkdf);
+const { Ber } = __nccwpck_require__(9837);
+const bcrypt_pbkdf = (__nccwpck_require__(686).pbkdf);
 
-const { CIPHER_INFO } = __nccwpck_require__(826);
+const { CIPHER_INFO } = __nccwpck_require__(2888);
 
 const SALT_LEN = 16;
 const DEFAULT_ROUNDS = 16;
@@ -7811,7 +7811,7 @@ module.exports = {
 
 /***/ }),
 
-/***/ 9443:
+/***/ 7841:
 /***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
 
 "use strict";
@@ -7857,7 +7857,7 @@ module.exports = {
 
 const { inspect } = __nccwpck_require__(9023);
 
-const { bindingAvailable, NullCipher, NullDecipher } = __nccwpck_require__(826);
+const { bindingAvailable, NullCipher, NullDecipher } = __nccwpck_require__(2888);
 const {
   COMPAT_CHECKS,
   DISCONNECT_REASON,
@@ -7865,18 +7865,18 @@ const {
   MESSAGE,
   SIGNALS,
   TERMINAL_MODE,
-} = __nccwpck_require__(7270);
+} = __nccwpck_require__(4020);
 const {
   DEFAULT_KEXINIT_CLIENT,
   DEFAULT_KEXINIT_SERVER,
   KexInit,
   kexinit,
   onKEXPayload,
-} = __nccwpck_require__(5491);
+} = __nccwpck_require__(4637);
 const {
   parseKey,
-} = __nccwpck_require__(9623);
-const MESSAGE_HANDLERS = __nccwpck_require__(1262);
+} = __nccwpck_require__(1789);
+const MESSAGE_HANDLERS = __nccwpck_require__(9244);
 const {
   bufferCopy,
   bufferFill,
@@ -7884,15 +7884,15 @@ const {
   convertSignature,
   sendPacket,
   writeUInt32BE,
-} = __nccwpck_require__(9342);
+} = __nccwpck_require__(2184);
 const {
   PacketReader,
   PacketWriter,
   ZlibPacketReader,
   ZlibPacketWriter,
-} = __nccwpck_require__(3590);
+} = __nccwpck_require__(4592);
 
-const MODULE_VER = (__nccwpck_require__(6965)/* .version */ .rE);
+const MODULE_VER = (__nccwpck_require__(8342)/* .version */ .rE);
 
 const VALID_DISCONNECT_REASONS = new Map(
   Object.values(DISCONNECT_REASON).map((n) => [n, 1])
@@ -9955,7 +9955,7 @@ module.exports = Protocol;
 
 /***/ }),
 
-/***/ 8538:
+/***/ 4996:
 /***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
 
 "use strict";
@@ -9977,7 +9977,7 @@ const {
   bufferSlice,
   makeBufferParser,
   writeUInt32BE,
-} = __nccwpck_require__(9342);
+} = __nccwpck_require__(2184);
 
 const ATTR = {
   SIZE: 0x00000001,
@@ -13557,7 +13557,7 @@ const {
   ERR_INVALID_ARG_TYPE,
   ERR_OUT_OF_RANGE,
   validateNumber
-} = __nccwpck_require__(5086);
+} = __nccwpck_require__(3208);
 
 const kMinPoolSpace = 128;
 
@@ -14015,7 +14015,7 @@ module.exports = {
 
 /***/ }),
 
-/***/ 7270:
+/***/ 4020:
 /***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
 
 "use strict";
@@ -14025,10 +14025,10 @@ const crypto = __nccwpck_require__(6982);
 
 let cpuInfo;
 try {
-  cpuInfo = __nccwpck_require__(5324)();
+  cpuInfo = __nccwpck_require__(4982)();
 } catch {}
 
-const { bindingAvailable, CIPHER_INFO, MAC_INFO } = __nccwpck_require__(826);
+const { bindingAvailable, CIPHER_INFO, MAC_INFO } = __nccwpck_require__(2888);
 
 const eddsaSupported = (() => {
   if (typeof crypto.sign === 'function'
@@ -14379,7 +14379,7 @@ module.exports.DISCONNECT_REASON_BY_VALUE =
 
 /***/ }),
 
-/***/ 826:
+/***/ 2888:
 /***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
 
 "use strict";
@@ -14395,7 +14395,7 @@ const {
   createCipheriv, createDecipheriv, createHmac, randomFillSync, timingSafeEqual
 } = __nccwpck_require__(6982);
 
-const { readUInt32BE, writeUInt32BE } = __nccwpck_require__(9342);
+const { readUInt32BE, writeUInt32BE } = __nccwpck_require__(2184);
 
 const FastBuffer = Buffer[Symbol.species];
 const MAX_SEQNO = 2 ** 32 - 1;
@@ -14412,7 +14412,7 @@ let AESGCMDecipher;
 let ChaChaPolyDecipher;
 let GenericDecipher;
 try {
-  binding = __nccwpck_require__(1797);
+  binding = __nccwpck_require__(490);
   ({ AESGCMCipher, ChaChaPolyCipher, GenericCipher,
      AESGCMDecipher, ChaChaPolyDecipher, GenericDecipher } = binding);
 } catch {}
@@ -15966,7 +15966,7 @@ module.exports = {
     // eslint-disable-next-line no-async-promise-executor
     return new Promise(async (resolve, reject) => {
       try {
-        POLY1305_WASM_MODULE = await __nccwpck_require__(448)();
+        POLY1305_WASM_MODULE = await __nccwpck_require__(7830)();
         POLY1305_RESULT_MALLOC = POLY1305_WASM_MODULE._malloc(16);
         poly1305_auth = POLY1305_WASM_MODULE.cwrap(
           'poly1305_auth',
@@ -15989,7 +15989,7 @@ module.exports = {
 
 /***/ }),
 
-/***/ 448:
+/***/ 7830:
 /***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
 
 
@@ -16036,7 +16036,7 @@ else {}
 
 /***/ }),
 
-/***/ 1262:
+/***/ 9244:
 /***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
 
 "use strict";
@@ -16044,8 +16044,8 @@ else {}
 
 const MESSAGE_HANDLERS = new Array(256);
 [
-  (__nccwpck_require__(5491).HANDLERS),
-  __nccwpck_require__(6126),
+  (__nccwpck_require__(4637).HANDLERS),
+  __nccwpck_require__(9964),
 ].forEach((handlers) => {
   // eslint-disable-next-line prefer-const
   for (let [type, handler] of Object.entries(handlers)) {
@@ -16060,7 +16060,7 @@ module.exports = MESSAGE_HANDLERS;
 
 /***/ }),
 
-/***/ 6126:
+/***/ 9964:
 /***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
 
 "use strict";
@@ -16072,18 +16072,18 @@ const {
   doFatalError,
   sigSSHToASN1,
   writeUInt32BE,
-} = __nccwpck_require__(9342);
+} = __nccwpck_require__(2184);
 
 const {
   CHANNEL_OPEN_FAILURE,
   COMPAT,
   MESSAGE,
   TERMINAL_MODE,
-} = __nccwpck_require__(7270);
+} = __nccwpck_require__(4020);
 
 const {
   parseKey,
-} = __nccwpck_require__(9623);
+} = __nccwpck_require__(1789);
 
 const TERMINAL_MODE_BY_VALUE =
   Array.from(Object.entries(TERMINAL_MODE))
@@ -17353,7 +17353,7 @@ module.exports = {
 
 /***/ }),
 
-/***/ 5491:
+/***/ 4637:
 /***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
 
 "use strict";
@@ -17370,7 +17370,7 @@ const {
   randomFillSync,
 } = __nccwpck_require__(6982);
 
-const { Ber } = __nccwpck_require__(7787);
+const { Ber } = __nccwpck_require__(9837);
 
 const {
   COMPAT,
@@ -17382,14 +17382,14 @@ const {
   DEFAULT_COMPRESSION,
   DISCONNECT_REASON,
   MESSAGE,
-} = __nccwpck_require__(7270);
+} = __nccwpck_require__(4020);
 const {
   CIPHER_INFO,
   createCipher,
   createDecipher,
   MAC_INFO,
-} = __nccwpck_require__(826);
-const { parseDERKey } = __nccwpck_require__(9623);
+} = __nccwpck_require__(2888);
+const { parseDERKey } = __nccwpck_require__(1789);
 const {
   bufferFill,
   bufferParser,
@@ -17398,13 +17398,13 @@ const {
   FastBuffer,
   sigSSHToASN1,
   writeUInt32BE,
-} = __nccwpck_require__(9342);
+} = __nccwpck_require__(2184);
 const {
   PacketReader,
   PacketWriter,
   ZlibPacketReader,
   ZlibPacketWriter,
-} = __nccwpck_require__(3590);
+} = __nccwpck_require__(4592);
 
 let MESSAGE_HANDLERS;
 
@@ -19148,7 +19148,7 @@ function onKEXPayload(state, payload) {
       case MESSAGE.UNIMPLEMENTED:
       case MESSAGE.DEBUG:
         if (!MESSAGE_HANDLERS)
-          MESSAGE_HANDLERS = __nccwpck_require__(1262);
+          MESSAGE_HANDLERS = __nccwpck_require__(9244);
         return MESSAGE_HANDLERS[type](this, payload);
     }
   }
@@ -19156,7 +19156,7 @@ function onKEXPayload(state, payload) {
   switch (type) {
     case MESSAGE.DISCONNECT:
       if (!MESSAGE_HANDLERS)
-        MESSAGE_HANDLERS = __nccwpck_require__(1262);
+        MESSAGE_HANDLERS = __nccwpck_require__(9244);
       return MESSAGE_HANDLERS[type](this, payload);
     case MESSAGE.KEXINIT:
       if (!state.firstPacket) {
@@ -19269,7 +19269,7 @@ module.exports = {
 
 /***/ }),
 
-/***/ 9623:
+/***/ 1789:
 /***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
 
 "use strict";
@@ -19292,18 +19292,18 @@ const {
 } = __nccwpck_require__(6982);
 const supportedOpenSSLCiphers = getCiphers();
 
-const { Ber } = __nccwpck_require__(7787);
-const bcrypt_pbkdf = (__nccwpck_require__(676).pbkdf);
+const { Ber } = __nccwpck_require__(9837);
+const bcrypt_pbkdf = (__nccwpck_require__(686).pbkdf);
 
-const { CIPHER_INFO } = __nccwpck_require__(826);
-const { eddsaSupported, SUPPORTED_CIPHER } = __nccwpck_require__(7270);
+const { CIPHER_INFO } = __nccwpck_require__(2888);
+const { eddsaSupported, SUPPORTED_CIPHER } = __nccwpck_require__(4020);
 const {
   bufferSlice,
   makeBufferParser,
   readString,
   readUInt32BE,
   writeUInt32BE,
-} = __nccwpck_require__(9342);
+} = __nccwpck_require__(2184);
 
 const SYM_HASH_ALGO = Symbol('Hash Algorithm');
 const SYM_PRIV_PEM = Symbol('Private key PEM');
@@ -20761,7 +20761,7 @@ module.exports = {
 
 /***/ }),
 
-/***/ 5086:
+/***/ 3208:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
@@ -20884,13 +20884,13 @@ exports.validateNumber = function validateNumber(value, name) {
 
 /***/ }),
 
-/***/ 9342:
+/***/ 2184:
 /***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-const Ber = (__nccwpck_require__(7787).Ber);
+const Ber = (__nccwpck_require__(9837).Ber);
 
 let DISCONNECT_REASON;
 
@@ -21061,7 +21061,7 @@ module.exports = {
   doFatalError: (protocol, msg, level, reason) => {
     let err;
     if (DISCONNECT_REASON === undefined)
-      ({ DISCONNECT_REASON } = __nccwpck_require__(7270));
+      ({ DISCONNECT_REASON } = __nccwpck_require__(4020));
     if (msg instanceof Error) {
       // doFatalError(protocol, err[, reason])
       err = msg;
@@ -21248,7 +21248,7 @@ module.exports = {
 
 /***/ }),
 
-/***/ 3590:
+/***/ 4592:
 /***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
 
 "use strict";
@@ -21511,7 +21511,7 @@ module.exports = {
 
 /***/ }),
 
-/***/ 151:
+/***/ 2605:
 /***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
 
 "use strict";
@@ -21540,13 +21540,13 @@ const {
   SUPPORTED_KEX,
   SUPPORTED_MAC,
   SUPPORTED_SERVER_HOST_KEY,
-} = __nccwpck_require__(7270);
-const { init: cryptoInit } = __nccwpck_require__(826);
-const { KexInit } = __nccwpck_require__(5491);
-const { parseKey } = __nccwpck_require__(9623);
-const Protocol = __nccwpck_require__(9443);
-const { SFTP } = __nccwpck_require__(8538);
-const { writeUInt32BE } = __nccwpck_require__(9342);
+} = __nccwpck_require__(4020);
+const { init: cryptoInit } = __nccwpck_require__(2888);
+const { KexInit } = __nccwpck_require__(4637);
+const { parseKey } = __nccwpck_require__(1789);
+const Protocol = __nccwpck_require__(7841);
+const { SFTP } = __nccwpck_require__(4996);
+const { writeUInt32BE } = __nccwpck_require__(2184);
 
 const {
   Channel,
@@ -21554,7 +21554,7 @@ const {
   PACKET_SIZE,
   windowAdjust,
   WINDOW_THRESHOLD,
-} = __nccwpck_require__(2997);
+} = __nccwpck_require__(5683);
 
 const {
   ChannelManager,
@@ -21562,7 +21562,7 @@ const {
   isWritable,
   onChannelOpenFailure,
   onCHANNEL_CLOSE,
-} = __nccwpck_require__(6755);
+} = __nccwpck_require__(2137);
 
 const MAX_PENDING_AUTHS = 10;
 
@@ -22899,13 +22899,13 @@ module.exports.IncomingClient = Client;
 
 /***/ }),
 
-/***/ 6755:
+/***/ 2137:
 /***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-const { SFTP } = __nccwpck_require__(8538);
+const { SFTP } = __nccwpck_require__(4996);
 
 const MAX_CHANNEL = 2 ** 32 - 1;
 
@@ -23243,15 +23243,15 @@ module.exports = {
 
 /***/ }),
 
-/***/ 408:
+/***/ 770:
 /***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
 
-/* unused reexport */ __nccwpck_require__(376);
+/* unused reexport */ __nccwpck_require__(218);
 
 
 /***/ }),
 
-/***/ 376:
+/***/ 218:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
@@ -23524,7 +23524,7 @@ __webpack_unused_export__ = debug; // for test
 
 /***/ }),
 
-/***/ 9262:
+/***/ 668:
 /***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
 
 (function(nacl) {
@@ -25919,7 +25919,7 @@ nacl.setPRNG = function(fn) {
 
 /***/ }),
 
-/***/ 1721:
+/***/ 7318:
 /***/ ((module) => {
 
 module.exports = eval("require")("../build/Release/cpufeatures.node");
@@ -25927,7 +25927,7 @@ module.exports = eval("require")("../build/Release/cpufeatures.node");
 
 /***/ }),
 
-/***/ 1797:
+/***/ 490:
 /***/ ((module) => {
 
 module.exports = eval("require")("./crypto/build/Release/sshcrypto.node");
@@ -26063,19 +26063,19 @@ module.exports = require("zlib");
 
 /***/ }),
 
-/***/ 2387:
+/***/ 7349:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var identity = __nccwpck_require__(2617);
-var Scalar = __nccwpck_require__(9271);
-var YAMLMap = __nccwpck_require__(2448);
-var YAMLSeq = __nccwpck_require__(5125);
-var resolveBlockMap = __nccwpck_require__(1653);
-var resolveBlockSeq = __nccwpck_require__(2624);
-var resolveFlowCollection = __nccwpck_require__(692);
+var identity = __nccwpck_require__(1127);
+var Scalar = __nccwpck_require__(3301);
+var YAMLMap = __nccwpck_require__(4454);
+var YAMLSeq = __nccwpck_require__(2223);
+var resolveBlockMap = __nccwpck_require__(7103);
+var resolveBlockSeq = __nccwpck_require__(334);
+var resolveFlowCollection = __nccwpck_require__(3142);
 
 function resolveCollection(CN, ctx, token, onError, tagName, tag) {
     const coll = token.type === 'block-map'
@@ -26161,16 +26161,16 @@ exports.composeCollection = composeCollection;
 
 /***/ }),
 
-/***/ 2873:
+/***/ 3683:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var Document = __nccwpck_require__(5755);
-var composeNode = __nccwpck_require__(3755);
-var resolveEnd = __nccwpck_require__(1462);
-var resolveProps = __nccwpck_require__(8017);
+var Document = __nccwpck_require__(3021);
+var composeNode = __nccwpck_require__(5937);
+var resolveEnd = __nccwpck_require__(7788);
+var resolveProps = __nccwpck_require__(4631);
 
 function composeDoc(options, directives, { offset, start, value, end }, onError) {
     const opts = Object.assign({ _directives: directives }, options);
@@ -26214,18 +26214,18 @@ exports.composeDoc = composeDoc;
 
 /***/ }),
 
-/***/ 3755:
+/***/ 5937:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var Alias = __nccwpck_require__(9671);
-var identity = __nccwpck_require__(2617);
-var composeCollection = __nccwpck_require__(2387);
-var composeScalar = __nccwpck_require__(4995);
-var resolveEnd = __nccwpck_require__(1462);
-var utilEmptyScalarPosition = __nccwpck_require__(9933);
+var Alias = __nccwpck_require__(4065);
+var identity = __nccwpck_require__(1127);
+var composeCollection = __nccwpck_require__(7349);
+var composeScalar = __nccwpck_require__(5413);
+var resolveEnd = __nccwpck_require__(7788);
+var utilEmptyScalarPosition = __nccwpck_require__(2599);
 
 const CN = { composeNode, composeEmptyNode };
 function composeNode(ctx, token, props, onError) {
@@ -26334,16 +26334,16 @@ exports.composeNode = composeNode;
 
 /***/ }),
 
-/***/ 4995:
+/***/ 5413:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var identity = __nccwpck_require__(2617);
-var Scalar = __nccwpck_require__(9271);
-var resolveBlockScalar = __nccwpck_require__(599);
-var resolveFlowScalar = __nccwpck_require__(7120);
+var identity = __nccwpck_require__(1127);
+var Scalar = __nccwpck_require__(3301);
+var resolveBlockScalar = __nccwpck_require__(8913);
+var resolveFlowScalar = __nccwpck_require__(6842);
 
 function composeScalar(ctx, token, tagToken, onError) {
     const { value, type, comment, range } = token.type === 'block-scalar'
@@ -26430,19 +26430,19 @@ exports.composeScalar = composeScalar;
 
 /***/ }),
 
-/***/ 2750:
+/***/ 9984:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
 var node_process = __nccwpck_require__(932);
-var directives = __nccwpck_require__(8144);
-var Document = __nccwpck_require__(5755);
-var errors = __nccwpck_require__(2130);
-var identity = __nccwpck_require__(2617);
-var composeDoc = __nccwpck_require__(2873);
-var resolveEnd = __nccwpck_require__(1462);
+var directives = __nccwpck_require__(1342);
+var Document = __nccwpck_require__(3021);
+var errors = __nccwpck_require__(1464);
+var identity = __nccwpck_require__(1127);
+var composeDoc = __nccwpck_require__(3683);
+var resolveEnd = __nccwpck_require__(7788);
 
 function getErrorPos(src) {
     if (typeof src === 'number')
@@ -26662,18 +26662,18 @@ exports.Composer = Composer;
 
 /***/ }),
 
-/***/ 1653:
+/***/ 7103:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var Pair = __nccwpck_require__(2815);
-var YAMLMap = __nccwpck_require__(2448);
-var resolveProps = __nccwpck_require__(8017);
-var utilContainsNewline = __nccwpck_require__(6761);
-var utilFlowIndentCheck = __nccwpck_require__(4437);
-var utilMapIncludes = __nccwpck_require__(3485);
+var Pair = __nccwpck_require__(7165);
+var YAMLMap = __nccwpck_require__(4454);
+var resolveProps = __nccwpck_require__(4631);
+var utilContainsNewline = __nccwpck_require__(9499);
+var utilFlowIndentCheck = __nccwpck_require__(4051);
+var utilMapIncludes = __nccwpck_require__(1187);
 
 const startColMsg = 'All mapping items must start at the same column';
 function resolveBlockMap({ composeNode, composeEmptyNode }, ctx, bm, onError, tag) {
@@ -26787,13 +26787,13 @@ exports.resolveBlockMap = resolveBlockMap;
 
 /***/ }),
 
-/***/ 599:
+/***/ 8913:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var Scalar = __nccwpck_require__(9271);
+var Scalar = __nccwpck_require__(3301);
 
 function resolveBlockScalar(ctx, scalar, onError) {
     const start = scalar.offset;
@@ -26995,15 +26995,15 @@ exports.resolveBlockScalar = resolveBlockScalar;
 
 /***/ }),
 
-/***/ 2624:
+/***/ 334:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var YAMLSeq = __nccwpck_require__(5125);
-var resolveProps = __nccwpck_require__(8017);
-var utilFlowIndentCheck = __nccwpck_require__(4437);
+var YAMLSeq = __nccwpck_require__(2223);
+var resolveProps = __nccwpck_require__(4631);
+var utilFlowIndentCheck = __nccwpck_require__(4051);
 
 function resolveBlockSeq({ composeNode, composeEmptyNode }, ctx, bs, onError, tag) {
     const NodeClass = tag?.nodeClass ?? YAMLSeq.YAMLSeq;
@@ -27054,7 +27054,7 @@ exports.resolveBlockSeq = resolveBlockSeq;
 
 /***/ }),
 
-/***/ 1462:
+/***/ 7788:
 /***/ ((__unused_webpack_module, exports) => {
 
 "use strict";
@@ -27101,20 +27101,20 @@ exports.resolveEnd = resolveEnd;
 
 /***/ }),
 
-/***/ 692:
+/***/ 3142:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var identity = __nccwpck_require__(2617);
-var Pair = __nccwpck_require__(2815);
-var YAMLMap = __nccwpck_require__(2448);
-var YAMLSeq = __nccwpck_require__(5125);
-var resolveEnd = __nccwpck_require__(1462);
-var resolveProps = __nccwpck_require__(8017);
-var utilContainsNewline = __nccwpck_require__(6761);
-var utilMapIncludes = __nccwpck_require__(3485);
+var identity = __nccwpck_require__(1127);
+var Pair = __nccwpck_require__(7165);
+var YAMLMap = __nccwpck_require__(4454);
+var YAMLSeq = __nccwpck_require__(2223);
+var resolveEnd = __nccwpck_require__(7788);
+var resolveProps = __nccwpck_require__(4631);
+var utilContainsNewline = __nccwpck_require__(9499);
+var utilMapIncludes = __nccwpck_require__(1187);
 
 const blockMsg = 'Block collections are not allowed within flow collections';
 const isBlock = (token) => token && (token.type === 'block-map' || token.type === 'block-seq');
@@ -27318,14 +27318,14 @@ exports.resolveFlowCollection = resolveFlowCollection;
 
 /***/ }),
 
-/***/ 7120:
+/***/ 6842:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var Scalar = __nccwpck_require__(9271);
-var resolveEnd = __nccwpck_require__(1462);
+var Scalar = __nccwpck_require__(3301);
+var resolveEnd = __nccwpck_require__(7788);
 
 function resolveFlowScalar(scalar, strict, onError) {
     const { offset, type, source, end } = scalar;
@@ -27554,7 +27554,7 @@ exports.resolveFlowScalar = resolveFlowScalar;
 
 /***/ }),
 
-/***/ 8017:
+/***/ 4631:
 /***/ ((__unused_webpack_module, exports) => {
 
 "use strict";
@@ -27710,7 +27710,7 @@ exports.resolveProps = resolveProps;
 
 /***/ }),
 
-/***/ 6761:
+/***/ 9499:
 /***/ ((__unused_webpack_module, exports) => {
 
 "use strict";
@@ -27754,7 +27754,7 @@ exports.containsNewline = containsNewline;
 
 /***/ }),
 
-/***/ 9933:
+/***/ 2599:
 /***/ ((__unused_webpack_module, exports) => {
 
 "use strict";
@@ -27790,13 +27790,13 @@ exports.emptyScalarPosition = emptyScalarPosition;
 
 /***/ }),
 
-/***/ 4437:
+/***/ 4051:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var utilContainsNewline = __nccwpck_require__(6761);
+var utilContainsNewline = __nccwpck_require__(9499);
 
 function flowIndentCheck(indent, fc, onError) {
     if (fc?.type === 'flow-collection') {
@@ -27815,13 +27815,13 @@ exports.flowIndentCheck = flowIndentCheck;
 
 /***/ }),
 
-/***/ 3485:
+/***/ 1187:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var identity = __nccwpck_require__(2617);
+var identity = __nccwpck_require__(1127);
 
 function mapIncludes(ctx, items, search) {
     const { uniqueKeys } = ctx.options;
@@ -27838,23 +27838,23 @@ exports.mapIncludes = mapIncludes;
 
 /***/ }),
 
-/***/ 5755:
+/***/ 3021:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var Alias = __nccwpck_require__(9671);
-var Collection = __nccwpck_require__(6039);
-var identity = __nccwpck_require__(2617);
-var Pair = __nccwpck_require__(2815);
-var toJS = __nccwpck_require__(3709);
-var Schema = __nccwpck_require__(4902);
-var stringifyDocument = __nccwpck_require__(5719);
-var anchors = __nccwpck_require__(5702);
-var applyReviver = __nccwpck_require__(2703);
-var createNode = __nccwpck_require__(9462);
-var directives = __nccwpck_require__(8144);
+var Alias = __nccwpck_require__(4065);
+var Collection = __nccwpck_require__(101);
+var identity = __nccwpck_require__(1127);
+var Pair = __nccwpck_require__(7165);
+var toJS = __nccwpck_require__(4043);
+var Schema = __nccwpck_require__(5840);
+var stringifyDocument = __nccwpck_require__(6829);
+var anchors = __nccwpck_require__(1596);
+var applyReviver = __nccwpck_require__(3661);
+var createNode = __nccwpck_require__(2404);
+var directives = __nccwpck_require__(1342);
 
 class Document {
     constructor(value, replacer, options) {
@@ -28183,14 +28183,14 @@ exports.Document = Document;
 
 /***/ }),
 
-/***/ 5702:
+/***/ 1596:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var identity = __nccwpck_require__(2617);
-var visit = __nccwpck_require__(7182);
+var identity = __nccwpck_require__(1127);
+var visit = __nccwpck_require__(204);
 
 /**
  * Verify that the input string is a valid anchor.
@@ -28267,7 +28267,7 @@ exports.findNewAnchor = findNewAnchor;
 
 /***/ }),
 
-/***/ 2703:
+/***/ 3661:
 /***/ ((__unused_webpack_module, exports) => {
 
 "use strict";
@@ -28332,15 +28332,15 @@ exports.applyReviver = applyReviver;
 
 /***/ }),
 
-/***/ 9462:
+/***/ 2404:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var Alias = __nccwpck_require__(9671);
-var identity = __nccwpck_require__(2617);
-var Scalar = __nccwpck_require__(9271);
+var Alias = __nccwpck_require__(4065);
+var identity = __nccwpck_require__(1127);
+var Scalar = __nccwpck_require__(3301);
 
 const defaultTagPrefix = 'tag:yaml.org,2002:';
 function findTagObject(value, tagName, tags) {
@@ -28430,14 +28430,14 @@ exports.createNode = createNode;
 
 /***/ }),
 
-/***/ 8144:
+/***/ 1342:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var identity = __nccwpck_require__(2617);
-var visit = __nccwpck_require__(7182);
+var identity = __nccwpck_require__(1127);
+var visit = __nccwpck_require__(204);
 
 const escapeChars = {
     '!': '%21',
@@ -28616,7 +28616,7 @@ exports.Directives = Directives;
 
 /***/ }),
 
-/***/ 2130:
+/***/ 1464:
 /***/ ((__unused_webpack_module, exports) => {
 
 "use strict";
@@ -28686,29 +28686,29 @@ exports.prettifyError = prettifyError;
 
 /***/ }),
 
-/***/ 3645:
+/***/ 8815:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 var __webpack_unused_export__;
 
 
-var composer = __nccwpck_require__(2750);
-var Document = __nccwpck_require__(5755);
-var Schema = __nccwpck_require__(4902);
-var errors = __nccwpck_require__(2130);
-var Alias = __nccwpck_require__(9671);
-var identity = __nccwpck_require__(2617);
-var Pair = __nccwpck_require__(2815);
-var Scalar = __nccwpck_require__(9271);
-var YAMLMap = __nccwpck_require__(2448);
-var YAMLSeq = __nccwpck_require__(5125);
-var cst = __nccwpck_require__(3427);
-var lexer = __nccwpck_require__(795);
-var lineCounter = __nccwpck_require__(9706);
-var parser = __nccwpck_require__(7374);
-var publicApi = __nccwpck_require__(6205);
-var visit = __nccwpck_require__(7182);
+var composer = __nccwpck_require__(9984);
+var Document = __nccwpck_require__(3021);
+var Schema = __nccwpck_require__(5840);
+var errors = __nccwpck_require__(1464);
+var Alias = __nccwpck_require__(4065);
+var identity = __nccwpck_require__(1127);
+var Pair = __nccwpck_require__(7165);
+var Scalar = __nccwpck_require__(3301);
+var YAMLMap = __nccwpck_require__(4454);
+var YAMLSeq = __nccwpck_require__(2223);
+var cst = __nccwpck_require__(3461);
+var lexer = __nccwpck_require__(361);
+var lineCounter = __nccwpck_require__(6628);
+var parser = __nccwpck_require__(3456);
+var publicApi = __nccwpck_require__(4047);
+var visit = __nccwpck_require__(204);
 
 
 
@@ -28745,7 +28745,7 @@ __webpack_unused_export__ = visit.visitAsync;
 
 /***/ }),
 
-/***/ 9923:
+/***/ 7249:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
@@ -28772,17 +28772,17 @@ exports.warn = warn;
 
 /***/ }),
 
-/***/ 9671:
+/***/ 4065:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var anchors = __nccwpck_require__(5702);
-var visit = __nccwpck_require__(7182);
-var identity = __nccwpck_require__(2617);
-var Node = __nccwpck_require__(4615);
-var toJS = __nccwpck_require__(3709);
+var anchors = __nccwpck_require__(1596);
+var visit = __nccwpck_require__(204);
+var identity = __nccwpck_require__(1127);
+var Node = __nccwpck_require__(6673);
+var toJS = __nccwpck_require__(4043);
 
 class Alias extends Node.NodeBase {
     constructor(source) {
@@ -28900,15 +28900,15 @@ exports.Alias = Alias;
 
 /***/ }),
 
-/***/ 6039:
+/***/ 101:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var createNode = __nccwpck_require__(9462);
-var identity = __nccwpck_require__(2617);
-var Node = __nccwpck_require__(4615);
+var createNode = __nccwpck_require__(2404);
+var identity = __nccwpck_require__(1127);
+var Node = __nccwpck_require__(6673);
 
 function collectionFromPath(schema, path, value) {
     let v = value;
@@ -29059,15 +29059,15 @@ exports.isEmptyPath = isEmptyPath;
 
 /***/ }),
 
-/***/ 4615:
+/***/ 6673:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var applyReviver = __nccwpck_require__(2703);
-var identity = __nccwpck_require__(2617);
-var toJS = __nccwpck_require__(3709);
+var applyReviver = __nccwpck_require__(3661);
+var identity = __nccwpck_require__(1127);
+var toJS = __nccwpck_require__(4043);
 
 class NodeBase {
     constructor(type) {
@@ -29107,16 +29107,16 @@ exports.NodeBase = NodeBase;
 
 /***/ }),
 
-/***/ 2815:
+/***/ 7165:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var createNode = __nccwpck_require__(9462);
-var stringifyPair = __nccwpck_require__(1174);
-var addPairToJSMap = __nccwpck_require__(614);
-var identity = __nccwpck_require__(2617);
+var createNode = __nccwpck_require__(2404);
+var stringifyPair = __nccwpck_require__(9748);
+var addPairToJSMap = __nccwpck_require__(7104);
+var identity = __nccwpck_require__(1127);
 
 function createPair(key, value, ctx) {
     const k = createNode.createNode(key, undefined, ctx);
@@ -29154,15 +29154,15 @@ exports.createPair = createPair;
 
 /***/ }),
 
-/***/ 9271:
+/***/ 3301:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var identity = __nccwpck_require__(2617);
-var Node = __nccwpck_require__(4615);
-var toJS = __nccwpck_require__(3709);
+var identity = __nccwpck_require__(1127);
+var Node = __nccwpck_require__(6673);
+var toJS = __nccwpck_require__(4043);
 
 const isScalarValue = (value) => !value || (typeof value !== 'function' && typeof value !== 'object');
 class Scalar extends Node.NodeBase {
@@ -29189,18 +29189,18 @@ exports.isScalarValue = isScalarValue;
 
 /***/ }),
 
-/***/ 2448:
+/***/ 4454:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var stringifyCollection = __nccwpck_require__(8454);
-var addPairToJSMap = __nccwpck_require__(614);
-var Collection = __nccwpck_require__(6039);
-var identity = __nccwpck_require__(2617);
-var Pair = __nccwpck_require__(2815);
-var Scalar = __nccwpck_require__(9271);
+var stringifyCollection = __nccwpck_require__(1212);
+var addPairToJSMap = __nccwpck_require__(7104);
+var Collection = __nccwpck_require__(101);
+var identity = __nccwpck_require__(1127);
+var Pair = __nccwpck_require__(7165);
+var Scalar = __nccwpck_require__(3301);
 
 function findPair(items, key) {
     const k = identity.isScalar(key) ? key.value : key;
@@ -29344,18 +29344,18 @@ exports.findPair = findPair;
 
 /***/ }),
 
-/***/ 5125:
+/***/ 2223:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var createNode = __nccwpck_require__(9462);
-var stringifyCollection = __nccwpck_require__(8454);
-var Collection = __nccwpck_require__(6039);
-var identity = __nccwpck_require__(2617);
-var Scalar = __nccwpck_require__(9271);
-var toJS = __nccwpck_require__(3709);
+var createNode = __nccwpck_require__(2404);
+var stringifyCollection = __nccwpck_require__(1212);
+var Collection = __nccwpck_require__(101);
+var identity = __nccwpck_require__(1127);
+var Scalar = __nccwpck_require__(3301);
+var toJS = __nccwpck_require__(4043);
 
 class YAMLSeq extends Collection.Collection {
     static get tagName() {
@@ -29467,17 +29467,17 @@ exports.YAMLSeq = YAMLSeq;
 
 /***/ }),
 
-/***/ 614:
+/***/ 7104:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var log = __nccwpck_require__(9923);
-var merge = __nccwpck_require__(2610);
-var stringify = __nccwpck_require__(9666);
-var identity = __nccwpck_require__(2617);
-var toJS = __nccwpck_require__(3709);
+var log = __nccwpck_require__(7249);
+var merge = __nccwpck_require__(452);
+var stringify = __nccwpck_require__(2148);
+var identity = __nccwpck_require__(1127);
+var toJS = __nccwpck_require__(4043);
 
 function addPairToJSMap(ctx, map, { key, value }) {
     if (identity.isNode(key) && key.addToJSMap)
@@ -29540,7 +29540,7 @@ exports.addPairToJSMap = addPairToJSMap;
 
 /***/ }),
 
-/***/ 2617:
+/***/ 1127:
 /***/ ((__unused_webpack_module, exports) => {
 
 "use strict";
@@ -29601,13 +29601,13 @@ exports.isSeq = isSeq;
 
 /***/ }),
 
-/***/ 3709:
+/***/ 4043:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var identity = __nccwpck_require__(2617);
+var identity = __nccwpck_require__(1127);
 
 /**
  * Recursively convert any node or its contents to native JavaScript
@@ -29648,16 +29648,16 @@ exports.toJS = toJS;
 
 /***/ }),
 
-/***/ 8564:
+/***/ 110:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var resolveBlockScalar = __nccwpck_require__(599);
-var resolveFlowScalar = __nccwpck_require__(7120);
-var errors = __nccwpck_require__(2130);
-var stringifyString = __nccwpck_require__(6179);
+var resolveBlockScalar = __nccwpck_require__(8913);
+var resolveFlowScalar = __nccwpck_require__(6842);
+var errors = __nccwpck_require__(1464);
+var stringifyString = __nccwpck_require__(3069);
 
 function resolveAsScalar(token, strict = true, onError) {
     if (token) {
@@ -29874,7 +29874,7 @@ exports.setScalarValue = setScalarValue;
 
 /***/ }),
 
-/***/ 7455:
+/***/ 1733:
 /***/ ((__unused_webpack_module, exports) => {
 
 "use strict";
@@ -29945,7 +29945,7 @@ exports.stringify = stringify;
 
 /***/ }),
 
-/***/ 4257:
+/***/ 7715:
 /***/ ((__unused_webpack_module, exports) => {
 
 "use strict";
@@ -30052,15 +30052,15 @@ exports.visit = visit;
 
 /***/ }),
 
-/***/ 3427:
+/***/ 3461:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var cstScalar = __nccwpck_require__(8564);
-var cstStringify = __nccwpck_require__(7455);
-var cstVisit = __nccwpck_require__(4257);
+var cstScalar = __nccwpck_require__(110);
+var cstStringify = __nccwpck_require__(1733);
+var cstVisit = __nccwpck_require__(7715);
 
 /** The byte order mark */
 const BOM = '\u{FEFF}';
@@ -30172,13 +30172,13 @@ exports.tokenType = tokenType;
 
 /***/ }),
 
-/***/ 795:
+/***/ 361:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var cst = __nccwpck_require__(3427);
+var cst = __nccwpck_require__(3461);
 
 /*
 START -> stream
@@ -30903,7 +30903,7 @@ exports.Lexer = Lexer;
 
 /***/ }),
 
-/***/ 9706:
+/***/ 6628:
 /***/ ((__unused_webpack_module, exports) => {
 
 "use strict";
@@ -30952,15 +30952,15 @@ exports.LineCounter = LineCounter;
 
 /***/ }),
 
-/***/ 7374:
+/***/ 3456:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
 var node_process = __nccwpck_require__(932);
-var cst = __nccwpck_require__(3427);
-var lexer = __nccwpck_require__(795);
+var cst = __nccwpck_require__(3461);
+var lexer = __nccwpck_require__(361);
 
 function includesToken(list, type) {
     for (let i = 0; i < list.length; ++i)
@@ -31940,19 +31940,19 @@ exports.Parser = Parser;
 
 /***/ }),
 
-/***/ 6205:
+/***/ 4047:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var composer = __nccwpck_require__(2750);
-var Document = __nccwpck_require__(5755);
-var errors = __nccwpck_require__(2130);
-var log = __nccwpck_require__(9923);
-var identity = __nccwpck_require__(2617);
-var lineCounter = __nccwpck_require__(9706);
-var parser = __nccwpck_require__(7374);
+var composer = __nccwpck_require__(9984);
+var Document = __nccwpck_require__(3021);
+var errors = __nccwpck_require__(1464);
+var log = __nccwpck_require__(7249);
+var identity = __nccwpck_require__(1127);
+var lineCounter = __nccwpck_require__(6628);
+var parser = __nccwpck_require__(3456);
 
 function parseOptions(options) {
     const prettyErrors = options.prettyErrors !== false;
@@ -32055,17 +32055,17 @@ exports.stringify = stringify;
 
 /***/ }),
 
-/***/ 4902:
+/***/ 5840:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var identity = __nccwpck_require__(2617);
-var map = __nccwpck_require__(8229);
-var seq = __nccwpck_require__(2400);
-var string = __nccwpck_require__(2374);
-var tags = __nccwpck_require__(1656);
+var identity = __nccwpck_require__(1127);
+var map = __nccwpck_require__(7451);
+var seq = __nccwpck_require__(1706);
+var string = __nccwpck_require__(6464);
+var tags = __nccwpck_require__(18);
 
 const sortMapEntriesByKey = (a, b) => a.key < b.key ? -1 : a.key > b.key ? 1 : 0;
 class Schema {
@@ -32102,14 +32102,14 @@ exports.Schema = Schema;
 
 /***/ }),
 
-/***/ 8229:
+/***/ 7451:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var identity = __nccwpck_require__(2617);
-var YAMLMap = __nccwpck_require__(2448);
+var identity = __nccwpck_require__(1127);
+var YAMLMap = __nccwpck_require__(4454);
 
 const map = {
     collection: 'map',
@@ -32129,13 +32129,13 @@ exports.map = map;
 
 /***/ }),
 
-/***/ 7890:
+/***/ 3632:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var Scalar = __nccwpck_require__(9271);
+var Scalar = __nccwpck_require__(3301);
 
 const nullTag = {
     identify: value => value == null,
@@ -32154,14 +32154,14 @@ exports.nullTag = nullTag;
 
 /***/ }),
 
-/***/ 2400:
+/***/ 1706:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var identity = __nccwpck_require__(2617);
-var YAMLSeq = __nccwpck_require__(5125);
+var identity = __nccwpck_require__(1127);
+var YAMLSeq = __nccwpck_require__(2223);
 
 const seq = {
     collection: 'seq',
@@ -32181,13 +32181,13 @@ exports.seq = seq;
 
 /***/ }),
 
-/***/ 2374:
+/***/ 6464:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var stringifyString = __nccwpck_require__(6179);
+var stringifyString = __nccwpck_require__(3069);
 
 const string = {
     identify: value => typeof value === 'string',
@@ -32205,13 +32205,13 @@ exports.string = string;
 
 /***/ }),
 
-/***/ 1477:
+/***/ 3959:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var Scalar = __nccwpck_require__(9271);
+var Scalar = __nccwpck_require__(3301);
 
 const boolTag = {
     identify: value => typeof value === 'boolean',
@@ -32234,14 +32234,14 @@ exports.boolTag = boolTag;
 
 /***/ }),
 
-/***/ 8251:
+/***/ 8405:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var Scalar = __nccwpck_require__(9271);
-var stringifyNumber = __nccwpck_require__(2491);
+var Scalar = __nccwpck_require__(3301);
+var stringifyNumber = __nccwpck_require__(8689);
 
 const floatNaN = {
     identify: value => typeof value === 'number',
@@ -32289,13 +32289,13 @@ exports.floatNaN = floatNaN;
 
 /***/ }),
 
-/***/ 7052:
+/***/ 9874:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var stringifyNumber = __nccwpck_require__(2491);
+var stringifyNumber = __nccwpck_require__(8689);
 
 const intIdentify = (value) => typeof value === 'bigint' || Number.isInteger(value);
 const intResolve = (str, offset, radix, { intAsBigInt }) => (intAsBigInt ? BigInt(str) : parseInt(str.substring(offset), radix));
@@ -32339,19 +32339,19 @@ exports.intOct = intOct;
 
 /***/ }),
 
-/***/ 4810:
+/***/ 896:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var map = __nccwpck_require__(8229);
-var _null = __nccwpck_require__(7890);
-var seq = __nccwpck_require__(2400);
-var string = __nccwpck_require__(2374);
-var bool = __nccwpck_require__(1477);
-var float = __nccwpck_require__(8251);
-var int = __nccwpck_require__(7052);
+var map = __nccwpck_require__(7451);
+var _null = __nccwpck_require__(3632);
+var seq = __nccwpck_require__(1706);
+var string = __nccwpck_require__(6464);
+var bool = __nccwpck_require__(3959);
+var float = __nccwpck_require__(8405);
+var int = __nccwpck_require__(9874);
 
 const schema = [
     map.map,
@@ -32372,15 +32372,15 @@ exports.schema = schema;
 
 /***/ }),
 
-/***/ 7925:
+/***/ 3559:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var Scalar = __nccwpck_require__(9271);
-var map = __nccwpck_require__(8229);
-var seq = __nccwpck_require__(2400);
+var Scalar = __nccwpck_require__(3301);
+var map = __nccwpck_require__(7451);
+var seq = __nccwpck_require__(1706);
 
 function intIdentify(value) {
     return typeof value === 'bigint' || Number.isInteger(value);
@@ -32444,28 +32444,28 @@ exports.schema = schema;
 
 /***/ }),
 
-/***/ 1656:
+/***/ 18:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var map = __nccwpck_require__(8229);
-var _null = __nccwpck_require__(7890);
-var seq = __nccwpck_require__(2400);
-var string = __nccwpck_require__(2374);
-var bool = __nccwpck_require__(1477);
-var float = __nccwpck_require__(8251);
-var int = __nccwpck_require__(7052);
-var schema = __nccwpck_require__(4810);
-var schema$1 = __nccwpck_require__(7925);
-var binary = __nccwpck_require__(6817);
-var merge = __nccwpck_require__(2610);
-var omap = __nccwpck_require__(61);
-var pairs = __nccwpck_require__(7815);
-var schema$2 = __nccwpck_require__(7755);
-var set = __nccwpck_require__(9138);
-var timestamp = __nccwpck_require__(6282);
+var map = __nccwpck_require__(7451);
+var _null = __nccwpck_require__(3632);
+var seq = __nccwpck_require__(1706);
+var string = __nccwpck_require__(6464);
+var bool = __nccwpck_require__(3959);
+var float = __nccwpck_require__(8405);
+var int = __nccwpck_require__(9874);
+var schema = __nccwpck_require__(896);
+var schema$1 = __nccwpck_require__(3559);
+var binary = __nccwpck_require__(6083);
+var merge = __nccwpck_require__(452);
+var omap = __nccwpck_require__(303);
+var pairs = __nccwpck_require__(8385);
+var schema$2 = __nccwpck_require__(5913);
+var set = __nccwpck_require__(1528);
+var timestamp = __nccwpck_require__(6752);
 
 const schemas = new Map([
     ['core', schema.schema],
@@ -32551,15 +32551,15 @@ exports.getTags = getTags;
 
 /***/ }),
 
-/***/ 6817:
+/***/ 6083:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
 var node_buffer = __nccwpck_require__(181);
-var Scalar = __nccwpck_require__(9271);
-var stringifyString = __nccwpck_require__(6179);
+var Scalar = __nccwpck_require__(3301);
+var stringifyString = __nccwpck_require__(3069);
 
 const binary = {
     identify: value => value instanceof Uint8Array, // Buffer inherits from Uint8Array
@@ -32629,13 +32629,13 @@ exports.binary = binary;
 
 /***/ }),
 
-/***/ 3260:
+/***/ 8398:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var Scalar = __nccwpck_require__(9271);
+var Scalar = __nccwpck_require__(3301);
 
 function boolStringify({ value, source }, ctx) {
     const boolObj = value ? trueTag : falseTag;
@@ -32666,14 +32666,14 @@ exports.trueTag = trueTag;
 
 /***/ }),
 
-/***/ 396:
+/***/ 5782:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var Scalar = __nccwpck_require__(9271);
-var stringifyNumber = __nccwpck_require__(2491);
+var Scalar = __nccwpck_require__(3301);
+var stringifyNumber = __nccwpck_require__(8689);
 
 const floatNaN = {
     identify: value => typeof value === 'number',
@@ -32724,13 +32724,13 @@ exports.floatNaN = floatNaN;
 
 /***/ }),
 
-/***/ 5883:
+/***/ 873:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var stringifyNumber = __nccwpck_require__(2491);
+var stringifyNumber = __nccwpck_require__(8689);
 
 const intIdentify = (value) => typeof value === 'bigint' || Number.isInteger(value);
 function intResolve(str, offset, radix, { intAsBigInt }) {
@@ -32808,14 +32808,14 @@ exports.intOct = intOct;
 
 /***/ }),
 
-/***/ 2610:
+/***/ 452:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var identity = __nccwpck_require__(2617);
-var Scalar = __nccwpck_require__(9271);
+var identity = __nccwpck_require__(1127);
+var Scalar = __nccwpck_require__(3301);
 
 // If the value associated with a merge key is a single mapping node, each of
 // its key/value pairs is inserted into the current mapping, unless the key
@@ -32887,17 +32887,17 @@ exports.merge = merge;
 
 /***/ }),
 
-/***/ 61:
+/***/ 303:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var identity = __nccwpck_require__(2617);
-var toJS = __nccwpck_require__(3709);
-var YAMLMap = __nccwpck_require__(2448);
-var YAMLSeq = __nccwpck_require__(5125);
-var pairs = __nccwpck_require__(7815);
+var identity = __nccwpck_require__(1127);
+var toJS = __nccwpck_require__(4043);
+var YAMLMap = __nccwpck_require__(4454);
+var YAMLSeq = __nccwpck_require__(2223);
+var pairs = __nccwpck_require__(8385);
 
 class YAMLOMap extends YAMLSeq.YAMLSeq {
     constructor() {
@@ -32972,16 +32972,16 @@ exports.omap = omap;
 
 /***/ }),
 
-/***/ 7815:
+/***/ 8385:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var identity = __nccwpck_require__(2617);
-var Pair = __nccwpck_require__(2815);
-var Scalar = __nccwpck_require__(9271);
-var YAMLSeq = __nccwpck_require__(5125);
+var identity = __nccwpck_require__(1127);
+var Pair = __nccwpck_require__(7165);
+var Scalar = __nccwpck_require__(3301);
+var YAMLSeq = __nccwpck_require__(2223);
 
 function resolvePairs(seq, onError) {
     if (identity.isSeq(seq)) {
@@ -33062,25 +33062,25 @@ exports.resolvePairs = resolvePairs;
 
 /***/ }),
 
-/***/ 7755:
+/***/ 5913:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var map = __nccwpck_require__(8229);
-var _null = __nccwpck_require__(7890);
-var seq = __nccwpck_require__(2400);
-var string = __nccwpck_require__(2374);
-var binary = __nccwpck_require__(6817);
-var bool = __nccwpck_require__(3260);
-var float = __nccwpck_require__(396);
-var int = __nccwpck_require__(5883);
-var merge = __nccwpck_require__(2610);
-var omap = __nccwpck_require__(61);
-var pairs = __nccwpck_require__(7815);
-var set = __nccwpck_require__(9138);
-var timestamp = __nccwpck_require__(6282);
+var map = __nccwpck_require__(7451);
+var _null = __nccwpck_require__(3632);
+var seq = __nccwpck_require__(1706);
+var string = __nccwpck_require__(6464);
+var binary = __nccwpck_require__(6083);
+var bool = __nccwpck_require__(8398);
+var float = __nccwpck_require__(5782);
+var int = __nccwpck_require__(873);
+var merge = __nccwpck_require__(452);
+var omap = __nccwpck_require__(303);
+var pairs = __nccwpck_require__(8385);
+var set = __nccwpck_require__(1528);
+var timestamp = __nccwpck_require__(6752);
 
 const schema = [
     map.map,
@@ -33111,15 +33111,15 @@ exports.schema = schema;
 
 /***/ }),
 
-/***/ 9138:
+/***/ 1528:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var identity = __nccwpck_require__(2617);
-var Pair = __nccwpck_require__(2815);
-var YAMLMap = __nccwpck_require__(2448);
+var identity = __nccwpck_require__(1127);
+var Pair = __nccwpck_require__(7165);
+var YAMLMap = __nccwpck_require__(4454);
 
 class YAMLSet extends YAMLMap.YAMLMap {
     constructor(schema) {
@@ -33215,13 +33215,13 @@ exports.set = set;
 
 /***/ }),
 
-/***/ 6282:
+/***/ 6752:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var stringifyNumber = __nccwpck_require__(2491);
+var stringifyNumber = __nccwpck_require__(8689);
 
 /** Internal types handle bigint as number, because TS can't figure it out. */
 function parseSexagesimal(str, asBigInt) {
@@ -33328,7 +33328,7 @@ exports.timestamp = timestamp;
 
 /***/ }),
 
-/***/ 7089:
+/***/ 4475:
 /***/ ((__unused_webpack_module, exports) => {
 
 "use strict";
@@ -33487,16 +33487,16 @@ exports.foldFlowLines = foldFlowLines;
 
 /***/ }),
 
-/***/ 9666:
+/***/ 2148:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var anchors = __nccwpck_require__(5702);
-var identity = __nccwpck_require__(2617);
-var stringifyComment = __nccwpck_require__(6949);
-var stringifyString = __nccwpck_require__(6179);
+var anchors = __nccwpck_require__(1596);
+var identity = __nccwpck_require__(1127);
+var stringifyComment = __nccwpck_require__(9799);
+var stringifyString = __nccwpck_require__(3069);
 
 function createStringifyContext(doc, options) {
     const opt = Object.assign({
@@ -33627,15 +33627,15 @@ exports.stringify = stringify;
 
 /***/ }),
 
-/***/ 8454:
+/***/ 1212:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var identity = __nccwpck_require__(2617);
-var stringify = __nccwpck_require__(9666);
-var stringifyComment = __nccwpck_require__(6949);
+var identity = __nccwpck_require__(1127);
+var stringify = __nccwpck_require__(2148);
+var stringifyComment = __nccwpck_require__(9799);
 
 function stringifyCollection(collection, ctx, options) {
     const flow = ctx.inFlow ?? collection.flow;
@@ -33790,7 +33790,7 @@ exports.stringifyCollection = stringifyCollection;
 
 /***/ }),
 
-/***/ 6949:
+/***/ 9799:
 /***/ ((__unused_webpack_module, exports) => {
 
 "use strict";
@@ -33822,15 +33822,15 @@ exports.stringifyComment = stringifyComment;
 
 /***/ }),
 
-/***/ 5719:
+/***/ 6829:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var identity = __nccwpck_require__(2617);
-var stringify = __nccwpck_require__(9666);
-var stringifyComment = __nccwpck_require__(6949);
+var identity = __nccwpck_require__(1127);
+var stringify = __nccwpck_require__(2148);
+var stringifyComment = __nccwpck_require__(9799);
 
 function stringifyDocument(doc, options) {
     const lines = [];
@@ -33917,7 +33917,7 @@ exports.stringifyDocument = stringifyDocument;
 
 /***/ }),
 
-/***/ 2491:
+/***/ 8689:
 /***/ ((__unused_webpack_module, exports) => {
 
 "use strict";
@@ -33952,16 +33952,16 @@ exports.stringifyNumber = stringifyNumber;
 
 /***/ }),
 
-/***/ 1174:
+/***/ 9748:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var identity = __nccwpck_require__(2617);
-var Scalar = __nccwpck_require__(9271);
-var stringify = __nccwpck_require__(9666);
-var stringifyComment = __nccwpck_require__(6949);
+var identity = __nccwpck_require__(1127);
+var Scalar = __nccwpck_require__(3301);
+var stringify = __nccwpck_require__(2148);
+var stringifyComment = __nccwpck_require__(9799);
 
 function stringifyPair({ key, value }, ctx, onComment, onChompKeep) {
     const { allNullValues, doc, indent, indentStep, options: { commentString, indentSeq, simpleKeys } } = ctx;
@@ -34112,14 +34112,14 @@ exports.stringifyPair = stringifyPair;
 
 /***/ }),
 
-/***/ 6179:
+/***/ 3069:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var Scalar = __nccwpck_require__(9271);
-var foldFlowLines = __nccwpck_require__(7089);
+var Scalar = __nccwpck_require__(3301);
+var foldFlowLines = __nccwpck_require__(4475);
 
 const getFoldOptions = (ctx, isBlock) => ({
     indentAtStart: isBlock ? ctx.indent.length : ctx.indentAtStart,
@@ -34458,13 +34458,13 @@ exports.stringifyString = stringifyString;
 
 /***/ }),
 
-/***/ 7182:
+/***/ 204:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-var identity = __nccwpck_require__(2617);
+var identity = __nccwpck_require__(1127);
 
 const BREAK = Symbol('break visit');
 const SKIP = Symbol('skip children');
@@ -34702,7 +34702,7 @@ exports.visitAsync = visitAsync;
 
 /***/ }),
 
-/***/ 6965:
+/***/ 8342:
 /***/ ((module) => {
 
 "use strict";
@@ -35269,6 +35269,7 @@ const inputDefaults = {
     'env-file': '',
     'allow-unset': 'false',
     prune: 'false',
+    rotate: 'true',
     'resolve-image': 'always',
     'with-registry-auth': 'true',
     wait: 'true',
@@ -35654,8 +35655,8 @@ function fingerprintHint(text) {
     return 'Copy it whole from `ssh-keygen -l -f /etc/ssh/ssh_host_ed25519_key.pub`, run on the host.';
 }
 
-// EXTERNAL MODULE: ../../main/node_modules/yaml/dist/index.js
-var dist = __nccwpck_require__(3645);
+// EXTERNAL MODULE: ./node_modules/yaml/dist/index.js
+var dist = __nccwpck_require__(8815);
 ;// CONCATENATED MODULE: ./src/inputs/registries.ts
 /** Reads the inputs for registry logins. Used by `parseInputs` alone. */
 
@@ -35904,6 +35905,7 @@ function parseInputs(raw, context) {
             allowUnset: form.flag('allow-unset'),
         },
         prune: form.flag('prune'),
+        rotate: form.flag('rotate'),
         resolveImage: form.choice('resolve-image', ['always', 'changed', 'never']),
         withRegistryAuth: form.flag('with-registry-auth'),
         watch: watch(form),
@@ -36075,6 +36077,7 @@ function describeInputs(inputs) {
             allowUnset: compose.allowUnset,
         },
         prune: inputs.prune,
+        rotate: inputs.rotate,
         resolveImage: inputs.resolveImage,
         withRegistryAuth: inputs.withRegistryAuth,
         onFailure: inputs.onFailure,
@@ -36203,7 +36206,7 @@ const errorLine = (error) => safeLine(error instanceof Error ? error.message : S
 
 ;// CONCATENATED MODULE: external "node:http"
 const external_node_http_namespaceObject = require("node:http");
-;// CONCATENATED MODULE: ../../main/node_modules/lossless-json/lib/esm/utils.js
+;// CONCATENATED MODULE: ./node_modules/lossless-json/lib/esm/utils.js
 /**
  * Test whether a string contains an integer number
  */
@@ -36450,7 +36453,7 @@ function getSignificantDigitRange(value) {
   };
 }
 //# sourceMappingURL=utils.js.map
-;// CONCATENATED MODULE: ../../main/node_modules/lossless-json/lib/esm/LosslessNumber.js
+;// CONCATENATED MODULE: ./node_modules/lossless-json/lib/esm/LosslessNumber.js
 
 
 // A shared symbol recognizes numbers from separate library copies where instanceof fails.
@@ -36554,7 +36557,7 @@ function compareLosslessNumber(a, b) {
   return compareNumber(a.value, b.value);
 }
 //# sourceMappingURL=LosslessNumber.js.map
-;// CONCATENATED MODULE: ../../main/node_modules/lossless-json/lib/esm/numberParsers.js
+;// CONCATENATED MODULE: ./node_modules/lossless-json/lib/esm/numberParsers.js
 
 
 function parseLosslessNumber(value) {
@@ -36564,7 +36567,7 @@ function parseNumberAndBigInt(value) {
   return isInteger(value) ? BigInt(value) : Number.parseFloat(value);
 }
 //# sourceMappingURL=numberParsers.js.map
-;// CONCATENATED MODULE: ../../main/node_modules/lossless-json/lib/esm/revive.js
+;// CONCATENATED MODULE: ./node_modules/lossless-json/lib/esm/revive.js
 
 /**
  * Revive a json object.
@@ -36634,7 +36637,7 @@ function reviveArray(array, reviver) {
   return array;
 }
 //# sourceMappingURL=revive.js.map
-;// CONCATENATED MODULE: ../../main/node_modules/lossless-json/lib/esm/parse.js
+;// CONCATENATED MODULE: ./node_modules/lossless-json/lib/esm/parse.js
 
 
 /**
@@ -36999,7 +37002,7 @@ const codeLowercaseE = 0x65; // "e"
 const codeUppercaseF = 0x46; // "F"
 const codeLowercaseF = 0x66; // "f"
 //# sourceMappingURL=parse.js.map
-;// CONCATENATED MODULE: ../../main/node_modules/lossless-json/lib/esm/stringify.js
+;// CONCATENATED MODULE: ./node_modules/lossless-json/lib/esm/stringify.js
 
 
 
@@ -37186,7 +37189,7 @@ function resolveSpace(space) {
   return undefined;
 }
 //# sourceMappingURL=stringify.js.map
-;// CONCATENATED MODULE: ../../main/node_modules/lossless-json/lib/esm/index.js
+;// CONCATENATED MODULE: ./node_modules/lossless-json/lib/esm/index.js
 
 
 
@@ -40313,6 +40316,1429 @@ async function readSwarm(deployment, rollout) {
     });
 }
 
+;// CONCATENATED MODULE: ./src/compose/interpolate.ts
+/**
+ * `$NAME` and `${...}` in one string, by the rules of the Compose specification. Knows nothing of
+ * YAML: the stack files and the dotenv files both use it. A value that comes out of a variable is
+ * never looked at again.
+ */
+/** Defaults in defaults in defaults; nobody means more than this. */
+const MAX_NESTING = 50;
+const interpolate_NAME = /[A-Za-z_][A-Za-z0-9_]*/y;
+/**
+ * Interpolates one string. A lone `$` that starts no name stays what it is, as Compose has it
+ * (Docker's own client refuses it). Braces in a default are counted, as compose-go does:
+ * `${X:-{"a":1}}` has the default `{"a":1}`.
+ */
+function interpolate(text, variables, nesting = 0) {
+    if (!text.includes('$'))
+        return { value: text, used: 'none', faults: [] };
+    let value = '';
+    let used = 'none';
+    const faults = [];
+    let from = 0;
+    for (let at = text.indexOf('$'); at >= 0; at = text.indexOf('$', from)) {
+        value += text.slice(from, at);
+        if (text[at + 1] === '$') {
+            value += '$';
+            from = at + 2;
+            if (used === 'none')
+                used = 'escapes';
+            continue;
+        }
+        used = 'variables';
+        if (text[at + 1] !== '{') {
+            const name = nameAt(text, at + 1);
+            from = at + 1 + name.length;
+            if (name === '')
+                value += '$';
+            else
+                value += plain(name, `$${name}`, variables, faults);
+            continue;
+        }
+        const end = closingBrace(text, at + 1);
+        if (end < 0) {
+            faults.push({
+                kind: 'malformed',
+                expression: text.slice(at),
+                message: `\`${brief(text.slice(at))}\` has no closing brace`,
+            });
+            return { value: value + text.slice(at), used, faults };
+        }
+        from = end + 1;
+        value += braced(text.slice(at, from), variables, nesting, faults);
+    }
+    return { value: value + text.slice(from), used, faults };
+}
+function nameAt(text, at) {
+    interpolate_NAME.lastIndex = at;
+    return interpolate_NAME.exec(text)?.[0] ?? '';
+}
+/** Where the brace that opens at `open` is closed; the first `}` if the braces are not balanced. */
+function closingBrace(text, open) {
+    let depth = 0;
+    for (let at = open; at < text.length; at += 1) {
+        if (text[at] === '{')
+            depth += 1;
+        else if (text[at] === '}' && --depth === 0)
+            return at;
+    }
+    return text.indexOf('}', open);
+}
+function plain(name, expression, variables, faults) {
+    const value = variables.get(name);
+    if (value !== undefined)
+        return value;
+    faults.push({ kind: 'unset', expression, message: `the variable ${name} is not set` });
+    return '';
+}
+/** The value of one `${...}`. The word after the operator is read only if it is used. */
+function braced(expression, variables, nesting, faults) {
+    const inner = expression.slice(2, -1);
+    const name = nameAt(inner, 0);
+    const rest = inner.slice(name.length);
+    const operator = /^:?[-+?]/.exec(rest)?.[0] ?? '';
+    if (name === '' || (operator === '' && rest !== '')) {
+        const why = name === ''
+            ? 'a variable name has letters, digits and _ and starts with no digit'
+            : `after the name there may be one of :- - :? ? :+ + and nothing else`;
+        faults.push({
+            kind: 'malformed',
+            expression,
+            message: `\`${brief(expression)}\` is no variable: ${why}`,
+        });
+        return expression;
+    }
+    if (operator === '')
+        return plain(name, expression, variables, faults);
+    const word = () => {
+        if (nesting >= MAX_NESTING) {
+            faults.push({
+                kind: 'malformed',
+                expression,
+                message: `\`${brief(expression)}\` is nested more than ${MAX_NESTING} levels deep`,
+            });
+            return '';
+        }
+        const nested = interpolate(rest.slice(operator.length), variables, nesting + 1);
+        faults.push(...nested.faults);
+        return nested.value;
+    };
+    const value = variables.get(name);
+    const counts = value !== undefined && (value !== '' || !operator.startsWith(':'));
+    switch (operator.slice(-1)) {
+        case '+':
+            return counts ? word() : '';
+        case '-':
+            return counts ? value : word();
+        default: {
+            if (counts)
+                return value;
+            const said = interpolate(rest.slice(operator.length), variables, MAX_NESTING);
+            const state = value === undefined ? 'is not set' : 'is empty';
+            faults.push({
+                kind: 'required',
+                expression,
+                message: `the required variable ${name} ${state}${said.value === '' ? '' : `: ${said.value}`}`,
+            });
+            return '';
+        }
+    }
+}
+function brief(expression) {
+    const [line = ''] = expression.split('\n');
+    return line.length > 60 ? `${line.slice(0, 60)}...` : line;
+}
+
+;// CONCATENATED MODULE: external "node:path"
+const external_node_path_namespaceObject = require("node:path");
+;// CONCATENATED MODULE: ./src/compose/source.ts
+/**
+ * First step of the stack files: bytes become text that Docker's YAML reader will accept, and text
+ * becomes a syntax tree that still knows where in the file everything stands. All scalars stay the
+ * strings that were written (the failsafe schema): what `010` or `yes` means is for Docker to say.
+ */
+
+/** The text of a file and the places in it. */
+class Source {
+    path;
+    text;
+    #lines;
+    constructor(path, text, lines = countLines(text)) {
+        this.path = path;
+        this.text = text;
+        this.#lines = lines;
+    }
+    /** Line and column, from 1, of an offset into the text. */
+    position(offset) {
+        const { line, col } = this.#lines.linePos(Math.max(0, Math.min(offset, this.text.length)));
+        return { file: this.path, line: Math.max(line, 1), column: Math.max(col, 1) };
+    }
+    /** A problem at an offset; its message starts with file, line and column. */
+    problem(offset, message, more = {}) {
+        return problemAt(this.position(offset), message, more);
+    }
+    /** The line of an offset with a caret under it, for errors of syntax. */
+    excerpt(offset) {
+        const { line, column } = this.position(offset);
+        const start = this.#lines.lineStarts[line - 1] ?? 0;
+        const end = this.text.indexOf('\n', start);
+        const whole = this.text.slice(start, end < 0 ? undefined : end).replace(/\r$/, '');
+        // A window around the column: a minified JSON file is one line of many kilobytes.
+        const from = Math.max(0, column - 41);
+        const shown = whole.slice(from, from + 80).replaceAll('\t', ' ');
+        const gutter = `  ${line} | `;
+        return `${gutter}${shown}\n${' '.repeat(gutter.length + column - 1 - from)}^`;
+    }
+}
+function countLines(text) {
+    const lines = new dist/* LineCounter */.HN();
+    lines.addNewLine(0);
+    for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) {
+        lines.addNewLine(at + 1);
+    }
+    return lines;
+}
+/** A problem whose message says where it is, since a list of messages is read without positions. */
+function problemAt(position, message, { reason = 'compose-invalid', hint } = {}) {
+    const place = [position.file, position.line, position.column].filter((part) => part != null);
+    return {
+        reason,
+        message: `${place.join(':')}: ${message}`,
+        position,
+        ...(hint === undefined ? {} : { hint }),
+    };
+}
+/** The parser needs about a second for this much; large stack files have a tenth of it. */
+const MAX_FILE_BYTES = 512 * 1024;
+/** A broken quote makes a parser report every later line. */
+const MAX_SYNTAX_PROBLEMS = 10;
+/**
+ * Decodes a file to the text that is handed on: no byte order mark, UTF-8 out of UTF-16 (what
+ * PowerShell's `>` writes, and what Docker's YAML reader takes as well).
+ */
+function decodeText(file) {
+    const { path, text: bytes } = file;
+    if (bytes.length > MAX_FILE_BYTES) {
+        return problemAt({ file: path }, `the file has ${bytes.length} bytes; a stack file may have ${MAX_FILE_BYTES}`);
+    }
+    const encoding = bytes[0] === 0xff && bytes[1] === 0xfe
+        ? 'utf-16le'
+        : bytes[0] === 0xfe && bytes[1] === 0xff
+            ? 'utf-16be'
+            : 'utf-8';
+    let text;
+    try {
+        text = new TextDecoder(encoding, { fatal: true }).decode(bytes);
+    }
+    catch {
+        return problemAt({ file: path }, `this is not a text file: it is not valid ${encoding}`, {
+            hint: 'Save the file as UTF-8.',
+        });
+    }
+    const source = new Source(path, text);
+    // What go-yaml's reader accepts (readerc.go); anything else is "control characters are not allowed".
+    const control = /[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/u.exec(text);
+    if (control !== null) {
+        const code = (control[0].codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0');
+        return source.problem(control.index, `the control character U+${code} is not allowed in YAML`);
+    }
+    // Docker's reader takes a lone CR for a line break, the parser here does not: the two would see
+    // different documents.
+    const lone = /\r(?!\n)/.exec(text);
+    if (lone !== null) {
+        return source.problem(lone.index, 'a carriage return without a line feed', {
+            hint: 'Save the file with LF or CRLF line endings.',
+        });
+    }
+    return source;
+}
+const TOO_DEEP = 'the file is nested too deeply';
+/** The one mapping that a stack file is, or everything that keeps it from being read as one. */
+function parseRoot(source) {
+    // The parser would find out as well, by running out of stack again and again.
+    if (/(?:[[{]\s*){200}/.test(source.text))
+        return [source.problem(0, TOO_DEEP)];
+    const parsed = (0,dist/* parseAllDocuments */.hR)(source.text, {
+        schema: 'failsafe',
+        keepSourceTokens: true,
+        prettyErrors: false,
+        // Checked in the tree: the parser compares every pair of keys, which takes seconds on large maps.
+        uniqueKeys: false,
+        strict: false,
+    });
+    const documents = 'empty' in parsed ? [] : parsed;
+    const errors = documents.flatMap((document) => document.errors);
+    if (errors.some((error) => error.message.includes('call stack'))) {
+        return [source.problem(0, TOO_DEEP)];
+    }
+    if (errors.length > 0) {
+        const problems = errors.slice(0, MAX_SYNTAX_PROBLEMS).map((error) => {
+            const [offset] = error.pos;
+            const flow = /\$\{[^}]*$/.test(source.text.slice(Math.max(0, offset - 80), offset + 1));
+            return source.problem(offset, `invalid YAML: ${error.message}\n${source.excerpt(offset)}`, flow ? { hint: 'Quote "${...}" inside of [ ] and { }: YAML reads its brace there.' } : {});
+        });
+        const more = errors.length - problems.length;
+        if (more > 0)
+            problems.push(problemAt({ file: source.path }, `${more} more errors of syntax`));
+        return problems;
+    }
+    const [first, ...others] = documents;
+    const root = first?.contents;
+    const written = (contents) => contents != null && !((0,dist/* isScalar */.jn)(contents) && contents.range?.[0] === contents.range?.[1]);
+    if (!written(root) && others.length === 0) {
+        return [problemAt({ file: source.path }, 'the file is empty')];
+    }
+    // Docker reads the first document and silently drops the others. An empty one after a last `---`
+    // loses nothing.
+    const second = others.find((document) => written(document.contents));
+    if (second !== undefined) {
+        return [
+            source.problem(second.contents?.range[0] ?? 0, 'a second YAML document in the same file', {
+                hint: 'Write it into a file of its own and list both in compose-file.',
+            }),
+        ];
+    }
+    if (!(0,dist/* isMap */.jh)(root)) {
+        return [
+            source.problem(root?.range[0] ?? 0, 'a stack file is a mapping: `services:` and so on'),
+        ];
+    }
+    return root;
+}
+
+;// CONCATENATED MODULE: ./src/compose/env-file.ts
+
+/** The scanner of Docker's client gives up at a line of this size (Go, bufio.MaxScanTokenSize). */
+const MAX_LINE_BYTES = 64 * 1024;
+/**
+ * Renders one file by the rules of docker/cli, pkg/kvfile: no quotes, no escapes, no variables. A
+ * `KEY` that the runner does not have is commented out, so that the manager's own is not taken.
+ */
+function renderEnvFile(file, variables) {
+    let text;
+    try {
+        text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(file.text);
+    }
+    catch {
+        const problem = problemAt({ file: file.path }, 'the env_file is not valid UTF-8');
+        return { content: file.text, problems: [problem], empty: [] };
+    }
+    const source = new Source(file.path, text);
+    const problems = [];
+    const empty = [];
+    const resolved = [];
+    let offset = 0;
+    const lines = text.split('\n').map((line) => {
+        const at = offset;
+        offset += line.length + 1;
+        if (Buffer.byteLength(line) >= MAX_LINE_BYTES) {
+            problems.push(source.problem(at, `a line of ${MAX_LINE_BYTES} bytes or more; Docker refuses it`));
+        }
+        const ending = line.endsWith('\r') ? '\r' : '';
+        const statement = line.slice(0, line.length - ending.length).trimStart();
+        if (statement === '' || statement.startsWith('#'))
+            return line;
+        const equals = statement.indexOf('=');
+        const name = equals < 0 ? statement : statement.slice(0, equals);
+        if (name === '' || /[ \t]/.test(name)) {
+            problems.push(source.problem(at, name === '' ? 'a line without a variable name' : 'a variable name with a space in it', {
+                hint: 'Docker reads an env_file as plain KEY=VALUE lines, without `export` or spaces.',
+            }));
+            return line;
+        }
+        if (equals >= 0) {
+            if (equals === statement.length - 1)
+                empty.push(name);
+            return line;
+        }
+        const value = variables.get(name);
+        resolved.push(name);
+        if (value === undefined)
+            return `#${name}${ending}`;
+        if (value === '')
+            empty.push(name);
+        if (/[\r\n\0]/.test(value)) {
+            problems.push(source.problem(at, `the value of ${name} has line breaks, which an env_file can't hold`, {
+                hint: `Write ${name} under \`environment:\` of the service instead.`,
+            }));
+        }
+        return `${name}=${value}${ending}`;
+    });
+    return {
+        content: resolved.length > 0 ? Buffer.from(lines.join('\n')) : file.text,
+        problems,
+        empty,
+    };
+}
+
+;// CONCATENATED MODULE: ./src/compose/attachments.ts
+/**
+ * Files that a stack refers to (`env_file`, configs, secrets): read on the runner, carried along
+ * under a name of their own, each once.
+ */
+
+
+
+/** Where attachments are written, inside of the directory that the rendered files are written to. */
+const ATTACHMENTS_DIRECTORY = 'attachments';
+/** Upper limits, exclusive; swarmkit, api/validation/secrets.go and manager/controlapi/config.go. */
+const OBJECT_LIMITS = { configs: 1000 * 1024, secrets: 500 * 1024 };
+/** The files that the stack refers to, each once. */
+class Attachments {
+    access;
+    list = [];
+    /** Variables that env files leave empty. */
+    empty = [];
+    #known = new Map();
+    constructor(access) {
+        this.access = access;
+    }
+    /** The path on the runner that a path in a stack file means. */
+    absolute(path) {
+        const { home, workingDirectory } = this.access;
+        if (home !== undefined && /^~(?:$|\/)/.test(path))
+            return (0,external_node_path_namespaceObject.join)(home, path.slice(1));
+        return (0,external_node_path_namespaceObject.resolve)(workingDirectory, path);
+    }
+    /**
+     * Attaches a file and gives what stands for its path in the rendered text, or why it can't be.
+     * @param what for messages: `config app`
+     */
+    add(path, what, role, at) {
+        const absolute = this.absolute(path);
+        const content = this.access.readFile(absolute);
+        if (!Buffer.isBuffer(content)) {
+            const why = content === 'missing'
+                ? 'does not exist'
+                : content === 'not-a-file'
+                    ? 'is not a file'
+                    : `can't be read: ${content.error}`;
+            return [
+                problemAt(at, `${what}: the file ${path} ${why} (looked at ${absolute})`, {
+                    hint: (0,external_node_path_namespaceObject.isAbsolute)(path) || path.startsWith('~')
+                        ? 'The path is one on the runner.'
+                        : `Relative paths start at the directory of the first stack file, ${this.access.workingDirectory}.`,
+                }),
+            ];
+        }
+        if (role !== 'env_file') {
+            const limit = OBJECT_LIMITS[role];
+            if (content.length === 0) {
+                return [problemAt(at, `${what}: the file ${path} is empty, which Swarm refuses`)];
+            }
+            if (content.length >= limit) {
+                return [
+                    problemAt(at, `${what}: the file ${path} has ${content.length} bytes; Swarm takes less than ${limit}`),
+                ];
+            }
+        }
+        const key = `${role === 'env_file' ? 'env' : 'raw'}:${absolute}`;
+        const known = this.#known.get(key);
+        if (known !== undefined) {
+            const same = this.list.find(({ name }) => known === `./${ATTACHMENTS_DIRECTORY}/${name}`);
+            if (same !== undefined && role === 'secrets')
+                same.secret = true;
+            return known;
+        }
+        let bytes = content;
+        if (role === 'env_file') {
+            const file = renderEnvFile({ path, text: content }, this.access.variables);
+            if (file.problems.length > 0) {
+                // Reported where the file is first used.
+                this.#known.set(key, []);
+                return file.problems;
+            }
+            this.empty.push(...file.empty);
+            bytes = file.content;
+        }
+        const number = String(this.list.length + 1).padStart(3, '0');
+        const name = `${number}-${sanitised(path)}`;
+        this.list.push({ name, content: bytes, origin: path, secret: role === 'secrets' });
+        const reference = `./${ATTACHMENTS_DIRECTORY}/${name}`;
+        this.#known.set(key, reference);
+        return reference;
+    }
+}
+/** The end of a path as a file name of harmless characters. */
+function sanitised(path) {
+    return (0,external_node_path_namespaceObject.basename)(path)
+        .replace(/[^A-Za-z0-9._-]/g, '_')
+        .slice(-64);
+}
+
+;// CONCATENATED MODULE: ./src/compose/splice.ts
+/**
+ * Changes to the text of a stack file. The document is never written anew: only the source of the
+ * scalars that must change is replaced, so that Docker's own YAML reader sees everything else
+ * (octal modes, yes and no, anchors, comments) exactly as the user wrote it.
+ */
+
+/** A variable that no manager has; see `rendered`. */
+const NEVER_SET = 'SWARM_DEPLOY_RENDERED';
+/** What Docker casts an interpolated text to by its path: integers, floats and YAML 1.1 booleans. */
+const CASTABLE = /^(?:[+-]?\.?[0-9][A-Za-z0-9_.+-]*|[+-]?inf(?:inity)?|nan|y|yes|true|on|n|no|false|off)$/i;
+/**
+ * The source of a value that was interpolated here.
+ *
+ * Docker's client interpolates once more, always, so a `$` is written `$$`. It also turns some values
+ * into numbers and booleans by their path (`deploy.replicas`), but only where its own interpolation
+ * changed the text (cli/compose/interpolation/interpolation.go). What could be such a value is
+ * therefore written as the default of a variable that is never set: every version of the client
+ * reads that (the template's pattern is the same since 17.x) and does its own casting.
+ */
+function rendered(value) {
+    return CASTABLE.test(value)
+        ? `"\${${NEVER_SET}:-${value}}"`
+        : quoted(value.replaceAll('$', '$$$$'));
+}
+/** A double-quoted YAML scalar on one line that go-yaml and any YAML 1.2 reader read back as `value`. */
+function quoted(value) {
+    // Besides what must be escaped: the line breaks of YAML 1.1, which go-yaml folds into spaces, and
+    // all that its reader refuses.
+    const escaped = value.replace(/["\\]|[^ -~\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\u{10000}-\u{10ffff}]/gu, splice_escape);
+    return `"${escaped}"`;
+}
+function splice_escape(char) {
+    switch (char) {
+        case '"':
+        case '\\':
+            return `\\${char}`;
+        case '\n':
+            return '\\n';
+        case '\r':
+            return '\\r';
+        case '\t':
+            return '\\t';
+        default: {
+            const code = char.charCodeAt(0);
+            // Half of a surrogate pair has no UTF-8 form; what every encoder writes for it.
+            if (code >= 0xd800 && code <= 0xdfff)
+                return '\\ufffd';
+            return code < 0x100
+                ? `\\x${code.toString(16).padStart(2, '0')}`
+                : `\\u${code.toString(16).padStart(4, '0')}`;
+        }
+    }
+}
+/** Replaces the source of a scalar or alias; an anchor stays, a tag that is not a string's goes. */
+function replaceNode(source, node, text) {
+    const [start, end] = node.range ?? [0, 0];
+    if ((0,dist/* isAlias */.Vj)(node))
+        return [{ start, end, text }];
+    const tag = tagBefore(source, node, start);
+    if (start === end) {
+        // An empty value: right behind the colon, dash, anchor or tag, before any comment.
+        let at = start;
+        while (at > 0 && /\s/.test(source.text[at - 1] ?? ''))
+            at -= 1;
+        return [...tag, { start: at, end: at, text: ` ${text}` }];
+    }
+    if (node.type !== 'BLOCK_LITERAL' && node.type !== 'BLOCK_FOLDED') {
+        return [...tag, { start, end, text }];
+    }
+    const old = source.text.slice(start, end);
+    const comment = /^[^\r\n#]*?(\s#[^\r\n]*)/.exec(old)?.[1] ?? '';
+    const newline = /\r?\n$/.exec(old)?.[0] ?? '';
+    return [...tag, { start, end, text: `${text}${comment}${newline}` }];
+}
+function tagBefore(source, node, start) {
+    if (node.tag === undefined || /str$|^!$/.test(node.tag))
+        return [];
+    const before = source.text.slice(Math.max(0, start - 1000), start);
+    const match = /(![^\s,[\]{}]*)(?:\s+(?:&\S+\s*)?)?$/.exec(before);
+    if (match === null)
+        return [];
+    const at = start - before.length + match.index;
+    return [{ start: at, end: at + (match[1]?.length ?? 0), text: '' }];
+}
+/** Gives a value to a key that has none: `KEY:`, `KEY: ~`, or in flow style `KEY` alone. */
+function setValue(source, pair, text) {
+    if (pair.value !== null)
+        return replaceNode(source, pair.value, text);
+    const end = pair.key.range?.[1] ?? 0;
+    const start = pair.key.range?.[0] ?? 0;
+    const line = source.text.slice(source.text.lastIndexOf('\n', start - 1) + 1, start);
+    // `? KEY` in block style has its value on a line of its own, under the question mark.
+    const explicit = /^(\s*)\?\s+$/.exec(line);
+    const added = explicit === null ? `: ${text}` : `\n${explicit[1] ?? ''}: ${text}`;
+    return [{ start: end, end, text: added }];
+}
+/** Applies edits, none of which overlaps another. */
+function applyEdits(text, edits) {
+    let result = '';
+    let from = 0;
+    for (const edit of inOrder(edits)) {
+        result += text.slice(from, edit.start) + edit.text;
+        from = edit.end;
+    }
+    return result + text.slice(from);
+}
+/** Where an offset of the old text is in the new one; before an insertion at that very place. */
+function movedOffset(offset, edits) {
+    return edits
+        .filter((edit) => edit.end <= offset && edit.start < offset)
+        .reduce((sum, edit) => sum + edit.text.length - (edit.end - edit.start), offset);
+}
+function inOrder(edits) {
+    return [...edits].sort((a, b) => a.start - b.start || a.end - b.end);
+}
+
+;// CONCATENATED MODULE: ./src/compose/tree.ts
+/**
+ * The syntax tree of one stack file, with aliases and merge keys followed. One pass in the order of
+ * the file finds what every later step needs: which scalars are values, what each alias stands for,
+ * and whether the document is one that Docker can read at all.
+ */
+
+
+/** Deeper than any stack file; keeps every recursion here far from the end of the stack. */
+const MAX_DEPTH = 100;
+/** Nodes after expansion of aliases; go-yaml gives up at ten times what is written, roughly. */
+const MAX_EXPANDED = 200_000;
+class Tree {
+    root;
+    /** Scalars in value position, each once, in the order of the file. */
+    values = [];
+    aliases = [];
+    /** Aliases that stand where a key is. */
+    keyAliases = [];
+    problems = [];
+    warnings = [];
+    #source;
+    #targets = new Map();
+    #entries = new Map();
+    #sizes = new Map();
+    #merged = 0;
+    constructor(source, root) {
+        this.root = root;
+        this.#source = source;
+        const expanded = this.#walk(root, new Map(), [], false);
+        if (expanded > MAX_EXPANDED && expanded > 10 * this.#sizes.size) {
+            this.#problem(root, `the aliases of this file expand it to ${expanded.toExponential(0)} nodes`);
+        }
+    }
+    /** Follows an alias to what it stands for. */
+    resolve(node) {
+        return (0,dist/* isAlias */.Vj)(node) ? (this.#targets.get(node) ?? null) : node;
+    }
+    /** The string of a scalar or of an alias to one; undefined for collections. */
+    text(node) {
+        const resolved = this.resolve(node);
+        return (0,dist/* isScalar */.jn)(resolved) ? String(resolved.value) : undefined;
+    }
+    /** The value of a key, aliases followed. */
+    get(map, name) {
+        return this.entries(map).get(name)?.value ?? null;
+    }
+    /** The items of a list as written. */
+    items(list) {
+        const resolved = this.resolve(list);
+        return (0,dist/* isSeq */.oP)(resolved) ? resolved.items : [];
+    }
+    /**
+     * The keys of a mapping with merge keys applied: own keys win over merged ones, earlier merges
+     * over later ones. Empty for anything that is no mapping.
+     */
+    entries(node) {
+        const map = this.resolve(node ?? null);
+        if (!(0,dist/* isMap */.jh)(map))
+            return new Map();
+        const known = this.#entries.get(map);
+        if (known !== undefined)
+            return known;
+        const entries = new Map();
+        const merges = [];
+        for (const pair of map.items) {
+            if (isMergeKey(pair.key)) {
+                merges.push({ pair, before: new Set(entries.keys()) });
+                continue;
+            }
+            const name = this.text(pair.key);
+            if (name === undefined)
+                continue;
+            const value = this.resolve(pair.value);
+            entries.set(name, { name, key: pair.key, pair, site: pair.value, value });
+        }
+        for (const { pair, before } of merges)
+            this.#merge(pair, before, entries);
+        this.#entries.set(map, entries);
+        return entries;
+    }
+    #merge(pair, before, entries) {
+        const value = this.resolve(pair.value);
+        for (const source of (0,dist/* isSeq */.oP)(value) ? this.items(value) : [value]) {
+            const map = this.resolve(source);
+            if (!(0,dist/* isMap */.jh)(map)) {
+                this.#problem(pair.key, '`<<` takes a mapping, or a list of mappings');
+                continue;
+            }
+            for (const entry of this.entries(map).values()) {
+                this.#merged += 1;
+                if (this.#merged === MAX_EXPANDED) {
+                    this.#problem(pair.key, 'the merge keys of this file expand to too much');
+                }
+                if (this.#merged >= MAX_EXPANDED)
+                    return;
+                const own = entries.get(entry.name);
+                if (own === undefined)
+                    entries.set(entry.name, entry);
+                else if (before.has(entry.name) && own.value !== entry.value) {
+                    // go-yaml v2 applies keys and merges in their order (decode.go, mapping); v3 as YAML says.
+                    this.warnings.push(this.#source.problem(pair.key.range?.[0] ?? 0, `\`<<\` stands after \`${entry.name}\`, which it contains too: a Docker client before 28 lets the merged value win, newer ones your own`, { hint: 'Write `<<` as the first key of the mapping.' }));
+                }
+            }
+        }
+    }
+    #problem(node, message, hint) {
+        this.problems.push(this.#source.problem(node.range?.[0] ?? 0, message, hint === undefined ? {} : { hint }));
+    }
+    /** @returns the number of nodes once all aliases are expanded */
+    #walk(node, anchors, parents, isKey) {
+        if (node === null)
+            return 1;
+        if ((0,dist/* isAlias */.Vj)(node))
+            return this.#follow(node, anchors, parents, isKey);
+        if (node.anchor !== undefined && node.anchor !== '')
+            anchors.set(node.anchor, node);
+        let size = 1;
+        if ((0,dist/* isScalar */.jn)(node)) {
+            if (!isKey)
+                this.values.push(node);
+        }
+        else if (parents.length >= MAX_DEPTH) {
+            if (!this.problems.some((problem) => problem.message.endsWith(TOO_DEEP))) {
+                this.#problem(node, TOO_DEEP);
+            }
+        }
+        else {
+            parents.push(node);
+            if ((0,dist/* isSeq */.oP)(node)) {
+                for (const item of node.items) {
+                    size += this.#walk(item, anchors, parents, isKey);
+                }
+            }
+            else if ((0,dist/* isMap */.jh)(node)) {
+                const names = new Map();
+                for (const pair of node.items) {
+                    size += this.#walk(pair.key, anchors, parents, true);
+                    this.#noteKey(pair.key, names);
+                    size += this.#walk(pair.value, anchors, parents, isKey);
+                }
+            }
+            parents.pop();
+        }
+        this.#sizes.set(node, size);
+        return size;
+    }
+    #follow(alias, anchors, parents, isKey) {
+        const target = anchors.get(alias.source);
+        if (target === undefined) {
+            this.#problem(alias, `the alias *${alias.source} has no anchor &${alias.source} before it`);
+            return 1;
+        }
+        if (parents.includes(target)) {
+            this.#problem(alias, `the alias *${alias.source} stands inside of what it refers to`);
+            return 1;
+        }
+        this.#targets.set(alias, target);
+        (isKey ? this.keyAliases : this.aliases).push(alias);
+        return this.#sizes.get(target) ?? 1;
+    }
+    #noteKey(key, names) {
+        const name = this.text(key);
+        if (name === undefined)
+            return;
+        const first = names.get(name);
+        if (first === undefined) {
+            names.set(name, key);
+            return;
+        }
+        const { line } = this.#source.position(first.range?.[0] ?? 0);
+        this.#problem(key, `the key \`${name}\` is there already, in line ${line}`, isMergeKey(key) ? 'Merge several mappings as `<<: [*a, *b]`.' : 'Keep one of the two.');
+    }
+}
+function isMergeKey(key) {
+    return (0,dist/* isScalar */.jn)(key) && key.value === '<<' && (key.type === 'PLAIN' || key.tag !== undefined);
+}
+/** Whether a value is YAML's null: nothing, `~` or `null`, unquoted. */
+function isNull(node) {
+    if (node === null)
+        return true;
+    if (!(0,dist/* isScalar */.jn)(node))
+        return false;
+    const plain = node.type === 'PLAIN' || node.type === undefined;
+    const untagged = node.tag === undefined || node.tag.endsWith('null');
+    return plain && untagged && ['', '~', 'null', 'Null', 'NULL'].includes(String(node.value));
+}
+/** Whether a written value is true for go-yaml and for Docker's cast of an interpolated one. */
+function isTrue(text) {
+    return text !== undefined && ['true', 'yes', 'on', 'y'].includes(text.toLowerCase());
+}
+
+;// CONCATENATED MODULE: ./src/compose/document.ts
+/**
+ * One stack file on its way through: its variables are filled in, what it says about files,
+ * environments and mounts is looked at, and the result is a list of edits to its text.
+ */
+
+
+
+
+
+
+
+const KINDS = { configs: 'config', secrets: 'secret' };
+/** An extension field that every client ignores, in place of the `name:` that all of them refuse. */
+const RENAMED = 'x-swarm-deploy-name';
+/** One stack file on its way through. */
+class Document {
+    source;
+    settings;
+    attachments;
+    tree;
+    problems = [];
+    warnings = [];
+    /** Container variables that this file leaves empty. */
+    empty = new Set();
+    version;
+    #values = new Map();
+    /** New text of scalars and aliases whose meaning, not just whose variables, is filled in. */
+    #replaced = new Map();
+    #more = [];
+    constructor(source, root, settings, attachments) {
+        this.source = source;
+        this.settings = settings;
+        this.attachments = attachments;
+        this.tree = new Tree(source, root);
+        this.#interpolate();
+        // Structure that can't be trusted has been reported; what would be found in it is noise.
+        if (this.tree.problems.length === 0) {
+            this.version = this.#readVersion();
+            this.#renameName();
+            this.#readServices();
+            this.#readObjects('configs');
+            this.#readObjects('secrets');
+        }
+        this.problems.push(...this.tree.problems);
+        this.warnings.push(...this.tree.warnings);
+    }
+    /** The value of a scalar, variables filled in; undefined for anything else. */
+    value(node) {
+        const scalar = this.tree.resolve(node);
+        if (!(0,dist/* isScalar */.jn)(scalar))
+            return undefined;
+        return this.#values.get(scalar)?.value ?? String(scalar.value);
+    }
+    position(node) {
+        return this.source.position(node.range?.[0] ?? 0);
+    }
+    rendered(index, composeVersion) {
+        const edits = this.#edits();
+        const text = applyEdits(this.source.text, edits);
+        const name = `${index}-${sanitised(this.source.path)}`;
+        const file = { name, origin: this.source.path };
+        if (this.version !== undefined)
+            return { ...file, text };
+        const flow = this.tree.root.flow === true;
+        const start = this.tree.root.range?.[0] ?? 0;
+        const line = this.source.text.lastIndexOf('\n', start - 1) + 1;
+        const indent = /^[ ]*/.exec(this.source.text.slice(line, start))?.[0] ?? '';
+        const versionAt = flow
+            ? { offset: movedOffset(start + 1, edits), before: '"', after: ', ' }
+            : { offset: movedOffset(line, edits), before: indent, after: '\n' };
+        // Docker refuses files of different versions: those without one take that of the others.
+        if (composeVersion === undefined)
+            return { ...file, text, versionAt };
+        return { ...file, text: insertVersion(text, versionAt, composeVersion) };
+    }
+    #interpolate() {
+        const { allowUnset, stack } = this.settings;
+        // The Compose specification makes the project's name known to the files.
+        const variables = this.settings.variables.has('COMPOSE_PROJECT_NAME')
+            ? this.settings.variables
+            : new Map([...this.settings.variables, ['COMPOSE_PROJECT_NAME', stack]]);
+        const name = this.tree.entries(this.tree.root).get('name')?.value;
+        for (const scalar of this.tree.values) {
+            const result = interpolate(String(scalar.value), variables);
+            if (result.used === 'none')
+                continue;
+            this.#values.set(scalar, result);
+            if (scalar === name)
+                continue; // never reaches Docker
+            const [start = 0, end = 0] = scalar.range ?? [];
+            let from = start;
+            for (const fault of result.faults) {
+                const found = this.source.text.indexOf(fault.expression, from);
+                const at = found >= 0 && found < end ? found : start;
+                if (found >= 0 && found < end)
+                    from = found + 1;
+                const lenient = allowUnset && fault.kind === 'unset';
+                (lenient ? this.warnings : this.problems).push(this.source.problem(at, lenient ? `${fault.message}; it is empty` : fault.message, {
+                    reason: fault.kind === 'malformed' ? 'compose-invalid' : 'variable-unset',
+                    ...(lenient ? {} : { hint: faultHint(fault) }),
+                }));
+            }
+        }
+    }
+    #readVersion() {
+        const entry = this.tree.entries(this.tree.root).get('version');
+        if (entry === undefined)
+            return undefined;
+        const version = this.value(entry.value) ?? '';
+        const at = entry.site ?? entry.key;
+        const number = (0,dist/* isScalar */.jn)(entry.value) && entry.value.type === 'PLAIN' && /^[0-9.]+$/.test(version);
+        if (number && entry.value.tag === undefined) {
+            this.#problem(at, '`version` must be a string', `Write version: "${version}", in quotes.`);
+        }
+        else if (!/^3(?:\.[0-9]+)?$/.test(version)) {
+            this.#problem(at, `\`version\` ${version} is none that Docker deploys a stack from`, 'Swarm takes 3 to 3.13; newer Docker clients need no `version` at all.');
+        }
+        return version;
+    }
+    /** All clients refuse the `name:` of modern Compose files; the stack has its name already. */
+    #renameName() {
+        const entry = this.tree.entries(this.tree.root).get('name');
+        if (entry === undefined)
+            return;
+        const name = this.value(entry.value) ?? '';
+        if (name !== this.settings.stack) {
+            this.warnings.push(this.source.problem(entry.key.range?.[0] ?? 0, `\`name\` is ${name}, but the stack is deployed as ${this.settings.stack}`, { hint: 'The input `stack` decides; `name` is left out.' }));
+        }
+        // Renamed, not cut out: its value may carry an anchor, and it may stand in { } with commas.
+        const [start = 0, end = 0] = entry.key.range ?? [];
+        this.#more.push({ start, end, text: `"${RENAMED}"` });
+    }
+    #readServices() {
+        const services = this.tree.entries(this.tree.root).get('services');
+        if (services === undefined || isNull(services.value))
+            return;
+        if (!(0,dist/* isMap */.jh)(services.value)) {
+            this.#problem(services.site ?? services.key, '`services` must be a mapping');
+            return;
+        }
+        for (const service of this.tree.entries(services.value).values()) {
+            if (!(0,dist/* isMap */.jh)(service.value)) {
+                this.#problem(service.key, `the service ${service.name} must be a mapping`);
+                continue;
+            }
+            const entries = this.tree.entries(service.value);
+            this.#readEnvironment(entries.get('environment'));
+            this.#readEnvFiles(service.name, entries.get('env_file'));
+            this.#readVolumes(service.name, entries.get('volumes'));
+        }
+    }
+    /** Variables without a value are the runner's, not the manager's on which the client runs. */
+    #readEnvironment(environment) {
+        const node = environment?.value ?? null;
+        for (const { name, pair, site, value } of this.tree.entries(node).values()) {
+            if (isNull(value)) {
+                const known = this.settings.variables.get(name);
+                if (known === undefined || known === '')
+                    this.empty.add(name);
+                if (known !== undefined)
+                    this.#replace(site ?? pair, quoted(escaped(known)));
+            }
+            else if (this.value(value) === '') {
+                this.empty.add(name);
+            }
+        }
+        for (const item of this.tree.items(node)) {
+            const text = isNull(this.tree.resolve(item)) ? undefined : this.value(item);
+            if (text === undefined)
+                continue;
+            const equals = text.indexOf('=');
+            if (equals < 0) {
+                const known = this.settings.variables.get(text);
+                if (known === undefined || known === '')
+                    this.empty.add(text);
+                if (known !== undefined)
+                    this.#replace(item, quoted(escaped(`${text}=${known}`)));
+            }
+            else if (equals === text.length - 1) {
+                this.empty.add(text.slice(0, equals));
+            }
+        }
+    }
+    #readEnvFiles(service, entry) {
+        if (entry === undefined)
+            return;
+        const { value, site } = entry;
+        const items = (0,dist/* isSeq */.oP)(value) ? this.tree.items(value) : site === null ? [] : [site];
+        for (const item of items) {
+            if ((0,dist/* isMap */.jh)(this.tree.resolve(item))) {
+                this.#problem(item, `service ${service}: \`docker stack deploy\` takes an env_file as a path only`, 'Write the path alone, without `path:`, `required:` and `format:`.');
+                continue;
+            }
+            this.#attach(item, `env_file of service ${service}`, 'env_file');
+        }
+    }
+    #readObjects(section) {
+        const objects = this.tree.get(this.tree.root, section);
+        for (const object of this.tree.entries(objects).values()) {
+            const entries = this.tree.entries(object.value);
+            const what = `${KINDS[section]} ${object.name}`;
+            const external = entries.get('external')?.value ?? null;
+            if ((0,dist/* isMap */.jh)(external) || isTrue(this.value(external)))
+                continue;
+            const file = entries.get('file');
+            if (file !== undefined) {
+                this.#attach(file.site ?? file.key, what, section);
+            }
+            else if (!['driver', 'content', 'environment'].some((key) => entries.has(key))) {
+                this.#problem(object.key, `${what} has neither \`file\` nor \`external: true\``);
+            }
+        }
+    }
+    #attach(site, what, role) {
+        const path = this.value(site);
+        if (path === undefined || isNull(this.tree.resolve(site)) || this.#isFaulty(site))
+            return;
+        const attached = this.attachments.add(path, what, role, this.position(site));
+        if (typeof attached === 'string')
+            this.#replace(site, quoted(attached));
+        else
+            this.problems.push(...attached);
+    }
+    /** A path is one on the nodes; a relative one would come to lie in the manager's directory of this run. */
+    #readVolumes(service, entry) {
+        for (const item of this.tree.items(entry?.value ?? null)) {
+            const volume = this.tree.resolve(item);
+            let source = '';
+            let at = item;
+            if ((0,dist/* isMap */.jh)(volume)) {
+                if (this.value(this.tree.get(volume, 'type')) !== 'bind')
+                    continue;
+                const written = this.tree.entries(volume).get('source');
+                source = this.value(written?.value ?? null) ?? '';
+                at = written?.site ?? item;
+                if (source === '' || /^(?:[/\\]|[A-Za-z]:)/.test(source))
+                    continue;
+            }
+            else {
+                const text = this.value(item) ?? '';
+                source = text.split(':')[0] ?? '';
+                // As docker/cli, internal/volumespec: a source is a path only if it looks like one.
+                if (text.length <= 2 || !text.includes(':') || !/^[.~]/.test(source))
+                    continue;
+            }
+            if (this.#isFaulty(at))
+                continue;
+            this.#problem(at, `service ${service}: the bind mount of ${source} is not an absolute path`, 'It is a path on the nodes, which do not have the checkout. Write an absolute path that exists on every node that may run the service, or ship files as `configs:`.');
+        }
+    }
+    #isFaulty(node) {
+        const scalar = this.tree.resolve(node);
+        const faults = (0,dist/* isScalar */.jn)(scalar) ? (this.#values.get(scalar)?.faults ?? []) : [];
+        return faults.some((fault) => fault.kind !== 'unset' || !this.settings.allowUnset);
+    }
+    #replace(site, text) {
+        const before = this.#replaced.get(site);
+        if (before !== undefined && before !== text) {
+            this.#problem(isPair(site) ? site.key : site, 'this is used in several places through an anchor, and means different things there', 'Write it out in each of the places.');
+        }
+        this.#replaced.set(site, text);
+    }
+    #problem(node, message, hint) {
+        this.problems.push(problemAt(this.position(node), message, hint === undefined ? {} : { hint }));
+    }
+    #edits() {
+        const edits = [...this.#more];
+        const version = this.tree.entries(this.tree.root).get('version')?.value;
+        for (const scalar of this.tree.values) {
+            const text = this.#replaced.get(scalar) ?? this.#filledIn(scalar, scalar === version);
+            if (text !== undefined)
+                edits.push(...replaceNode(this.source, scalar, text));
+        }
+        for (const alias of this.tree.aliases) {
+            const text = this.#replaced.get(alias) ?? this.#restored(alias);
+            if (text !== undefined)
+                edits.push(...replaceNode(this.source, alias, text));
+        }
+        for (const alias of this.tree.keyAliases) {
+            // Docker interpolates no keys: a key keeps what the anchor said before.
+            const scalar = this.tree.resolve(alias);
+            if (!(0,dist/* isScalar */.jn)(scalar))
+                continue;
+            if (this.#replaced.has(scalar) || this.#filledIn(scalar, false) !== undefined) {
+                edits.push(...replaceNode(this.source, alias, quoted(String(scalar.value))));
+            }
+        }
+        for (const [site, text] of this.#replaced) {
+            if (isPair(site))
+                edits.push(...setValue(this.source, site, text));
+        }
+        return edits;
+    }
+    /** The new text of a scalar with variables. `version` is read before Docker interpolates. */
+    #filledIn(scalar, isVersion) {
+        const result = this.#values.get(scalar);
+        if (result?.used !== 'variables')
+            return undefined;
+        return isVersion ? quoted(result.value) : rendered(result.value);
+    }
+    /** What an alias must say where its anchor now has a text that is right at the anchor only. */
+    #restored(alias) {
+        const scalar = this.tree.resolve(alias);
+        if (!(0,dist/* isScalar */.jn)(scalar) || !this.#replaced.has(scalar))
+            return undefined;
+        const filledIn = this.#filledIn(scalar, false);
+        if (filledIn !== undefined)
+            return filledIn;
+        if (isNull(scalar))
+            return 'null';
+        const plain = scalar.type === 'PLAIN' && !String(scalar.value).includes('\n');
+        return plain ? String(scalar.value) : quoted(String(scalar.value));
+    }
+}
+function isPair(site) {
+    return 'key' in site && !('range' in site);
+}
+function escaped(value) {
+    return value.replaceAll('$', '$$$$');
+}
+function faultHint(fault) {
+    if (fault.kind === 'malformed')
+        return 'For a literal $ write $$.';
+    if (fault.kind === 'required')
+        return 'Set it in `env`, `env-file` or the `env:` of the step.';
+    return 'Set it in `env`, `env-file` or the `env:` of the step, give it a default (${NAME:-default}), or write $$ for a literal $. `allow-unset: true` makes it empty.';
+}
+
+;// CONCATENATED MODULE: ./src/compose/objects.ts
+/**
+ * By `configs.KEY` and `secrets.KEY`: its `name:` in the last file that defines it, or its key there.
+ */
+function positionsOf(documents) {
+    const positions = new Map();
+    for (const document of documents) {
+        const { tree } = document;
+        if (tree.problems.length > 0)
+            continue;
+        for (const section of ['configs', 'secrets'])
+            for (const { name, key, value } of tree.entries(tree.get(tree.root, section)).values()) {
+                const own = tree.entries(value).get('name');
+                positions.set(`${section}.${name}`, document.position(own?.key ?? key));
+            }
+    }
+    return positions;
+}
+
+;// CONCATENATED MODULE: ./src/compose/view.ts
+/** What later steps know of the services without redoing Docker's merge of the files. */
+
+
+/** The services of all files by name. */
+function viewServices(documents) {
+    const views = new Map();
+    for (const document of documents) {
+        if (document.tree.problems.length > 0)
+            continue;
+        const { tree } = document;
+        for (const service of tree.entries(tree.get(tree.root, 'services')).values()) {
+            const before = views.get(service.name);
+            const entries = tree.entries(service.value);
+            const image = entries.get('image');
+            const deploy = entries.get('deploy')?.value;
+            const replicas = document.value(tree.get(deploy, 'replicas')) ?? '';
+            const name = document.value(image?.value ?? null);
+            views.set(service.name, {
+                name: service.name,
+                image: name ?? before?.image,
+                healthcheck: viewHealthcheck(document, entries.get('healthcheck'), before?.healthcheck),
+                mode: document.value(tree.get(deploy, 'mode')) ?? before?.mode,
+                replicas: /^[0-9]+$/.test(replicas) ? Number(replicas) : before?.replicas,
+                position: before?.position ?? document.position(service.key),
+                imagePosition: image === undefined || name === undefined
+                    ? before?.imagePosition
+                    : document.position(image.key),
+            });
+        }
+    }
+    return views;
+}
+/** A later file adds to a healthcheck; `disable: true` of any file stays (mergo drops no true). */
+function viewHealthcheck(document, entry, before = 'none') {
+    if (entry === undefined || !(0,dist/* isMap */.jh)(entry.value) || before === 'disabled')
+        return before;
+    const { tree } = document;
+    const test = tree.get(entry.value, 'test');
+    const [first = null] = tree.items(test);
+    const none = (0,dist/* isSeq */.oP)(test) && document.value(first) === 'NONE';
+    if (none || isTrue(document.value(tree.get(entry.value, 'disable'))))
+        return 'disabled';
+    return 'declared';
+}
+
+;// CONCATENATED MODULE: ./src/compose/render.ts
+/**
+ * From the files of a user to what `docker stack deploy -c ... -c ...` gets on the manager:
+ * variables filled in, files that the stack refers to attached, and nothing else touched. Docker's
+ * own client merges the files and reads the YAML; every problem that it could only report from the
+ * far side, or not at all, is found here with file and line.
+ */
+
+
+
+
+
+
+
+
+
+
+/** Nobody reads more, and a file of another kind can have a hundred thousand. */
+const MAX_PROBLEMS = 200;
+/**
+ * Renders all files of a stack.
+ * @throws InvalidInput with every problem of every file
+ */
+function renderStack(request) {
+    const problems = [];
+    const warnings = [];
+    const attachments = new Attachments(request);
+    const documents = [];
+    for (const file of request.files) {
+        const source = decodeText(file);
+        if ('message' in source) {
+            problems.push(source);
+            continue;
+        }
+        const root = parseRoot(source);
+        if (!(0,dist/* isMap */.jh)(root)) {
+            problems.push(...root);
+            continue;
+        }
+        documents.push(new Document(source, root, request, attachments));
+    }
+    for (const document of documents) {
+        problems.push(...document.problems);
+        warnings.push(...document.warnings);
+    }
+    const services = viewServices(documents);
+    const readable = documents.filter(({ tree }) => tree.problems.length === 0);
+    if (readable.length === request.files.length) {
+        const none = documents.every(({ tree }) => {
+            const written = tree.get(tree.root, 'services');
+            return isNull(written) || ((0,dist/* isMap */.jh)(written) && tree.entries(written).size === 0);
+        });
+        if (none) {
+            const [first] = documents;
+            problems.push(problemAt({ file: first?.source.path ?? '' }, 'there is no service in `services:`', {
+                hint: 'A stack has at least one service with an `image:`.',
+            }));
+        }
+        problems.push(...versionConflicts(documents));
+    }
+    if (problems.length > MAX_PROBLEMS) {
+        const message = `${problems.length - MAX_PROBLEMS} more problems like these`;
+        problems.splice(MAX_PROBLEMS, Infinity, { reason: 'compose-invalid', message });
+    }
+    const [problem, ...more] = problems;
+    if (problem !== undefined)
+        throw new InvalidInput([problem, ...more]);
+    const composeVersion = documents.find((document) => document.version !== undefined)?.version;
+    const names = (section) => [
+        ...new Set(documents.flatMap(({ tree }) => [...tree.entries(tree.get(tree.root, section)).keys()])),
+    ];
+    const mustBeUnset = new Set([NEVER_SET, ...attachments.empty]);
+    for (const document of documents)
+        document.empty.forEach((name) => mustBeUnset.add(name));
+    return {
+        files: documents.map((document, index) => document.rendered(index, composeVersion)),
+        attachments: attachments.list,
+        services,
+        networks: names('networks'),
+        volumes: names('volumes'),
+        configs: names('configs'),
+        secrets: names('secrets'),
+        objectPositions: positionsOf(documents),
+        composeVersion,
+        mustBeUnset: [...mustBeUnset].sort(),
+        warnings,
+    };
+}
+/** Docker takes the version of the first file and refuses any other (loader.go, Load). */
+function versionConflicts(documents) {
+    const written = documents.filter((document) => document.version !== undefined);
+    const [first] = written;
+    return written
+        .filter((document) => document.version !== first?.version)
+        .map((document) => problemAt({ file: document.source.path }, `\`version\` is ${document.version ?? ''} here and ${first?.version ?? ''} in ${first?.source.path ?? ''}`, { hint: 'Give all files the same version, or leave it out of all but one.' }));
+}
+
+;// CONCATENATED MODULE: ./src/compose/rotate.ts
+/**
+ * Configs and secrets that change. Swarm never changes the content of one that exists, so each gets a
+ * name that its content decides: new content is a new object, which the services refer to, and the same
+ * content is the same object, so that nothing restarts.
+ *
+ * The names stand in a stack file of their own, given to Docker after all others: of a config or secret
+ * that several files define, its client takes the definition in the last one as a whole (docker/cli,
+ * cli/compose/loader/merge.go). What the user wrote stays as it is, anchors and merge keys included.
+ */
+
+
+
+
+
+
+
+
+
+/** On a config or secret that was named by its content: its key in the files. */
+const ROTATED_LABEL = 'swarm-deploy.rotated';
+/** Whether a config or secret was named by its content, and so is this action's to remove. */
+const isRotated = ({ labels }) => at(labels, ROTATED_LABEL) !== undefined;
+/** On a secret with a name of the user's own, since the swarm shows no content: see `contentMark`. */
+const CONTENT_LABEL = 'swarm-deploy.content';
+/** What the engine allows for a name (swarmkit, manager/controlapi/common.go). */
+const LONGEST_NAME = 64;
+const rotate_HASH_DIGITS = 12;
+const SECTIONS = { configs: 'config', secrets: 'secret' };
+/** The first `version:` with `name:` for configs and secrets. */
+const NAMED_SINCE = '3.5';
+/**
+ * `STACK_KEY-HASH`, cut in front of the hash where it would be too long; the hash is of stack and key,
+ * too, so that no two of them share a name.
+ * @param secretKey only who has it can tell what a hash is of; undefined for what is no secret
+ */
+function rotatedName(stack, key, content, secretKey) {
+    const hash = secretKey === undefined ? (0,external_node_crypto_namespaceObject.createHash)('sha256') : (0,external_node_crypto_namespaceObject.createHmac)('sha256', secretKey);
+    const digits = hash
+        .update(`${stack}\0${key}\0`)
+        .update(content)
+        .digest('hex')
+        .slice(0, rotate_HASH_DIGITS);
+    return `${`${stack}_${key}`.slice(0, LONGEST_NAME - rotate_HASH_DIGITS - 1)}-${digits}`;
+}
+/** What tells whether a secret of this name still has the same content, to who has the key. */
+function contentMark(name, content, secretKey) {
+    const mac = (0,external_node_crypto_namespaceObject.createHmac)('sha256', secretKey).update(`${name}\0`).update(content).digest('hex');
+    return `${keyMark(secretKey)}.${mac.slice(0, 2 * rotate_HASH_DIGITS)}`;
+}
+/** A mark that was made with another key, since lost, says nothing. */
+const isMarkOf = (mark, secretKey) => mark.startsWith(`${keyMark(secretKey)}.`);
+const keyMark = (secretKey) => (0,external_node_crypto_namespaceObject.createHash)('sha256').update(secretKey).digest('hex').slice(0, 8);
+/** Those that get their name from their content. */
+const rotates = ({ ownName }) => ownName === undefined;
+/**
+ * Names every config and secret whose content the files bring by that content, but for those with a
+ * `name:` of the user's own.
+ * @param objects what `fileObjects` found in it
+ */
+function rotateStack(stack, objects, settings) {
+    const { secretKey } = settings;
+    const objectNames = new Map();
+    const lines = { config: [], secret: [] };
+    for (const { kind, key, content, ownName, entries, tree } of objects) {
+        if (kind === 'secret' && secretKey === undefined)
+            throw new TypeError('secrets without a key');
+        const keyFor = kind === 'secret' ? secretKey : undefined;
+        if (ownName !== undefined && keyFor === undefined)
+            continue;
+        const name = ownName ?? rotatedName(settings.stack, key, content, keyFor);
+        if (ownName === undefined)
+            objectNames.set(`${kind} ${key}`, name);
+        const label = ownName === undefined || keyFor === undefined
+            ? [ROTATED_LABEL, key]
+            : [CONTENT_LABEL, contentMark(ownName, content, keyFor)];
+        const others = [...entries.values()].filter(({ name: each, value }) => (0,dist/* isScalar */.jn)(value) && !['name', 'labels', 'external'].includes(each) && !each.startsWith('x-'));
+        lines[kind].push(`  ${quoted(key)}:`, `    name: ${rendered(name)}`, ...others.map((entry) => `    ${quoted(entry.name)}: ${scalarText(entry.value)}`), ...labelLines(tree, entries.get('labels'), label));
+    }
+    const text = ['config', 'secret']
+        .filter((kind) => lines[kind].length > 0)
+        .flatMap((kind) => [`${kind}s:`, ...lines[kind], ''])
+        .join('\n');
+    if (text === '')
+        return { ...stack, objectNames };
+    const { files, composeVersion } = inNamedVersion(stack, settings.clientVersion);
+    const file = { name: `${files.length}-names.yml`, origin: '' };
+    const last = composeVersion === undefined
+        ? { ...file, text, versionAt: { offset: 0, before: '', after: '\n' } }
+        : { ...file, text: `version: ${quoted(composeVersion)}\n${text}` };
+    return { ...stack, composeVersion, files: [...files, last], objectNames };
+}
+/**
+ * The configs and secrets whose content the files bring, each as the last file defines it; external
+ * ones are not among them.
+ */
+function fileObjects({ files, attachments, configs, secrets, objectPositions, }) {
+    if (configs.length + secrets.length === 0)
+        return [];
+    const found = new Map();
+    for (const { tree } of files.map(readBack))
+        for (const section of ['configs', 'secrets'])
+            for (const { name: key, value } of tree.entries(tree.get(tree.root, section)).values()) {
+                const entries = tree.entries(value);
+                const path = rotate_valueOf(entries.get('file')) ?? '';
+                const attachment = attachments.find(({ name }) => path === `./${ATTACHMENTS_DIRECTORY}/${name}`);
+                const place = `${section}.${key}`;
+                // A later definition takes the place of an earlier one as a whole. One without content of the
+                // files is external, or a driver's.
+                found.set(place, attachment === undefined
+                    ? undefined
+                    : {
+                        kind: SECTIONS[section],
+                        key,
+                        ownName: rotate_valueOf(entries.get('name')) || undefined,
+                        content: attachment.content,
+                        origin: attachment.origin,
+                        position: objectPositions.get(place),
+                        entries,
+                        tree,
+                    });
+            }
+    return [...found.values()].filter((each) => each !== undefined);
+}
+/** What was rendered is read as Docker will read it, wherever it came from. */
+function readBack({ name, text }) {
+    const source = new Source(name, text);
+    const root = parseRoot(source);
+    if (!(0,dist/* isMap */.jh)(root))
+        throw new TypeError(`${name} was rendered into something unreadable`);
+    return { source, tree: new Tree(source, root) };
+}
+/** What Docker will take a rendered scalar for; undefined for anything else. */
+const rotate_valueOf = (entry) => (0,dist/* isScalar */.jn)(entry?.value) ? interpolate(String(entry.value.value), new Map()).value : undefined;
+/** A scalar as one line that Docker reads the same from. */
+function scalarText(node) {
+    if (!(0,dist/* isScalar */.jn)(node))
+        return '';
+    const text = String(node.value);
+    return node.type === 'PLAIN' && node.tag === undefined ? text : quoted(text);
+}
+function labelLines(tree, labels, [name, text]) {
+    if ((0,dist/* isSeq */.oP)(labels?.value)) {
+        const items = tree.items(labels.value).map((item) => scalarText(tree.resolve(item)));
+        return [...items, quoted(`${name}=${text}`)].reduce((lines, item) => [...lines, `      - ${item}`], ['    labels:']);
+    }
+    const entries = [...tree.entries(labels?.value).values()].filter((each) => each.name !== name);
+    return [
+        '    labels:',
+        ...entries.map((each) => `      ${quoted(each.name)}: ${scalarText(each.value)}`),
+        `      ${name}: ${quoted(text)}`,
+    ];
+}
+/** The files in a version that has names; they only add to what older ones take. */
+function inNamedVersion({ files, composeVersion }, clientVersion) {
+    // To a client before 23.0, 3 means 3.0; to newer ones, the newest.
+    const old = composeVersion === '3'
+        ? composeVersionFor(clientVersion) !== undefined
+        : /^3\.[0-4]$/.test(composeVersion ?? '');
+    if (!old)
+        return { files, composeVersion };
+    const raised = files.map((file) => {
+        const { source, tree } = readBack(file);
+        const version = tree.entries(tree.root).get('version')?.value;
+        if (!(0,dist/* isScalar */.jn)(version))
+            return file;
+        const edits = replaceNode(source, version, quoted(NAMED_SINCE));
+        return { ...file, text: applyEdits(source.text, edits) };
+    });
+    return { files: raised, composeVersion: NAMED_SINCE };
+}
+
 ;// CONCATENATED MODULE: external "node:zlib"
 const external_node_zlib_namespaceObject = require("node:zlib");
 ;// CONCATENATED MODULE: ./src/ledger/content.ts
@@ -40449,6 +41875,7 @@ const content_text = (value, key) => string(at(value, key));
  * of it, with further ones for what does not fit into it. Everything here can be repeated as a whole
  * after a lost connection, whether or not what was written last arrived.
  */
+
 
 
 
@@ -40622,7 +42049,8 @@ async function removeUnused(engine, stack, ids, log) {
     if (ids.size === 0)
         return;
     for (const object of await engine.stackObjects(stack))
-        if (ids.has(object.id) && (await engine.removeObject(object)))
+        // A spec that Swarm itself would go back to may need what was named by its content: see rotated.ts.
+        if (ids.has(object.id) && !isRotated(object) && (await engine.removeObject(object)))
             log(`removed ${object.kind} ${object.name}: no revision that is kept needs it`);
 }
 async function readPieces(engine, stack) {
@@ -41457,10 +42885,12 @@ const MIN_ROLLBACK_STILL_MS = 2 * 60_000;
 /** Reads everything that a change may have to be taken back to. */
 function readBefore(deployment) {
     const { reader, world, inputs } = deployment;
-    return settle(deployment, async (engine) => ({
-        before: await reader.read(engine, world.clock.now(), 'services'),
-        objectsBefore: await engine.stackObjects(inputs.stack),
-    }));
+    return settle(deployment, async (engine) => {
+        const before = await reader.read(engine, world.clock.now(), 'services');
+        const objectsBefore = await engine.stackObjects(inputs.stack);
+        deployment.seen.objects = objectsBefore;
+        return { before, objectsBefore };
+    });
 }
 /** Makes a change of a stack come true, or takes it back. */
 async function transact(deployment, { before, objectsBefore }, change) {
@@ -41760,7 +43190,7 @@ async function deployIn(deployment, rendered, record, place) {
     const names = [...rendered.services.keys()].map((service) => `${inputs.stack}_${service}`);
     return await transact(deployment, before, {
         names,
-        origin: rendered.files.length === 1 ? 'file' : 'files',
+        origin: rendered.files.filter(({ origin }) => origin !== '').length === 1 ? 'file' : 'files',
         apply: () => deployStack(session, {
             inputs,
             rendered,
@@ -42216,6 +43646,194 @@ function broughtSince(history, revision) {
         return content === 'incomplete' ? [] : (content.sealed?.services ?? []).map(({ name }) => name);
     });
     return new Set(names);
+}
+
+;// CONCATENATED MODULE: ./src/ledger/rotated.ts
+/**
+ * What the swarm keeps for configs and secrets that are named by their content: the key that the names
+ * of secrets are made with, and the objects themselves for as long as something needs them.
+ */
+
+
+
+
+
+
+const KEY = 'rotation-key';
+const LEAST_BYTES = 16;
+/**
+ * The key of a stack's secrets, or undefined where it has none yet.
+ * @throws DeployError `internal` where something else has its name
+ */
+async function readRotationKey(engine, stack) {
+    const name = ledgerName(stack, KEY);
+    const config = await engine.config(name);
+    if (config?.name !== name)
+        return undefined;
+    if (isKey(config, stack))
+        return config.data;
+    throw new DeployError('internal', 'invalid', `something else has the name of config ${name}`, {
+        hint: `Remove it if nothing needs it: docker config rm ${name}`,
+    });
+}
+const isKey = ({ labels, data }, stack) => labels[LEDGER_LABEL] === KEY && labels[STACK_LABEL] === stack && data.length >= LEAST_BYTES;
+/**
+ * The key of a stack's secrets, made where it has none. Of several that make one at once, all get the
+ * one that the swarm has taken.
+ * @param fresh random; kept in the swarm and shown nowhere
+ * @throws DeployError `internal` where something else has its name
+ */
+async function rotationKey(engine, stack, fresh) {
+    const known = await readRotationKey(engine, stack);
+    if (known !== undefined)
+        return known;
+    const labels = { [STACK_LABEL]: stack, [LEDGER_LABEL]: KEY };
+    const id = await engine.createConfig({ name: ledgerName(stack, KEY), labels, data: fresh });
+    if (id !== undefined)
+        return fresh;
+    const taken = await readRotationKey(engine, stack);
+    if (taken !== undefined)
+        return taken;
+    throw new DeployError('internal', 'invalid', `the key of ${stack} went as soon as it was made`, {
+        hint: 'Was the stack removed meanwhile? Run this again.',
+    });
+}
+/**
+ * Removes those that nothing needs any more: no live spec, no spec that Swarm itself would go back to,
+ * and no revision that is kept. What a service uses, whosever it is, the swarm refuses to remove.
+ * @param candidates of this stack; only those named by their content are looked at
+ * @param names of those that the files have now, used by a service or not
+ * @returns what was removed
+ */
+async function removeUnneeded(engine, stack, candidates, names) {
+    const old = candidates.filter((object) => isRotated(object) && !names.has(object.name));
+    if (old.length === 0)
+        return [];
+    const { items } = await engine.serviceList(stack);
+    const needed = new Set();
+    const need = (spec) => {
+        if (spec !== undefined)
+            for (const { id } of referencesOf(spec))
+                needed.add(id);
+    };
+    for (const { Spec, PreviousSpec } of items)
+        [Spec, PreviousSpec].forEach(need);
+    const left = () => old.filter(({ id }) => !needed.has(id));
+    if (left().length === 0)
+        return [];
+    const { revisions, contentOf } = await readHistory(engine, stack);
+    for (const { number } of revisions) {
+        const content = contentOf(number);
+        // What is not whole cannot be brought back, and one that was never sealed neither.
+        if (content === 'incomplete' || content.sealed === undefined)
+            continue;
+        for (const { spec } of [...content.sealed.services, ...content.sealed.others])
+            need(spec);
+    }
+    const removed = [];
+    for (const object of left())
+        if (await engine.removeObject(object))
+            removed.push(object);
+    return removed;
+}
+
+;// CONCATENATED MODULE: ./src/modes/rotate.ts
+
+
+
+
+
+
+
+/**
+ * Names what the files bring, or leaves it to Docker (`rotate: false`). Nothing of the stack is written.
+ * @throws InvalidInput where the content of something has changed that keeps its name
+ */
+async function rotate(deployment, rendered) {
+    const { inputs, session, world } = deployment;
+    const { stack } = inputs;
+    const objects = fileObjects(rendered);
+    const secretKey = inputs.rotate && objects.some(({ kind }) => kind === 'secret')
+        ? await settle(deployment, (engine) => rotationKey(engine, stack, Buffer.from(world.randomName(), 'hex')))
+        : undefined;
+    const fixed = new Map(objects
+        .filter((object) => !inputs.rotate || !rotates(object))
+        .map((object) => [`${object.kind} ${object.ownName ?? `${stack}_${object.key}`}`, object]));
+    if (fixed.size > 0) {
+        const [problem, ...more] = await settle(deployment, (engine) => changedUnderTheirNames(engine, stack, fixed, secretKey));
+        if (problem !== undefined)
+            throw new InvalidInput([problem, ...more]);
+    }
+    if (!inputs.rotate)
+        return { ...rendered, objectNames: new Map(), fixed };
+    const clientVersion = session.cliVersion.join('.');
+    return { ...rotateStack(rendered, objects, { stack, secretKey, clientVersion }), fixed };
+}
+/** Swarm would refuse them half-way, with a riddle: "only updates to Labels are allowed". */
+async function changedUnderTheirNames(engine, stack, fixed, secretKey) {
+    const marked = secretKey !== undefined && [...fixed.values()].some(isSecret);
+    const secrets = marked ? (await engine.stackObjects(stack)).filter(isSecret) : [];
+    const problems = [];
+    for (const [place, object] of fixed) {
+        const { kind, content } = object;
+        const name = nameIn(place);
+        let changed = false;
+        if (kind === 'config') {
+            const live = await engine.config(name);
+            changed = live?.name === name && !live.data.equals(content);
+        }
+        else if (secretKey !== undefined) {
+            // The swarm shows no content: known is what this action has marked.
+            const live = secrets.find((secret) => secret.name === name);
+            const mark = at(live?.labels, CONTENT_LABEL);
+            changed =
+                typeof mark === 'string' &&
+                    isMarkOf(mark, secretKey) &&
+                    mark !== contentMark(name, content, secretKey);
+        }
+        if (changed)
+            problems.push(changedProblem(object, name));
+    }
+    return problems;
+}
+const isSecret = ({ kind }) => kind === 'secret';
+const nameIn = (place) => place.slice(place.indexOf(' ') + 1);
+/** Docker's riddle about something of which it was not known before, told at file and line. */
+function explainRefusal({ world }, ending, fixed) {
+    const [, place = ''] = /failed to update ((?:config|secret) [\w.-]+):.*only updates to Labels are allowed/i.exec(ending.message) ?? [];
+    const object = fixed?.get(place);
+    if (object === undefined)
+        return ending;
+    const { message, position, hint = '' } = changedProblem(object, nameIn(place));
+    world.narrator.warn(message, position);
+    return { ...ending, hint: `${message}. ${hint}` };
+}
+function changedProblem({ kind, key, ownName, origin, position }, name) {
+    return problemAt(position ?? { file: origin }, `the content of ${kind} ${key} has changed (${origin}), but Swarm changes no content of a ${kind} that exists: ${name}`, {
+        hint: ownName === undefined
+            ? 'With `rotate: true` it gets a name that its content decides.'
+            : `Leave its \`name:\` out, so that its content decides its name; or give it another one.`,
+    });
+}
+/**
+ * After a success, removes what was named by its content and is not needed any more. What does not work
+ * out now does the next time.
+ * @param names of what the files have now
+ */
+async function sweep(deployment, { fate }, names = new Map()) {
+    const { inputs, world, session, seen } = deployment;
+    const candidates = (seen.objects ?? []).filter(isRotated);
+    if (fate !== 'healthy' || candidates.length === 0 || world.signal.aborted)
+        return;
+    try {
+        const current = new Set(names.values());
+        const removed = await removeUnneeded(session.engine, inputs.stack, candidates, current);
+        for (const { kind, name } of removed)
+            world.narrator.say(`removed ${kind} ${name}: nothing needs it any more`);
+    }
+    catch (error) {
+        world.narrator.say(`old configs and secrets are left to the next deploy: ${errorLine(error)}`);
+    }
 }
 
 ;// CONCATENATED MODULE: ./src/report/history.ts
@@ -43345,6 +44963,7 @@ async function chatter(transport, error) {
 
 
 
+
 /** Runs the whole action; never throws: every way it can end is in the report. */
 async function run(world) {
     const { narrator, clock } = world;
@@ -43456,20 +45075,23 @@ async function write(deployment, rendered, begun) {
         return await removeStack(deployment);
     const history = await currentHistory(deployment);
     const again = rendered === undefined ? await back(deployment, history) : rerun(deployment, history, rendered);
+    const files = again === undefined && rendered !== undefined ? await rotate(deployment, rendered) : undefined;
     const record = new Record(deployment, history, again?.revision);
     let ending;
     try {
         if (again !== undefined)
             ending = await deployRevision(deployment, history, again.revision, record);
-        else if (rendered !== undefined)
-            ending = await deployFiles(deployment, rendered, record);
+        else if (files !== undefined)
+            ending = await deployFiles(deployment, files, record);
         else
             throw new Error('there are neither files nor a revision to deploy');
     }
     catch (error) {
         ending = endingOf(error, deployment.cancelled);
     }
+    ending = explainRefusal(deployment, ending, files?.fixed);
     const closed = await record.close(ending, world.clock.now() - begun);
+    await sweep(deployment, closed, files?.objectNames);
     if (again === undefined || !record.applied)
         return closed;
     const why = again.isRerun ? ', as this is a re-run' : '';
@@ -43528,8 +45150,6 @@ const detail = ({ commit }) => (commit === '' ? '' : ` (${commit.slice(0, 7)})`)
 
 ;// CONCATENATED MODULE: external "node:fs"
 const external_node_fs_namespaceObject = require("node:fs");
-;// CONCATENATED MODULE: external "node:path"
-const external_node_path_namespaceObject = require("node:path");
 ;// CONCATENATED MODULE: ./src/compose/discover.ts
 /** Which stack file is meant when the `compose-file` input names none. */
 /** In the order in which they are looked for. */
@@ -43544,1234 +45164,6 @@ const COMPOSE_FILE_NAMES = [
 /** The first of the known names that exists. */
 function discoverComposeFile(exists) {
     return COMPOSE_FILE_NAMES.find((name) => exists(name));
-}
-
-;// CONCATENATED MODULE: ./src/compose/source.ts
-/**
- * First step of the stack files: bytes become text that Docker's YAML reader will accept, and text
- * becomes a syntax tree that still knows where in the file everything stands. All scalars stay the
- * strings that were written (the failsafe schema): what `010` or `yes` means is for Docker to say.
- */
-
-/** The text of a file and the places in it. */
-class Source {
-    path;
-    text;
-    #lines;
-    constructor(path, text, lines = countLines(text)) {
-        this.path = path;
-        this.text = text;
-        this.#lines = lines;
-    }
-    /** Line and column, from 1, of an offset into the text. */
-    position(offset) {
-        const { line, col } = this.#lines.linePos(Math.max(0, Math.min(offset, this.text.length)));
-        return { file: this.path, line: Math.max(line, 1), column: Math.max(col, 1) };
-    }
-    /** A problem at an offset; its message starts with file, line and column. */
-    problem(offset, message, more = {}) {
-        return problemAt(this.position(offset), message, more);
-    }
-    /** The line of an offset with a caret under it, for errors of syntax. */
-    excerpt(offset) {
-        const { line, column } = this.position(offset);
-        const start = this.#lines.lineStarts[line - 1] ?? 0;
-        const end = this.text.indexOf('\n', start);
-        const whole = this.text.slice(start, end < 0 ? undefined : end).replace(/\r$/, '');
-        // A window around the column: a minified JSON file is one line of many kilobytes.
-        const from = Math.max(0, column - 41);
-        const shown = whole.slice(from, from + 80).replaceAll('\t', ' ');
-        const gutter = `  ${line} | `;
-        return `${gutter}${shown}\n${' '.repeat(gutter.length + column - 1 - from)}^`;
-    }
-}
-function countLines(text) {
-    const lines = new dist/* LineCounter */.HN();
-    lines.addNewLine(0);
-    for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) {
-        lines.addNewLine(at + 1);
-    }
-    return lines;
-}
-/** A problem whose message says where it is, since a list of messages is read without positions. */
-function problemAt(position, message, { reason = 'compose-invalid', hint } = {}) {
-    const place = [position.file, position.line, position.column].filter((part) => part != null);
-    return {
-        reason,
-        message: `${place.join(':')}: ${message}`,
-        position,
-        ...(hint === undefined ? {} : { hint }),
-    };
-}
-/** The parser needs about a second for this much; large stack files have a tenth of it. */
-const MAX_FILE_BYTES = 512 * 1024;
-/** A broken quote makes a parser report every later line. */
-const MAX_SYNTAX_PROBLEMS = 10;
-/**
- * Decodes a file to the text that is handed on: no byte order mark, UTF-8 out of UTF-16 (what
- * PowerShell's `>` writes, and what Docker's YAML reader takes as well).
- */
-function decodeText(file) {
-    const { path, text: bytes } = file;
-    if (bytes.length > MAX_FILE_BYTES) {
-        return problemAt({ file: path }, `the file has ${bytes.length} bytes; a stack file may have ${MAX_FILE_BYTES}`);
-    }
-    const encoding = bytes[0] === 0xff && bytes[1] === 0xfe
-        ? 'utf-16le'
-        : bytes[0] === 0xfe && bytes[1] === 0xff
-            ? 'utf-16be'
-            : 'utf-8';
-    let text;
-    try {
-        text = new TextDecoder(encoding, { fatal: true }).decode(bytes);
-    }
-    catch {
-        return problemAt({ file: path }, `this is not a text file: it is not valid ${encoding}`, {
-            hint: 'Save the file as UTF-8.',
-        });
-    }
-    const source = new Source(path, text);
-    // What go-yaml's reader accepts (readerc.go); anything else is "control characters are not allowed".
-    const control = /[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/u.exec(text);
-    if (control !== null) {
-        const code = (control[0].codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0');
-        return source.problem(control.index, `the control character U+${code} is not allowed in YAML`);
-    }
-    // Docker's reader takes a lone CR for a line break, the parser here does not: the two would see
-    // different documents.
-    const lone = /\r(?!\n)/.exec(text);
-    if (lone !== null) {
-        return source.problem(lone.index, 'a carriage return without a line feed', {
-            hint: 'Save the file with LF or CRLF line endings.',
-        });
-    }
-    return source;
-}
-const TOO_DEEP = 'the file is nested too deeply';
-/** The one mapping that a stack file is, or everything that keeps it from being read as one. */
-function parseRoot(source) {
-    // The parser would find out as well, by running out of stack again and again.
-    if (/(?:[[{]\s*){200}/.test(source.text))
-        return [source.problem(0, TOO_DEEP)];
-    const parsed = (0,dist/* parseAllDocuments */.hR)(source.text, {
-        schema: 'failsafe',
-        keepSourceTokens: true,
-        prettyErrors: false,
-        // Checked in the tree: the parser compares every pair of keys, which takes seconds on large maps.
-        uniqueKeys: false,
-        strict: false,
-    });
-    const documents = 'empty' in parsed ? [] : parsed;
-    const errors = documents.flatMap((document) => document.errors);
-    if (errors.some((error) => error.message.includes('call stack'))) {
-        return [source.problem(0, TOO_DEEP)];
-    }
-    if (errors.length > 0) {
-        const problems = errors.slice(0, MAX_SYNTAX_PROBLEMS).map((error) => {
-            const [offset] = error.pos;
-            const flow = /\$\{[^}]*$/.test(source.text.slice(Math.max(0, offset - 80), offset + 1));
-            return source.problem(offset, `invalid YAML: ${error.message}\n${source.excerpt(offset)}`, flow ? { hint: 'Quote "${...}" inside of [ ] and { }: YAML reads its brace there.' } : {});
-        });
-        const more = errors.length - problems.length;
-        if (more > 0)
-            problems.push(problemAt({ file: source.path }, `${more} more errors of syntax`));
-        return problems;
-    }
-    const [first, ...others] = documents;
-    const root = first?.contents;
-    const written = (contents) => contents != null && !((0,dist/* isScalar */.jn)(contents) && contents.range?.[0] === contents.range?.[1]);
-    if (!written(root) && others.length === 0) {
-        return [problemAt({ file: source.path }, 'the file is empty')];
-    }
-    // Docker reads the first document and silently drops the others. An empty one after a last `---`
-    // loses nothing.
-    const second = others.find((document) => written(document.contents));
-    if (second !== undefined) {
-        return [
-            source.problem(second.contents?.range[0] ?? 0, 'a second YAML document in the same file', {
-                hint: 'Write it into a file of its own and list both in compose-file.',
-            }),
-        ];
-    }
-    if (!(0,dist/* isMap */.jh)(root)) {
-        return [
-            source.problem(root?.range[0] ?? 0, 'a stack file is a mapping: `services:` and so on'),
-        ];
-    }
-    return root;
-}
-
-;// CONCATENATED MODULE: ./src/compose/env-file.ts
-
-/** The scanner of Docker's client gives up at a line of this size (Go, bufio.MaxScanTokenSize). */
-const MAX_LINE_BYTES = 64 * 1024;
-/**
- * Renders one file by the rules of docker/cli, pkg/kvfile: no quotes, no escapes, no variables. A
- * `KEY` that the runner does not have is commented out, so that the manager's own is not taken.
- */
-function renderEnvFile(file, variables) {
-    let text;
-    try {
-        text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(file.text);
-    }
-    catch {
-        const problem = problemAt({ file: file.path }, 'the env_file is not valid UTF-8');
-        return { content: file.text, problems: [problem], empty: [] };
-    }
-    const source = new Source(file.path, text);
-    const problems = [];
-    const empty = [];
-    const resolved = [];
-    let offset = 0;
-    const lines = text.split('\n').map((line) => {
-        const at = offset;
-        offset += line.length + 1;
-        if (Buffer.byteLength(line) >= MAX_LINE_BYTES) {
-            problems.push(source.problem(at, `a line of ${MAX_LINE_BYTES} bytes or more; Docker refuses it`));
-        }
-        const ending = line.endsWith('\r') ? '\r' : '';
-        const statement = line.slice(0, line.length - ending.length).trimStart();
-        if (statement === '' || statement.startsWith('#'))
-            return line;
-        const equals = statement.indexOf('=');
-        const name = equals < 0 ? statement : statement.slice(0, equals);
-        if (name === '' || /[ \t]/.test(name)) {
-            problems.push(source.problem(at, name === '' ? 'a line without a variable name' : 'a variable name with a space in it', {
-                hint: 'Docker reads an env_file as plain KEY=VALUE lines, without `export` or spaces.',
-            }));
-            return line;
-        }
-        if (equals >= 0) {
-            if (equals === statement.length - 1)
-                empty.push(name);
-            return line;
-        }
-        const value = variables.get(name);
-        resolved.push(name);
-        if (value === undefined)
-            return `#${name}${ending}`;
-        if (value === '')
-            empty.push(name);
-        if (/[\r\n\0]/.test(value)) {
-            problems.push(source.problem(at, `the value of ${name} has line breaks, which an env_file can't hold`, {
-                hint: `Write ${name} under \`environment:\` of the service instead.`,
-            }));
-        }
-        return `${name}=${value}${ending}`;
-    });
-    return {
-        content: resolved.length > 0 ? Buffer.from(lines.join('\n')) : file.text,
-        problems,
-        empty,
-    };
-}
-
-;// CONCATENATED MODULE: ./src/compose/attachments.ts
-/**
- * Files that a stack refers to (`env_file`, configs, secrets): read on the runner, carried along
- * under a name of their own, each once.
- */
-
-
-
-/** Where attachments are written, inside of the directory that the rendered files are written to. */
-const ATTACHMENTS_DIRECTORY = 'attachments';
-/** Upper limits, exclusive; swarmkit, api/validation/secrets.go and manager/controlapi/config.go. */
-const OBJECT_LIMITS = { configs: 1000 * 1024, secrets: 500 * 1024 };
-/** The files that the stack refers to, each once. */
-class Attachments {
-    access;
-    list = [];
-    /** Variables that env files leave empty. */
-    empty = [];
-    #known = new Map();
-    constructor(access) {
-        this.access = access;
-    }
-    /** The path on the runner that a path in a stack file means. */
-    absolute(path) {
-        const { home, workingDirectory } = this.access;
-        if (home !== undefined && /^~(?:$|\/)/.test(path))
-            return (0,external_node_path_namespaceObject.join)(home, path.slice(1));
-        return (0,external_node_path_namespaceObject.resolve)(workingDirectory, path);
-    }
-    /**
-     * Attaches a file and gives what stands for its path in the rendered text, or why it can't be.
-     * @param what for messages: `config app`
-     */
-    add(path, what, role, at) {
-        const absolute = this.absolute(path);
-        const content = this.access.readFile(absolute);
-        if (!Buffer.isBuffer(content)) {
-            const why = content === 'missing'
-                ? 'does not exist'
-                : content === 'not-a-file'
-                    ? 'is not a file'
-                    : `can't be read: ${content.error}`;
-            return [
-                problemAt(at, `${what}: the file ${path} ${why} (looked at ${absolute})`, {
-                    hint: (0,external_node_path_namespaceObject.isAbsolute)(path) || path.startsWith('~')
-                        ? 'The path is one on the runner.'
-                        : `Relative paths start at the directory of the first stack file, ${this.access.workingDirectory}.`,
-                }),
-            ];
-        }
-        if (role !== 'env_file') {
-            const limit = OBJECT_LIMITS[role];
-            if (content.length === 0) {
-                return [problemAt(at, `${what}: the file ${path} is empty, which Swarm refuses`)];
-            }
-            if (content.length >= limit) {
-                return [
-                    problemAt(at, `${what}: the file ${path} has ${content.length} bytes; Swarm takes less than ${limit}`),
-                ];
-            }
-        }
-        const key = `${role === 'env_file' ? 'env' : 'raw'}:${absolute}`;
-        const known = this.#known.get(key);
-        if (known !== undefined) {
-            const same = this.list.find(({ name }) => known === `./${ATTACHMENTS_DIRECTORY}/${name}`);
-            if (same !== undefined && role === 'secrets')
-                same.secret = true;
-            return known;
-        }
-        let bytes = content;
-        if (role === 'env_file') {
-            const file = renderEnvFile({ path, text: content }, this.access.variables);
-            if (file.problems.length > 0) {
-                // Reported where the file is first used.
-                this.#known.set(key, []);
-                return file.problems;
-            }
-            this.empty.push(...file.empty);
-            bytes = file.content;
-        }
-        const number = String(this.list.length + 1).padStart(3, '0');
-        const name = `${number}-${sanitised(path)}`;
-        this.list.push({ name, content: bytes, origin: path, secret: role === 'secrets' });
-        const reference = `./${ATTACHMENTS_DIRECTORY}/${name}`;
-        this.#known.set(key, reference);
-        return reference;
-    }
-}
-/** The end of a path as a file name of harmless characters. */
-function sanitised(path) {
-    return (0,external_node_path_namespaceObject.basename)(path)
-        .replace(/[^A-Za-z0-9._-]/g, '_')
-        .slice(-64);
-}
-
-;// CONCATENATED MODULE: ./src/compose/interpolate.ts
-/**
- * `$NAME` and `${...}` in one string, by the rules of the Compose specification. Knows nothing of
- * YAML: the stack files and the dotenv files both use it. A value that comes out of a variable is
- * never looked at again.
- */
-/** Defaults in defaults in defaults; nobody means more than this. */
-const MAX_NESTING = 50;
-const interpolate_NAME = /[A-Za-z_][A-Za-z0-9_]*/y;
-/**
- * Interpolates one string. A lone `$` that starts no name stays what it is, as Compose has it
- * (Docker's own client refuses it). Braces in a default are counted, as compose-go does:
- * `${X:-{"a":1}}` has the default `{"a":1}`.
- */
-function interpolate(text, variables, nesting = 0) {
-    if (!text.includes('$'))
-        return { value: text, used: 'none', faults: [] };
-    let value = '';
-    let used = 'none';
-    const faults = [];
-    let from = 0;
-    for (let at = text.indexOf('$'); at >= 0; at = text.indexOf('$', from)) {
-        value += text.slice(from, at);
-        if (text[at + 1] === '$') {
-            value += '$';
-            from = at + 2;
-            if (used === 'none')
-                used = 'escapes';
-            continue;
-        }
-        used = 'variables';
-        if (text[at + 1] !== '{') {
-            const name = nameAt(text, at + 1);
-            from = at + 1 + name.length;
-            if (name === '')
-                value += '$';
-            else
-                value += plain(name, `$${name}`, variables, faults);
-            continue;
-        }
-        const end = closingBrace(text, at + 1);
-        if (end < 0) {
-            faults.push({
-                kind: 'malformed',
-                expression: text.slice(at),
-                message: `\`${brief(text.slice(at))}\` has no closing brace`,
-            });
-            return { value: value + text.slice(at), used, faults };
-        }
-        from = end + 1;
-        value += braced(text.slice(at, from), variables, nesting, faults);
-    }
-    return { value: value + text.slice(from), used, faults };
-}
-function nameAt(text, at) {
-    interpolate_NAME.lastIndex = at;
-    return interpolate_NAME.exec(text)?.[0] ?? '';
-}
-/** Where the brace that opens at `open` is closed; the first `}` if the braces are not balanced. */
-function closingBrace(text, open) {
-    let depth = 0;
-    for (let at = open; at < text.length; at += 1) {
-        if (text[at] === '{')
-            depth += 1;
-        else if (text[at] === '}' && --depth === 0)
-            return at;
-    }
-    return text.indexOf('}', open);
-}
-function plain(name, expression, variables, faults) {
-    const value = variables.get(name);
-    if (value !== undefined)
-        return value;
-    faults.push({ kind: 'unset', expression, message: `the variable ${name} is not set` });
-    return '';
-}
-/** The value of one `${...}`. The word after the operator is read only if it is used. */
-function braced(expression, variables, nesting, faults) {
-    const inner = expression.slice(2, -1);
-    const name = nameAt(inner, 0);
-    const rest = inner.slice(name.length);
-    const operator = /^:?[-+?]/.exec(rest)?.[0] ?? '';
-    if (name === '' || (operator === '' && rest !== '')) {
-        const why = name === ''
-            ? 'a variable name has letters, digits and _ and starts with no digit'
-            : `after the name there may be one of :- - :? ? :+ + and nothing else`;
-        faults.push({
-            kind: 'malformed',
-            expression,
-            message: `\`${brief(expression)}\` is no variable: ${why}`,
-        });
-        return expression;
-    }
-    if (operator === '')
-        return plain(name, expression, variables, faults);
-    const word = () => {
-        if (nesting >= MAX_NESTING) {
-            faults.push({
-                kind: 'malformed',
-                expression,
-                message: `\`${brief(expression)}\` is nested more than ${MAX_NESTING} levels deep`,
-            });
-            return '';
-        }
-        const nested = interpolate(rest.slice(operator.length), variables, nesting + 1);
-        faults.push(...nested.faults);
-        return nested.value;
-    };
-    const value = variables.get(name);
-    const counts = value !== undefined && (value !== '' || !operator.startsWith(':'));
-    switch (operator.slice(-1)) {
-        case '+':
-            return counts ? word() : '';
-        case '-':
-            return counts ? value : word();
-        default: {
-            if (counts)
-                return value;
-            const said = interpolate(rest.slice(operator.length), variables, MAX_NESTING);
-            const state = value === undefined ? 'is not set' : 'is empty';
-            faults.push({
-                kind: 'required',
-                expression,
-                message: `the required variable ${name} ${state}${said.value === '' ? '' : `: ${said.value}`}`,
-            });
-            return '';
-        }
-    }
-}
-function brief(expression) {
-    const [line = ''] = expression.split('\n');
-    return line.length > 60 ? `${line.slice(0, 60)}...` : line;
-}
-
-;// CONCATENATED MODULE: ./src/compose/splice.ts
-/**
- * Changes to the text of a stack file. The document is never written anew: only the source of the
- * scalars that must change is replaced, so that Docker's own YAML reader sees everything else
- * (octal modes, yes and no, anchors, comments) exactly as the user wrote it.
- */
-
-/** A variable that no manager has; see `rendered`. */
-const NEVER_SET = 'SWARM_DEPLOY_RENDERED';
-/** What Docker casts an interpolated text to by its path: integers, floats and YAML 1.1 booleans. */
-const CASTABLE = /^(?:[+-]?\.?[0-9][A-Za-z0-9_.+-]*|[+-]?inf(?:inity)?|nan|y|yes|true|on|n|no|false|off)$/i;
-/**
- * The source of a value that was interpolated here.
- *
- * Docker's client interpolates once more, always, so a `$` is written `$$`. It also turns some values
- * into numbers and booleans by their path (`deploy.replicas`), but only where its own interpolation
- * changed the text (cli/compose/interpolation/interpolation.go). What could be such a value is
- * therefore written as the default of a variable that is never set: every version of the client
- * reads that (the template's pattern is the same since 17.x) and does its own casting.
- */
-function rendered(value) {
-    return CASTABLE.test(value)
-        ? `"\${${NEVER_SET}:-${value}}"`
-        : quoted(value.replaceAll('$', '$$$$'));
-}
-/** A double-quoted YAML scalar on one line that go-yaml and any YAML 1.2 reader read back as `value`. */
-function quoted(value) {
-    // Besides what must be escaped: the line breaks of YAML 1.1, which go-yaml folds into spaces, and
-    // all that its reader refuses.
-    const escaped = value.replace(/["\\]|[^ -~\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\u{10000}-\u{10ffff}]/gu, splice_escape);
-    return `"${escaped}"`;
-}
-function splice_escape(char) {
-    switch (char) {
-        case '"':
-        case '\\':
-            return `\\${char}`;
-        case '\n':
-            return '\\n';
-        case '\r':
-            return '\\r';
-        case '\t':
-            return '\\t';
-        default: {
-            const code = char.charCodeAt(0);
-            // Half of a surrogate pair has no UTF-8 form; what every encoder writes for it.
-            if (code >= 0xd800 && code <= 0xdfff)
-                return '\\ufffd';
-            return code < 0x100
-                ? `\\x${code.toString(16).padStart(2, '0')}`
-                : `\\u${code.toString(16).padStart(4, '0')}`;
-        }
-    }
-}
-/** Replaces the source of a scalar or alias; an anchor stays, a tag that is not a string's goes. */
-function replaceNode(source, node, text) {
-    const [start, end] = node.range ?? [0, 0];
-    if ((0,dist/* isAlias */.Vj)(node))
-        return [{ start, end, text }];
-    const tag = tagBefore(source, node, start);
-    if (start === end) {
-        // An empty value: right behind the colon, dash, anchor or tag, before any comment.
-        let at = start;
-        while (at > 0 && /\s/.test(source.text[at - 1] ?? ''))
-            at -= 1;
-        return [...tag, { start: at, end: at, text: ` ${text}` }];
-    }
-    if (node.type !== 'BLOCK_LITERAL' && node.type !== 'BLOCK_FOLDED') {
-        return [...tag, { start, end, text }];
-    }
-    const old = source.text.slice(start, end);
-    const comment = /^[^\r\n#]*?(\s#[^\r\n]*)/.exec(old)?.[1] ?? '';
-    const newline = /\r?\n$/.exec(old)?.[0] ?? '';
-    return [...tag, { start, end, text: `${text}${comment}${newline}` }];
-}
-function tagBefore(source, node, start) {
-    if (node.tag === undefined || /str$|^!$/.test(node.tag))
-        return [];
-    const before = source.text.slice(Math.max(0, start - 1000), start);
-    const match = /(![^\s,[\]{}]*)(?:\s+(?:&\S+\s*)?)?$/.exec(before);
-    if (match === null)
-        return [];
-    const at = start - before.length + match.index;
-    return [{ start: at, end: at + (match[1]?.length ?? 0), text: '' }];
-}
-/** Gives a value to a key that has none: `KEY:`, `KEY: ~`, or in flow style `KEY` alone. */
-function setValue(source, pair, text) {
-    if (pair.value !== null)
-        return replaceNode(source, pair.value, text);
-    const end = pair.key.range?.[1] ?? 0;
-    const start = pair.key.range?.[0] ?? 0;
-    const line = source.text.slice(source.text.lastIndexOf('\n', start - 1) + 1, start);
-    // `? KEY` in block style has its value on a line of its own, under the question mark.
-    const explicit = /^(\s*)\?\s+$/.exec(line);
-    const added = explicit === null ? `: ${text}` : `\n${explicit[1] ?? ''}: ${text}`;
-    return [{ start: end, end, text: added }];
-}
-/** Applies edits, none of which overlaps another. */
-function applyEdits(text, edits) {
-    let result = '';
-    let from = 0;
-    for (const edit of inOrder(edits)) {
-        result += text.slice(from, edit.start) + edit.text;
-        from = edit.end;
-    }
-    return result + text.slice(from);
-}
-/** Where an offset of the old text is in the new one; before an insertion at that very place. */
-function movedOffset(offset, edits) {
-    return edits
-        .filter((edit) => edit.end <= offset && edit.start < offset)
-        .reduce((sum, edit) => sum + edit.text.length - (edit.end - edit.start), offset);
-}
-function inOrder(edits) {
-    return [...edits].sort((a, b) => a.start - b.start || a.end - b.end);
-}
-
-;// CONCATENATED MODULE: ./src/compose/tree.ts
-/**
- * The syntax tree of one stack file, with aliases and merge keys followed. One pass in the order of
- * the file finds what every later step needs: which scalars are values, what each alias stands for,
- * and whether the document is one that Docker can read at all.
- */
-
-
-/** Deeper than any stack file; keeps every recursion here far from the end of the stack. */
-const MAX_DEPTH = 100;
-/** Nodes after expansion of aliases; go-yaml gives up at ten times what is written, roughly. */
-const MAX_EXPANDED = 200_000;
-class Tree {
-    root;
-    /** Scalars in value position, each once, in the order of the file. */
-    values = [];
-    aliases = [];
-    /** Aliases that stand where a key is. */
-    keyAliases = [];
-    problems = [];
-    warnings = [];
-    #source;
-    #targets = new Map();
-    #entries = new Map();
-    #sizes = new Map();
-    #merged = 0;
-    constructor(source, root) {
-        this.root = root;
-        this.#source = source;
-        const expanded = this.#walk(root, new Map(), [], false);
-        if (expanded > MAX_EXPANDED && expanded > 10 * this.#sizes.size) {
-            this.#problem(root, `the aliases of this file expand it to ${expanded.toExponential(0)} nodes`);
-        }
-    }
-    /** Follows an alias to what it stands for. */
-    resolve(node) {
-        return (0,dist/* isAlias */.Vj)(node) ? (this.#targets.get(node) ?? null) : node;
-    }
-    /** The string of a scalar or of an alias to one; undefined for collections. */
-    text(node) {
-        const resolved = this.resolve(node);
-        return (0,dist/* isScalar */.jn)(resolved) ? String(resolved.value) : undefined;
-    }
-    /** The value of a key, aliases followed. */
-    get(map, name) {
-        return this.entries(map).get(name)?.value ?? null;
-    }
-    /** The items of a list as written. */
-    items(list) {
-        const resolved = this.resolve(list);
-        return (0,dist/* isSeq */.oP)(resolved) ? resolved.items : [];
-    }
-    /**
-     * The keys of a mapping with merge keys applied: own keys win over merged ones, earlier merges
-     * over later ones. Empty for anything that is no mapping.
-     */
-    entries(node) {
-        const map = this.resolve(node ?? null);
-        if (!(0,dist/* isMap */.jh)(map))
-            return new Map();
-        const known = this.#entries.get(map);
-        if (known !== undefined)
-            return known;
-        const entries = new Map();
-        const merges = [];
-        for (const pair of map.items) {
-            if (isMergeKey(pair.key)) {
-                merges.push({ pair, before: new Set(entries.keys()) });
-                continue;
-            }
-            const name = this.text(pair.key);
-            if (name === undefined)
-                continue;
-            const value = this.resolve(pair.value);
-            entries.set(name, { name, key: pair.key, pair, site: pair.value, value });
-        }
-        for (const { pair, before } of merges)
-            this.#merge(pair, before, entries);
-        this.#entries.set(map, entries);
-        return entries;
-    }
-    #merge(pair, before, entries) {
-        const value = this.resolve(pair.value);
-        for (const source of (0,dist/* isSeq */.oP)(value) ? this.items(value) : [value]) {
-            const map = this.resolve(source);
-            if (!(0,dist/* isMap */.jh)(map)) {
-                this.#problem(pair.key, '`<<` takes a mapping, or a list of mappings');
-                continue;
-            }
-            for (const entry of this.entries(map).values()) {
-                this.#merged += 1;
-                if (this.#merged === MAX_EXPANDED) {
-                    this.#problem(pair.key, 'the merge keys of this file expand to too much');
-                }
-                if (this.#merged >= MAX_EXPANDED)
-                    return;
-                const own = entries.get(entry.name);
-                if (own === undefined)
-                    entries.set(entry.name, entry);
-                else if (before.has(entry.name) && own.value !== entry.value) {
-                    // go-yaml v2 applies keys and merges in their order (decode.go, mapping); v3 as YAML says.
-                    this.warnings.push(this.#source.problem(pair.key.range?.[0] ?? 0, `\`<<\` stands after \`${entry.name}\`, which it contains too: a Docker client before 28 lets the merged value win, newer ones your own`, { hint: 'Write `<<` as the first key of the mapping.' }));
-                }
-            }
-        }
-    }
-    #problem(node, message, hint) {
-        this.problems.push(this.#source.problem(node.range?.[0] ?? 0, message, hint === undefined ? {} : { hint }));
-    }
-    /** @returns the number of nodes once all aliases are expanded */
-    #walk(node, anchors, parents, isKey) {
-        if (node === null)
-            return 1;
-        if ((0,dist/* isAlias */.Vj)(node))
-            return this.#follow(node, anchors, parents, isKey);
-        if (node.anchor !== undefined && node.anchor !== '')
-            anchors.set(node.anchor, node);
-        let size = 1;
-        if ((0,dist/* isScalar */.jn)(node)) {
-            if (!isKey)
-                this.values.push(node);
-        }
-        else if (parents.length >= MAX_DEPTH) {
-            if (!this.problems.some((problem) => problem.message.endsWith(TOO_DEEP))) {
-                this.#problem(node, TOO_DEEP);
-            }
-        }
-        else {
-            parents.push(node);
-            if ((0,dist/* isSeq */.oP)(node)) {
-                for (const item of node.items) {
-                    size += this.#walk(item, anchors, parents, isKey);
-                }
-            }
-            else if ((0,dist/* isMap */.jh)(node)) {
-                const names = new Map();
-                for (const pair of node.items) {
-                    size += this.#walk(pair.key, anchors, parents, true);
-                    this.#noteKey(pair.key, names);
-                    size += this.#walk(pair.value, anchors, parents, isKey);
-                }
-            }
-            parents.pop();
-        }
-        this.#sizes.set(node, size);
-        return size;
-    }
-    #follow(alias, anchors, parents, isKey) {
-        const target = anchors.get(alias.source);
-        if (target === undefined) {
-            this.#problem(alias, `the alias *${alias.source} has no anchor &${alias.source} before it`);
-            return 1;
-        }
-        if (parents.includes(target)) {
-            this.#problem(alias, `the alias *${alias.source} stands inside of what it refers to`);
-            return 1;
-        }
-        this.#targets.set(alias, target);
-        (isKey ? this.keyAliases : this.aliases).push(alias);
-        return this.#sizes.get(target) ?? 1;
-    }
-    #noteKey(key, names) {
-        const name = this.text(key);
-        if (name === undefined)
-            return;
-        const first = names.get(name);
-        if (first === undefined) {
-            names.set(name, key);
-            return;
-        }
-        const { line } = this.#source.position(first.range?.[0] ?? 0);
-        this.#problem(key, `the key \`${name}\` is there already, in line ${line}`, isMergeKey(key) ? 'Merge several mappings as `<<: [*a, *b]`.' : 'Keep one of the two.');
-    }
-}
-function isMergeKey(key) {
-    return (0,dist/* isScalar */.jn)(key) && key.value === '<<' && (key.type === 'PLAIN' || key.tag !== undefined);
-}
-/** Whether a value is YAML's null: nothing, `~` or `null`, unquoted. */
-function isNull(node) {
-    if (node === null)
-        return true;
-    if (!(0,dist/* isScalar */.jn)(node))
-        return false;
-    const plain = node.type === 'PLAIN' || node.type === undefined;
-    const untagged = node.tag === undefined || node.tag.endsWith('null');
-    return plain && untagged && ['', '~', 'null', 'Null', 'NULL'].includes(String(node.value));
-}
-/** Whether a written value is true for go-yaml and for Docker's cast of an interpolated one. */
-function isTrue(text) {
-    return text !== undefined && ['true', 'yes', 'on', 'y'].includes(text.toLowerCase());
-}
-
-;// CONCATENATED MODULE: ./src/compose/document.ts
-/**
- * One stack file on its way through: its variables are filled in, what it says about files,
- * environments and mounts is looked at, and the result is a list of edits to its text.
- */
-
-
-
-
-
-
-
-const KINDS = { configs: 'config', secrets: 'secret' };
-/** An extension field that every client ignores, in place of the `name:` that all of them refuse. */
-const RENAMED = 'x-swarm-deploy-name';
-/** One stack file on its way through. */
-class Document {
-    source;
-    settings;
-    attachments;
-    tree;
-    problems = [];
-    warnings = [];
-    /** Container variables that this file leaves empty. */
-    empty = new Set();
-    version;
-    #values = new Map();
-    /** New text of scalars and aliases whose meaning, not just whose variables, is filled in. */
-    #replaced = new Map();
-    #more = [];
-    constructor(source, root, settings, attachments) {
-        this.source = source;
-        this.settings = settings;
-        this.attachments = attachments;
-        this.tree = new Tree(source, root);
-        this.#interpolate();
-        // Structure that can't be trusted has been reported; what would be found in it is noise.
-        if (this.tree.problems.length === 0) {
-            this.version = this.#readVersion();
-            this.#renameName();
-            this.#readServices();
-            this.#readObjects('configs');
-            this.#readObjects('secrets');
-        }
-        this.problems.push(...this.tree.problems);
-        this.warnings.push(...this.tree.warnings);
-    }
-    /** The value of a scalar, variables filled in; undefined for anything else. */
-    value(node) {
-        const scalar = this.tree.resolve(node);
-        if (!(0,dist/* isScalar */.jn)(scalar))
-            return undefined;
-        return this.#values.get(scalar)?.value ?? String(scalar.value);
-    }
-    position(node) {
-        return this.source.position(node.range?.[0] ?? 0);
-    }
-    rendered(index, composeVersion) {
-        const edits = this.#edits();
-        const text = applyEdits(this.source.text, edits);
-        const name = `${index}-${sanitised(this.source.path)}`;
-        const file = { name, origin: this.source.path };
-        if (this.version !== undefined)
-            return { ...file, text };
-        const flow = this.tree.root.flow === true;
-        const start = this.tree.root.range?.[0] ?? 0;
-        const line = this.source.text.lastIndexOf('\n', start - 1) + 1;
-        const indent = /^[ ]*/.exec(this.source.text.slice(line, start))?.[0] ?? '';
-        const versionAt = flow
-            ? { offset: movedOffset(start + 1, edits), before: '"', after: ', ' }
-            : { offset: movedOffset(line, edits), before: indent, after: '\n' };
-        // Docker refuses files of different versions: those without one take that of the others.
-        if (composeVersion === undefined)
-            return { ...file, text, versionAt };
-        return { ...file, text: insertVersion(text, versionAt, composeVersion) };
-    }
-    #interpolate() {
-        const { allowUnset, stack } = this.settings;
-        // The Compose specification makes the project's name known to the files.
-        const variables = this.settings.variables.has('COMPOSE_PROJECT_NAME')
-            ? this.settings.variables
-            : new Map([...this.settings.variables, ['COMPOSE_PROJECT_NAME', stack]]);
-        const name = this.tree.entries(this.tree.root).get('name')?.value;
-        for (const scalar of this.tree.values) {
-            const result = interpolate(String(scalar.value), variables);
-            if (result.used === 'none')
-                continue;
-            this.#values.set(scalar, result);
-            if (scalar === name)
-                continue; // never reaches Docker
-            const [start = 0, end = 0] = scalar.range ?? [];
-            let from = start;
-            for (const fault of result.faults) {
-                const found = this.source.text.indexOf(fault.expression, from);
-                const at = found >= 0 && found < end ? found : start;
-                if (found >= 0 && found < end)
-                    from = found + 1;
-                const lenient = allowUnset && fault.kind === 'unset';
-                (lenient ? this.warnings : this.problems).push(this.source.problem(at, lenient ? `${fault.message}; it is empty` : fault.message, {
-                    reason: fault.kind === 'malformed' ? 'compose-invalid' : 'variable-unset',
-                    ...(lenient ? {} : { hint: faultHint(fault) }),
-                }));
-            }
-        }
-    }
-    #readVersion() {
-        const entry = this.tree.entries(this.tree.root).get('version');
-        if (entry === undefined)
-            return undefined;
-        const version = this.value(entry.value) ?? '';
-        const at = entry.site ?? entry.key;
-        const number = (0,dist/* isScalar */.jn)(entry.value) && entry.value.type === 'PLAIN' && /^[0-9.]+$/.test(version);
-        if (number && entry.value.tag === undefined) {
-            this.#problem(at, '`version` must be a string', `Write version: "${version}", in quotes.`);
-        }
-        else if (!/^3(?:\.[0-9]+)?$/.test(version)) {
-            this.#problem(at, `\`version\` ${version} is none that Docker deploys a stack from`, 'Swarm takes 3 to 3.13; newer Docker clients need no `version` at all.');
-        }
-        return version;
-    }
-    /** All clients refuse the `name:` of modern Compose files; the stack has its name already. */
-    #renameName() {
-        const entry = this.tree.entries(this.tree.root).get('name');
-        if (entry === undefined)
-            return;
-        const name = this.value(entry.value) ?? '';
-        if (name !== this.settings.stack) {
-            this.warnings.push(this.source.problem(entry.key.range?.[0] ?? 0, `\`name\` is ${name}, but the stack is deployed as ${this.settings.stack}`, { hint: 'The input `stack` decides; `name` is left out.' }));
-        }
-        // Renamed, not cut out: its value may carry an anchor, and it may stand in { } with commas.
-        const [start = 0, end = 0] = entry.key.range ?? [];
-        this.#more.push({ start, end, text: `"${RENAMED}"` });
-    }
-    #readServices() {
-        const services = this.tree.entries(this.tree.root).get('services');
-        if (services === undefined || isNull(services.value))
-            return;
-        if (!(0,dist/* isMap */.jh)(services.value)) {
-            this.#problem(services.site ?? services.key, '`services` must be a mapping');
-            return;
-        }
-        for (const service of this.tree.entries(services.value).values()) {
-            if (!(0,dist/* isMap */.jh)(service.value)) {
-                this.#problem(service.key, `the service ${service.name} must be a mapping`);
-                continue;
-            }
-            const entries = this.tree.entries(service.value);
-            this.#readEnvironment(entries.get('environment'));
-            this.#readEnvFiles(service.name, entries.get('env_file'));
-            this.#readVolumes(service.name, entries.get('volumes'));
-        }
-    }
-    /** Variables without a value are the runner's, not the manager's on which the client runs. */
-    #readEnvironment(environment) {
-        const node = environment?.value ?? null;
-        for (const { name, pair, site, value } of this.tree.entries(node).values()) {
-            if (isNull(value)) {
-                const known = this.settings.variables.get(name);
-                if (known === undefined || known === '')
-                    this.empty.add(name);
-                if (known !== undefined)
-                    this.#replace(site ?? pair, quoted(escaped(known)));
-            }
-            else if (this.value(value) === '') {
-                this.empty.add(name);
-            }
-        }
-        for (const item of this.tree.items(node)) {
-            const text = isNull(this.tree.resolve(item)) ? undefined : this.value(item);
-            if (text === undefined)
-                continue;
-            const equals = text.indexOf('=');
-            if (equals < 0) {
-                const known = this.settings.variables.get(text);
-                if (known === undefined || known === '')
-                    this.empty.add(text);
-                if (known !== undefined)
-                    this.#replace(item, quoted(escaped(`${text}=${known}`)));
-            }
-            else if (equals === text.length - 1) {
-                this.empty.add(text.slice(0, equals));
-            }
-        }
-    }
-    #readEnvFiles(service, entry) {
-        if (entry === undefined)
-            return;
-        const { value, site } = entry;
-        const items = (0,dist/* isSeq */.oP)(value) ? this.tree.items(value) : site === null ? [] : [site];
-        for (const item of items) {
-            if ((0,dist/* isMap */.jh)(this.tree.resolve(item))) {
-                this.#problem(item, `service ${service}: \`docker stack deploy\` takes an env_file as a path only`, 'Write the path alone, without `path:`, `required:` and `format:`.');
-                continue;
-            }
-            this.#attach(item, `env_file of service ${service}`, 'env_file');
-        }
-    }
-    #readObjects(section) {
-        const objects = this.tree.get(this.tree.root, section);
-        for (const object of this.tree.entries(objects).values()) {
-            const entries = this.tree.entries(object.value);
-            const what = `${KINDS[section]} ${object.name}`;
-            const external = entries.get('external')?.value ?? null;
-            if ((0,dist/* isMap */.jh)(external) || isTrue(this.value(external)))
-                continue;
-            const file = entries.get('file');
-            if (file !== undefined) {
-                this.#attach(file.site ?? file.key, what, section);
-            }
-            else if (!['driver', 'content', 'environment'].some((key) => entries.has(key))) {
-                this.#problem(object.key, `${what} has neither \`file\` nor \`external: true\``);
-            }
-        }
-    }
-    #attach(site, what, role) {
-        const path = this.value(site);
-        if (path === undefined || isNull(this.tree.resolve(site)) || this.#isFaulty(site))
-            return;
-        const attached = this.attachments.add(path, what, role, this.position(site));
-        if (typeof attached === 'string')
-            this.#replace(site, quoted(attached));
-        else
-            this.problems.push(...attached);
-    }
-    /** A path is one on the nodes; a relative one would come to lie in the manager's directory of this run. */
-    #readVolumes(service, entry) {
-        for (const item of this.tree.items(entry?.value ?? null)) {
-            const volume = this.tree.resolve(item);
-            let source = '';
-            let at = item;
-            if ((0,dist/* isMap */.jh)(volume)) {
-                if (this.value(this.tree.get(volume, 'type')) !== 'bind')
-                    continue;
-                const written = this.tree.entries(volume).get('source');
-                source = this.value(written?.value ?? null) ?? '';
-                at = written?.site ?? item;
-                if (source === '' || /^(?:[/\\]|[A-Za-z]:)/.test(source))
-                    continue;
-            }
-            else {
-                const text = this.value(item) ?? '';
-                source = text.split(':')[0] ?? '';
-                // As docker/cli, internal/volumespec: a source is a path only if it looks like one.
-                if (text.length <= 2 || !text.includes(':') || !/^[.~]/.test(source))
-                    continue;
-            }
-            if (this.#isFaulty(at))
-                continue;
-            this.#problem(at, `service ${service}: the bind mount of ${source} is not an absolute path`, 'It is a path on the nodes, which do not have the checkout. Write an absolute path that exists on every node that may run the service, or ship files as `configs:`.');
-        }
-    }
-    #isFaulty(node) {
-        const scalar = this.tree.resolve(node);
-        const faults = (0,dist/* isScalar */.jn)(scalar) ? (this.#values.get(scalar)?.faults ?? []) : [];
-        return faults.some((fault) => fault.kind !== 'unset' || !this.settings.allowUnset);
-    }
-    #replace(site, text) {
-        const before = this.#replaced.get(site);
-        if (before !== undefined && before !== text) {
-            this.#problem(isPair(site) ? site.key : site, 'this is used in several places through an anchor, and means different things there', 'Write it out in each of the places.');
-        }
-        this.#replaced.set(site, text);
-    }
-    #problem(node, message, hint) {
-        this.problems.push(problemAt(this.position(node), message, hint === undefined ? {} : { hint }));
-    }
-    #edits() {
-        const edits = [...this.#more];
-        const version = this.tree.entries(this.tree.root).get('version')?.value;
-        for (const scalar of this.tree.values) {
-            const text = this.#replaced.get(scalar) ?? this.#filledIn(scalar, scalar === version);
-            if (text !== undefined)
-                edits.push(...replaceNode(this.source, scalar, text));
-        }
-        for (const alias of this.tree.aliases) {
-            const text = this.#replaced.get(alias) ?? this.#restored(alias);
-            if (text !== undefined)
-                edits.push(...replaceNode(this.source, alias, text));
-        }
-        for (const alias of this.tree.keyAliases) {
-            // Docker interpolates no keys: a key keeps what the anchor said before.
-            const scalar = this.tree.resolve(alias);
-            if (!(0,dist/* isScalar */.jn)(scalar))
-                continue;
-            if (this.#replaced.has(scalar) || this.#filledIn(scalar, false) !== undefined) {
-                edits.push(...replaceNode(this.source, alias, quoted(String(scalar.value))));
-            }
-        }
-        for (const [site, text] of this.#replaced) {
-            if (isPair(site))
-                edits.push(...setValue(this.source, site, text));
-        }
-        return edits;
-    }
-    /** The new text of a scalar with variables. `version` is read before Docker interpolates. */
-    #filledIn(scalar, isVersion) {
-        const result = this.#values.get(scalar);
-        if (result?.used !== 'variables')
-            return undefined;
-        return isVersion ? quoted(result.value) : rendered(result.value);
-    }
-    /** What an alias must say where its anchor now has a text that is right at the anchor only. */
-    #restored(alias) {
-        const scalar = this.tree.resolve(alias);
-        if (!(0,dist/* isScalar */.jn)(scalar) || !this.#replaced.has(scalar))
-            return undefined;
-        const filledIn = this.#filledIn(scalar, false);
-        if (filledIn !== undefined)
-            return filledIn;
-        if (isNull(scalar))
-            return 'null';
-        const plain = scalar.type === 'PLAIN' && !String(scalar.value).includes('\n');
-        return plain ? String(scalar.value) : quoted(String(scalar.value));
-    }
-}
-function isPair(site) {
-    return 'key' in site && !('range' in site);
-}
-function escaped(value) {
-    return value.replaceAll('$', '$$$$');
-}
-function faultHint(fault) {
-    if (fault.kind === 'malformed')
-        return 'For a literal $ write $$.';
-    if (fault.kind === 'required')
-        return 'Set it in `env`, `env-file` or the `env:` of the step.';
-    return 'Set it in `env`, `env-file` or the `env:` of the step, give it a default (${NAME:-default}), or write $$ for a literal $. `allow-unset: true` makes it empty.';
-}
-
-;// CONCATENATED MODULE: ./src/compose/view.ts
-/** What later steps know of the services without redoing Docker's merge of the files. */
-
-
-/** The services of all files by name. */
-function viewServices(documents) {
-    const views = new Map();
-    for (const document of documents) {
-        if (document.tree.problems.length > 0)
-            continue;
-        const { tree } = document;
-        for (const service of tree.entries(tree.get(tree.root, 'services')).values()) {
-            const before = views.get(service.name);
-            const entries = tree.entries(service.value);
-            const image = entries.get('image');
-            const deploy = entries.get('deploy')?.value;
-            const replicas = document.value(tree.get(deploy, 'replicas')) ?? '';
-            const name = document.value(image?.value ?? null);
-            views.set(service.name, {
-                name: service.name,
-                image: name ?? before?.image,
-                healthcheck: viewHealthcheck(document, entries.get('healthcheck'), before?.healthcheck),
-                mode: document.value(tree.get(deploy, 'mode')) ?? before?.mode,
-                replicas: /^[0-9]+$/.test(replicas) ? Number(replicas) : before?.replicas,
-                position: before?.position ?? document.position(service.key),
-                imagePosition: image === undefined || name === undefined
-                    ? before?.imagePosition
-                    : document.position(image.key),
-            });
-        }
-    }
-    return views;
-}
-/** A later file adds to a healthcheck; `disable: true` of any file stays (mergo drops no true). */
-function viewHealthcheck(document, entry, before = 'none') {
-    if (entry === undefined || !(0,dist/* isMap */.jh)(entry.value) || before === 'disabled')
-        return before;
-    const { tree } = document;
-    const test = tree.get(entry.value, 'test');
-    const [first = null] = tree.items(test);
-    const none = (0,dist/* isSeq */.oP)(test) && document.value(first) === 'NONE';
-    if (none || isTrue(document.value(tree.get(entry.value, 'disable'))))
-        return 'disabled';
-    return 'declared';
-}
-
-;// CONCATENATED MODULE: ./src/compose/render.ts
-/**
- * From the files of a user to what `docker stack deploy -c ... -c ...` gets on the manager:
- * variables filled in, files that the stack refers to attached, and nothing else touched. Docker's
- * own client merges the files and reads the YAML; every problem that it could only report from the
- * far side, or not at all, is found here with file and line.
- */
-
-
-
-
-
-
-
-
-
-/** Nobody reads more, and a file of another kind can have a hundred thousand. */
-const MAX_PROBLEMS = 200;
-/**
- * Renders all files of a stack.
- * @throws InvalidInput with every problem of every file
- */
-function renderStack(request) {
-    const problems = [];
-    const warnings = [];
-    const attachments = new Attachments(request);
-    const documents = [];
-    for (const file of request.files) {
-        const source = decodeText(file);
-        if ('message' in source) {
-            problems.push(source);
-            continue;
-        }
-        const root = parseRoot(source);
-        if (!(0,dist/* isMap */.jh)(root)) {
-            problems.push(...root);
-            continue;
-        }
-        documents.push(new Document(source, root, request, attachments));
-    }
-    for (const document of documents) {
-        problems.push(...document.problems);
-        warnings.push(...document.warnings);
-    }
-    const services = viewServices(documents);
-    const readable = documents.filter(({ tree }) => tree.problems.length === 0);
-    if (readable.length === request.files.length) {
-        const none = documents.every(({ tree }) => {
-            const written = tree.get(tree.root, 'services');
-            return isNull(written) || ((0,dist/* isMap */.jh)(written) && tree.entries(written).size === 0);
-        });
-        if (none) {
-            const [first] = documents;
-            problems.push(problemAt({ file: first?.source.path ?? '' }, 'there is no service in `services:`', {
-                hint: 'A stack has at least one service with an `image:`.',
-            }));
-        }
-        problems.push(...versionConflicts(documents));
-    }
-    if (problems.length > MAX_PROBLEMS) {
-        const message = `${problems.length - MAX_PROBLEMS} more problems like these`;
-        problems.splice(MAX_PROBLEMS, Infinity, { reason: 'compose-invalid', message });
-    }
-    const [problem, ...more] = problems;
-    if (problem !== undefined)
-        throw new InvalidInput([problem, ...more]);
-    const composeVersion = documents.find((document) => document.version !== undefined)?.version;
-    const names = (section) => [
-        ...new Set(documents.flatMap(({ tree }) => [...tree.entries(tree.get(tree.root, section)).keys()])),
-    ];
-    const mustBeUnset = new Set([NEVER_SET, ...attachments.empty]);
-    for (const document of documents)
-        document.empty.forEach((name) => mustBeUnset.add(name));
-    return {
-        files: documents.map((document, index) => document.rendered(index, composeVersion)),
-        attachments: attachments.list,
-        services,
-        networks: names('networks'),
-        volumes: names('volumes'),
-        configs: names('configs'),
-        secrets: names('secrets'),
-        composeVersion,
-        mustBeUnset: [...mustBeUnset].sort(),
-        warnings,
-    };
-}
-/** Docker takes the version of the first file and refuses any other (loader.go, Load). */
-function versionConflicts(documents) {
-    const written = documents.filter((document) => document.version !== undefined);
-    const [first] = written;
-    return written
-        .filter((document) => document.version !== first?.version)
-        .map((document) => problemAt({ file: document.source.path }, `\`version\` is ${document.version ?? ''} here and ${first?.version ?? ''} in ${first?.source.path ?? ''}`, { hint: 'Give all files the same version, or leave it out of all but one.' }));
 }
 
 ;// CONCATENATED MODULE: ./src/compose/variables.ts
@@ -45136,7 +45528,7 @@ function createNarrator(log, clock) {
 
 ;// CONCATENATED MODULE: external "os"
 const external_os_namespaceObject = require("os");
-;// CONCATENATED MODULE: ../../main/node_modules/@actions/core/lib/utils.js
+;// CONCATENATED MODULE: ./node_modules/@actions/core/lib/utils.js
 // We use any as a valid input type
 /* eslint-disable @typescript-eslint/no-explicit-any */
 /**
@@ -45172,7 +45564,7 @@ function utils_toCommandProperties(annotationProperties) {
     };
 }
 //# sourceMappingURL=utils.js.map
-;// CONCATENATED MODULE: ../../main/node_modules/@actions/core/lib/command.js
+;// CONCATENATED MODULE: ./node_modules/@actions/core/lib/command.js
 
 
 /**
@@ -45268,7 +45660,7 @@ function escapeProperty(s) {
 var external_crypto_ = __nccwpck_require__(6982);
 // EXTERNAL MODULE: external "fs"
 var external_fs_ = __nccwpck_require__(9896);
-;// CONCATENATED MODULE: ../../main/node_modules/@actions/core/lib/file-command.js
+;// CONCATENATED MODULE: ./node_modules/@actions/core/lib/file-command.js
 // For internal use, subject to change.
 // We use any as a valid input type
 /* eslint-disable @typescript-eslint/no-explicit-any */
@@ -45309,7 +45701,7 @@ var external_path_ = __nccwpck_require__(6928);
 var external_http_ = __nccwpck_require__(8611);
 // EXTERNAL MODULE: external "https"
 var external_https_ = __nccwpck_require__(5692);
-;// CONCATENATED MODULE: ../../main/node_modules/@actions/http-client/lib/proxy.js
+;// CONCATENATED MODULE: ./node_modules/@actions/http-client/lib/proxy.js
 function getProxyUrl(reqUrl) {
     const usingSsl = reqUrl.protocol === 'https:';
     if (checkBypass(reqUrl)) {
@@ -45400,9 +45792,9 @@ class DecodedURL extends URL {
     }
 }
 //# sourceMappingURL=proxy.js.map
-// EXTERNAL MODULE: ../../main/node_modules/tunnel/index.js
-var node_modules_tunnel = __nccwpck_require__(408);
-;// CONCATENATED MODULE: ../../main/node_modules/@actions/http-client/lib/index.js
+// EXTERNAL MODULE: ./node_modules/tunnel/index.js
+var node_modules_tunnel = __nccwpck_require__(770);
+;// CONCATENATED MODULE: ./node_modules/@actions/http-client/lib/index.js
 /* eslint-disable @typescript-eslint/no-explicit-any */
 var __awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
     function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
@@ -46099,7 +46491,7 @@ class lib_HttpClient {
 }
 const lowercaseKeys = (obj) => Object.keys(obj).reduce((c, k) => ((c[k.toLowerCase()] = obj[k]), c), {});
 //# sourceMappingURL=index.js.map
-;// CONCATENATED MODULE: ../../main/node_modules/@actions/http-client/lib/auth.js
+;// CONCATENATED MODULE: ./node_modules/@actions/http-client/lib/auth.js
 var auth_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
     function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
     return new (P || (P = Promise))(function (resolve, reject) {
@@ -46175,7 +46567,7 @@ class PersonalAccessTokenCredentialHandler {
     }
 }
 //# sourceMappingURL=auth.js.map
-;// CONCATENATED MODULE: ../../main/node_modules/@actions/core/lib/oidc-utils.js
+;// CONCATENATED MODULE: ./node_modules/@actions/core/lib/oidc-utils.js
 var oidc_utils_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
     function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
     return new (P || (P = Promise))(function (resolve, reject) {
@@ -46249,7 +46641,7 @@ class oidc_utils_OidcClient {
     }
 }
 //# sourceMappingURL=oidc-utils.js.map
-;// CONCATENATED MODULE: ../../main/node_modules/@actions/core/lib/summary.js
+;// CONCATENATED MODULE: ./node_modules/@actions/core/lib/summary.js
 var summary_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
     function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
     return new (P || (P = Promise))(function (resolve, reject) {
@@ -46530,7 +46922,7 @@ const _summary = new Summary();
 const markdownSummary = (/* unused pure expression or super */ null && (_summary));
 const summary = _summary;
 //# sourceMappingURL=summary.js.map
-;// CONCATENATED MODULE: ../../main/node_modules/@actions/core/lib/path-utils.js
+;// CONCATENATED MODULE: ./node_modules/@actions/core/lib/path-utils.js
 
 /**
  * toPosixPath converts the given path to the posix form. On Windows, \\ will be
@@ -46572,7 +46964,7 @@ var external_events_ = __nccwpck_require__(4434);
 var external_child_process_ = __nccwpck_require__(5317);
 // EXTERNAL MODULE: external "assert"
 var external_assert_ = __nccwpck_require__(2613);
-;// CONCATENATED MODULE: ../../main/node_modules/@actions/io/lib/io-util.js
+;// CONCATENATED MODULE: ./node_modules/@actions/io/lib/io-util.js
 var io_util_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
     function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
     return new (P || (P = Promise))(function (resolve, reject) {
@@ -46752,7 +47144,7 @@ function getCmdPath() {
     return (_a = process.env['COMSPEC']) !== null && _a !== void 0 ? _a : `cmd.exe`;
 }
 //# sourceMappingURL=io-util.js.map
-;// CONCATENATED MODULE: ../../main/node_modules/@actions/io/lib/io.js
+;// CONCATENATED MODULE: ./node_modules/@actions/io/lib/io.js
 var io_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
     function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
     return new (P || (P = Promise))(function (resolve, reject) {
@@ -47026,7 +47418,7 @@ function io_copyFile(srcFile, destFile, force) {
 //# sourceMappingURL=io.js.map
 ;// CONCATENATED MODULE: external "timers"
 const external_timers_namespaceObject = require("timers");
-;// CONCATENATED MODULE: ../../main/node_modules/@actions/exec/lib/toolrunner.js
+;// CONCATENATED MODULE: ./node_modules/@actions/exec/lib/toolrunner.js
 var toolrunner_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
     function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
     return new (P || (P = Promise))(function (resolve, reject) {
@@ -47614,7 +48006,7 @@ class ExecState extends external_events_.EventEmitter {
     }
 }
 //# sourceMappingURL=toolrunner.js.map
-;// CONCATENATED MODULE: ../../main/node_modules/@actions/exec/lib/exec.js
+;// CONCATENATED MODULE: ./node_modules/@actions/exec/lib/exec.js
 var exec_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
     function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
     return new (P || (P = Promise))(function (resolve, reject) {
@@ -47694,7 +48086,7 @@ function getExecOutput(commandLine, args, options) {
     });
 }
 //# sourceMappingURL=exec.js.map
-;// CONCATENATED MODULE: ../../main/node_modules/@actions/core/lib/platform.js
+;// CONCATENATED MODULE: ./node_modules/@actions/core/lib/platform.js
 var platform_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
     function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
     return new (P || (P = Promise))(function (resolve, reject) {
@@ -47759,7 +48151,7 @@ function getDetails() {
     });
 }
 //# sourceMappingURL=platform.js.map
-;// CONCATENATED MODULE: ../../main/node_modules/@actions/core/lib/core.js
+;// CONCATENATED MODULE: ./node_modules/@actions/core/lib/core.js
 var core_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
     function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
     return new (P || (P = Promise))(function (resolve, reject) {
@@ -48343,11 +48735,11 @@ const paragraphs = (...texts) => texts
 
 ;// CONCATENATED MODULE: external "node:net"
 const external_node_net_namespaceObject = require("node:net");
-// EXTERNAL MODULE: ../../main/node_modules/is-stream/index.js
-var is_stream = __nccwpck_require__(7165);
-// EXTERNAL MODULE: ../../main/node_modules/node-ssh/node_modules/make-dir/index.js
-var make_dir = __nccwpck_require__(9105);
-;// CONCATENATED MODULE: ../../main/node_modules/sb-promise-queue/lib/esm/index.mjs
+// EXTERNAL MODULE: ./node_modules/is-stream/index.js
+var is_stream = __nccwpck_require__(6543);
+// EXTERNAL MODULE: ./node_modules/node-ssh/node_modules/make-dir/index.js
+var make_dir = __nccwpck_require__(8271);
+;// CONCATENATED MODULE: ./node_modules/sb-promise-queue/lib/esm/index.mjs
 class PromiseQueue {
     constructor({ concurrency = 1 } = {}) {
         this.options = { concurrency };
@@ -48419,7 +48811,7 @@ class PromiseQueue {
 }
 
 
-;// CONCATENATED MODULE: ../../main/node_modules/sb-scandir/lib/esm/index.mjs
+;// CONCATENATED MODULE: ./node_modules/sb-scandir/lib/esm/index.mjs
 /* @flow */
 
 
@@ -48515,12 +48907,12 @@ async function scanDirectory(path, { recursive = true, validate = null, concurre
 }
 /* harmony default export */ const esm = (scanDirectory);
 
-// EXTERNAL MODULE: ../../main/node_modules/shell-escape/shell-escape.js
-var shell_escape = __nccwpck_require__(7516);
-// EXTERNAL MODULE: ../../main/node_modules/ssh2/lib/index.js
-var lib = __nccwpck_require__(3122);
+// EXTERNAL MODULE: ./node_modules/shell-escape/shell-escape.js
+var shell_escape = __nccwpck_require__(4646);
+// EXTERNAL MODULE: ./node_modules/ssh2/lib/index.js
+var lib = __nccwpck_require__(5472);
 var lib_default = /*#__PURE__*/__nccwpck_require__.n(lib);
-;// CONCATENATED MODULE: ../../main/node_modules/node-ssh/lib/esm/index.mjs
+;// CONCATENATED MODULE: ./node_modules/node-ssh/lib/esm/index.mjs
 
 
 

@@ -15,6 +15,7 @@ import type { Deployment, Seen } from './modes/deployment.js';
 import { currentHistory, Record } from './modes/record.js';
 import { removeStack } from './modes/remove.js';
 import { deployRevision, wantedRevision } from './modes/rollback.js';
+import { explainRefusal, rotate, sweep } from './modes/rotate.js';
 import { showStatus } from './modes/status.js';
 import type { RunReport } from './report/outcome.js';
 import { progressLog } from './report/progress.js';
@@ -160,17 +161,21 @@ async function write(
   const history = await currentHistory(deployment);
   const again =
     rendered === undefined ? await back(deployment, history) : rerun(deployment, history, rendered);
+  const files =
+    again === undefined && rendered !== undefined ? await rotate(deployment, rendered) : undefined;
   const record = new Record(deployment, history, again?.revision);
   let ending: Ending;
   try {
     if (again !== undefined)
       ending = await deployRevision(deployment, history, again.revision, record);
-    else if (rendered !== undefined) ending = await deployFiles(deployment, rendered, record);
+    else if (files !== undefined) ending = await deployFiles(deployment, files, record);
     else throw new Error('there are neither files nor a revision to deploy');
   } catch (error) {
     ending = endingOf(error, deployment.cancelled);
   }
+  ending = explainRefusal(deployment, ending, files?.fixed);
   const closed = await record.close(ending, world.clock.now() - begun);
+  await sweep(deployment, closed, files?.objectNames);
   if (again === undefined || !record.applied) return closed;
   const why = again.isRerun ? ', as this is a re-run' : '';
   const what = `Revision ${again.name}, with the very images that it ran${why}.`;

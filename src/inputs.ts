@@ -41,6 +41,8 @@ export interface Inputs {
     readonly allowUnset: boolean;
   };
   readonly prune: boolean;
+  /** Whether configs and secrets are named by their content. */
+  readonly rotate: boolean;
   readonly resolveImage: 'always' | 'changed' | 'never';
   readonly withRegistryAuth: boolean;
   readonly watch: {
@@ -80,6 +82,7 @@ export function parseInputs(raw: (name: InputName) => string, context: InputCont
       allowUnset: form.flag('allow-unset'),
     },
     prune: form.flag('prune'),
+    rotate: form.flag('rotate'),
     resolveImage: form.choice('resolve-image', ['always', 'changed', 'never']),
     withRegistryAuth: form.flag('with-registry-auth'),
     watch: watch(form),
@@ -300,6 +303,7 @@ export function describeInputs(inputs: Inputs): object {
       allowUnset: compose.allowUnset,
     },
     prune: inputs.prune,
+    rotate: inputs.rotate,
     resolveImage: inputs.resolveImage,
     withRegistryAuth: inputs.withRegistryAuth,
     onFailure: inputs.onFailure,

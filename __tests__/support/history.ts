@@ -97,6 +97,10 @@ export async function history(stack: Stack): Promise<readonly string[]> {
   );
 }
 
+/** Names of the configs that hold the history. */
+export const pieces = async (stack: Stack): Promise<readonly string[]> =>
+  Object.keys(await stack.ledger()).filter((name) => name.includes('.revision.'));
+
 export const lockOf = async (stack: Stack): Promise<unknown> =>
   (await stack.ledger())[`${stack.name}.lock`];
 

@@ -89,6 +89,7 @@ describe('the least inputs', () => {
       registries: [],
       compose: { files: [], env: new Map(), envFiles: [], allowUnset: false },
       prune: false,
+      rotate: true,
       resolveImage: 'always',
       withRegistryAuth: true,
       watch: {

@@ -40,7 +40,7 @@ export interface RenderedFile {
   /** Unique in the directory of the run, which attachments get a directory of their own in. */
   readonly name: string;
   readonly text: string;
-  /** The path as the user gave it. */
+  /** The path as the user gave it; '' where the file is none of the user's. */
   readonly origin: string;
   /** Where a `version:` would go; absent where the file has one. */
   readonly versionAt?: VersionPlace;

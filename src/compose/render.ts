@@ -5,9 +5,10 @@
  * far side, or not at all, is found here with file and line.
  */
 import { isMap } from 'yaml';
-import { InvalidInput, type Problem } from '../errors.js';
+import { InvalidInput, type Position, type Problem } from '../errors.js';
 import { Attachments, type Attachment, type FileAccess } from './attachments.js';
 import { Document, type RenderedFile, type RenderSettings } from './document.js';
+import { positionsOf } from './objects.js';
 import { decodeText, parseRoot, problemAt, type SourceFile } from './source.js';
 import { NEVER_SET } from './splice.js';
 import { isNull } from './tree.js';
@@ -31,6 +32,8 @@ export interface RenderedStack {
   readonly volumes: readonly string[];
   readonly configs: readonly string[];
   readonly secrets: readonly string[];
+  /** Where configs and secrets stand in the user's files, by `configs.KEY` and `secrets.KEY`. */
+  readonly objectPositions: ReadonlyMap<string, Position>;
   /** The `version:` of the files; undefined if none has one. A file added to them must have it too. */
   readonly composeVersion: string | undefined;
   /**
@@ -111,6 +114,7 @@ export function renderStack(request: RenderRequest): RenderedStack {
     volumes: names('volumes'),
     configs: names('configs'),
     secrets: names('secrets'),
+    objectPositions: positionsOf(documents),
     composeVersion,
     mustBeUnset: [...mustBeUnset].sort(),
     warnings,

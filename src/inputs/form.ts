@@ -31,6 +31,7 @@ export const inputDefaults = {
   'env-file': '',
   'allow-unset': 'false',
   prune: 'false',
+  rotate: 'true',
   'resolve-image': 'always',
   'with-registry-auth': 'true',
   wait: 'true',

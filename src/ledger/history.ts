@@ -3,6 +3,7 @@
  * of it, with further ones for what does not fit into it. Everything here can be repeated as a whole
  * after a lost connection, whether or not what was written last arrived.
  */
+import { isRotated } from '../compose/rotate.js';
 import { LEDGER_LABEL, STACK_LABEL, type Engine, type SwarmConfig } from '../docker/engine.js';
 import { DeployError } from '../errors.js';
 import { referencesOf } from '../model.js';
@@ -252,7 +253,8 @@ async function removeUnused(
 ): Promise<void> {
   if (ids.size === 0) return;
   for (const object of await engine.stackObjects(stack))
-    if (ids.has(object.id) && (await engine.removeObject(object)))
+    // A spec that Swarm itself would go back to may need what was named by its content: see rotated.ts.
+    if (ids.has(object.id) && !isRotated(object) && (await engine.removeObject(object)))
       log(`removed ${object.kind} ${object.name}: no revision that is kept needs it`);
 }
 

@@ -73,7 +73,7 @@ async function deployIn(
   const names = [...rendered.services.keys()].map((service) => `${inputs.stack}_${service}`);
   return await transact(deployment, before, {
     names,
-    origin: rendered.files.length === 1 ? 'file' : 'files',
+    origin: rendered.files.filter(({ origin }) => origin !== '').length === 1 ? 'file' : 'files',
     apply: () =>
       deployStack(
         session,

@@ -1,5 +1,5 @@
 /** What all modes share: the connection, and looking at the swarm through it. */
-import type { Engine } from '../docker/engine.js';
+import type { Engine, StackObject } from '../docker/engine.js';
 import type { Inputs } from '../inputs.js';
 import type { Lease } from '../ledger/lease.js';
 import { delayMs, type Snapshot } from '../model.js';
@@ -33,6 +33,8 @@ export interface Deployment {
 export interface Seen {
   rollout?: Rollout;
   snapshot?: Snapshot;
+  /** Networks, configs and secrets of the stack before anything was written. */
+  objects?: readonly StackObject[];
 }
 
 /** Between one attempt to make Swarm look again and the next, and the update's delay on top. */

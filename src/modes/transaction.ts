@@ -63,10 +63,12 @@ const MIN_ROLLBACK_STILL_MS = 2 * 60_000;
 /** Reads everything that a change may have to be taken back to. */
 export function readBefore(deployment: Deployment): Promise<Before> {
   const { reader, world, inputs } = deployment;
-  return settle(deployment, async (engine) => ({
-    before: await reader.read(engine, world.clock.now(), 'services'),
-    objectsBefore: await engine.stackObjects(inputs.stack),
-  }));
+  return settle(deployment, async (engine) => {
+    const before = await reader.read(engine, world.clock.now(), 'services');
+    const objectsBefore = await engine.stackObjects(inputs.stack);
+    deployment.seen.objects = objectsBefore;
+    return { before, objectsBefore };
+  });
 }
 
 /** Makes a change of a stack come true, or takes it back. */
