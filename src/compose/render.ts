@@ -104,7 +104,7 @@ export function renderStack(request: RenderRequest): RenderedStack {
   const mustBeUnset = new Set([NEVER_SET, ...attachments.empty]);
   for (const document of documents) document.empty.forEach((name) => mustBeUnset.add(name));
   return {
-    files: documents.map((document, index) => document.rendered(index, composeVersion)),
+    files: documents.flatMap((document, index) => document.rendered(index, composeVersion)),
     attachments: attachments.list,
     services,
     networks: names('networks'),
