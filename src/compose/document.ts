@@ -26,7 +26,7 @@ import {
   setValue,
   type Edit,
 } from './splice.js';
-import { flowText, outermost, removePairs, replaceCollection } from './structure.js';
+import { flowText, inlineAliases, outermost, removePairs, replaceCollection } from './structure.js';
 import { deployFile, translate } from './translate.js';
 import { plainType, readBoolean } from './spelling.js';
 import { isNull, isTrue, Tree, type Entry } from './tree.js';
@@ -496,16 +496,11 @@ export class Document {
       const [start = 0, end = 0] = key.range ?? [];
       edits.push({ start, end, text: quoted(this.tree.text(key) ?? '') });
     }
-    const inside = (offset: number): boolean =>
-      structure.some(({ start, end }) => offset > start && offset < end);
-    for (const alias of structure.length === 0 ? [] : this.tree.aliases) {
-      // What goes may carry an anchor that is needed elsewhere.
-      const target = this.tree.resolve(alias);
-      const from = target?.range?.[0];
-      if (from === undefined || !inside(from) || inside(alias.range?.[0] ?? 0)) continue;
-      const text = this.#replaced.get(alias) ?? this.#flow(target);
-      edits.push(...replaceNode(this.source, alias, text));
-    }
+    edits.push(
+      ...inlineAliases(this.tree, this.source, structure, (target, alias) => {
+        return this.#replaced.get(alias) ?? this.#flow(target);
+      }),
+    );
     return outermost([...structure, ...edits]);
   }
 

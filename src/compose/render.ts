@@ -8,6 +8,7 @@ import { isMap } from 'yaml';
 import { InvalidInput, type Problem } from '../errors.js';
 import { Attachments, type Attachment, type FileAccess } from './attachments.js';
 import { Document, type RenderedFile, type RenderSettings } from './document.js';
+import { applyResets, type ParsedFile } from './reset.js';
 import { decodeText, parseRoot, problemAt, type SourceFile } from './source.js';
 import { NEVER_SET } from './splice.js';
 import { isNull } from './tree.js';
@@ -54,6 +55,7 @@ export function renderStack(request: RenderRequest): RenderedStack {
   const warnings: Problem[] = [];
   const attachments = new Attachments(request);
   const documents: Document[] = [];
+  const parsed: ParsedFile[] = [];
   for (const file of request.files) {
     const source = decodeText(file);
     if ('message' in source) {
@@ -65,6 +67,11 @@ export function renderStack(request: RenderRequest): RenderedStack {
       problems.push(...root);
       continue;
     }
+    parsed.push({ source, root });
+  }
+  const reset = applyResets(parsed);
+  problems.push(...reset.problems);
+  for (const { source, root } of reset.files) {
     documents.push(new Document(source, root, request, attachments));
   }
   for (const document of documents) {

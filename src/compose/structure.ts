@@ -2,9 +2,9 @@
  * Edits of mappings and lists, where `splice.ts` has those of scalars: a key is cut out with all that
  * stands under it, a collection becomes another one. Everything around stays as it was written.
  */
-import { isMap, isScalar, isSeq, type Node, type Pair, type YAMLMap } from 'yaml';
+import { isMap, isScalar, isSeq, type Alias, type Node, type Pair, type YAMLMap } from 'yaml';
 import type { Source } from './source.js';
-import { quoted, type Edit } from './splice.js';
+import { quoted, replaceNode, type Edit } from './splice.js';
 import type { Tree } from './tree.js';
 
 type Entry = Pair<Node, Node | null>;
@@ -138,6 +138,25 @@ export function removeTag(pair: Entry): readonly Edit[] {
   return tag === undefined
     ? []
     : [{ start: tag.offset, end: tag.offset + tag.source.length, text: '' }];
+}
+
+/** What goes may carry an anchor that is needed elsewhere: its aliases get the value itself. */
+export function inlineAliases(
+  tree: Tree,
+  source: Source,
+  gone: readonly Edit[],
+  text: (target: Node, alias: Alias) => string,
+): readonly Edit[] {
+  if (gone.length === 0) return [];
+  const inside = (offset: number): boolean =>
+    gone.some(({ start, end }) => offset > start && offset < end);
+  return tree.aliases.flatMap((alias) => {
+    const target = tree.resolve(alias);
+    const from = target?.range?.[0];
+    if (target === null || from === undefined) return [];
+    if (!inside(from) || inside(alias.range?.[0] ?? 0)) return [];
+    return replaceNode(source, alias, text(target, alias));
+  });
 }
 
 /** Edits without those inside of what a larger one replaces anyway. */
