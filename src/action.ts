@@ -40,6 +40,7 @@ export async function run(world: World): Promise<RunReport> {
     const inputs = world.inputs();
     known.inputs = inputs;
     const rendered = inputs.mode === 'deploy' ? world.renderStack(inputs) : undefined;
+    for (const note of rendered?.notes ?? []) narrator.say(note.message);
     for (const warning of rendered?.warnings ?? [])
       narrator.warn(warning.message, warning.position);
     const session = await Session.open(world.connect(inputs), inputs.docker);

@@ -48,6 +48,15 @@ export interface RenderedFile {
   readonly origin: string;
   /** Where a `version:` would go; absent where the file has one. */
   readonly versionAt?: VersionPlace;
+  /** What it is for clients before a major version; see `forClient`. Ascending. */
+  readonly older?: readonly (Pick<RenderedFile, 'text' | 'versionAt'> & {
+    readonly before: number;
+  })[];
+}
+
+/** A key that clients before a major version refuse, as the warning that they get. */
+export interface NewerKey extends Problem {
+  readonly since: number;
 }
 
 const KINDS = { configs: 'config', secrets: 'secret' } as const;
@@ -65,6 +74,11 @@ export class Document {
   readonly #values = new Map<Scalar, Interpolation>();
   /** Keys that are left out, with all that is under them. */
   readonly cut = new Set<Pair<Node, Node | null>>();
+  /** Keys that only clients from a major version on take. */
+  readonly newer = new Map<
+    Pair<Node, Node | null>,
+    { readonly path: string; readonly since: number }
+  >();
   /** What is told without being a warning. */
   readonly notes: Problem[] = [];
   /** What services say outside of `deploy` that belongs there, by their names. */
@@ -152,8 +166,32 @@ export class Document {
     else this.#become.set(item, { holder: undefined, text });
   }
 
+  /** What older clients than each key needs must do without; problems for `forClient`. */
+  newerKeys(): readonly NewerKey[] {
+    return [...this.newer].map(([{ key }, { path, since }]) => ({
+      since,
+      ...problemAt(
+        this.position(key),
+        `\`${path}\` is known to Docker's client from ${since} on, and left out for the one of the manager`,
+      ),
+    }));
+  }
+
   #main(index: number, composeVersion: string | undefined): RenderedFile {
-    const edits = this.#edits();
+    const thresholds = [...new Set([...this.newer.values()].map(({ since }) => since))].sort(
+      (a, b) => a - b,
+    );
+    const older = thresholds.map((before) => ({
+      before,
+      ...this.#text(index, composeVersion, before),
+    }));
+    const file = this.#text(index, composeVersion);
+    return older.length === 0 ? file : { ...file, older };
+  }
+
+  /** @param before the major version that clients are older than */
+  #text(index: number, composeVersion: string | undefined, before = 0): RenderedFile {
+    const edits = this.#edits(before);
     const text = applyEdits(this.source.text, edits);
     const name = `${index}-${sanitised(this.source.path)}`;
     const file = { name, origin: this.source.path };
@@ -452,11 +490,15 @@ export class Document {
     this.problems.push(problemAt(this.position(node), message, hint === undefined ? {} : { hint }));
   }
 
+  note(node: Node, message: string): void {
+    this.notes.push(problemAt(this.position(node), message));
+  }
+
   warn(node: Node, message: string, hint?: string): void {
     this.warnings.push(problemAt(this.position(node), message, hint === undefined ? {} : { hint }));
   }
 
-  #edits(): readonly Edit[] {
+  #edits(before: number): readonly Edit[] {
     const edits = [...this.#more];
     const version = this.tree.entries(this.tree.root).get('version')?.value;
     for (const scalar of this.tree.values) {
@@ -480,7 +522,10 @@ export class Document {
     }
     const structure: Edit[] = [];
     const owners = new Map<YAMLMap<Node, Node | null>, Set<Pair<Node, Node | null>>>();
-    for (const pair of this.cut) {
+    const late = [...this.newer].flatMap(([pair, { since }]) =>
+      before > 0 && since >= before ? [pair] : [],
+    );
+    for (const pair of [...this.cut, ...late]) {
       const map = this.tree.owners.get(pair);
       if (map === undefined) continue;
       const pairs = owners.get(map) ?? new Set();

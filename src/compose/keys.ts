@@ -57,6 +57,8 @@ export interface Key {
   readonly how: string;
   /** What the user can do. */
   readonly mend?: string;
+  /** The first major version of Docker's client that takes it. */
+  readonly since?: number;
   /** Handled by a function of translate.ts. */
   readonly by?: Translation;
 }
@@ -89,6 +91,10 @@ const dict: Shape = { named: { scalar: 'entry', empty: true }, list: text };
 const options: Shape = { named: { scalar: 'entry' } };
 
 const kept = (shape: Shape, how = ''): Key => ({ fate: 'kept', shape, how });
+const since = (version: number, shape: Shape): Key => ({
+  ...{ fate: 'kept', shape, since: version },
+  how: `Left out with a warning for clients before ${version}, which refuse it.`,
+});
 const translated = (by: Translation, shape: Shape, how: string, mend?: string): Key => ({
   ...{ fate: 'translated', shape, how, by },
   ...(mend === undefined ? {} : { mend }),
@@ -215,7 +221,7 @@ const serviceNetworks: Shape = {
       aliases: kept(texts),
       ipv4_address: kept(text),
       ipv6_address: kept(text),
-      driver_opts: kept(options, 'Docker 28 takes it, 20.10 refuses it.'),
+      driver_opts: since(27, options),
       interface_name: warned('is not something that Swarm lets a service choose'),
       link_local_ips: warned('is not something that Swarm gives to a task'),
       mac_address: warned('is not something that Swarm lets a service choose'),
@@ -382,10 +388,7 @@ export const SERVICE_KEYS: Keys = {
       test: kept(textOrTexts),
       timeout: kept(duration),
       start_period: kept(duration),
-      start_interval: kept(
-        duration,
-        'Docker 25 and newer; left out with a warning for older ones.',
-      ),
+      start_interval: since(25, duration),
     },
   }),
   hostname: kept(text),
@@ -415,7 +418,7 @@ export const SERVICE_KEYS: Keys = {
   network_mode: kept(text, 'Ignored by Swarm.'),
   networks: kept(serviceNetworks),
   oom_kill_disable: refused('has no equivalent in Swarm', 'Remove it.'),
-  oom_score_adj: kept(int, 'Docker 28 takes it, 20.10 refuses it.'),
+  oom_score_adj: since(27, int),
   pid: kept({ scalar: 'text', empty: true }, 'Ignored by Swarm.'),
   pids_limit: translated('limit', { scalar: 'int' }, 'Becomes deploy.resources.limits.pids.'),
   platform: warned(

@@ -86,10 +86,13 @@ class Translator {
     switch (key.fate) {
       case 'kept':
         this.#kept.add(entry.pair);
+        if (key.since !== undefined) document.newer.set(entry.pair, { path, since: key.since });
         this.#shape(entry.site, entry, key.shape, path);
         return;
       case 'dropped':
         document.cut.add(entry.pair);
+        if (entry.name !== 'profiles' && !path.includes('.build.'))
+          document.note(entry.key, `\`${path}\` is left out: ${key.how}`);
         return;
       case 'warned':
         document.cut.add(entry.pair);

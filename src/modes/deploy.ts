@@ -1,6 +1,6 @@
 /** `mode: deploy`: the stack files, by `docker stack deploy` in a directory of the run's own. */
 import type { RenderedStack } from '../compose/render.js';
-import { composeVersionFor, withVersion } from '../compose/version.js';
+import { forClient } from '../compose/version.js';
 import { deployStack, logIn } from '../deploy.js';
 import { configFile } from '../docker/registry.js';
 import {
@@ -106,8 +106,9 @@ async function prepare(
   rendered: RenderedStack,
   { name, managers }: Place,
 ): Promise<Workspace> {
-  const version = composeVersionFor(session.cliVersion.join('.'));
-  const { files } = version === undefined ? rendered : withVersion(rendered, version);
+  const { stack, warnings } = forClient(rendered, session.cliVersion.join('.'));
+  const { files } = stack;
+  for (const warning of warnings) world.narrator.warn(warning.message, warning.position);
   const { transport } = session;
   // Again, after the connection was lost: half of it may be there, be it under another name of the host.
   if (managers.size > 0) await removeWorkspace(transport, name);

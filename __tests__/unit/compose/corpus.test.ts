@@ -14,7 +14,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from '@jest/globals';
 import { loadStack } from '../../../src/compose-files.js';
 import type { RenderedStack } from '../../../src/compose/render.js';
-import { withVersion } from '../../../src/compose/version.js';
+import { forClient } from '../../../src/compose/version.js';
 import { InvalidInput } from '../../../src/errors.js';
 import { dockerCli, parseOnly, stackConfig, writeFiles } from '../../support/docker-cli.js';
 
@@ -114,7 +114,7 @@ if ('reason' in old) {
 } else {
   describe('Docker 20.10', () => {
     it.each(taken)('%s is taken', (name) => {
-      const rendered = withVersion(render(name), '3.9');
+      const rendered = forClient(render(name), '20.10.24').stack;
       const directory = write(`${name}-20.10`, rendered);
       expect(
         parseOnly(
