@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
 import { loadStack } from '../../../src/compose-files.js';
 import type { RenderedStack } from '../../../src/compose/render.js';
 import { forClient } from '../../../src/compose/version.js';
@@ -104,6 +105,105 @@ if ('reason' in docker) {
       expect('merged' in before && misread === undefined).toBe(expected === before);
       expect(expected).toHaveProperty('merged');
       expect(after).toEqual(expected);
+    });
+
+    it('means the same with any variables and expressions', () => {
+      const tricky = [
+        '010',
+        'true',
+        'no',
+        'null',
+        '~',
+        '1e3',
+        '0x1',
+        '',
+        'a b',
+        '$x',
+        '$$',
+        "it's",
+      ];
+      const value = fc.oneof(
+        fc.constantFrom(
+          ...tricky,
+          '"',
+          '\\',
+          '# c',
+          ': x',
+          '{{.Node.ID}}',
+          'a\nb\n',
+          '- x',
+          '*a',
+          '&a',
+          '!t',
+        ),
+        fc.string({ unit: fc.constantFrom(...'ab1 $"\'\\#:{}[]&*!|>%@`,?-=~ü☃\n\t') }),
+      );
+      const plain = fc.string({ unit: fc.constantFrom(...'ab1 "\'\\#:[]&*!|>%@`,?-=~ü☃\n\t/.') });
+      // What Docker knows of the specification; the rest has files of its own.
+      const expression = fc.oneof(
+        plain,
+        fc.constantFrom(
+          '$A',
+          '${A}',
+          '${B}',
+          '${N:?no}',
+          '${B?no}',
+          '$$',
+          '$${A}',
+          '$A$B',
+          '${A-x}',
+        ),
+        fc
+          .tuple(fc.constantFrom('A', 'B', 'EMPTY', 'UNSET'), fc.constantFrom(':-', '-'), plain)
+          .filter(([, , word]) => word !== '')
+          .map(([name, operator, word]) => `\${${name}${operator}${word}}`),
+      );
+      const text = fc
+        .array(expression, { minLength: 1, maxLength: 4 })
+        .map((all) => all.join(''))
+        // Docker takes `$A-x` for `${A-x}`, to the end of the text; the specification has the braces.
+        .filter((all) => !/\$[A-Z]+(?::?[-?]|[ab1])/.test(all));
+      const number = fc.constantFrom('${N}', '$N', '${UNSET:-7}', '${N:-7}', '${EMPTY:-0}');
+      let run = 0;
+      fc.assert(
+        fc.property(
+          fc.array(text, { minLength: 60, maxLength: 60 }),
+          fc.record({ A: value, B: value, N: fc.nat(500).map(String) }),
+          fc.array(number, { minLength: 3, maxLength: 3 }),
+          fc.constantFrom('yes', 'off', 'TRUE', 'n'),
+          (texts, given, numbers, flag) => {
+            const quote = (item: string): string => JSON.stringify(item);
+            const variables = { ...given, EMPTY: '', FLAG: flag };
+            const source = [
+              'services:',
+              '  web:',
+              '    image: web:1',
+              '    tty: ${FLAG}',
+              `    command: [${texts.slice(0, 20).map(quote).join(', ')}]`,
+              '    labels:',
+              ...texts.slice(20, 40).map((item, index) => `      l${index}: ${quote(item)}`),
+              '    environment:',
+              ...texts.slice(40).map((item, index) => `      - ${quote(`E${index}=x${item}`)}`),
+              `    healthcheck: {test: x, retries: "${numbers[0] ?? ''}"}`,
+              `    deploy: {replicas: "${numbers[1] ?? ''}", update_config: {parallelism: "${numbers[2] ?? ''}"}}`,
+              '',
+            ].join('\n');
+            run += 1;
+            const [before, after] = [`property-${run}`, `property-${run}-rendered`];
+            writeFiles(join(work, before), [['stack.yml', source]]);
+            const rendered = loadStack(
+              { files: ['stack.yml'], env: new Map(), envFiles: [], allowUnset: false },
+              'corpus',
+              { cwd: join(work, before), environment: variables, home: undefined },
+            );
+            const names = rendered.files.map((file) => file.name);
+            const expected = stackConfig(docker.path, join(work, before), ['stack.yml'], variables);
+            expect(expected).toHaveProperty('merged');
+            expect(stackConfig(docker.path, write(after, rendered), names, {})).toEqual(expected);
+          },
+        ),
+        { numRuns: 12, endOnFailure: true },
+      );
     });
   });
 }
