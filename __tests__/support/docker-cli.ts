@@ -50,7 +50,10 @@ export function stackConfig(
     env: { DOCKER_CONFIG: directory, ...env },
   });
   if (run.status !== 0) return { refusal: run.stderr };
-  const merged = parse(run.stdout) as Merged & Record<string, unknown>;
+  const all = parse(run.stdout) as Merged & Record<string, unknown>;
+  const merged = Object.fromEntries(
+    Object.entries(all).filter(([key]) => key !== 'version' && !key.startsWith('x-')),
+  ) as Merged;
   // Paths differ on purpose; what they lead to must not.
   for (const section of [merged.configs, merged.secrets]) {
     for (const object of Object.values(section ?? {})) {
@@ -58,8 +61,6 @@ export function stackConfig(
     }
   }
   for (const service of Object.values(merged.services ?? {})) delete service['env_file'];
-  for (const key of Object.keys(merged)) if (key.startsWith('x-')) delete merged[key];
-  delete merged['version'];
   return { merged };
 }
 

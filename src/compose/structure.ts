@@ -18,7 +18,7 @@ interface Tokens {
   readonly sep?: readonly Token[];
 }
 
-const tokens = (pair: Entry): Tokens => (pair.srcToken ?? {}) as unknown as Tokens;
+const tokens = (pair: Entry): Tokens => pair.srcToken ?? {};
 
 /** Where a pair starts: its `?`, anchor or tag counts in. */
 function startOf(pair: Entry): number {

@@ -291,7 +291,10 @@ class Translator {
       case 'devices':
         this.#devices(entry);
         return;
-      default: // env_file, content and environment: where files are attached
+      case 'env_file':
+      case 'content':
+      case 'environment':
+      case undefined: // done where files are attached
     }
   }
 

@@ -315,7 +315,7 @@ describe('keys that are left out', () => {
         (services, choices) => {
           let at = 0;
           const choose = (): number => choices[at++ % choices.length] ?? 0;
-          const source = `services:${write(services as Value, '  ', choose)}\n`;
+          const source = `services:${write(services, '  ', choose)}\n`;
           const { files } = render(source);
           const read = parse(files[0]?.text ?? '', { schema: 'failsafe' }) as object;
           expect(read).toEqual({ services: without(services) });
