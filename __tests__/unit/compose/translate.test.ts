@@ -12,6 +12,7 @@ import {
   readInteger,
 } from '../../../src/compose/spelling.js';
 import { forClient } from '../../../src/compose/version.js';
+import { withKeys } from '../../../scripts/docs.mjs';
 import { InvalidInput, type Problem } from '../../../src/errors.js';
 
 function render(
@@ -323,5 +324,12 @@ describe('keys that are left out', () => {
       ),
       { numRuns: 400 },
     );
+  });
+});
+
+describe('docs/stack-files.md', () => {
+  it('has the table of the keys', async () => {
+    const page = readFileSync('docs/stack-files.md', 'utf8');
+    expect(await withKeys(page, { FILE_KEYS })).toBe(page);
   });
 });
