@@ -46,6 +46,8 @@ export function applyResets(files: readonly ParsedFile[]): {
   if (!files.some(({ source }) => /!reset|!override/.test(source.text)))
     return { files, problems: [] };
   const plans = files.map((file) => new Plan(file));
+  // Trees that can't be trusted are reported by whoever reads them next.
+  if (plans.some((plan) => !plan.isSound)) return { files, problems: [] };
   for (const [index, plan] of plans.entries()) {
     for (const request of plan.requests()) {
       for (const before of plans.slice(0, index)) {
@@ -83,7 +85,12 @@ class Plan {
     this.source = source;
     this.#root = root;
     this.#tree = new Tree(source, root);
-    this.#readTags();
+    if (this.isSound) this.#readTags();
+  }
+
+  /** Whether the file is one that can be walked through: no cycles, no laughter of aliases. */
+  get isSound(): boolean {
+    return this.#tree.problems.length === 0;
   }
 
   /** The tags of this file are answered in it: a reset key goes, an override loses its tag. */

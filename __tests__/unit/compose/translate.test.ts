@@ -173,6 +173,20 @@ describe('problems', () => {
   });
 });
 
+describe('!reset', () => {
+  it('does not walk through a laughter of aliases', () => {
+    const laughter = Array.from({ length: 18 }, (_, level) => {
+      const inner =
+        level === 0
+          ? 'x: !reset null'
+          : Array.from('abcdefghi', (key) => `${key}: *a${level - 1}`).join(', ');
+      return `x-${level}: &a${level} {${inner}}`;
+    });
+    const source = `${laughter.join('\n')}\nservices:\n  web: {image: "w:1"}\n`;
+    expect(problems(source)).toMatchObject([{ message: expect.stringContaining('expand it to') }]);
+  });
+});
+
 describe('content and environment', () => {
   const stack = render(
     'services:\n  web: {image: "w:1"}\nconfigs:\n  c: {content: "a=$A\\n"}\n  d: {environment: A}\nsecrets:\n  s: {environment: A}\n',
