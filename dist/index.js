@@ -34911,14 +34911,15 @@ class DeployError extends Error {
             this.position = details.position;
     }
 }
+const withExcerpt = ({ message, excerpt }) => excerpt === undefined ? message : `${message}\n${excerpt}`;
 /** Every bad input or file problem found, at once; nothing was connected or touched. */
 class InvalidInput extends DeployError {
     problems;
     constructor(problems) {
         const [first] = problems;
         super(first.reason, 'invalid', problems.length === 1
-            ? first.message
-            : `${problems.length} problems:\n${problems.map((p) => `- ${p.message}`).join('\n')}`, {
+            ? withExcerpt(first)
+            : `${problems.length} problems:\n${problems.map((p) => `- ${withExcerpt(p)}`).join('\n')}`, {
             ...(first.hint === undefined ? {} : { hint: first.hint }),
             ...(first.position === undefined ? {} : { position: first.position }),
         });
@@ -36087,6 +36088,63 @@ function describeInputs(inputs) {
         revision: inputs.revision,
         onRerun: inputs.onRerun,
     };
+}
+
+;// CONCATENATED MODULE: ./src/compose/version.ts
+/**
+ * The newest version that a Docker client without a default takes (docker/cli, cli/compose/schema
+ * at each tag), to be given to `withVersion`.
+ * @param clientVersion such as `20.10.24`
+ * @returns undefined for clients that need no `version:` at all
+ */
+function composeVersionFor(clientVersion) {
+    const [major = 0, minor = 0] = clientVersion.split('.').map((part) => Number.parseInt(part, 10));
+    if (!(major < 23))
+        return undefined;
+    if (major >= 20)
+        return '3.9';
+    if (major >= 19)
+        return '3.8';
+    return major === 18 && minor >= 9 ? '3.7' : '3.6';
+}
+/**
+ * The stack for one client: without the keys that it refuses, and with the `version:` that it needs.
+ * @param clientVersion such as `20.10.24`
+ * @returns with the warnings for what is left out
+ */
+function forClient(stack, clientVersion) {
+    const major = Number.parseInt(clientVersion, 10);
+    const files = stack.files.map(({ older = [], ...file }) => {
+        const fitting = older.find(({ before }) => major < before);
+        return fitting === undefined
+            ? file
+            : { ...file, text: fitting.text, versionAt: fitting.versionAt };
+    });
+    const version = composeVersionFor(clientVersion);
+    const fitted = { ...stack, files };
+    return {
+        stack: version === undefined ? fitted : withVersion(fitted, version),
+        warnings: stack.newer.filter(({ since }) => major < since),
+    };
+}
+/** Adds `version: "..."` to each file that has none; unchanged where all have one. */
+function withVersion(stack, version) {
+    if (stack.files.every((file) => file.versionAt === undefined))
+        return stack;
+    return {
+        ...stack,
+        composeVersion: stack.composeVersion ?? version,
+        files: stack.files.map(({ versionAt, ...file }) => {
+            if (versionAt === undefined)
+                return file;
+            return { ...file, text: insertVersion(file.text, versionAt, version) };
+        }),
+    };
+}
+/** Writes a `version:` into a rendered text. */
+function insertVersion(text, { offset, before, after }, version) {
+    const key = before === '"' ? '"version"' : `${before}version`;
+    return `${text.slice(0, offset)}${key}: "${version}"${after}${text.slice(offset)}`;
 }
 
 ;// CONCATENATED MODULE: ./src/report/text.ts
@@ -38686,43 +38744,6 @@ function revisionOf(number, labels) {
     };
 }
 
-;// CONCATENATED MODULE: ./src/compose/version.ts
-/**
- * The newest version that a Docker client without a default takes (docker/cli, cli/compose/schema
- * at each tag), to be given to `withVersion`.
- * @param clientVersion such as `20.10.24`
- * @returns undefined for clients that need no `version:` at all
- */
-function composeVersionFor(clientVersion) {
-    const [major = 0, minor = 0] = clientVersion.split('.').map((part) => Number.parseInt(part, 10));
-    if (!(major < 23))
-        return undefined;
-    if (major >= 20)
-        return '3.9';
-    if (major >= 19)
-        return '3.8';
-    return major === 18 && minor >= 9 ? '3.7' : '3.6';
-}
-/** Adds `version: "..."` to each file that has none; unchanged where all have one. */
-function withVersion(stack, version) {
-    if (stack.files.every((file) => file.versionAt === undefined))
-        return stack;
-    return {
-        ...stack,
-        composeVersion: stack.composeVersion ?? version,
-        files: stack.files.map(({ versionAt, ...file }) => {
-            if (versionAt === undefined)
-                return file;
-            return { ...file, text: insertVersion(file.text, versionAt, version) };
-        }),
-    };
-}
-/** Writes a `version:` into a rendered text. */
-function insertVersion(text, { offset, before, after }, version) {
-    const key = before === '"' ? '"version"' : `${before}version`;
-    return `${text.slice(0, offset)}${key}: "${version}"${after}${text.slice(offset)}`;
-}
-
 ;// CONCATENATED MODULE: ./src/docker/cli.ts
 /** 20.10: the first with jobs, `GET /services?status` and all that a verdict reads. */
 const MINIMUM_VERSION = [20, 10];
@@ -40474,6 +40495,10 @@ class Source {
         const { line, col } = this.#lines.linePos(Math.max(0, Math.min(offset, this.text.length)));
         return { file: this.path, line: Math.max(line, 1), column: Math.max(col, 1) };
     }
+    /** The offset of a place in the text. */
+    offset(line, column) {
+        return (this.#lines.lineStarts[line - 1] ?? 0) + column - 1;
+    }
     /** A problem at an offset; its message starts with file, line and column. */
     problem(offset, message, more = {}) {
         return problemAt(this.position(offset), message, more);
@@ -40607,8 +40632,213 @@ function parseRoot(source) {
     return root;
 }
 
+;// CONCATENATED MODULE: ./src/compose/variables.ts
+
+
+/** All variables by precedence, and every problem of every env file. */
+function collectVariables(sources) {
+    const variables = new Map();
+    for (const [name, value] of Object.entries(sources.environment)) {
+        if (value !== undefined)
+            variables.set(name, value);
+    }
+    const problems = [];
+    const warnings = [];
+    for (const file of sources.envFiles) {
+        const parsed = parseDotenv(file, variables, sources.env);
+        problems.push(...parsed.problems);
+        (sources.allowUnset ? warnings : problems).push(...parsed.unset);
+        for (const [name, value] of parsed.values)
+            variables.set(name, value);
+    }
+    for (const [name, value] of sources.env)
+        variables.set(name, value);
+    return { variables, problems, warnings };
+}
+// The spaces that do not end a line, as compose-go has them.
+const BLANKS = /[\t\v\f\r \u0085\u00a0]*/y;
+/**
+ * Reads a dotenv file as docker compose does (compose-go, package dotenv): `export`, `KEY: value`,
+ * single quotes literal, double quotes with escapes and variables, unquoted up to ` #`, quoted
+ * values over several lines, and `KEY` alone for "take it from the environment".
+ * @param outer what the file may refer to besides its own earlier keys
+ * @param winners what outranks the file's own keys, in references as in the end
+ */
+function parseDotenv(file, outer, winners = new Map()) {
+    const values = new Map();
+    const problems = [];
+    const unset = [];
+    let text;
+    try {
+        text = new TextDecoder('utf-8', { fatal: true }).decode(file.text);
+    }
+    catch {
+        const problem = problemAt({ file: file.path }, 'the env file is not valid UTF-8', {
+            reason: 'input-invalid',
+        });
+        return { values, problems: [problem], unset };
+    }
+    const source = new Source(file.path, text);
+    // The file's own keys first: they outrank what is already there.
+    const seen = new Map([...outer, ...winners]);
+    const set = (name, value) => {
+        values.set(name, value);
+        if (!winners.has(name))
+            seen.set(name, value);
+    };
+    const expand = (value, at) => {
+        const result = interpolate(value, seen);
+        for (const fault of result.faults) {
+            const found = text.indexOf(fault.expression, at);
+            const where = found < 0 ? at : found;
+            const list = fault.kind === 'unset' ? unset : problems;
+            list.push(source.problem(where, fault.message, dotenvHint(fault)));
+        }
+        return result.value;
+    };
+    const skipBlanks = (from) => {
+        BLANKS.lastIndex = from;
+        BLANKS.exec(text);
+        return BLANKS.lastIndex;
+    };
+    const lineEnd = (from) => {
+        const end = text.indexOf('\n', from);
+        return end < 0 ? text.length : end;
+    };
+    let at = 0;
+    for (;;) {
+        while (at < text.length && /\s/.test(text[at] ?? ''))
+            at += 1;
+        if (at >= text.length)
+            break;
+        const end = lineEnd(at);
+        if (text[at] === '#') {
+            at = end;
+            continue;
+        }
+        const exported = /^export[\t\v\f\r \u0085\u00a0]+/.exec(text.slice(at, end));
+        const start = at + (exported?.[0].length ?? 0);
+        const line = text.slice(start, end);
+        const key = /^[^=:]*/.exec(line)?.[0] ?? '';
+        const name = key.trim();
+        if (!/^[\p{L}\p{N}_.\-[\]]+$/u.test(name)) {
+            problems.push(source.problem(start, 'this line is not KEY=VALUE', {
+                reason: 'input-invalid',
+                hint: 'A value of several lines needs quotes around it.',
+            }));
+            at = end;
+            continue;
+        }
+        if (key.length === line.length) {
+            const inherited = seen.get(name);
+            if (inherited !== undefined)
+                set(name, inherited);
+            at = end;
+            continue;
+        }
+        const valueAt = skipBlanks(start + key.length + 1);
+        const quote = text[valueAt];
+        if (quote !== '"' && quote !== "'") {
+            const stop = lineEnd(valueAt);
+            const [bare = ''] = text.slice(valueAt, stop).split(' #');
+            set(name, expand(bare.trimEnd(), valueAt));
+            at = stop;
+            continue;
+        }
+        const quoted = readQuoted(text, valueAt);
+        if (quoted === undefined) {
+            problems.push(source.problem(valueAt, `the value of ${name} has no closing ${quote}`, {
+                reason: 'input-invalid',
+            }));
+            break;
+        }
+        set(name, quote === "'" ? quoted.value : expand(variables_unescape(quoted.value), valueAt));
+        at = quoted.end;
+        // docker compose goes on with another KEY=VALUE on the same line; anything else is a slip.
+        const rest = text.slice(at, lineEnd(at)).trim();
+        if (rest !== '' && !rest.startsWith('#') && !/[=:]/.test(rest)) {
+            problems.push(source.problem(at, `unexpected text after the closing ${quote} of ${name}`, {
+                reason: 'input-invalid',
+            }));
+            at = lineEnd(at);
+        }
+    }
+    return { values, problems, unset };
+}
+function dotenvHint(fault) {
+    if (fault.kind === 'malformed')
+        return { reason: 'input-invalid' };
+    return {
+        reason: 'variable-unset',
+        hint: 'For a literal $ put the value in single quotes or write $$.',
+    };
+}
+/** The text between the quotes; a quote after a backslash does not end it. */
+function readQuoted(text, open) {
+    const quote = text[open];
+    let value = '';
+    for (let at = open + 1; at < text.length; at += 1) {
+        const char = text[at] ?? '';
+        if (char === quote)
+            return { value, end: at + 1 };
+        if (char === '\\' && at + 1 < text.length) {
+            const next = text[at + 1] ?? '';
+            value += next === quote ? quote : char + next;
+            at += 1;
+        }
+        else {
+            value += char;
+        }
+    }
+    return undefined;
+}
+const ESCAPES = {
+    a: '\x07',
+    b: '\b',
+    f: '\f',
+    n: '\n',
+    r: '\r',
+    t: '\t',
+    v: '\v',
+    '"': '"',
+    '\\': '\\',
+    // Interpolation comes after this and turns it into `$`.
+    $: '$$',
+};
+function variables_unescape(value) {
+    return value.replace(/\\(?:0([0-7]{3})|([abfnrtv$"\\]))/g, (_, octal, char = '') => octal === undefined
+        ? (ESCAPES[char] ?? '')
+        : String.fromCharCode(Number.parseInt(octal, 8) & 0xff));
+}
+
 ;// CONCATENATED MODULE: ./src/compose/env-file.ts
 
+
+/**
+ * Renders one file that is written for Docker Compose, with quotes, escapes and variables, as the
+ * plain lines that Docker reads.
+ */
+function renderDotenv(file, variables) {
+    const { values, problems, unset } = parseDotenv(file, new Map(), variables);
+    const wrong = [...problems, ...unset];
+    const empty = [];
+    const lines = [];
+    for (const [name, value] of values) {
+        if (value === '')
+            empty.push(name);
+        if (/[\r\n\0]/.test(value)) {
+            const message = `the value of ${name} has line breaks, which an env_file can't hold`;
+            wrong.push(problemAt({ file: file.path }, message, {
+                hint: `Write ${name} under \`environment:\` of the service instead.`,
+            }));
+        }
+        else if (Buffer.byteLength(`${name}=${value}`) >= MAX_LINE_BYTES) {
+            wrong.push(problemAt({ file: file.path }, `the value of ${name} is too long for an env_file`));
+        }
+        lines.push(`${name}=${value}\n`);
+    }
+    return { content: Buffer.from(lines.join('')), problems: wrong, empty };
+}
 /** The scanner of Docker's client gives up at a line of this size (Go, bufio.MaxScanTokenSize). */
 const MAX_LINE_BYTES = 64 * 1024;
 /**
@@ -40684,6 +40914,14 @@ function renderEnvFile(file, variables) {
 const ATTACHMENTS_DIRECTORY = 'attachments';
 /** Upper limits, exclusive; swarmkit, api/validation/secrets.go and manager/controlapi/config.go. */
 const OBJECT_LIMITS = { configs: 1000 * 1024, secrets: 500 * 1024 };
+function wrongSize(content, role) {
+    const limit = OBJECT_LIMITS[role];
+    if (content.length === 0)
+        return 'is empty, which Swarm refuses';
+    if (content.length < limit)
+        return undefined;
+    return `has ${content.length} bytes; Swarm takes less than ${limit}`;
+}
 /** The files that the stack refers to, each once. */
 class Attachments {
     access;
@@ -40705,9 +40943,11 @@ class Attachments {
      * Attaches a file and gives what stands for its path in the rendered text, or why it can't be.
      * @param what for messages: `config app`
      */
-    add(path, what, role, at) {
+    add(path, what, role, at, { optional = false, dotenv = false } = {}) {
         const absolute = this.absolute(path);
         const content = this.access.readFile(absolute);
+        if (content === 'missing' && optional)
+            return undefined;
         if (!Buffer.isBuffer(content)) {
             const why = content === 'missing'
                 ? 'does not exist'
@@ -40723,17 +40963,11 @@ class Attachments {
             ];
         }
         if (role !== 'env_file') {
-            const limit = OBJECT_LIMITS[role];
-            if (content.length === 0) {
-                return [problemAt(at, `${what}: the file ${path} is empty, which Swarm refuses`)];
-            }
-            if (content.length >= limit) {
-                return [
-                    problemAt(at, `${what}: the file ${path} has ${content.length} bytes; Swarm takes less than ${limit}`),
-                ];
-            }
+            const wrong = wrongSize(content, role);
+            if (wrong !== undefined)
+                return [problemAt(at, `${what}: the file ${path} ${wrong}`)];
         }
-        const key = `${role === 'env_file' ? 'env' : 'raw'}:${absolute}`;
+        const key = `${role === 'env_file' ? (dotenv ? 'dotenv' : 'env') : 'raw'}:${absolute}`;
         const known = this.#known.get(key);
         if (known !== undefined) {
             const same = this.list.find(({ name }) => known === `./${ATTACHMENTS_DIRECTORY}/${name}`);
@@ -40743,7 +40977,8 @@ class Attachments {
         }
         let bytes = content;
         if (role === 'env_file') {
-            const file = renderEnvFile({ path, text: content }, this.access.variables);
+            const render = dotenv ? renderDotenv : renderEnvFile;
+            const file = render({ path, text: content }, this.access.variables);
             if (file.problems.length > 0) {
                 // Reported where the file is first used.
                 this.#known.set(key, []);
@@ -40752,9 +40987,27 @@ class Attachments {
             this.empty.push(...file.empty);
             bytes = file.content;
         }
+        return this.#attach(key, path, bytes, role === 'secrets');
+    }
+    /**
+     * Attaches a text that stands in the stack file, or in a variable that it names.
+     * @param what for messages, which never hold the value: `secret token`
+     * @param key `content` or `environment`
+     */
+    addValue(value, what, key, role, at) {
+        const content = Buffer.from(value);
+        const wrong = wrongSize(content, role);
+        if (wrong !== undefined)
+            return [problemAt(at, `${what}: \`${key}\` ${wrong}`)];
+        const known = this.#known.get(`${role}:${value}`);
+        if (known !== undefined)
+            return known;
+        return this.#attach(`${role}:${value}`, `${key} of ${what}`, content, role === 'secrets');
+    }
+    #attach(key, origin, content, secret) {
         const number = String(this.list.length + 1).padStart(3, '0');
-        const name = `${number}-${sanitised(path)}`;
-        this.list.push({ name, content: bytes, origin: path, secret: role === 'secrets' });
+        const name = `${number}-${sanitised(origin)}`;
+        this.list.push({ name, content, origin, secret });
         const reference = `./${ATTACHMENTS_DIRECTORY}/${name}`;
         this.#known.set(key, reference);
         return reference;
@@ -40884,6 +41137,639 @@ function inOrder(edits) {
     return [...edits].sort((a, b) => a.start - b.start || a.end - b.end);
 }
 
+;// CONCATENATED MODULE: ./src/compose/structure.ts
+/**
+ * Edits of mappings and lists, where `splice.ts` has those of scalars: a key is cut out with all that
+ * stands under it, a collection becomes another one. Everything around stays as it was written.
+ */
+
+
+const tokens = (pair) => pair.srcToken ?? {};
+/** Where a pair starts: its `?`, anchor or tag counts in. */
+function startOf(pair) {
+    const props = ['explicit-key-ind', 'anchor', 'tag'];
+    const first = tokens(pair).start?.find(({ type }) => props.includes(type));
+    return first?.offset ?? pair.key.range?.[0] ?? 0;
+}
+/** Behind the colon of a pair, and behind an anchor and a tag of its value. */
+function propsEnd(pair) {
+    const props = ['map-value-ind', 'anchor', 'tag'];
+    const last = tokens(pair)
+        .sep?.filter(({ type }) => props.includes(type))
+        .at(-1);
+    return last === undefined ? (pair.key.range?.[1] ?? 0) : last.offset + last.source.length;
+}
+function pairEnd(pair) {
+    return pair.value === null ? propsEnd(pair) : Math.max(propsEnd(pair), structure_endOf(pair.value));
+}
+/** Where the text of a value ends; the comments and line breaks behind it are not part of it. */
+function structure_endOf(node) {
+    if ((0,dist/* isMap */.jh)(node) && node.flow !== true) {
+        const last = node.items.at(-1);
+        if (last !== undefined)
+            return pairEnd(last);
+    }
+    if ((0,dist/* isSeq */.oP)(node) && node.flow !== true) {
+        const last = node.items.at(-1);
+        if (last !== undefined && last.range != null)
+            return structure_endOf(last);
+    }
+    return node.range?.[1] ?? 0;
+}
+/** Cuts keys out of a mapping; one that is left without any becomes `{}`. */
+function removePairs(source, map, removed) {
+    const { text } = source;
+    const { items } = map;
+    const [first] = items;
+    const last = items.at(-1);
+    if (first === undefined || last === undefined)
+        return [];
+    const flow = map.flow === true;
+    if (items.every((pair) => removed.has(pair))) {
+        if (flow)
+            return [{ start: map.range?.[0] ?? 0, end: map.range?.[1] ?? 0, text: '{}' }];
+        const end = pairEnd(last);
+        return [
+            {
+                start: startOf(first),
+                end: text[end - 1] === '\n' ? lineBreak(text, end) : end,
+                text: '{}',
+            },
+        ];
+    }
+    const edits = [];
+    for (let at = 0; at < items.length; at += 1) {
+        const from = items[at];
+        if (from === undefined || !removed.has(from))
+            continue;
+        let to = from;
+        let next = items[at + 1];
+        while (next !== undefined && removed.has(next)) {
+            to = next;
+            at += 1;
+            next = items[at + 1];
+        }
+        const start = startOf(from);
+        const end = pairEnd(to);
+        const line = text.lastIndexOf('\n', start - 1) + 1;
+        if (!flow && /^[ ]*$/.test(text.slice(line, start))) {
+            const rest = text[end - 1] === '\n' ? 0 : (/^[^\n]*\n?/.exec(text.slice(end))?.[0].length ?? 0);
+            edits.push({ start: line, end: end + rest, text: '' });
+        }
+        else if (next !== undefined) {
+            edits.push({ start, end: startOf(next), text: '' });
+        }
+        else {
+            const before = items[items.indexOf(from) - 1];
+            edits.push({ start: before === undefined ? start : pairEnd(before), end, text: '' });
+        }
+    }
+    return edits;
+}
+/** Before the line break that ends at `end`. */
+function lineBreak(text, end) {
+    return text[end - 2] === '\r' ? end - 2 : end - 1;
+}
+/** Puts another value, in flow style, in the place of a collection. */
+function replaceCollection(source, node, holder, text) {
+    const start = (0,dist/* isMap */.jh)(node) && node.flow !== true && node.items[0] !== undefined
+        ? startOf(node.items[0])
+        : (node.range?.[0] ?? 0);
+    let end = structure_endOf(node);
+    if (source.text[end - 1] === '\n')
+        end = lineBreak(source.text, end);
+    const block = ((0,dist/* isMap */.jh)(node) || (0,dist/* isSeq */.oP)(node)) && node.flow !== true;
+    // Where a block stands below its key, a flow collection would have to be indented more.
+    if (!block || holder === undefined)
+        return [{ start, end, text }];
+    const at = propsEnd(holder);
+    return [
+        { start: at, end: at, text: ` ${text}` },
+        { start, end, text: '' },
+    ];
+}
+/** Removes the tag of a value, `!override`. */
+function removeTag(pair) {
+    const tag = tokens(pair).sep?.find(({ type }) => type === 'tag');
+    return tag === undefined
+        ? []
+        : [{ start: tag.offset, end: tag.offset + tag.source.length, text: '' }];
+}
+/** What goes may carry an anchor that is needed elsewhere: its aliases get the value itself. */
+function inlineAliases(tree, source, gone, text) {
+    if (gone.length === 0)
+        return [];
+    const inside = (offset) => gone.some(({ start, end }) => offset > start && offset < end);
+    return tree.aliases.flatMap((alias) => {
+        const target = tree.resolve(alias);
+        const from = target?.range?.[0];
+        if (target === null || from === undefined)
+            return [];
+        if (!inside(from) || inside(alias.range?.[0] ?? 0))
+            return [];
+        return replaceNode(source, alias, text(target, alias));
+    });
+}
+/** Edits without those inside of what a larger one replaces anyway. */
+function outermost(edits) {
+    const kept = [];
+    const order = [...edits].sort((a, b) => a.start - b.start || b.end - a.end);
+    let covered;
+    for (const edit of order) {
+        if (covered !== undefined && edit.start > covered.start && edit.start < covered.end)
+            continue;
+        const last = kept.at(-1);
+        if (last !== undefined &&
+            last.start === edit.start &&
+            last.end === edit.end &&
+            last.text === edit.text &&
+            edit.end > edit.start)
+            continue;
+        kept.push(edit);
+        if (edit.end > edit.start && edit.end > (covered?.end ?? -1))
+            covered = edit;
+    }
+    return kept;
+}
+/**
+ * A value in flow style on one line, for a place that can't share it any more.
+ * @param without paths below it that are left out
+ * @param written the text of a scalar, where it is not the one in the file
+ */
+function flowText(tree, source, node, without = [], written = () => undefined) {
+    const value = tree.resolve(node);
+    if (value === null)
+        return 'null';
+    const below = (name) => without.filter(([head]) => head === name).map(([, ...rest]) => rest);
+    if ((0,dist/* isMap */.jh)(value)) {
+        const pairs = [...tree.entries(value).values()].flatMap(({ name, site }) => {
+            const paths = below(name);
+            if (paths.some((path) => path.length === 0))
+                return [];
+            return [`${quoted(name)}: ${flowText(tree, source, site, paths, written)}`];
+        });
+        return `{${pairs.join(', ')}}`;
+    }
+    if ((0,dist/* isSeq */.oP)(value)) {
+        const items = tree.items(value).map((item) => flowText(tree, source, item, [], written));
+        return `[${items.join(', ')}]`;
+    }
+    if (!(0,dist/* isScalar */.jn)(value))
+        return 'null';
+    const other = written(value);
+    if (other !== undefined)
+        return other;
+    const raw = source.text.slice(value.range?.[0] ?? 0, value.range?.[1] ?? 0);
+    if (value.type === 'PLAIN' && value.tag === undefined) {
+        if (raw === '')
+            return 'null';
+        if (!/[,[\]{}#\n]|: |:$/.test(raw))
+            return raw;
+    }
+    return quoted(String(value.value));
+}
+
+;// CONCATENATED MODULE: ./src/compose/keys.ts
+/**
+ * Every key of the Compose specification, and what becomes of it on the way to `docker stack deploy`.
+ * The one table behind `translate.ts` and docs/stack-files.md. What Docker takes is by the schemas of
+ * its client (docker/cli, cli/compose/schema/data, 3.9 of 20.10 to 3.13 of 28).
+ */
+const ANY = { scalar: 'any', list: { scalar: 'any' }, named: { scalar: 'any' } };
+const keys_text = { scalar: 'text' };
+const bool = { scalar: 'bool' };
+const keys_int = { scalar: 'int' };
+const duration = { scalar: 'duration' };
+const texts = { list: keys_text };
+const textOrTexts = { scalar: 'text', list: keys_text };
+const dict = { named: { scalar: 'entry', empty: true }, list: keys_text };
+const options = { named: { scalar: 'entry' } };
+const kept = (shape, how = '') => ({ fate: 'kept', shape, how });
+const since = (version, shape) => ({
+    ...{ fate: 'kept', shape, since: version },
+    how: `Left out with a warning for clients before ${version}, which refuse it.`,
+});
+const translated = (by, shape, how, mend) => ({
+    ...{ fate: 'translated', shape, how, by },
+    ...(mend === undefined ? {} : { mend }),
+});
+const dropped = (how) => ({ fate: 'dropped', shape: ANY, how });
+const warned = (how, mend) => ({
+    ...{ fate: 'warned', shape: ANY, how },
+    ...(mend === undefined ? {} : { mend }),
+});
+const refused = (how, mend) => ({ fate: 'refused', shape: ANY, how, mend });
+const NO_CPU = 'is not among what Swarm limits';
+const CPU_MEND = 'Use deploy.resources.limits.cpus.';
+const NO_HOOKS = 'would not be run: Swarm has no hooks of the container lifecycle';
+const rollout = {
+    keys: {
+        parallelism: kept(keys_int),
+        delay: kept(duration),
+        failure_action: kept(keys_text),
+        monitor: kept(duration),
+        max_failure_ratio: kept({ scalar: 'number' }),
+        order: kept(keys_text),
+    },
+};
+const deploy = {
+    empty: true,
+    keys: {
+        mode: kept(keys_text),
+        endpoint_mode: kept(keys_text),
+        replicas: kept(keys_int),
+        labels: kept(dict),
+        rollback_config: kept(rollout),
+        update_config: kept(rollout),
+        resources: kept({
+            keys: {
+                limits: kept({
+                    keys: {
+                        cpus: kept({ scalar: 'cpus' }, 'A number is written as the text that Docker wants.'),
+                        memory: kept({ scalar: 'size' }),
+                        pids: kept({ scalar: 'plain-int' }),
+                    },
+                }),
+                reservations: kept({
+                    keys: {
+                        cpus: kept({ scalar: 'cpus' }, 'A number is written as the text that Docker wants.'),
+                        memory: kept({ scalar: 'size' }),
+                        generic_resources: kept({
+                            list: {
+                                keys: {
+                                    discrete_resource_spec: kept({
+                                        keys: { kind: kept(keys_text), value: kept({ scalar: 'plain-int' }) },
+                                    }),
+                                },
+                            },
+                        }),
+                        devices: refused('has no equivalent: Swarm reserves devices as generic resources', 'Declare the devices as generic resources of the nodes (dockerd: node-generic-resources) and use generic_resources.'),
+                    },
+                }),
+            },
+        }),
+        restart_policy: kept({
+            keys: {
+                condition: kept(keys_text),
+                delay: kept(duration),
+                max_attempts: kept(keys_int),
+                window: kept(duration),
+            },
+        }),
+        placement: kept({
+            keys: {
+                constraints: kept(texts),
+                preferences: kept({ list: { keys: { spread: kept(keys_text) } } }),
+                max_replicas_per_node: kept(keys_int),
+            },
+        }),
+    },
+};
+const reference = {
+    list: {
+        scalar: 'text',
+        keys: {
+            source: kept(keys_text),
+            target: kept(keys_text),
+            uid: kept(keys_text),
+            gid: kept(keys_text),
+            mode: kept({ scalar: 'mode' }, 'A text is octal, as for Docker Compose.'),
+        },
+    },
+};
+const ports = {
+    list: {
+        scalar: 'any',
+        keys: {
+            mode: kept(keys_text),
+            target: kept(keys_int),
+            published: translated('published', { scalar: 'int' }, "A quoted port is written as a number; one of a range can't be chosen by Swarm: an error."),
+            protocol: kept(keys_text),
+            name: warned('is a label that Swarm has no place for'),
+            app_protocol: warned('is a hint that Swarm has no place for'),
+            host_ip: warned('has no equivalent: Swarm publishes the port on all addresses of the nodes', 'Protect the port with a firewall, or do not publish it.'),
+        },
+    },
+};
+const serviceNetworks = {
+    list: keys_text,
+    named: {
+        empty: true,
+        keys: {
+            aliases: kept(texts),
+            ipv4_address: kept(keys_text),
+            ipv6_address: kept(keys_text),
+            driver_opts: since(27, options),
+            interface_name: warned('is not something that Swarm lets a service choose'),
+            link_local_ips: warned('is not something that Swarm gives to a task'),
+            mac_address: warned('is not something that Swarm lets a service choose'),
+            priority: warned('has no equivalent: Swarm does not order the networks of a task'),
+            gw_priority: warned('has no equivalent: the gateway of a task is that of docker_gwbridge'),
+        },
+    },
+};
+const volumes = {
+    list: {
+        scalar: 'text',
+        keys: {
+            type: kept(keys_text),
+            source: kept(keys_text),
+            target: kept(keys_text),
+            read_only: kept(bool),
+            consistency: kept(keys_text),
+            bind: kept({
+                keys: {
+                    propagation: kept(keys_text),
+                    create_host_path: translated('create_host_path', { scalar: 'plain-bool' }, '`false` is what Swarm does anyway; `true` gets a warning: the path must exist on the nodes.', 'Create the directory on every node that may run the service.'),
+                    recursive: warned('is not passed on by `docker stack deploy`'),
+                    selinux: warned('is not passed on by `docker stack deploy`', 'Label the directory on the nodes.'),
+                },
+            }),
+            volume: kept({
+                keys: {
+                    nocopy: kept(bool),
+                    subpath: kept(keys_text, 'Takes effect from Docker 26 on.'),
+                    labels: warned('is not passed on by `docker stack deploy`', 'Write labels at the volume, under the top-level volumes.'),
+                },
+            }),
+            tmpfs: kept({
+                keys: {
+                    size: kept({ scalar: 'bytes' }, 'A text such as `64m` is written in bytes.'),
+                    mode: warned('is not passed on by `docker stack deploy`: the mode is 1777'),
+                },
+            }),
+            image: refused("can't be given: the schema of `docker stack deploy` has no options for image mounts", 'Mount the image without `subpath`.'),
+        },
+    },
+};
+/** The keys of a service. */
+const SERVICE_KEYS = {
+    annotations: warned('has no equivalent in Swarm', 'Use labels or deploy.labels.'),
+    attach: dropped('Says what `docker compose up` shows; a deploy has no such log.'),
+    blkio_config: refused(NO_CPU, 'Remove it; Swarm does not limit block devices.'),
+    build: kept({
+        scalar: 'text',
+        keys: {
+            context: kept(keys_text),
+            dockerfile: kept(keys_text),
+            args: kept(dict),
+            labels: kept(dict),
+            cache_from: kept(texts),
+            network: kept(keys_text),
+            target: kept(keys_text),
+            shm_size: kept(ANY),
+            extra_hosts: translated('extra_hosts', ANY, ''),
+            ...Object.fromEntries([
+                ...[
+                    'additional_contexts',
+                    'cache_to',
+                    'dockerfile_inline',
+                    'entitlements',
+                    'isolation',
+                ],
+                ...['no_cache', 'no_cache_filter', 'platforms', 'privileged', 'provenance', 'pull'],
+                ...['sbom', 'secrets', 'ssh', 'tags', 'ulimits'],
+            ].map((name) => [name, dropped('Ignored like all of `build`.')])),
+        },
+    }, 'Ignored by Swarm; a service with no `image` is an error.'),
+    cap_add: kept(texts),
+    cap_drop: kept(texts),
+    cgroup: warned('has no equivalent in Swarm: the nodes decide'),
+    cgroup_parent: kept(keys_text, 'Ignored by Swarm.'),
+    cgroupns_mode: kept(keys_text, 'Ignored by Swarm.'),
+    command: translated('command', textOrTexts, '`null` is left out: the image decides.'),
+    configs: kept(reference),
+    container_name: kept(keys_text, 'Ignored by Swarm.'),
+    cpu_count: refused(NO_CPU, CPU_MEND),
+    cpu_percent: refused(NO_CPU, CPU_MEND),
+    cpu_period: refused(NO_CPU, 'Use deploy.resources.limits.cpus: cpu_quota divided by cpu_period.'),
+    cpu_quota: refused(NO_CPU, 'Use deploy.resources.limits.cpus: cpu_quota divided by cpu_period.'),
+    cpu_rt_period: refused(NO_CPU, CPU_MEND),
+    cpu_rt_runtime: refused(NO_CPU, CPU_MEND),
+    cpu_shares: refused(NO_CPU, 'Use deploy.resources.reservations.cpus or limits.cpus.'),
+    cpus: translated('limit', { scalar: 'cpus' }, 'Becomes deploy.resources.limits.cpus.'),
+    cpuset: refused(NO_CPU, CPU_MEND),
+    credential_spec: kept({ keys: { config: kept(keys_text), file: kept(keys_text), registry: kept(keys_text) } }),
+    depends_on: translated('depends_on', ANY, 'A mapping becomes the list that Docker takes.', 'Swarm restarts no service because another was restarted.'),
+    deploy: kept(deploy),
+    develop: dropped('Says what `docker compose watch` does; nothing of it concerns a deploy.'),
+    device_cgroup_rules: refused('has no equivalent in Swarm', 'Remove it.'),
+    devices: translated('devices', ANY, 'Mappings become the texts that Docker takes. Ignored by Swarm.'),
+    dns: kept(textOrTexts),
+    dns_opt: refused('is not passed on by `docker stack deploy`', 'Set it in the dns-opts of the Docker daemons.'),
+    dns_search: kept(textOrTexts),
+    domainname: kept(keys_text, 'Ignored by Swarm.'),
+    entrypoint: translated('command', textOrTexts, '`null` is left out: the image decides.'),
+    env_file: translated('env_file', ANY, 'The file is carried along. Written as a mapping it is read as Docker Compose reads it (quotes, `${...}`), with `format: raw` line by line; where `required: false` it may be missing. Written as a path it is read as Docker reads it: line by line.'),
+    environment: kept(dict),
+    expose: kept(ANY, 'Ignored by Swarm.'),
+    extends: refused('is not known to `docker stack deploy`', 'Give what is shared an anchor (`x-base: &base`) and merge it (`<<: *base`), or use several files in compose-file.'),
+    external_links: kept(texts, 'Ignored by Swarm.'),
+    extra_hosts: translated('extra_hosts', ANY, '`host=address`, and several addresses of a host, become lines `host:address`.'),
+    gpus: refused('has no equivalent: Swarm reserves devices as generic resources', 'Declare the GPUs as generic resources of the nodes and use deploy.resources.reservations.generic_resources.'),
+    group_add: refused('has no equivalent in `docker stack deploy`', 'Set the group with `user: "uid:gid"`, or in the image.'),
+    healthcheck: kept({
+        keys: {
+            disable: kept(bool),
+            interval: kept(duration),
+            retries: kept(keys_int),
+            test: kept(textOrTexts),
+            timeout: kept(duration),
+            start_period: kept(duration),
+            start_interval: since(25, duration),
+        },
+    }),
+    hostname: kept(keys_text),
+    image: kept(keys_text),
+    init: kept({ scalar: 'plain-bool' }),
+    ipc: kept(keys_text, 'Ignored by Swarm.'),
+    isolation: kept(keys_text),
+    label_file: refused('is not known to `docker stack deploy`', 'Write its lines under `labels:`.'),
+    labels: kept(dict),
+    links: kept(texts, 'Ignored by Swarm.'),
+    logging: kept({
+        keys: { driver: kept(keys_text), options: kept({ named: { scalar: 'entry', empty: true } }) },
+    }),
+    mac_address: kept(keys_text, 'Ignored by Swarm.'),
+    mem_limit: translated('limit', { scalar: 'size' }, 'Becomes deploy.resources.limits.memory.'),
+    mem_reservation: translated('limit', { scalar: 'size' }, 'Becomes deploy.resources.reservations.memory.'),
+    mem_swappiness: refused('is not passed on by `docker stack deploy`', 'Remove it.'),
+    memswap_limit: refused('is not passed on by `docker stack deploy`', 'Remove it; the memory itself is limited by deploy.resources.limits.memory.'),
+    models: refused('has no equivalent in Swarm', 'Run the model as a service of its own.'),
+    network_mode: kept(keys_text, 'Ignored by Swarm.'),
+    networks: kept(serviceNetworks),
+    oom_kill_disable: refused('has no equivalent in Swarm', 'Remove it.'),
+    oom_score_adj: since(27, keys_int),
+    pid: kept({ scalar: 'text', empty: true }, 'Ignored by Swarm.'),
+    pids_limit: translated('limit', { scalar: 'int' }, 'Becomes deploy.resources.limits.pids.'),
+    platform: warned('is not passed on by `docker stack deploy`', 'Choose the nodes with deploy.placement.constraints, `node.platform.arch == x86_64`.'),
+    ports: kept(ports),
+    post_start: refused(NO_HOOKS, 'Do it in the entrypoint of the image.'),
+    pre_start: refused(NO_HOOKS, 'Do it in the entrypoint of the image, or in a job of its own.'),
+    pre_stop: refused(NO_HOOKS, 'Handle the stop signal in the container.'),
+    privileged: kept(bool, 'Ignored by Swarm.'),
+    profiles: dropped('Decides with the input `profiles` which services there are.'),
+    provider: refused('has no equivalent in Swarm', 'Remove the service.'),
+    pull_policy: translated('pull_policy', { scalar: 'text' }, '`always`, `missing` and `if_not_present` are what Swarm does with `resolve-image`; others get a warning.', 'The input `resolve-image` decides.'),
+    pull_refresh_after: warned('has no equivalent: Swarm pulls what is deployed', 'Deploy again for a newer image.'),
+    read_only: kept(bool),
+    restart: kept(keys_text, 'Ignored by Swarm, which has deploy.restart_policy.'),
+    runtime: refused('has no equivalent in Swarm', 'Set default-runtime for the Docker daemons of the nodes, and choose those with deploy.placement.constraints.'),
+    scale: translated('scale', keys_int, 'Becomes deploy.replicas.'),
+    secrets: kept(reference),
+    security_opt: kept(texts, 'Ignored by Swarm.'),
+    shm_size: kept({ scalar: 'any' }, 'Ignored by Swarm.'),
+    stdin_open: kept(bool),
+    stop_grace_period: kept(duration),
+    stop_signal: kept(keys_text),
+    storage_opt: refused('has no equivalent in Swarm', 'Remove it.'),
+    sysctls: kept(dict),
+    tmpfs: kept(textOrTexts),
+    tty: kept(bool),
+    ulimits: kept({
+        named: { scalar: 'int', keys: { soft: kept(keys_int), hard: kept(keys_int) } },
+    }),
+    use_api_socket: refused('has no equivalent in Swarm', 'Mount /var/run/docker.sock as a bind mount, on managers only.'),
+    user: kept(keys_text),
+    userns_mode: kept(keys_text, 'Ignored by Swarm.'),
+    uts: warned('has no equivalent in Swarm: each task has a namespace of its own'),
+    volumes: kept(volumes),
+    volumes_from: refused('is not known to `docker stack deploy`', 'Mount the same volume in both services.'),
+    volume_driver: refused('is not known to `docker stack deploy`', 'Write `driver` at the volume, under the top-level volumes.'),
+    working_dir: kept(keys_text),
+};
+const external = { scalar: 'bool', keys: { name: kept(keys_text) } };
+const NETWORK_KEYS = {
+    name: kept(keys_text),
+    driver: kept(keys_text),
+    driver_opts: kept(options),
+    ipam: kept({
+        keys: {
+            driver: kept(keys_text),
+            config: kept({
+                list: {
+                    keys: {
+                        subnet: kept(keys_text),
+                        ...Object.fromEntries(['ip_range', 'gateway', 'aux_addresses'].map((name) => [
+                            name,
+                            refused('is not known to `docker stack deploy`', 'Create the network with `docker network create` and make it `external: true`.'),
+                        ])),
+                    },
+                },
+            }),
+            options: refused('is not known to `docker stack deploy`', 'Create the network with `docker network create` and make it `external: true`.'),
+        },
+    }),
+    external: kept(external),
+    internal: kept(bool),
+    attachable: kept(bool),
+    enable_ipv4: translated('default', { scalar: 'plain-bool' }, '`true` is what Swarm does anyway; `false` is an error.', 'Create the network with `docker network create --ipv4=false` and make it `external: true`.'),
+    enable_ipv6: translated('default', { scalar: 'plain-bool' }, '`false` is what Swarm does anyway; `true` is an error.', 'Create the network with `docker network create --ipv6 --driver overlay` and make it `external: true`.'),
+    labels: kept(dict),
+};
+const VOLUME_KEYS = {
+    name: kept(keys_text),
+    driver: kept(keys_text),
+    driver_opts: kept(options),
+    external: kept(external),
+    labels: kept(dict),
+};
+const object = {
+    name: kept(keys_text),
+    file: kept(keys_text, 'The file is carried along.'),
+    external: kept(external),
+    labels: kept(dict),
+    template_driver: kept(keys_text),
+    environment: translated('environment', keys_text, 'The value of the variable is carried along; it is never shown.'),
+};
+const CONFIG_KEYS = {
+    ...object,
+    content: translated('content', keys_text, 'Carried along, with its variables filled in.'),
+};
+const SECRET_KEYS = { ...object, driver: kept(keys_text), driver_opts: kept(options) };
+const object_ = (keys, more = {}) => ({
+    named: { keys, extensions: true, ...more },
+});
+/** The keys of a stack file. */
+const FILE_KEYS = {
+    version: kept(ANY, '3 to 3.13; added for clients that need one.'),
+    name: kept(ANY, 'Left out: the input `stack` decides. A warning where the two differ.'),
+    include: refused('is not known to `docker stack deploy`', 'List the files in the input compose-file instead.'),
+    models: refused('has no equivalent in Swarm', 'Run the model as a service of its own.'),
+    services: kept(object_(SERVICE_KEYS)),
+    networks: kept(object_(NETWORK_KEYS, { empty: true })),
+    volumes: kept(object_(VOLUME_KEYS, { empty: true })),
+    configs: kept(object_(CONFIG_KEYS)),
+    secrets: kept(object_(SECRET_KEYS)),
+};
+
+;// CONCATENATED MODULE: ./src/compose/spelling.ts
+/**
+ * How values are spelled: what go-yaml makes of a plain scalar, and the spellings of durations, byte
+ * sizes, booleans and numbers that the Compose specification has and Docker's schemas do not.
+ */
+
+/** What a scalar is for Docker's YAML reader. Quoted and tagged ones are what they are said to be. */
+function plainType(node) {
+    if (!(0,dist/* isScalar */.jn)(node) || node.type !== 'PLAIN' || node.tag !== undefined)
+        return 'text';
+    const value = String(node.value);
+    if (/^(?:|~|null|Null|NULL)$/.test(value))
+        return 'null';
+    if (/^(?:true|True|TRUE|false|False|FALSE)$/.test(value))
+        return 'bool';
+    if (/^(?:y|Y|yes|Yes|YES|on|On|ON|n|N|no|No|NO|off|Off|OFF)$/.test(value))
+        return 'old-bool';
+    if (/^[-+]?(?:0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*)$/.test(value))
+        return 'int';
+    if (/^[-+]?(?:\.[0-9_]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?$/.test(value))
+        return 'float';
+    if (/^(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$/.test(value))
+        return 'float';
+    if (/^\d{4}-\d\d?-\d\d?(?:[Tt ].*)?$/.test(value))
+        return 'time';
+    return 'text';
+}
+/** A boolean in any spelling of YAML 1.1, as Docker Compose casts it. */
+function readBoolean(text) {
+    if (/^(?:y|yes|true|on)$/i.test(text))
+        return true;
+    return /^(?:n|no|false|off)$/i.test(text) ? false : undefined;
+}
+/** A whole number as Go's `strconv.Atoi` has it, which knows no octal. */
+function readInteger(text) {
+    const match = /^([-+]?)0*(\d+)$/.exec(text);
+    if (match === null)
+        return undefined;
+    const [, sign, digits = ''] = match;
+    return sign === '-' && digits !== '0' ? `-${digits}` : digits;
+}
+/**
+ * A duration as Go reads it (`1h30m`, `10s500ms`); Docker Compose's days and weeks in hours.
+ * @returns undefined for what is no duration, such as a number without a unit
+ */
+function readDuration(text) {
+    if (/^[-+]?0$/.test(text))
+        return text;
+    if (!/^[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|\u00b5s|\u03bcs|ms|s|m|h|d|w))+$/.test(text))
+        return undefined;
+    return text.replace(/(\d+\.?\d*|\.\d+)([dw])/g, (_, number, unit) => {
+        return `${Number(number) * (unit === 'd' ? 24 : 168)}h`;
+    });
+}
+/**
+ * Bytes of `64m`, `1gb`, `1.5 GiB` or a plain number, in powers of 1024 (docker/go-units,
+ * RAMInBytes); undefined for anything else.
+ */
+function readBytes(text) {
+    const match = /^(\d+(?:\.\d+)?) ?([kKmMgGtTpP])?[iI]?[bB]?$/.exec(text);
+    if (match === null)
+        return undefined;
+    const [, number, unit = ''] = match;
+    const power = ['', 'k', 'm', 'g', 't', 'p'].indexOf(unit.toLowerCase());
+    return Math.trunc(Number(number) * 1024 ** power);
+}
+
 ;// CONCATENATED MODULE: ./src/compose/tree.ts
 /**
  * The syntax tree of one stack file, with aliases and merge keys followed. One pass in the order of
@@ -40905,6 +41791,8 @@ class Tree {
     keyAliases = [];
     problems = [];
     warnings = [];
+    /** The mapping that a pair is written in. */
+    owners = new Map();
     #source;
     #targets = new Map();
     #entries = new Map();
@@ -41021,6 +41909,7 @@ class Tree {
             else if ((0,dist/* isMap */.jh)(node)) {
                 const names = new Map();
                 for (const pair of node.items) {
+                    this.owners.set(pair, node);
                     size += this.#walk(pair.key, anchors, parents, true);
                     this.#noteKey(pair.key, names);
                     size += this.#walk(pair.value, anchors, parents, isKey);
@@ -41076,11 +41965,445 @@ function isTrue(text) {
     return text !== undefined && ['true', 'yes', 'on', 'y'].includes(text.toLowerCase());
 }
 
+;// CONCATENATED MODULE: ./src/compose/translate.ts
+/**
+ * From the Compose specification to what `docker stack deploy` takes, key by key as `keys.ts` has it.
+ * What Docker takes already is not touched, so that it is Docker's own reading of it that counts.
+ */
+
+
+
+
+
+const DEPENDENCY = Object.fromEntries(['condition', 'restart', 'required'].map((name) => [
+    name,
+    { fate: 'kept', shape: { scalar: 'any' }, how: '' },
+]));
+const CONDITIONS = ['service_started', 'service_healthy', 'service_completed_successfully'];
+/** Where the keys of a service have their place under `deploy`. */
+const LIMITS = {
+    cpus: ['resources', 'limits', 'cpus'],
+    mem_limit: ['resources', 'limits', 'memory'],
+    mem_reservation: ['resources', 'reservations', 'memory'],
+    pids_limit: ['resources', 'limits', 'pids'],
+    scale: ['replicas'],
+};
+/** Translates a document. @returns what its services say under `deploy` in other words */
+function translate(document) {
+    return new Translator(document).run();
+}
+class Translator {
+    document;
+    /** The same mapping is looked at once for each role that it has. */
+    #seen = new Map();
+    #kept = new Set();
+    constructor(document) {
+        this.document = document;
+    }
+    run() {
+        const { document } = this;
+        const { tree } = document;
+        this.#keys(tree.root, FILE_KEYS, true, '');
+        for (const pair of this.#kept) {
+            if (!document.cut.has(pair))
+                continue;
+            document.problem(pair.key, 'this is used in several places through an anchor, and means different things there', 'Write it out in each of the places.');
+        }
+        const deploys = new Map();
+        for (const { name, value } of tree.entries(tree.get(tree.root, 'services')).values()) {
+            const deploy = this.#deploy(value);
+            if (Object.keys(deploy).length > 0)
+                deploys.set(name, deploy);
+        }
+        return deploys;
+    }
+    #keys(map, keys, extensions, path) {
+        for (const entry of this.document.tree.entries(map).values()) {
+            const { name, pair } = entry;
+            const key = Object.hasOwn(keys, name) ? keys[name] : undefined;
+            if (name.startsWith('x-')) {
+                if (!extensions)
+                    this.document.cut.add(pair);
+            }
+            else if (key === undefined) {
+                const near = Object.keys(keys).find((known) => isNear(known, name));
+                this.document.problem(entry.key, `\`${path}${name}\` is no key of the Compose specification`, near === undefined
+                    ? `There are: ${Object.keys(keys).join(', ')}.`
+                    : `Is \`${near}\` meant?`);
+            }
+            else {
+                this.#entry(entry, key, `${path}${name}`);
+            }
+        }
+    }
+    #entry(entry, key, path) {
+        const { document } = this;
+        switch (key.fate) {
+            case 'kept':
+                this.#kept.add(entry.pair);
+                if (key.since !== undefined)
+                    document.newer.set(entry.pair, { path, since: key.since });
+                this.#shape(entry.site, entry, key.shape, path);
+                return;
+            case 'dropped':
+                document.cut.add(entry.pair);
+                if (entry.name !== 'profiles' && !path.includes('.build.'))
+                    document.note(entry.key, `\`${path}\` is left out: ${key.how}`);
+                return;
+            case 'warned':
+                document.cut.add(entry.pair);
+                document.warn(entry.key, `\`${path}\` ${key.how}; it is left out`, key.mend);
+                return;
+            case 'refused':
+                document.problem(entry.key, `\`${path}\` ${key.how}`, key.mend);
+                return;
+            case 'translated':
+                this.#translate(entry, key, path);
+        }
+    }
+    /** Looks at a value by what may stand in its place. */
+    #shape(site, holder, shape, path) {
+        const { document } = this;
+        const value = document.tree.resolve(site);
+        const at = site ?? ('pair' in holder ? holder.key : holder);
+        // Said already, where the services are read.
+        if (!(0,dist/* isMap */.jh)(value) && /^services(?:\.[^.]+)?$/.test(path))
+            return;
+        if (isNull(value)) {
+            if (shape.empty !== true && shape.scalar !== 'any')
+                document.problem('pair' in holder ? holder.key : at, `\`${path}\` has no value`, 'Leave the key out, or give it one.');
+            return;
+        }
+        if (value === null || site === null)
+            return;
+        if ((0,dist/* isScalar */.jn)(value)) {
+            if (shape.scalar === undefined)
+                this.#wrong(at, shape, path, 'a single value');
+            else
+                this.#spell(site, shape.scalar, path);
+            return;
+        }
+        const seen = this.#seen.get(value) ?? new Set();
+        this.#seen.set(value, seen);
+        const role = shape.keys ?? shape;
+        if (seen.has(role))
+            return;
+        seen.add(role);
+        if ((0,dist/* isSeq */.oP)(value)) {
+            const { list } = shape;
+            if (list === undefined)
+                this.#wrong(at, shape, path, 'a list');
+            else
+                for (const item of document.tree.items(value))
+                    this.#shape(item, item, list, path);
+            return;
+        }
+        const { keys, named } = shape;
+        if (keys !== undefined) {
+            this.#keys(value, keys, shape.extensions === true, `${path}.`);
+            return;
+        }
+        if (named === undefined) {
+            this.#wrong(at, shape, path, 'a mapping');
+            return;
+        }
+        for (const entry of document.tree.entries(value).values()) {
+            this.#shape(entry.site, entry, named, `${path}.${entry.name}`);
+        }
+    }
+    #wrong(at, { scalar, list, keys, named }, path, is) {
+        const takes = [
+            ...(scalar === undefined ? [] : ['a single value']),
+            ...(list === undefined ? [] : ['a list']),
+            ...(keys === undefined && named === undefined ? [] : ['a mapping']),
+        ].join(' or ');
+        this.document.problem(at, `\`${path}\` takes ${takes}, and this is ${is}`);
+    }
+    /** Writes a value the way Docker takes it, if it is not so already. */
+    #spell(site, kind, path) {
+        const { document } = this;
+        const scalar = document.tree.resolve(site);
+        if (kind === 'any' || !(0,dist/* isScalar */.jn)(scalar) || document.isFaulty(site))
+            return;
+        if (scalar.tag !== undefined && !/str$|^!$/.test(scalar.tag))
+            return;
+        const value = document.value(site) ?? '';
+        const filledIn = document.isFilledIn(scalar);
+        const type = filledIn ? 'text' : plainType(scalar);
+        const write = (text) => document.replace(site, text);
+        const refuse = (takes, hint) => document.problem(site, `\`${path}\` takes ${takes}`, hint);
+        switch (kind) {
+            case 'text':
+                if (type !== 'text')
+                    write(quoted(value));
+                return;
+            case 'entry':
+                if (type === 'bool')
+                    write(quoted(value.toLowerCase()));
+                else if (type === 'old-bool' || type === 'time')
+                    write(quoted(value));
+                return;
+            case 'bool':
+            case 'plain-bool': {
+                const read = readBoolean(value);
+                if (read === undefined)
+                    refuse('true or false');
+                else if (type !== 'bool' && !(filledIn && kind === 'bool'))
+                    write(String(read));
+                return;
+            }
+            case 'int':
+            case 'plain-int': {
+                if (type === 'int')
+                    return;
+                const read = readInteger(value);
+                if (read === undefined)
+                    refuse('a whole number');
+                else if (!(filledIn && kind === 'int'))
+                    write(read);
+                return;
+            }
+            case 'number':
+                if (type === 'int' || type === 'float')
+                    return;
+                if (value === '' || !Number.isFinite(Number(value)))
+                    refuse('a number');
+                else if (!filledIn)
+                    write(value);
+                return;
+            case 'duration': {
+                const read = readDuration(value);
+                if (read === undefined)
+                    refuse('a duration such as 90s or 1h30m', 'A number needs a unit: ms, s, m, h, d or w.');
+                else if (type !== 'text' || read !== value)
+                    write(quoted(read));
+                return;
+            }
+            case 'size':
+                if (readBytes(value) === undefined)
+                    refuse('a size such as 512m or 1gb');
+                else if (type !== 'text')
+                    write(quoted(value));
+                return;
+            case 'bytes': {
+                if (type === 'int')
+                    return;
+                const bytes = readBytes(value);
+                if (bytes === undefined)
+                    refuse('a size such as 64m');
+                else
+                    write(String(bytes));
+                return;
+            }
+            case 'cpus':
+                if (type === 'int' || type === 'float')
+                    write(quoted(value));
+                else if (!/^\d*\.?\d+$|^\d+\.$|^\d+\/\d+$/.test(value))
+                    refuse('a number of CPUs such as 0.5');
+                return;
+            case 'mode':
+                if (type === 'int' || filledIn)
+                    return;
+                if (/^(?:0o?)?[0-7]+$/.test(value))
+                    write(String(Number.parseInt(value.replace('o', ''), 8)));
+                else
+                    refuse('a file mode such as 0440');
+        }
+    }
+    #translate(entry, key, path) {
+        const { document } = this;
+        const { value, site, pair } = entry;
+        switch (key.by) {
+            case 'limit':
+            case 'scale':
+                this.#shape(site, entry, key.shape, path);
+                document.cut.add(pair);
+                return;
+            case 'command':
+                if (isNull(value))
+                    document.cut.add(pair);
+                else
+                    this.#shape(site, entry, key.shape, path);
+                return;
+            case 'published':
+                if (/^\d+-\d+$/.test(document.value(value) ?? ''))
+                    document.problem(entry.key, `\`${path}\` is a range to choose from, which Swarm can't`, 'Give one port, or publish each port of the range with a target of its own: "8080-8090:8080-8090".');
+                else
+                    this.#shape(site, entry, key.shape, path);
+                return;
+            case 'pull_policy': {
+                document.cut.add(pair);
+                const policy = document.value(value) ?? '';
+                if (['always', 'missing', 'if_not_present'].includes(policy))
+                    return;
+                document.warn(entry.key, `\`${path}\` ${policy} has no equivalent in Swarm; it is left out`, key.mend);
+                return;
+            }
+            case 'create_host_path':
+                document.cut.add(pair);
+                if (readBoolean(document.value(value) ?? '') === true)
+                    document.warn(entry.key, '`volumes.bind.create_host_path` is not done by Swarm: a task fails where the path is missing; it is left out', key.mend);
+                return;
+            case 'default': {
+                document.cut.add(pair);
+                const wanted = readBoolean(document.value(value) ?? '');
+                if (wanted !== (entry.name === 'enable_ipv4'))
+                    document.problem(entry.key, `\`${path}\` can't be chosen in a stack file`, key.mend);
+                return;
+            }
+            case 'depends_on':
+                this.#dependsOn(entry);
+                return;
+            case 'extra_hosts':
+                this.#extraHosts(entry, path);
+                return;
+            case 'devices':
+                this.#devices(entry);
+                return;
+            case 'env_file':
+            case 'content':
+            case 'environment':
+            case undefined: // done where files are attached
+        }
+    }
+    /** Order and conditions are for the waves of a deploy; Docker takes a list, and ignores it. */
+    #dependsOn(entry) {
+        const { document } = this;
+        const { tree } = document;
+        if (!(0,dist/* isMap */.jh)(entry.value)) {
+            this.#shape(entry.site, entry, { list: { scalar: 'text' } }, 'depends_on');
+            return;
+        }
+        const names = [];
+        for (const { name, key, value } of tree.entries(entry.value).values()) {
+            names.push(quoted(name));
+            if (!(0,dist/* isMap */.jh)(value)) {
+                document.problem(key, `\`depends_on.${name}\` takes a mapping with \`condition\``, 'Write `condition: service_started`, or make depends_on a list.');
+                continue;
+            }
+            const parts = tree.entries(value);
+            for (const part of parts.values()) {
+                if (!Object.hasOwn(DEPENDENCY, part.name) && !part.name.startsWith('x-'))
+                    document.problem(part.key, `\`depends_on.${part.name}\` is no key of the Compose specification`);
+            }
+            const condition = parts.get('condition');
+            const wanted = document.value(condition?.value ?? null);
+            if (condition === undefined || wanted === undefined || !CONDITIONS.includes(wanted))
+                document.problem(condition?.site ?? key, `\`depends_on.${name}.condition\` takes one of ${CONDITIONS.join(', ')}`);
+            const restart = parts.get('restart');
+            if (restart !== undefined && readBoolean(document.value(restart.value) ?? '') === true)
+                document.warn(restart.key, '`depends_on.restart` has no equivalent in Swarm; it is left out', 'Swarm restarts no service because another one was restarted.');
+        }
+        document.become(entry, `[${names.join(', ')}]`);
+    }
+    #extraHosts(entry, path) {
+        const { document } = this;
+        const { tree } = document;
+        const { value } = entry;
+        const bare = (address) => /^\[(.+)\]$/.exec(address)?.[1] ?? address;
+        if ((0,dist/* isMap */.jh)(value)) {
+            const hosts = [...tree.entries(value).values()];
+            if (!hosts.some((host) => (0,dist/* isSeq */.oP)(host.value))) {
+                this.#shape(entry.site, entry, { named: { scalar: 'text' } }, path);
+                for (const { site } of hosts) {
+                    const address = document.value(site) ?? '';
+                    if (site !== null && bare(address) !== address)
+                        document.replace(site, quoted(bare(address)));
+                }
+                return;
+            }
+            const lines = hosts.flatMap(({ name, site, value: addresses }) => ((0,dist/* isSeq */.oP)(addresses) ? tree.items(addresses) : [site]).map((address) => document.written(`${name}:${bare(document.value(address) ?? '')}`)));
+            document.become(entry, `[${lines.join(', ')}]`);
+            return;
+        }
+        this.#shape(entry.site, entry, { list: { scalar: 'text' } }, path);
+        for (const item of tree.items(value)) {
+            const line = document.value(item) ?? '';
+            const [, host = '', address = ''] = /^([^=:]+)[=:](.+)$/.exec(line) ?? [];
+            if (host !== '' && line !== `${host}:${bare(address)}`)
+                document.replace(item, document.written(`${host}:${bare(address)}`));
+        }
+    }
+    #devices(entry) {
+        const { document } = this;
+        const { tree } = document;
+        for (const item of tree.items(entry.value)) {
+            const device = tree.resolve(item);
+            if (!(0,dist/* isMap */.jh)(device))
+                continue;
+            const parts = ['source', 'target', 'permissions'].flatMap((name) => {
+                const part = document.value(tree.get(device, name));
+                return part === undefined ? [] : [part];
+            });
+            document.becomeItem(item, document.written(parts.join(':')));
+        }
+    }
+    /** What Docker Compose has as keys of the service and Docker under `deploy`. */
+    #deploy(service) {
+        const { document } = this;
+        const { tree } = document;
+        const result = {};
+        for (const { name, key, site, value } of tree.entries(service).values()) {
+            const path = LIMITS[name];
+            const text = document.value(value);
+            if (path === undefined || text === undefined || site === null || document.isFaulty(site))
+                continue;
+            const other = ['deploy', ...path].reduce((map, step) => tree.get(map, step), service);
+            const normal = (written) => String(readBytes(written) ?? written);
+            const there = document.value(other);
+            if (there !== undefined && !isNull(other)) {
+                if (normal(there) !== normal(text))
+                    document.problem(key, `\`${name}\` is ${text}, and \`deploy.${path.join('.')}\` is ${there}`, 'Keep one of the two.');
+                continue;
+            }
+            // For Docker Compose nothing is limited then, as without the key.
+            if (name !== 'scale' && !(Number.parseFloat(text) > 0))
+                continue;
+            const last = path.at(-1) ?? '';
+            let place = result;
+            for (const step of path.slice(0, -1))
+                place = (place[step] ??= {});
+            place[last] = ['pids', 'replicas'].includes(last)
+                ? (readInteger(text) ?? text)
+                : quoted(text);
+        }
+        return result;
+    }
+}
+/** Whether one name is a slip of the pen of the other: two edits at most. */
+function isNear(known, written) {
+    if (Math.abs(known.length - written.length) > 2 || written.length < 3)
+        return false;
+    let row = Array.from({ length: written.length + 1 }, (_, index) => index);
+    for (let i = 1; i <= known.length; i += 1) {
+        const next = [i];
+        for (let j = 1; j <= written.length; j += 1) {
+            const same = known[i - 1] === written[j - 1] ? 0 : 1;
+            next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, (row[j - 1] ?? 0) + same));
+        }
+        row = next;
+    }
+    return (row.at(-1) ?? 9) <= 2;
+}
+/** The generated file that gives services what they have said in other words. */
+function deployFile(deploys) {
+    const write = (value) => typeof value === 'string'
+        ? value
+        : `{${Object.entries(value)
+            .map(([name, inner]) => `${name}: ${write(inner)}`)
+            .join(', ')}}`;
+    const lines = [...deploys].map(([name, deploy]) => `  ${quoted(name)}: {deploy: ${write(deploy)}}`);
+    return `services:\n${lines.join('\n')}\n`;
+}
+
 ;// CONCATENATED MODULE: ./src/compose/document.ts
 /**
  * One stack file on its way through: its variables are filled in, what it says about files,
  * environments and mounts is looked at, and the result is a list of edits to its text.
  */
+
+
+
 
 
 
@@ -41103,6 +42426,16 @@ class Document {
     empty = new Set();
     version;
     #values = new Map();
+    /** Keys that are left out, with all that is under them. */
+    cut = new Set();
+    /** Keys that only clients from a major version on take. */
+    newer = new Map();
+    /** What is told without being a warning. */
+    notes = [];
+    /** What services say outside of `deploy` that belongs there, by their names. */
+    #deploys = new Map();
+    /** Collections that become others, in flow style. */
+    #become = new Map();
     /** New text of scalars and aliases whose meaning, not just whose variables, is filled in. */
     #replaced = new Map();
     #more = [];
@@ -41119,6 +42452,7 @@ class Document {
             this.#readServices();
             this.#readObjects('configs');
             this.#readObjects('secrets');
+            this.#deploys = translate(this);
         }
         this.problems.push(...this.tree.problems);
         this.warnings.push(...this.tree.warnings);
@@ -41133,8 +42467,67 @@ class Document {
     position(node) {
         return this.source.position(node.range?.[0] ?? 0);
     }
+    /**
+     * The file for Docker, and a second one behind it where keys of services have become others under
+     * `deploy`, which Docker merges.
+     */
     rendered(index, composeVersion) {
-        const edits = this.#edits();
+        const main = this.#main(index, composeVersion);
+        if (this.#deploys.size === 0)
+            return [main];
+        const name = `${index}-deploy-${sanitised(this.source.path)}`;
+        const text = deployFile(this.#deploys);
+        const version = this.version ?? composeVersion;
+        const versionAt = { offset: 0, before: '', after: '\n' };
+        const file = { name, origin: this.source.path };
+        return [
+            main,
+            version === undefined
+                ? { ...file, text, versionAt }
+                : { ...file, text: insertVersion(text, versionAt, version) },
+        ];
+    }
+    /** Whether variables are filled in in a scalar. */
+    isFilledIn(scalar) {
+        return this.#values.get(scalar)?.used === 'variables';
+    }
+    /** A value of ours as Docker must find it, which interpolates once more. */
+    written(value) {
+        return quoted(escaped(value));
+    }
+    /** Another collection in the place of the value of a key. */
+    become({ site, pair }, text) {
+        if (site !== null && (0,dist/* isAlias */.Vj)(site))
+            this.replace(site, text);
+        else if (site !== null)
+            this.#become.set(site, { holder: pair, text });
+    }
+    /** Something else in the place of a mapping in a list. */
+    becomeItem(item, text) {
+        if ((0,dist/* isAlias */.Vj)(item))
+            this.replace(item, text);
+        else
+            this.#become.set(item, { holder: undefined, text });
+    }
+    /** What older clients than each key needs must do without; problems for `forClient`. */
+    newerKeys() {
+        return [...this.newer].map(([{ key }, { path, since }]) => ({
+            since,
+            ...problemAt(this.position(key), `\`${path}\` is known to Docker's client from ${since} on, and left out for the one of the manager`),
+        }));
+    }
+    #main(index, composeVersion) {
+        const thresholds = [...new Set([...this.newer.values()].map(({ since }) => since))].sort((a, b) => a - b);
+        const older = thresholds.map((before) => ({
+            before,
+            ...this.#text(index, composeVersion, before),
+        }));
+        const file = this.#text(index, composeVersion);
+        return older.length === 0 ? file : { ...file, older };
+    }
+    /** @param before the major version that clients are older than */
+    #text(index, composeVersion, before = 0) {
+        const edits = this.#edits(before);
         const text = applyEdits(this.source.text, edits);
         const name = `${index}-${sanitised(this.source.path)}`;
         const file = { name, origin: this.source.path };
@@ -41189,10 +42582,10 @@ class Document {
         const at = entry.site ?? entry.key;
         const number = (0,dist/* isScalar */.jn)(entry.value) && entry.value.type === 'PLAIN' && /^[0-9.]+$/.test(version);
         if (number && entry.value.tag === undefined) {
-            this.#problem(at, '`version` must be a string', `Write version: "${version}", in quotes.`);
+            this.problem(at, '`version` must be a string', `Write version: "${version}", in quotes.`);
         }
         else if (!/^3(?:\.[0-9]+)?$/.test(version)) {
-            this.#problem(at, `\`version\` ${version} is none that Docker deploys a stack from`, 'Swarm takes 3 to 3.13; newer Docker clients need no `version` at all.');
+            this.problem(at, `\`version\` ${version} is none that Docker deploys a stack from`, 'Swarm takes 3 to 3.13; newer Docker clients need no `version` at all.');
         }
         return version;
     }
@@ -41214,12 +42607,12 @@ class Document {
         if (services === undefined || isNull(services.value))
             return;
         if (!(0,dist/* isMap */.jh)(services.value)) {
-            this.#problem(services.site ?? services.key, '`services` must be a mapping');
+            this.problem(services.site ?? services.key, '`services` must be a mapping');
             return;
         }
         for (const service of this.tree.entries(services.value).values()) {
             if (!(0,dist/* isMap */.jh)(service.value)) {
-                this.#problem(service.key, `the service ${service.name} must be a mapping`);
+                this.problem(service.key, `the service ${service.name} must be a mapping`);
                 continue;
             }
             const entries = this.tree.entries(service.value);
@@ -41237,7 +42630,7 @@ class Document {
                 if (known === undefined || known === '')
                     this.empty.add(name);
                 if (known !== undefined)
-                    this.#replace(site ?? pair, quoted(escaped(known)));
+                    this.replace(site ?? pair, quoted(escaped(known)));
             }
             else if (this.value(value) === '') {
                 this.empty.add(name);
@@ -41253,7 +42646,7 @@ class Document {
                 if (known === undefined || known === '')
                     this.empty.add(text);
                 if (known !== undefined)
-                    this.#replace(item, quoted(escaped(`${text}=${known}`)));
+                    this.replace(item, quoted(escaped(`${text}=${known}`)));
             }
             else if (equals === text.length - 1) {
                 this.empty.add(text.slice(0, equals));
@@ -41265,13 +42658,59 @@ class Document {
             return;
         const { value, site } = entry;
         const items = (0,dist/* isSeq */.oP)(value) ? this.tree.items(value) : site === null ? [] : [site];
-        for (const item of items) {
-            if ((0,dist/* isMap */.jh)(this.tree.resolve(item))) {
-                this.#problem(item, `service ${service}: \`docker stack deploy\` takes an env_file as a path only`, 'Write the path alone, without `path:`, `required:` and `format:`.');
-                continue;
-            }
-            this.#attach(item, `env_file of service ${service}`, 'env_file');
+        const what = `env_file of service ${service}`;
+        if ((0,dist/* isMap */.jh)(value)) {
+            const mend = 'Write `- path: ...` below `env_file:`.';
+            this.problem(entry.key, `${what}: a mapping stands in a list`, mend);
+            return;
         }
+        const paths = items.map((item) => this.#attachEnvFile(item, what));
+        const found = paths.filter((path) => path !== undefined);
+        // The last of two wins, and Docker refuses a list that has the same twice.
+        const once = found.filter((path, index) => found.lastIndexOf(path) === index);
+        if ((0,dist/* isSeq */.oP)(value) &&
+            (once.length < items.length || items.some((item) => (0,dist/* isMap */.jh)(this.tree.resolve(item))))) {
+            this.become(entry, `[${once.map(quoted).join(', ')}]`);
+            return;
+        }
+        for (const [index, item] of items.entries()) {
+            const path = paths[index];
+            if (path !== undefined)
+                this.replace(item, quoted(path));
+        }
+    }
+    /** @returns what stands for the file in the rendered text; undefined where there is none */
+    #attachEnvFile(item, what) {
+        const file = this.tree.resolve(item);
+        const parts = this.tree.entries(file);
+        for (const { name, key } of parts.values()) {
+            if (['path', 'required', 'format'].includes(name) || name.startsWith('x-'))
+                continue;
+            this.problem(key, `${what}: \`${name}\` is no key of the Compose specification`);
+        }
+        const at = (0,dist/* isMap */.jh)(file) ? (parts.get('path')?.site ?? null) : item;
+        const path = this.value(at);
+        if (at === null || path === undefined || isNull(this.tree.resolve(at))) {
+            if ((0,dist/* isMap */.jh)(file))
+                this.problem(item, `${what}: there is no \`path\``);
+            return undefined;
+        }
+        if (this.isFaulty(at))
+            return undefined;
+        const format = parts.get('format');
+        if (format !== undefined && this.value(format.value) !== 'raw') {
+            this.problem(format.key, `${what}: the only \`format\` is raw`, 'Leave it out otherwise.');
+            return undefined;
+        }
+        const attached = this.attachments.add(path, what, 'env_file', this.position(at), {
+            optional: readBoolean(this.value(parts.get('required')?.value ?? null) ?? '') === false,
+            // Docker's own reading, line by line, of what Docker takes; Compose's of what it refuses.
+            dotenv: (0,dist/* isMap */.jh)(file) && format === undefined,
+        });
+        if (attached === undefined || typeof attached === 'string')
+            return attached;
+        this.problems.push(...attached);
+        return undefined;
     }
     #readObjects(section) {
         const objects = this.tree.get(this.tree.root, section);
@@ -41282,21 +42721,62 @@ class Document {
             if ((0,dist/* isMap */.jh)(external) || isTrue(this.value(external)))
                 continue;
             const file = entries.get('file');
-            if (file !== undefined) {
+            const given = ['file', 'content', 'environment'].filter((name) => entries.has(name));
+            const [source] = given;
+            if (given.length > 1) {
+                this.problem(object.key, `${what} has ${given.join(' and ')}`, 'Keep one of them.');
+            }
+            else if (file !== undefined) {
                 this.#attach(file.site ?? file.key, what, section);
             }
-            else if (!['driver', 'content', 'environment'].some((key) => entries.has(key))) {
-                this.#problem(object.key, `${what} has neither \`file\` nor \`external: true\``);
+            else if (source !== undefined) {
+                this.#attachValue(entries.get(source), what, section);
+            }
+            else if (!entries.has('driver')) {
+                this.problem(object.key, `${what} has neither \`file\` nor \`external: true\``);
             }
         }
     }
+    /** `content` and `environment` become a file that is carried along. */
+    #attachValue(entry, what, section) {
+        if (entry === undefined)
+            return;
+        const { name, key, site } = entry;
+        const written = this.value(site);
+        if (site === null || written === undefined || isNull(entry.value)) {
+            this.problem(key, `${what}: \`${name}\` has no value`);
+            return;
+        }
+        if (name === 'content' && section === 'secrets')
+            return; // no key of the specification
+        if (this.isFaulty(site))
+            return;
+        const value = name === 'content' ? written : this.settings.variables.get(written);
+        if (value === undefined) {
+            this.problems.push(problemAt(this.position(site), `${what}: the variable ${written} is not set`, {
+                reason: 'variable-unset',
+                hint: 'Set it in `env`, `env-file` or the `env:` of the step.',
+            }));
+            return;
+        }
+        const attached = this.attachments.addValue(value, what, name, section, this.position(site));
+        if (typeof attached !== 'string') {
+            this.problems.push(...attached);
+            return;
+        }
+        const [start = 0, end = 0] = key.range ?? [];
+        this.#more.push({ start, end, text: '"file"' });
+        this.replace(site, quoted(attached));
+    }
     #attach(site, what, role) {
         const path = this.value(site);
-        if (path === undefined || isNull(this.tree.resolve(site)) || this.#isFaulty(site))
+        if (path === undefined || isNull(this.tree.resolve(site)) || this.isFaulty(site))
             return;
         const attached = this.attachments.add(path, what, role, this.position(site));
+        if (attached === undefined)
+            return;
         if (typeof attached === 'string')
-            this.#replace(site, quoted(attached));
+            this.replace(site, quoted(attached));
         else
             this.problems.push(...attached);
     }
@@ -41322,27 +42802,35 @@ class Document {
                 if (text.length <= 2 || !text.includes(':') || !/^[.~]/.test(source))
                     continue;
             }
-            if (this.#isFaulty(at))
+            if (this.isFaulty(at))
                 continue;
-            this.#problem(at, `service ${service}: the bind mount of ${source} is not an absolute path`, 'It is a path on the nodes, which do not have the checkout. Write an absolute path that exists on every node that may run the service, or ship files as `configs:`.');
+            this.problem(at, `service ${service}: the bind mount of ${source} is not an absolute path`, 'It is a path on the nodes, which do not have the checkout. Write an absolute path that exists on every node that may run the service, or ship files as `configs:`.');
         }
     }
-    #isFaulty(node) {
+    /** Whether the variables of a scalar could not be filled in, which has been reported. */
+    isFaulty(node) {
         const scalar = this.tree.resolve(node);
         const faults = (0,dist/* isScalar */.jn)(scalar) ? (this.#values.get(scalar)?.faults ?? []) : [];
         return faults.some((fault) => fault.kind !== 'unset' || !this.settings.allowUnset);
     }
-    #replace(site, text) {
+    /** Gives a scalar or an alias another text. */
+    replace(site, text) {
         const before = this.#replaced.get(site);
         if (before !== undefined && before !== text) {
-            this.#problem(isPair(site) ? site.key : site, 'this is used in several places through an anchor, and means different things there', 'Write it out in each of the places.');
+            this.problem(isPair(site) ? site.key : site, 'this is used in several places through an anchor, and means different things there', 'Write it out in each of the places.');
         }
         this.#replaced.set(site, text);
     }
-    #problem(node, message, hint) {
+    problem(node, message, hint) {
         this.problems.push(problemAt(this.position(node), message, hint === undefined ? {} : { hint }));
     }
-    #edits() {
+    note(node, message) {
+        this.notes.push(problemAt(this.position(node), message));
+    }
+    warn(node, message, hint) {
+        this.warnings.push(problemAt(this.position(node), message, hint === undefined ? {} : { hint }));
+    }
+    #edits(before) {
         const edits = [...this.#more];
         const version = this.tree.entries(this.tree.root).get('version')?.value;
         for (const scalar of this.tree.values) {
@@ -41368,7 +42856,35 @@ class Document {
             if (isPair(site))
                 edits.push(...setValue(this.source, site, text));
         }
-        return edits;
+        const structure = [];
+        const owners = new Map();
+        const late = [...this.newer].flatMap(([pair, { since }]) => before > 0 && since >= before ? [pair] : []);
+        for (const pair of [...this.cut, ...late]) {
+            const map = this.tree.owners.get(pair);
+            if (map === undefined)
+                continue;
+            const pairs = owners.get(map) ?? new Set();
+            owners.set(map, pairs.add(pair));
+        }
+        for (const [map, pairs] of owners)
+            structure.push(...removePairs(this.source, map, pairs));
+        for (const [node, { holder, text }] of this.#become) {
+            structure.push(...replaceCollection(this.source, node, holder, text));
+        }
+        // A key such as `on` is no text for go-yaml v2, and refused.
+        for (const { key } of this.tree.owners.keys()) {
+            if ((0,dist/* isAlias */.Vj)(key) || ['text', 'null'].includes(plainType(key)))
+                continue;
+            const [start = 0, end = 0] = key.range ?? [];
+            edits.push({ start, end, text: quoted(this.tree.text(key) ?? '') });
+        }
+        edits.push(...inlineAliases(this.tree, this.source, structure, (target, alias) => {
+            return this.#replaced.get(alias) ?? this.#flow(target);
+        }));
+        return outermost([...structure, ...edits]);
+    }
+    #flow(node) {
+        return flowText(this.tree, this.source, node, [], (scalar) => (0,dist/* isScalar */.jn)(scalar) ? (this.#replaced.get(scalar) ?? this.#filledIn(scalar, false)) : undefined);
     }
     /** The new text of a scalar with variables. `version` is read before Docker interpolates. */
     #filledIn(scalar, isVersion) {
@@ -41424,6 +42940,210 @@ function positionsOf(documents) {
     return positions;
 }
 
+;// CONCATENATED MODULE: ./src/compose/reset.ts
+/**
+ * `!reset` and `!override` of the Compose specification, which no client of `docker stack deploy`
+ * knows: a key that carries one is taken out of the files merged before it, and with `!reset` of its
+ * own file as well. Done on the texts, before anything else looks at them. What goes makes room for
+ * blanks and comments, so that every line stays where it is.
+ */
+
+
+
+
+
+const TAGS = ['!reset', '!override'];
+/** Applies the tags of all files; the files as they were where there are none. */
+function applyResets(files) {
+    if (!files.some(({ source }) => /!reset|!override/.test(source.text)))
+        return { files, problems: [] };
+    const plans = files.map((file) => new Plan(file));
+    // Trees that can't be trusted are reported by whoever reads them next.
+    if (plans.some((plan) => !plan.isSound))
+        return { files, problems: [] };
+    for (const [index, plan] of plans.entries()) {
+        for (const request of plan.requests()) {
+            for (const before of plans.slice(0, index)) {
+                const obstacle = before.takeOut(request.path);
+                if (obstacle === undefined)
+                    continue;
+                plan.problems.push(request.source.problem(request.at, `\`${request.path.join('.')}\` can't be taken out of ${before.source.path}: ${obstacle}`));
+            }
+        }
+    }
+    const problems = plans.flatMap((plan) => plan.problems);
+    const results = plans.map((plan) => plan.result());
+    return {
+        files: results.flatMap((result) => ('root' in result ? [result] : [])),
+        problems: [...problems, ...results.flatMap((result) => ('root' in result ? [] : result))],
+    };
+}
+/** What becomes of one file. */
+class Plan {
+    source;
+    problems = [];
+    #root;
+    #tree;
+    #cut = new Set();
+    #untag = new Set();
+    /** Aliases and merged mappings that a key is taken out of in one of their places only. */
+    #without = new Map();
+    constructor({ source, root }) {
+        this.source = source;
+        this.#root = root;
+        this.#tree = new Tree(source, root);
+        if (this.isSound)
+            this.#readTags();
+    }
+    /** Whether the file is one that can be walked through: no cycles, no laughter of aliases. */
+    get isSound() {
+        return this.#tree.problems.length === 0;
+    }
+    /** The tags of this file are answered in it: a reset key goes, an override loses its tag. */
+    #readTags() {
+        for (const pair of this.#tree.owners.keys()) {
+            const tag = pair.value?.tag;
+            if (tag === '!reset')
+                this.#cut.add(pair);
+            if (tag === '!override')
+                this.#untag.add(pair);
+        }
+        const inLists = (node) => {
+            if ((0,dist/* isSeq */.oP)(node)) {
+                for (const item of node.items) {
+                    if (TAGS.includes(item.tag ?? ''))
+                        this.#problem(item, `\`${item.tag ?? ''}\` of an item of a list`);
+                    this.#insideItem(item);
+                }
+            }
+            else if ((0,dist/* isMap */.jh)(node)) {
+                for (const { value } of node.items)
+                    inLists(value);
+            }
+        };
+        inLists(this.#root);
+    }
+    #insideItem(node) {
+        if ((0,dist/* isSeq */.oP)(node))
+            for (const item of node.items)
+                this.#insideItem(item);
+        if (!(0,dist/* isMap */.jh)(node))
+            return;
+        for (const { key, value } of node.items) {
+            if (TAGS.includes(value?.tag ?? ''))
+                this.#problem(key, `\`${value?.tag ?? ''}\` inside of a list`);
+            this.#insideItem(value);
+        }
+    }
+    #problem(node, what) {
+        this.problems.push(this.source.problem(node.range?.[0] ?? 0, `${what} takes nothing out of the files before: items of lists have no names`, { hint: 'Give the tag to the key of the list.' }));
+    }
+    /** The paths of all tagged keys, those that come by aliases and merge keys included. */
+    requests() {
+        const found = [];
+        const walk = (node, path) => {
+            if (path.length > 20)
+                return;
+            for (const entry of this.#tree.entries(node).values()) {
+                const here = [...path, entry.name];
+                if (TAGS.includes(entry.value?.tag ?? '')) {
+                    found.push({ path: here, source: this.source, at: entry.key.range?.[0] ?? 0 });
+                }
+                else if ((0,dist/* isMap */.jh)(entry.value))
+                    walk(entry.value, here);
+            }
+        };
+        walk(this.#root, []);
+        return found;
+    }
+    /** Takes a key out, if it is there. @returns why that can't be done */
+    takeOut(path) {
+        const tree = this.#tree;
+        let node = this.#root;
+        let isShared = false;
+        for (const [depth, name] of path.entries()) {
+            const map = tree.resolve(node);
+            if ((0,dist/* isSeq */.oP)(map))
+                return `\`${path.slice(0, depth).join('.')}\` is a list there`;
+            if (!(0,dist/* isMap */.jh)(map))
+                return undefined;
+            const entry = tree.entries(map).get(name);
+            if (entry === undefined)
+                return undefined;
+            const rest = path.slice(depth);
+            const isLast = rest.length === 1;
+            if (!isShared) {
+                const isOwn = tree.owners.get(entry.pair) === map;
+                const merges = this.#merges(map);
+                // A key of its own hides a merged one, which would appear when it goes.
+                if (!isOwn || isLast) {
+                    for (const merge of merges) {
+                        if (!tree.entries(merge).has(name))
+                            continue;
+                        if (!(0,dist/* isAlias */.Vj)(merge))
+                            return 'it comes there by a `<<` without an alias';
+                        this.#share(merge, rest);
+                        if (!isOwn)
+                            isShared = true;
+                    }
+                }
+                if (isOwn && isLast)
+                    this.#cut.add(entry.pair);
+                if (isOwn && !isLast && (0,dist/* isAlias */.Vj)(entry.site)) {
+                    this.#share(entry.site, rest.slice(1));
+                    isShared = true;
+                }
+            }
+            node = entry.value;
+        }
+        return undefined;
+    }
+    #merges(map) {
+        return map.items.flatMap(({ key, value }) => {
+            if (!(0,dist/* isScalar */.jn)(key) || key.value !== '<<' || value === null)
+                return [];
+            return (0,dist/* isSeq */.oP)(value) ? value.items : [value];
+        });
+    }
+    #share(alias, path) {
+        this.#without.set(alias, [...(this.#without.get(alias) ?? []), path]);
+    }
+    result() {
+        const { source } = this;
+        const tree = this.#tree;
+        const owners = new Map();
+        for (const pair of this.#cut) {
+            const map = tree.owners.get(pair);
+            if (map !== undefined)
+                owners.set(map, (owners.get(map) ?? new Set()).add(pair));
+        }
+        const cuts = [...owners].flatMap(([map, pairs]) => removePairs(source, map, pairs));
+        const edits = cuts.map((edit) => blanked(source.text, edit));
+        for (const [alias, paths] of this.#without) {
+            if (!(0,dist/* isAlias */.Vj)(alias))
+                continue;
+            edits.push(...replaceNode(source, alias, flowText(tree, source, alias, paths)));
+        }
+        edits.push(...inlineAliases(tree, source, cuts, (target) => flowText(tree, source, target)));
+        for (const pair of this.#untag)
+            edits.push(...removeTag(pair).map((edit) => blanked(source.text, edit)));
+        if (edits.length === 0)
+            return { source, root: this.#root };
+        const changed = new Source(source.path, applyEdits(source.text, outermost(edits)));
+        const root = parseRoot(changed);
+        return (0,dist/* isMap */.jh)(root) ? { source: changed, root } : root;
+    }
+}
+/** The edit with blanks for what goes; whole lines become comments, which end a block of text above. */
+function blanked(text, { start, end, text: added }) {
+    const old = text.slice(start, end);
+    const whole = added === '' && (start === 0 || text[start - 1] === '\n') && /\n$|^$/.test(old);
+    const blank = old.replace(/[^\r\n]/g, ' ');
+    if (whole)
+        return { start, end, text: blank.replace(/^ /gm, '#') };
+    return { start, end, text: added + blank.slice(added.length) };
+}
+
 ;// CONCATENATED MODULE: ./src/compose/view.ts
 /** What later steps know of the services without redoing Docker's merge of the files. */
 
@@ -41440,7 +43160,10 @@ function viewServices(documents) {
             const entries = tree.entries(service.value);
             const image = entries.get('image');
             const deploy = entries.get('deploy')?.value;
-            const replicas = document.value(tree.get(deploy, 'replicas')) ?? '';
+            // Docker Compose's `scale` becomes deploy.replicas.
+            const replicas = document.value(tree.get(deploy, 'replicas')) ??
+                document.value(entries.get('scale')?.value ?? null) ??
+                '';
             const name = document.value(image?.value ?? null);
             views.set(service.name, {
                 name: service.name,
@@ -41487,6 +43210,7 @@ function viewHealthcheck(document, entry, before = 'none') {
 
 
 
+
 /** Nobody reads more, and a file of another kind can have a hundred thousand. */
 const MAX_PROBLEMS = 200;
 /**
@@ -41498,6 +43222,7 @@ function renderStack(request) {
     const warnings = [];
     const attachments = new Attachments(request);
     const documents = [];
+    const parsed = [];
     for (const file of request.files) {
         const source = decodeText(file);
         if ('message' in source) {
@@ -41509,6 +43234,11 @@ function renderStack(request) {
             problems.push(...root);
             continue;
         }
+        parsed.push({ source, root });
+    }
+    const reset = applyResets(parsed);
+    problems.push(...reset.problems);
+    for (const { source, root } of reset.files) {
         documents.push(new Document(source, root, request, attachments));
     }
     for (const document of documents) {
@@ -41529,12 +43259,14 @@ function renderStack(request) {
             }));
         }
         problems.push(...versionConflicts(documents));
+        if (problems.length === 0)
+            problems.push(...imageless(services.values()));
     }
     if (problems.length > MAX_PROBLEMS) {
         const message = `${problems.length - MAX_PROBLEMS} more problems like these`;
         problems.splice(MAX_PROBLEMS, Infinity, { reason: 'compose-invalid', message });
     }
-    const [problem, ...more] = problems;
+    const [problem, ...more] = withExcerpts(problems, parsed);
     if (problem !== undefined)
         throw new InvalidInput([problem, ...more]);
     const composeVersion = documents.find((document) => document.version !== undefined)?.version;
@@ -41545,7 +43277,7 @@ function renderStack(request) {
     for (const document of documents)
         document.empty.forEach((name) => mustBeUnset.add(name));
     return {
-        files: documents.map((document, index) => document.rendered(index, composeVersion)),
+        files: documents.flatMap((document, index) => document.rendered(index, composeVersion)),
         attachments: attachments.list,
         services,
         networks: names('networks'),
@@ -41556,7 +43288,27 @@ function renderStack(request) {
         composeVersion,
         mustBeUnset: [...mustBeUnset].sort(),
         warnings,
+        newer: documents.flatMap((document) => document.newerKeys()),
+        notes: documents.flatMap((document) => document.notes),
     };
+}
+function imageless(services) {
+    return [...services]
+        .filter(({ image }) => image === undefined)
+        .map(({ name, position }) => problemAt(position, `the service ${name} has no \`image\``, {
+        hint: 'Swarm builds nothing: build and push the image first, and name it here.',
+    }));
+}
+/** Shows the lines of the stack files that problems are in; other files may hold secrets. */
+function withExcerpts(problems, files) {
+    const sources = new Map(files.map(({ source }) => [source.path, source]));
+    return problems.map((problem) => {
+        const { file = '', line, column } = problem.position ?? {};
+        const source = sources.get(file);
+        if (source === undefined || line === undefined || column === undefined)
+            return problem;
+        return { ...problem, excerpt: source.excerpt(source.offset(line, column)) };
+    });
 }
 /** Docker takes the version of the first file and refuses any other (loader.go, Load). */
 function versionConflicts(documents) {
@@ -41794,7 +43546,7 @@ function sealedFrom(parts) {
             id: content_text(network, 'id'),
             name: content_text(network, 'name'),
         })),
-        others: list(at(content, 'others')).map((each) => typeof each === 'string' ? { name: each } : recorded(object(each))),
+        others: list(at(content, 'others')).map((each) => typeof each === 'string' ? { name: each } : recorded(content_object(each))),
         pinned: content_text(content, 'pinned'),
     }));
 }
@@ -41848,10 +43600,10 @@ function unpacked(parts, read) {
 const content_isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
 // Each throws where the value is something else.
 function recorded(service) {
-    const spec = object(at(service, 'spec'));
+    const spec = content_object(at(service, 'spec'));
     return { name: content_text(service, 'name'), spec: { ...spec, Name: content_text(spec, 'Name') } };
 }
-function object(value) {
+function content_object(value) {
     if (!content_isObject(value))
         throw new TypeError('not an object');
     return value;
@@ -41866,7 +43618,7 @@ function string(value) {
         throw new TypeError('not a text');
     return value;
 }
-const objects = (value, key) => list(at(value, key)).map((each) => object(each));
+const objects = (value, key) => list(at(value, key)).map((each) => content_object(each));
 const content_text = (value, key) => string(at(value, key));
 
 ;// CONCATENATED MODULE: ./src/ledger/history.ts
@@ -43212,6 +44964,7 @@ async function deployIn(deployment, rendered, record, place) {
 }
 /** Puts the files on the manager, and beside them the logins that the registries have accepted. */
 async function prepare({ session, inputs, world }, rendered, { name, managers }) {
+    // After a fail-over it may be another client than the one that the files were made for.
     const version = composeVersionFor(session.cliVersion.join('.'));
     const { files } = version === undefined ? rendered : withVersion(rendered, version);
     const { transport } = session;
@@ -44964,6 +46717,7 @@ async function chatter(transport, error) {
 
 
 
+
 /** Runs the whole action; never throws: every way it can end is in the report. */
 async function run(world) {
     const { narrator, clock } = world;
@@ -44976,14 +46730,19 @@ async function run(world) {
         const inputs = world.inputs();
         known.inputs = inputs;
         const rendered = inputs.mode === 'deploy' ? world.renderStack(inputs) : undefined;
+        for (const note of rendered?.notes ?? [])
+            narrator.say(note.message);
         for (const warning of rendered?.warnings ?? [])
             narrator.warn(warning.message, warning.position);
         const session = await Session.open(world.connect(inputs), inputs.docker);
         known.manager = session.transport.description;
         narrator.say(`manager ${session.nodeName}: engine ${session.engineVersion.version}, ` +
             `CLI ${session.cliVersion.join('.')}`);
+        const fitted = rendered && forClient(rendered, session.cliVersion.join('.'));
+        for (const warning of fitted?.warnings ?? [])
+            narrator.warn(warning.message, warning.position);
         try {
-            ending = await connected({ world, inputs, session, seen, begun, rendered });
+            ending = await connected({ world, inputs, session, seen, begun, rendered: fitted?.stack });
         }
         finally {
             await session.close();
@@ -45164,183 +46923,6 @@ const COMPOSE_FILE_NAMES = [
 /** The first of the known names that exists. */
 function discoverComposeFile(exists) {
     return COMPOSE_FILE_NAMES.find((name) => exists(name));
-}
-
-;// CONCATENATED MODULE: ./src/compose/variables.ts
-
-
-/** All variables by precedence, and every problem of every env file. */
-function collectVariables(sources) {
-    const variables = new Map();
-    for (const [name, value] of Object.entries(sources.environment)) {
-        if (value !== undefined)
-            variables.set(name, value);
-    }
-    const problems = [];
-    const warnings = [];
-    for (const file of sources.envFiles) {
-        const parsed = parseDotenv(file, variables);
-        problems.push(...parsed.problems);
-        (sources.allowUnset ? warnings : problems).push(...parsed.unset);
-        for (const [name, value] of parsed.values)
-            variables.set(name, value);
-    }
-    for (const [name, value] of sources.env)
-        variables.set(name, value);
-    return { variables, problems, warnings };
-}
-// The spaces that do not end a line, as compose-go has them.
-const BLANKS = /[\t\v\f\r \u0085\u00a0]*/y;
-/**
- * Reads a dotenv file as docker compose does (compose-go, package dotenv): `export`, `KEY: value`,
- * single quotes literal, double quotes with escapes and variables, unquoted up to ` #`, quoted
- * values over several lines, and `KEY` alone for "take it from the environment".
- * @param outer what the file may refer to besides its own earlier keys
- */
-function parseDotenv(file, outer) {
-    const values = new Map();
-    const problems = [];
-    const unset = [];
-    let text;
-    try {
-        text = new TextDecoder('utf-8', { fatal: true }).decode(file.text);
-    }
-    catch {
-        const problem = problemAt({ file: file.path }, 'the env file is not valid UTF-8', {
-            reason: 'input-invalid',
-        });
-        return { values, problems: [problem], unset };
-    }
-    const source = new Source(file.path, text);
-    // The file's own keys first: they outrank what is already there.
-    const seen = new Map(outer);
-    const set = (name, value) => {
-        values.set(name, value);
-        seen.set(name, value);
-    };
-    const expand = (value, at) => {
-        const result = interpolate(value, seen);
-        for (const fault of result.faults) {
-            const found = text.indexOf(fault.expression, at);
-            const where = found < 0 ? at : found;
-            const list = fault.kind === 'unset' ? unset : problems;
-            list.push(source.problem(where, fault.message, dotenvHint(fault)));
-        }
-        return result.value;
-    };
-    const skipBlanks = (from) => {
-        BLANKS.lastIndex = from;
-        BLANKS.exec(text);
-        return BLANKS.lastIndex;
-    };
-    const lineEnd = (from) => {
-        const end = text.indexOf('\n', from);
-        return end < 0 ? text.length : end;
-    };
-    let at = 0;
-    for (;;) {
-        while (at < text.length && /\s/.test(text[at] ?? ''))
-            at += 1;
-        if (at >= text.length)
-            break;
-        const end = lineEnd(at);
-        if (text[at] === '#') {
-            at = end;
-            continue;
-        }
-        const exported = /^export[\t\v\f\r \u0085\u00a0]+/.exec(text.slice(at, end));
-        const start = at + (exported?.[0].length ?? 0);
-        const line = text.slice(start, end);
-        const key = /^[^=:]*/.exec(line)?.[0] ?? '';
-        const name = key.trim();
-        if (!/^[\p{L}\p{N}_.\-[\]]+$/u.test(name)) {
-            problems.push(source.problem(start, 'this line is not KEY=VALUE', {
-                reason: 'input-invalid',
-                hint: 'A value of several lines needs quotes around it.',
-            }));
-            at = end;
-            continue;
-        }
-        if (key.length === line.length) {
-            const inherited = seen.get(name);
-            if (inherited !== undefined)
-                set(name, inherited);
-            at = end;
-            continue;
-        }
-        const valueAt = skipBlanks(start + key.length + 1);
-        const quote = text[valueAt];
-        if (quote !== '"' && quote !== "'") {
-            const stop = lineEnd(valueAt);
-            const [bare = ''] = text.slice(valueAt, stop).split(' #');
-            set(name, expand(bare.trimEnd(), valueAt));
-            at = stop;
-            continue;
-        }
-        const quoted = readQuoted(text, valueAt);
-        if (quoted === undefined) {
-            problems.push(source.problem(valueAt, `the value of ${name} has no closing ${quote}`, {
-                reason: 'input-invalid',
-            }));
-            break;
-        }
-        set(name, quote === "'" ? quoted.value : expand(variables_unescape(quoted.value), valueAt));
-        at = quoted.end;
-        // docker compose goes on with another KEY=VALUE on the same line; anything else is a slip.
-        const rest = text.slice(at, lineEnd(at)).trim();
-        if (rest !== '' && !rest.startsWith('#') && !/[=:]/.test(rest)) {
-            problems.push(source.problem(at, `unexpected text after the closing ${quote} of ${name}`, {
-                reason: 'input-invalid',
-            }));
-            at = lineEnd(at);
-        }
-    }
-    return { values, problems, unset };
-}
-function dotenvHint(fault) {
-    if (fault.kind === 'malformed')
-        return { reason: 'input-invalid' };
-    return {
-        reason: 'variable-unset',
-        hint: 'For a literal $ put the value in single quotes or write $$.',
-    };
-}
-/** The text between the quotes; a quote after a backslash does not end it. */
-function readQuoted(text, open) {
-    const quote = text[open];
-    let value = '';
-    for (let at = open + 1; at < text.length; at += 1) {
-        const char = text[at] ?? '';
-        if (char === quote)
-            return { value, end: at + 1 };
-        if (char === '\\' && at + 1 < text.length) {
-            const next = text[at + 1] ?? '';
-            value += next === quote ? quote : char + next;
-            at += 1;
-        }
-        else {
-            value += char;
-        }
-    }
-    return undefined;
-}
-const ESCAPES = {
-    a: '\x07',
-    b: '\b',
-    f: '\f',
-    n: '\n',
-    r: '\r',
-    t: '\t',
-    v: '\v',
-    '"': '"',
-    '\\': '\\',
-    // Interpolation comes after this and turns it into `$`.
-    $: '$$',
-};
-function variables_unescape(value) {
-    return value.replace(/\\(?:0([0-7]{3})|([abfnrtv$"\\]))/g, (_, octal, char = '') => octal === undefined
-        ? (ESCAPES[char] ?? '')
-        : String.fromCharCode(Number.parseInt(octal, 8) & 0xff));
 }
 
 ;// CONCATENATED MODULE: ./src/compose-files.ts
@@ -48723,8 +50305,8 @@ function tell(run, green) {
         return;
     }
     if (run.problems.length > 1)
-        for (const { message, hint, position } of run.problems)
-            error(paragraphs(message, hint), annotation(position));
+        for (const { message, excerpt, hint, position } of run.problems)
+            error(paragraphs(message, excerpt, hint), annotation(position));
     else
         error(paragraphs(headline(run), run.message, run.hint), annotation(run.position));
 }

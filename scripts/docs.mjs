@@ -4,7 +4,8 @@
  *
  * `inputs` and `outputs` come from action.yml, into docs/inputs.md, and into README.md where it has
  * the markers; the comment above an input there is the title of the section that starts with it.
- * `task-causes` and `service-causes` come from src/rollout/causes.ts, into docs/reasons.md. The `runs` in
+ * `task-causes` and `service-causes` come from src/rollout/causes.ts, into docs/reasons.md, `keys`
+ * from src/compose/keys.ts, into docs/stack-files.md. The `runs` in
  * docs/engines.md, and all of docs/truth-table.md, come from the JSON beside them.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -136,13 +137,49 @@ export async function withCauses(page, { TASK_CAUSES, SERVICE_CAUSES }) {
   return withText(page, 'service-causes', causeTable(SERVICE_CAUSES, 'what happens'), 'all');
 }
 
+const FATES = {
+  kept: 'taken as it is',
+  translated: 'translated',
+  dropped: 'left out',
+  warned: 'left out, with a warning',
+  refused: 'an error',
+};
+
 /**
- * The module as it is now, without a build: it imports nothing but types.
- * @returns {Promise<Causes>}
+ * @param {import('../src/compose/keys.js').Keys} keys
+ * @param {string} [path] of what they are keys of
+ * @returns {string[]} rows of all keys of which there is something to say
  */
-async function causesInCode() {
+function keyRows(keys, path = '') {
+  return Object.entries(keys).flatMap(([name, { fate, how, mend, shape }]) => {
+    const here = `${path}${name}`;
+    const said = [how.replace(/^[a-z].*[^.]$/, (why) => `It ${why}.`), mend ?? ''].join(' ').trim();
+    const row =
+      fate === 'kept' && said === '' ? [] : [`| \`${here}\` | ${FATES[fate]} | ${cell(said)} |`];
+    const inner = shape.keys ?? shape.list?.keys ?? shape.named?.keys;
+    return [...row, ...(fate !== 'kept' || inner === undefined ? [] : keyRows(inner, `${here}.`))];
+  });
+}
+
+/**
+ * @param {string} page markdown with markers
+ * @param {{ FILE_KEYS: import('../src/compose/keys.js').Keys }} keys
+ * @returns {Promise<string>} the page with a fresh table
+ */
+export async function withKeys(page, { FILE_KEYS }) {
+  const rows = keyRows(FILE_KEYS).filter((row) => !row.includes('Ignored like all of'));
+  const text = ['| key | what becomes of it | |', '| --- | --- | --- |', ...rows].join('\n');
+  return withText(page, 'keys', text, 'all');
+}
+
+/**
+ * A module as it is now, without a build: it imports nothing but types.
+ * @param {string} path
+ * @returns {Promise<any>}
+ */
+async function moduleInCode(path) {
   const { default: typescript } = await import('typescript');
-  const source = readFileSync(join(root, 'src/rollout/causes.ts'), 'utf8');
+  const source = readFileSync(join(root, path), 'utf8');
   const { outputText } = typescript.transpileModule(source, {
     compilerOptions: {
       module: typescript.ModuleKind.ESNext,
@@ -154,7 +191,8 @@ async function causesInCode() {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const action = readFileSync(join(root, 'action.yml'), 'utf8');
-  const causes = await causesInCode();
+  const causes = await moduleInCode('src/rollout/causes.ts');
+  const keys = await moduleInCode('src/compose/keys.ts');
   /** @type {readonly { file: string, source: string, fresh: (page: string) => Promise<string> }[]} */
   const pages = [
     {
@@ -167,6 +205,11 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
       file: 'docs/reasons.md',
       source: 'src/rollout/causes.ts',
       fresh: (page) => withCauses(page, causes),
+    },
+    {
+      file: 'docs/stack-files.md',
+      source: 'src/compose/keys.ts',
+      fresh: (page) => withKeys(page, keys),
     },
     {
       file: 'docs/truth-table.md',

@@ -6,6 +6,7 @@ import { authFor } from './docker/registry.js';
 import { DeployError, InvalidInput } from './errors.js';
 import { describeInputs, type Inputs } from './inputs.js';
 import type { RenderedStack } from './compose/render.js';
+import { forClient } from './compose/version.js';
 import { acquire, type Lease } from './ledger/lease.js';
 import type { History } from './ledger/history.js';
 import { earlierOf, origin, overtakes, place, rerunOf, type Revision } from './ledger/revision.js';
@@ -41,6 +42,7 @@ export async function run(world: World): Promise<RunReport> {
     const inputs = world.inputs();
     known.inputs = inputs;
     const rendered = inputs.mode === 'deploy' ? world.renderStack(inputs) : undefined;
+    for (const note of rendered?.notes ?? []) narrator.say(note.message);
     for (const warning of rendered?.warnings ?? [])
       narrator.warn(warning.message, warning.position);
     const session = await Session.open(world.connect(inputs), inputs.docker);
@@ -49,8 +51,10 @@ export async function run(world: World): Promise<RunReport> {
       `manager ${session.nodeName}: engine ${session.engineVersion.version}, ` +
         `CLI ${session.cliVersion.join('.')}`,
     );
+    const fitted = rendered && forClient(rendered, session.cliVersion.join('.'));
+    for (const warning of fitted?.warnings ?? []) narrator.warn(warning.message, warning.position);
     try {
-      ending = await connected({ world, inputs, session, seen, begun, rendered });
+      ending = await connected({ world, inputs, session, seen, begun, rendered: fitted?.stack });
     } finally {
       await session.close();
     }

@@ -96,7 +96,12 @@ export interface Problem {
   readonly message: string;
   readonly hint?: string;
   readonly position?: Position;
+  /** The line of the file with a caret under the column. */
+  readonly excerpt?: string;
 }
+
+const withExcerpt = ({ message, excerpt }: Problem): string =>
+  excerpt === undefined ? message : `${message}\n${excerpt}`;
 
 /** Every bad input or file problem found, at once; nothing was connected or touched. */
 export class InvalidInput extends DeployError {
@@ -108,8 +113,8 @@ export class InvalidInput extends DeployError {
       first.reason,
       'invalid',
       problems.length === 1
-        ? first.message
-        : `${problems.length} problems:\n${problems.map((p) => `- ${p.message}`).join('\n')}`,
+        ? withExcerpt(first)
+        : `${problems.length} problems:\n${problems.map((p) => `- ${withExcerpt(p)}`).join('\n')}`,
       {
         ...(first.hint === undefined ? {} : { hint: first.hint }),
         ...(first.position === undefined ? {} : { position: first.position }),

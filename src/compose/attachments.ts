@@ -4,7 +4,7 @@
  */
 import { basename, isAbsolute, join, resolve } from 'node:path';
 import type { Position, Problem } from '../errors.js';
-import { renderEnvFile } from './env-file.js';
+import { renderDotenv, renderEnvFile } from './env-file.js';
 import type { Variables } from './interpolate.js';
 import { problemAt } from './source.js';
 
@@ -37,6 +37,20 @@ export interface Attachment {
 /** Upper limits, exclusive; swarmkit, api/validation/secrets.go and manager/controlapi/config.go. */
 const OBJECT_LIMITS = { configs: 1000 * 1024, secrets: 500 * 1024 } as const;
 
+export interface EnvFileOptions {
+  /** It may be missing. */
+  readonly optional?: boolean;
+  /** Read as Docker Compose reads it: quotes, escapes, variables. */
+  readonly dotenv?: boolean;
+}
+
+function wrongSize(content: Buffer, role: keyof typeof OBJECT_LIMITS): string | undefined {
+  const limit = OBJECT_LIMITS[role];
+  if (content.length === 0) return 'is empty, which Swarm refuses';
+  if (content.length < limit) return undefined;
+  return `has ${content.length} bytes; Swarm takes less than ${limit}`;
+}
+
 /** The files that the stack refers to, each once. */
 export class Attachments {
   readonly list: Attachment[] = [];
@@ -62,9 +76,11 @@ export class Attachments {
     what: string,
     role: 'env_file' | 'configs' | 'secrets',
     at: Position,
-  ): string | readonly Problem[] {
+    { optional = false, dotenv = false }: EnvFileOptions = {},
+  ): string | undefined | readonly Problem[] {
     const absolute = this.absolute(path);
     const content = this.access.readFile(absolute);
+    if (content === 'missing' && optional) return undefined;
     if (!Buffer.isBuffer(content)) {
       const why =
         content === 'missing'
@@ -82,20 +98,10 @@ export class Attachments {
       ];
     }
     if (role !== 'env_file') {
-      const limit = OBJECT_LIMITS[role];
-      if (content.length === 0) {
-        return [problemAt(at, `${what}: the file ${path} is empty, which Swarm refuses`)];
-      }
-      if (content.length >= limit) {
-        return [
-          problemAt(
-            at,
-            `${what}: the file ${path} has ${content.length} bytes; Swarm takes less than ${limit}`,
-          ),
-        ];
-      }
+      const wrong = wrongSize(content, role);
+      if (wrong !== undefined) return [problemAt(at, `${what}: the file ${path} ${wrong}`)];
     }
-    const key = `${role === 'env_file' ? 'env' : 'raw'}:${absolute}`;
+    const key = `${role === 'env_file' ? (dotenv ? 'dotenv' : 'env') : 'raw'}:${absolute}`;
     const known = this.#known.get(key);
     if (known !== undefined) {
       const same = this.list.find(({ name }) => known === `./${ATTACHMENTS_DIRECTORY}/${name}`);
@@ -104,7 +110,8 @@ export class Attachments {
     }
     let bytes = content;
     if (role === 'env_file') {
-      const file = renderEnvFile({ path, text: content }, this.access.variables);
+      const render = dotenv ? renderDotenv : renderEnvFile;
+      const file = render({ path, text: content }, this.access.variables);
       if (file.problems.length > 0) {
         // Reported where the file is first used.
         this.#known.set(key, []);
@@ -113,9 +120,33 @@ export class Attachments {
       this.empty.push(...file.empty);
       bytes = file.content;
     }
+    return this.#attach(key, path, bytes, role === 'secrets');
+  }
+
+  /**
+   * Attaches a text that stands in the stack file, or in a variable that it names.
+   * @param what for messages, which never hold the value: `secret token`
+   * @param key `content` or `environment`
+   */
+  addValue(
+    value: string,
+    what: string,
+    key: string,
+    role: 'configs' | 'secrets',
+    at: Position,
+  ): string | readonly Problem[] {
+    const content = Buffer.from(value);
+    const wrong = wrongSize(content, role);
+    if (wrong !== undefined) return [problemAt(at, `${what}: \`${key}\` ${wrong}`)];
+    const known = this.#known.get(`${role}:${value}`);
+    if (known !== undefined) return known;
+    return this.#attach(`${role}:${value}`, `${key} of ${what}`, content, role === 'secrets');
+  }
+
+  #attach(key: string, origin: string, content: Buffer, secret: boolean): string {
     const number = String(this.list.length + 1).padStart(3, '0');
-    const name = `${number}-${sanitised(path)}`;
-    this.list.push({ name, content: bytes, origin: path, secret: role === 'secrets' });
+    const name = `${number}-${sanitised(origin)}`;
+    this.list.push({ name, content, origin, secret });
     const reference = `./${ATTACHMENTS_DIRECTORY}/${name}`;
     this.#known.set(key, reference);
     return reference;

@@ -3,6 +3,7 @@
  * environments and mounts is looked at, and the result is a list of edits to its text.
  */
 import {
+  isAlias,
   isMap,
   isScalar,
   isSeq,
@@ -25,6 +26,9 @@ import {
   setValue,
   type Edit,
 } from './splice.js';
+import { flowText, inlineAliases, outermost, removePairs, replaceCollection } from './structure.js';
+import { deployFile, translate } from './translate.js';
+import { plainType, readBoolean } from './spelling.js';
 import { isNull, isTrue, Tree, type Entry } from './tree.js';
 import { insertVersion, type VersionPlace } from './version.js';
 
@@ -44,6 +48,15 @@ export interface RenderedFile {
   readonly origin: string;
   /** Where a `version:` would go; absent where the file has one. */
   readonly versionAt?: VersionPlace;
+  /** What it is for clients before a major version; see `forClient`. Ascending. */
+  readonly older?: readonly (Pick<RenderedFile, 'text' | 'versionAt'> & {
+    readonly before: number;
+  })[];
+}
+
+/** A key that clients before a major version refuse, as the warning that they get. */
+export interface NewerKey extends Problem {
+  readonly since: number;
 }
 
 const KINDS = { configs: 'config', secrets: 'secret' } as const;
@@ -59,6 +72,22 @@ export class Document {
   readonly empty = new Set<string>();
   readonly version: string | undefined;
   readonly #values = new Map<Scalar, Interpolation>();
+  /** Keys that are left out, with all that is under them. */
+  readonly cut = new Set<Pair<Node, Node | null>>();
+  /** Keys that only clients from a major version on take. */
+  readonly newer = new Map<
+    Pair<Node, Node | null>,
+    { readonly path: string; readonly since: number }
+  >();
+  /** What is told without being a warning. */
+  readonly notes: Problem[] = [];
+  /** What services say outside of `deploy` that belongs there, by their names. */
+  readonly #deploys: ReturnType<typeof translate> = new Map();
+  /** Collections that become others, in flow style. */
+  readonly #become = new Map<
+    Node,
+    { readonly holder: Entry['pair'] | undefined; readonly text: string }
+  >();
   /** New text of scalars and aliases whose meaning, not just whose variables, is filled in. */
   readonly #replaced = new Map<Node | Pair<Node, Node | null>, string>();
   readonly #more: Edit[] = [];
@@ -78,6 +107,7 @@ export class Document {
       this.#readServices();
       this.#readObjects('configs');
       this.#readObjects('secrets');
+      this.#deploys = translate(this);
     }
     this.problems.push(...this.tree.problems);
     this.warnings.push(...this.tree.warnings);
@@ -94,8 +124,74 @@ export class Document {
     return this.source.position(node.range?.[0] ?? 0);
   }
 
-  rendered(index: number, composeVersion: string | undefined): RenderedFile {
-    const edits = this.#edits();
+  /**
+   * The file for Docker, and a second one behind it where keys of services have become others under
+   * `deploy`, which Docker merges.
+   */
+  rendered(index: number, composeVersion: string | undefined): readonly RenderedFile[] {
+    const main = this.#main(index, composeVersion);
+    if (this.#deploys.size === 0) return [main];
+    const name = `${index}-deploy-${sanitised(this.source.path)}`;
+    const text = deployFile(this.#deploys);
+    const version = this.version ?? composeVersion;
+    const versionAt = { offset: 0, before: '', after: '\n' };
+    const file = { name, origin: this.source.path };
+    return [
+      main,
+      version === undefined
+        ? { ...file, text, versionAt }
+        : { ...file, text: insertVersion(text, versionAt, version) },
+    ];
+  }
+
+  /** Whether variables are filled in in a scalar. */
+  isFilledIn(scalar: Scalar): boolean {
+    return this.#values.get(scalar)?.used === 'variables';
+  }
+
+  /** A value of ours as Docker must find it, which interpolates once more. */
+  written(value: string): string {
+    return quoted(escaped(value));
+  }
+
+  /** Another collection in the place of the value of a key. */
+  become({ site, pair }: Entry, text: string): void {
+    if (site !== null && isAlias(site)) this.replace(site, text);
+    else if (site !== null) this.#become.set(site, { holder: pair, text });
+  }
+
+  /** Something else in the place of a mapping in a list. */
+  becomeItem(item: Node, text: string): void {
+    if (isAlias(item)) this.replace(item, text);
+    else this.#become.set(item, { holder: undefined, text });
+  }
+
+  /** What older clients than each key needs must do without; problems for `forClient`. */
+  newerKeys(): readonly NewerKey[] {
+    return [...this.newer].map(([{ key }, { path, since }]) => ({
+      since,
+      ...problemAt(
+        this.position(key),
+        `\`${path}\` is known to Docker's client from ${since} on, and left out for the one of the manager`,
+      ),
+    }));
+  }
+
+  #main(index: number, composeVersion: string | undefined): RenderedFile {
+    const thresholds = [...new Set([...this.newer.values()].map(({ since }) => since))].sort(
+      (a, b) => a - b,
+    );
+    const older = thresholds.map((before) => ({
+      before,
+      ...this.#text(index, composeVersion, before),
+    }));
+    const file = this.#text(index, composeVersion);
+    return older.length === 0 ? file : { ...file, older };
+  }
+
+  /** @param before the major version that clients are older than */
+  #text(index: number, composeVersion: string | undefined, before = 0): RenderedFile {
+    const edits = this.#edits(before);
     const text = applyEdits(this.source.text, edits);
     const name = `${index}-${sanitised(this.source.path)}`;
     const file = { name, origin: this.source.path };
@@ -149,9 +245,9 @@ export class Document {
     const number =
       isScalar(entry.value) && entry.value.type === 'PLAIN' && /^[0-9.]+$/.test(version);
     if (number && entry.value.tag === undefined) {
-      this.#problem(at, '`version` must be a string', `Write version: "${version}", in quotes.`);
+      this.problem(at, '`version` must be a string', `Write version: "${version}", in quotes.`);
     } else if (!/^3(?:\.[0-9]+)?$/.test(version)) {
-      this.#problem(
+      this.problem(
         at,
         `\`version\` ${version} is none that Docker deploys a stack from`,
         'Swarm takes 3 to 3.13; newer Docker clients need no `version` at all.',
@@ -183,12 +279,12 @@ export class Document {
     const services = this.tree.entries(this.tree.root).get('services');
     if (services === undefined || isNull(services.value)) return;
     if (!isMap(services.value)) {
-      this.#problem(services.site ?? services.key, '`services` must be a mapping');
+      this.problem(services.site ?? services.key, '`services` must be a mapping');
       return;
     }
     for (const service of this.tree.entries(services.value).values()) {
       if (!isMap(service.value)) {
-        this.#problem(service.key, `the service ${service.name} must be a mapping`);
+        this.problem(service.key, `the service ${service.name} must be a mapping`);
         continue;
       }
       const entries = this.tree.entries(service.value);
@@ -205,7 +301,7 @@ export class Document {
       if (isNull(value)) {
         const known = this.settings.variables.get(name);
         if (known === undefined || known === '') this.empty.add(name);
-        if (known !== undefined) this.#replace(site ?? pair, quoted(escaped(known)));
+        if (known !== undefined) this.replace(site ?? pair, quoted(escaped(known)));
       } else if (this.value(value) === '') {
         this.empty.add(name);
       }
@@ -217,7 +313,7 @@ export class Document {
       if (equals < 0) {
         const known = this.settings.variables.get(text);
         if (known === undefined || known === '') this.empty.add(text);
-        if (known !== undefined) this.#replace(item, quoted(escaped(`${text}=${known}`)));
+        if (known !== undefined) this.replace(item, quoted(escaped(`${text}=${known}`)));
       } else if (equals === text.length - 1) {
         this.empty.add(text.slice(0, equals));
       }
@@ -228,17 +324,57 @@ export class Document {
     if (entry === undefined) return;
     const { value, site } = entry;
     const items = isSeq(value) ? this.tree.items(value) : site === null ? [] : [site];
-    for (const item of items) {
-      if (isMap(this.tree.resolve(item))) {
-        this.#problem(
-          item,
-          `service ${service}: \`docker stack deploy\` takes an env_file as a path only`,
-          'Write the path alone, without `path:`, `required:` and `format:`.',
-        );
-        continue;
-      }
-      this.#attach(item, `env_file of service ${service}`, 'env_file');
+    const what = `env_file of service ${service}`;
+    if (isMap(value)) {
+      const mend = 'Write `- path: ...` below `env_file:`.';
+      this.problem(entry.key, `${what}: a mapping stands in a list`, mend);
+      return;
     }
+    const paths = items.map((item) => this.#attachEnvFile(item, what));
+    const found = paths.filter((path) => path !== undefined);
+    // The last of two wins, and Docker refuses a list that has the same twice.
+    const once = found.filter((path, index) => found.lastIndexOf(path) === index);
+    if (
+      isSeq(value) &&
+      (once.length < items.length || items.some((item) => isMap(this.tree.resolve(item))))
+    ) {
+      this.become(entry, `[${once.map(quoted).join(', ')}]`);
+      return;
+    }
+    for (const [index, item] of items.entries()) {
+      const path = paths[index];
+      if (path !== undefined) this.replace(item, quoted(path));
+    }
+  }
+
+  /** @returns what stands for the file in the rendered text; undefined where there is none */
+  #attachEnvFile(item: Node, what: string): string | undefined {
+    const file = this.tree.resolve(item);
+    const parts = this.tree.entries(file);
+    for (const { name, key } of parts.values()) {
+      if (['path', 'required', 'format'].includes(name) || name.startsWith('x-')) continue;
+      this.problem(key, `${what}: \`${name}\` is no key of the Compose specification`);
+    }
+    const at = isMap(file) ? (parts.get('path')?.site ?? null) : item;
+    const path = this.value(at);
+    if (at === null || path === undefined || isNull(this.tree.resolve(at))) {
+      if (isMap(file)) this.problem(item, `${what}: there is no \`path\``);
+      return undefined;
+    }
+    if (this.isFaulty(at)) return undefined;
+    const format = parts.get('format');
+    if (format !== undefined && this.value(format.value) !== 'raw') {
+      this.problem(format.key, `${what}: the only \`format\` is raw`, 'Leave it out otherwise.');
+      return undefined;
+    }
+    const attached = this.attachments.add(path, what, 'env_file', this.position(at), {
+      optional: readBoolean(this.value(parts.get('required')?.value ?? null) ?? '') === false,
+      // Docker's own reading, line by line, of what Docker takes; Compose's of what it refuses.
+      dotenv: isMap(file) && format === undefined,
+    });
+    if (attached === undefined || typeof attached === 'string') return attached;
+    this.problems.push(...attached);
+    return undefined;
   }
 
   #readObjects(section: 'configs' | 'secrets'): void {
@@ -249,19 +385,57 @@ export class Document {
       const external = entries.get('external')?.value ?? null;
       if (isMap(external) || isTrue(this.value(external))) continue;
       const file = entries.get('file');
-      if (file !== undefined) {
+      const given = ['file', 'content', 'environment'].filter((name) => entries.has(name));
+      const [source] = given;
+      if (given.length > 1) {
+        this.problem(object.key, `${what} has ${given.join(' and ')}`, 'Keep one of them.');
+      } else if (file !== undefined) {
         this.#attach(file.site ?? file.key, what, section);
-      } else if (!['driver', 'content', 'environment'].some((key) => entries.has(key))) {
-        this.#problem(object.key, `${what} has neither \`file\` nor \`external: true\``);
+      } else if (source !== undefined) {
+        this.#attachValue(entries.get(source), what, section);
+      } else if (!entries.has('driver')) {
+        this.problem(object.key, `${what} has neither \`file\` nor \`external: true\``);
       }
     }
   }
 
-  #attach(site: Node, what: string, role: 'env_file' | 'configs' | 'secrets'): void {
+  /** `content` and `environment` become a file that is carried along. */
+  #attachValue(entry: Entry | undefined, what: string, section: 'configs' | 'secrets'): void {
+    if (entry === undefined) return;
+    const { name, key, site } = entry;
+    const written = this.value(site);
+    if (site === null || written === undefined || isNull(entry.value)) {
+      this.problem(key, `${what}: \`${name}\` has no value`);
+      return;
+    }
+    if (name === 'content' && section === 'secrets') return; // no key of the specification
+    if (this.isFaulty(site)) return;
+    const value = name === 'content' ? written : this.settings.variables.get(written);
+    if (value === undefined) {
+      this.problems.push(
+        problemAt(this.position(site), `${what}: the variable ${written} is not set`, {
+          reason: 'variable-unset',
+          hint: 'Set it in `env`, `env-file` or the `env:` of the step.',
+        }),
+      );
+      return;
+    }
+    const attached = this.attachments.addValue(value, what, name, section, this.position(site));
+    if (typeof attached !== 'string') {
+      this.problems.push(...attached);
+      return;
+    }
+    const [start = 0, end = 0] = key.range ?? [];
+    this.#more.push({ start, end, text: '"file"' });
+    this.replace(site, quoted(attached));
+  }
+
+  #attach(site: Node, what: string, role: 'configs' | 'secrets'): void {
     const path = this.value(site);
-    if (path === undefined || isNull(this.tree.resolve(site)) || this.#isFaulty(site)) return;
+    if (path === undefined || isNull(this.tree.resolve(site)) || this.isFaulty(site)) return;
     const attached = this.attachments.add(path, what, role, this.position(site));
-    if (typeof attached === 'string') this.#replace(site, quoted(attached));
+    if (attached === undefined) return;
+    if (typeof attached === 'string') this.replace(site, quoted(attached));
     else this.problems.push(...attached);
   }
 
@@ -283,8 +457,8 @@ export class Document {
         // As docker/cli, internal/volumespec: a source is a path only if it looks like one.
         if (text.length <= 2 || !text.includes(':') || !/^[.~]/.test(source)) continue;
       }
-      if (this.#isFaulty(at)) continue;
-      this.#problem(
+      if (this.isFaulty(at)) continue;
+      this.problem(
         at,
         `service ${service}: the bind mount of ${source} is not an absolute path`,
         'It is a path on the nodes, which do not have the checkout. Write an absolute path that exists on every node that may run the service, or ship files as `configs:`.',
@@ -292,16 +466,18 @@ export class Document {
     }
   }
 
-  #isFaulty(node: Node): boolean {
+  /** Whether the variables of a scalar could not be filled in, which has been reported. */
+  isFaulty(node: Node): boolean {
     const scalar = this.tree.resolve(node);
     const faults = isScalar(scalar) ? (this.#values.get(scalar)?.faults ?? []) : [];
     return faults.some((fault) => fault.kind !== 'unset' || !this.settings.allowUnset);
   }
 
-  #replace(site: Node | Pair<Node, Node | null>, text: string): void {
+  /** Gives a scalar or an alias another text. */
+  replace(site: Node | Pair<Node, Node | null>, text: string): void {
     const before = this.#replaced.get(site);
     if (before !== undefined && before !== text) {
-      this.#problem(
+      this.problem(
         isPair(site) ? site.key : site,
         'this is used in several places through an anchor, and means different things there',
         'Write it out in each of the places.',
@@ -310,11 +486,19 @@ export class Document {
     this.#replaced.set(site, text);
   }
 
-  #problem(node: Node, message: string, hint?: string): void {
+  problem(node: Node, message: string, hint?: string): void {
     this.problems.push(problemAt(this.position(node), message, hint === undefined ? {} : { hint }));
   }
 
-  #edits(): readonly Edit[] {
+  note(node: Node, message: string): void {
+    this.notes.push(problemAt(this.position(node), message));
+  }
+
+  warn(node: Node, message: string, hint?: string): void {
+    this.warnings.push(problemAt(this.position(node), message, hint === undefined ? {} : { hint }));
+  }
+
+  #edits(before: number): readonly Edit[] {
     const edits = [...this.#more];
     const version = this.tree.entries(this.tree.root).get('version')?.value;
     for (const scalar of this.tree.values) {
@@ -336,7 +520,39 @@ export class Document {
     for (const [site, text] of this.#replaced) {
       if (isPair(site)) edits.push(...setValue(this.source, site, text));
     }
-    return edits;
+    const structure: Edit[] = [];
+    const owners = new Map<YAMLMap<Node, Node | null>, Set<Pair<Node, Node | null>>>();
+    const late = [...this.newer].flatMap(([pair, { since }]) =>
+      before > 0 && since >= before ? [pair] : [],
+    );
+    for (const pair of [...this.cut, ...late]) {
+      const map = this.tree.owners.get(pair);
+      if (map === undefined) continue;
+      const pairs = owners.get(map) ?? new Set();
+      owners.set(map, pairs.add(pair));
+    }
+    for (const [map, pairs] of owners) structure.push(...removePairs(this.source, map, pairs));
+    for (const [node, { holder, text }] of this.#become) {
+      structure.push(...replaceCollection(this.source, node, holder, text));
+    }
+    // A key such as `on` is no text for go-yaml v2, and refused.
+    for (const { key } of this.tree.owners.keys()) {
+      if (isAlias(key) || ['text', 'null'].includes(plainType(key))) continue;
+      const [start = 0, end = 0] = key.range ?? [];
+      edits.push({ start, end, text: quoted(this.tree.text(key) ?? '') });
+    }
+    edits.push(
+      ...inlineAliases(this.tree, this.source, structure, (target, alias) => {
+        return this.#replaced.get(alias) ?? this.#flow(target);
+      }),
+    );
+    return outermost([...structure, ...edits]);
+  }
+
+  #flow(node: Node | null): string {
+    return flowText(this.tree, this.source, node, [], (scalar) =>
+      isScalar(scalar) ? (this.#replaced.get(scalar) ?? this.#filledIn(scalar, false)) : undefined,
+    );
   }
 
   /** The new text of a scalar with variables. `version` is read before Docker interpolates. */

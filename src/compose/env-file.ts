@@ -6,12 +6,41 @@
 import type { Problem } from '../errors.js';
 import type { Variables } from './interpolate.js';
 import { problemAt, Source, type SourceFile } from './source.js';
+import { parseDotenv } from './variables.js';
 
 export interface RenderedEnvFile {
   readonly content: Buffer;
   readonly problems: readonly Problem[];
   /** Names that the file leaves empty. */
   readonly empty: readonly string[];
+}
+
+/**
+ * Renders one file that is written for Docker Compose, with quotes, escapes and variables, as the
+ * plain lines that Docker reads.
+ */
+export function renderDotenv(file: SourceFile, variables: Variables): RenderedEnvFile {
+  const { values, problems, unset } = parseDotenv(file, new Map(), variables);
+  const wrong = [...problems, ...unset];
+  const empty: string[] = [];
+  const lines: string[] = [];
+  for (const [name, value] of values) {
+    if (value === '') empty.push(name);
+    if (/[\r\n\0]/.test(value)) {
+      const message = `the value of ${name} has line breaks, which an env_file can't hold`;
+      wrong.push(
+        problemAt({ file: file.path }, message, {
+          hint: `Write ${name} under \`environment:\` of the service instead.`,
+        }),
+      );
+    } else if (Buffer.byteLength(`${name}=${value}`) >= MAX_LINE_BYTES) {
+      wrong.push(
+        problemAt({ file: file.path }, `the value of ${name} is too long for an env_file`),
+      );
+    }
+    lines.push(`${name}=${value}\n`);
+  }
+  return { content: Buffer.from(lines.join('')), problems: wrong, empty };
 }
 
 /** The scanner of Docker's client gives up at a line of this size (Go, bufio.MaxScanTokenSize). */

@@ -7,8 +7,9 @@
 import { isMap } from 'yaml';
 import { InvalidInput, type Position, type Problem } from '../errors.js';
 import { Attachments, type Attachment, type FileAccess } from './attachments.js';
-import { Document, type RenderedFile, type RenderSettings } from './document.js';
+import { Document, type NewerKey, type RenderedFile, type RenderSettings } from './document.js';
 import { positionsOf } from './objects.js';
+import { applyResets, type ParsedFile } from './reset.js';
 import { decodeText, parseRoot, problemAt, type SourceFile } from './source.js';
 import { NEVER_SET } from './splice.js';
 import { isNull } from './tree.js';
@@ -43,6 +44,10 @@ export interface RenderedStack {
    */
   readonly mustBeUnset: readonly string[];
   readonly warnings: readonly Problem[];
+  /** Keys that older clients must do without; see `forClient`. */
+  readonly newer: readonly NewerKey[];
+  /** What else was done to the files that somebody may want to know. */
+  readonly notes: readonly Problem[];
 }
 
 /** Nobody reads more, and a file of another kind can have a hundred thousand. */
@@ -57,6 +62,7 @@ export function renderStack(request: RenderRequest): RenderedStack {
   const warnings: Problem[] = [];
   const attachments = new Attachments(request);
   const documents: Document[] = [];
+  const parsed: ParsedFile[] = [];
   for (const file of request.files) {
     const source = decodeText(file);
     if ('message' in source) {
@@ -68,6 +74,11 @@ export function renderStack(request: RenderRequest): RenderedStack {
       problems.push(...root);
       continue;
     }
+    parsed.push({ source, root });
+  }
+  const reset = applyResets(parsed);
+  problems.push(...reset.problems);
+  for (const { source, root } of reset.files) {
     documents.push(new Document(source, root, request, attachments));
   }
   for (const document of documents) {
@@ -90,12 +101,13 @@ export function renderStack(request: RenderRequest): RenderedStack {
       );
     }
     problems.push(...versionConflicts(documents));
+    if (problems.length === 0) problems.push(...imageless(services.values()));
   }
   if (problems.length > MAX_PROBLEMS) {
     const message = `${problems.length - MAX_PROBLEMS} more problems like these`;
     problems.splice(MAX_PROBLEMS, Infinity, { reason: 'compose-invalid', message });
   }
-  const [problem, ...more] = problems;
+  const [problem, ...more] = withExcerpts(problems, parsed);
   if (problem !== undefined) throw new InvalidInput([problem, ...more]);
 
   const composeVersion = documents.find((document) => document.version !== undefined)?.version;
@@ -107,7 +119,7 @@ export function renderStack(request: RenderRequest): RenderedStack {
   const mustBeUnset = new Set([NEVER_SET, ...attachments.empty]);
   for (const document of documents) document.empty.forEach((name) => mustBeUnset.add(name));
   return {
-    files: documents.map((document, index) => document.rendered(index, composeVersion)),
+    files: documents.flatMap((document, index) => document.rendered(index, composeVersion)),
     attachments: attachments.list,
     services,
     networks: names('networks'),
@@ -118,7 +130,30 @@ export function renderStack(request: RenderRequest): RenderedStack {
     composeVersion,
     mustBeUnset: [...mustBeUnset].sort(),
     warnings,
+    newer: documents.flatMap((document) => document.newerKeys()),
+    notes: documents.flatMap((document) => document.notes),
   };
+}
+
+function imageless(services: Iterable<ServiceView>): readonly Problem[] {
+  return [...services]
+    .filter(({ image }) => image === undefined)
+    .map(({ name, position }) =>
+      problemAt(position, `the service ${name} has no \`image\``, {
+        hint: 'Swarm builds nothing: build and push the image first, and name it here.',
+      }),
+    );
+}
+
+/** Shows the lines of the stack files that problems are in; other files may hold secrets. */
+function withExcerpts(problems: readonly Problem[], files: readonly ParsedFile[]): Problem[] {
+  const sources = new Map(files.map(({ source }) => [source.path, source]));
+  return problems.map((problem) => {
+    const { file = '', line, column } = problem.position ?? {};
+    const source = sources.get(file);
+    if (source === undefined || line === undefined || column === undefined) return problem;
+    return { ...problem, excerpt: source.excerpt(source.offset(line, column)) };
+  });
 }
 
 /** Docker takes the version of the first file and refuses any other (loader.go, Load). */

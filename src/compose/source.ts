@@ -30,6 +30,11 @@ export class Source {
     return { file: this.path, line: Math.max(line, 1), column: Math.max(col, 1) };
   }
 
+  /** The offset of a place in the text. */
+  offset(line: number, column: number): number {
+    return (this.#lines.lineStarts[line - 1] ?? 0) + column - 1;
+  }
+
   /** A problem at an offset; its message starts with file, line and column. */
   problem(offset: number, message: string, more: ProblemDetails = {}): Problem {
     return problemAt(this.position(offset), message, more);

@@ -42,6 +42,8 @@ export class Tree {
   readonly keyAliases: Alias[] = [];
   readonly problems: Problem[] = [];
   readonly warnings: Problem[] = [];
+  /** The mapping that a pair is written in. */
+  readonly owners = new Map<Pair<Node, Node | null>, YAMLMap<Node, Node | null>>();
   readonly #source: Source;
   readonly #targets = new Map<Alias, Node>();
   readonly #entries = new Map<YAMLMap, ReadonlyMap<string, Entry>>();
@@ -171,6 +173,7 @@ export class Tree {
       } else if (isMap(node)) {
         const names = new Map<string, Node>();
         for (const pair of (node as YAMLMap<Node, Node | null>).items) {
+          this.owners.set(pair, node as YAMLMap<Node, Node | null>);
           size += this.#walk(pair.key, anchors, parents, true);
           this.#noteKey(pair.key, names);
           size += this.#walk(pair.value, anchors, parents, isKey);

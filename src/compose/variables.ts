@@ -34,7 +34,7 @@ export function collectVariables(sources: VariableSources): CollectedVariables {
   const problems: Problem[] = [];
   const warnings: Problem[] = [];
   for (const file of sources.envFiles) {
-    const parsed = parseDotenv(file, variables);
+    const parsed = parseDotenv(file, variables, sources.env);
     problems.push(...parsed.problems);
     (sources.allowUnset ? warnings : problems).push(...parsed.unset);
     for (const [name, value] of parsed.values) variables.set(name, value);
@@ -58,8 +58,13 @@ const BLANKS = /[\t\v\f\r \u0085\u00a0]*/y;
  * single quotes literal, double quotes with escapes and variables, unquoted up to ` #`, quoted
  * values over several lines, and `KEY` alone for "take it from the environment".
  * @param outer what the file may refer to besides its own earlier keys
+ * @param winners what outranks the file's own keys, in references as in the end
  */
-export function parseDotenv(file: SourceFile, outer: Variables): Dotenv {
+export function parseDotenv(
+  file: SourceFile,
+  outer: Variables,
+  winners: Variables = new Map(),
+): Dotenv {
   const values = new Map<string, string>();
   const problems: Problem[] = [];
   const unset: Problem[] = [];
@@ -74,10 +79,10 @@ export function parseDotenv(file: SourceFile, outer: Variables): Dotenv {
   }
   const source = new Source(file.path, text);
   // The file's own keys first: they outrank what is already there.
-  const seen = new Map(outer);
+  const seen = new Map([...outer, ...winners]);
   const set = (name: string, value: string): void => {
     values.set(name, value);
-    seen.set(name, value);
+    if (!winners.has(name)) seen.set(name, value);
   };
   const expand = (value: string, at: number): string => {
     const result = interpolate(value, seen);

@@ -2,6 +2,7 @@
  * The `version:` of a stack file. Clients before 23.0 take a file without one for version 1 and
  * refuse it; all of them refuse files of different versions in one deploy.
  */
+import type { Problem } from '../errors.js';
 import type { RenderedStack } from './render.js';
 
 /** Where a `version:` would go in a text, and what stands around it there. */
@@ -23,6 +24,30 @@ export function composeVersionFor(clientVersion: string): string | undefined {
   if (major >= 20) return '3.9';
   if (major >= 19) return '3.8';
   return major === 18 && minor >= 9 ? '3.7' : '3.6';
+}
+
+/**
+ * The stack for one client: without the keys that it refuses, and with the `version:` that it needs.
+ * @param clientVersion such as `20.10.24`
+ * @returns with the warnings for what is left out
+ */
+export function forClient(
+  stack: RenderedStack,
+  clientVersion: string,
+): { readonly stack: RenderedStack; readonly warnings: readonly Problem[] } {
+  const major = Number.parseInt(clientVersion, 10);
+  const files = stack.files.map(({ older = [], ...file }) => {
+    const fitting = older.find(({ before }) => major < before);
+    return fitting === undefined
+      ? file
+      : { ...file, text: fitting.text, versionAt: fitting.versionAt };
+  });
+  const version = composeVersionFor(clientVersion);
+  const fitted = { ...stack, files } as RenderedStack;
+  return {
+    stack: version === undefined ? fitted : withVersion(fitted, version),
+    warnings: stack.newer.filter(({ since }) => major < since),
+  };
 }
 
 /** Adds `version: "..."` to each file that has none; unchanged where all have one. */

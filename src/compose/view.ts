@@ -29,7 +29,11 @@ export function viewServices(documents: readonly Document[]): ReadonlyMap<string
       const entries = tree.entries(service.value);
       const image = entries.get('image');
       const deploy = entries.get('deploy')?.value;
-      const replicas = document.value(tree.get(deploy, 'replicas')) ?? '';
+      // Docker Compose's `scale` becomes deploy.replicas.
+      const replicas =
+        document.value(tree.get(deploy, 'replicas')) ??
+        document.value(entries.get('scale')?.value ?? null) ??
+        '';
       const name = document.value(image?.value ?? null);
       views.set(service.name, {
         name: service.name,

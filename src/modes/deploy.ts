@@ -106,6 +106,7 @@ async function prepare(
   rendered: RenderedStack,
   { name, managers }: Place,
 ): Promise<Workspace> {
+  // After a fail-over it may be another client than the one that the files were made for.
   const version = composeVersionFor(session.cliVersion.join('.'));
   const { files } = version === undefined ? rendered : withVersion(rendered, version);
   const { transport } = session;

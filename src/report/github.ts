@@ -88,8 +88,8 @@ function tell(run: RunReport, green: boolean): void {
     return;
   }
   if (run.problems.length > 1)
-    for (const { message, hint, position } of run.problems)
-      annotateError(paragraphs(message, hint), annotation(position));
+    for (const { message, excerpt, hint, position } of run.problems)
+      annotateError(paragraphs(message, excerpt, hint), annotation(position));
   else annotateError(paragraphs(headline(run), run.message, run.hint), annotation(run.position));
 }
 

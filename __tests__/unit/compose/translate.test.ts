@@ -1,0 +1,349 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { parse, parseDocument } from 'yaml';
+import { FILE_KEYS, type Keys, type Shape } from '../../../src/compose/keys.js';
+import { renderStack, type RenderedStack } from '../../../src/compose/render.js';
+import {
+  plainType,
+  readBoolean,
+  readBytes,
+  readDuration,
+  readInteger,
+} from '../../../src/compose/spelling.js';
+import { forClient } from '../../../src/compose/version.js';
+import { withKeys } from '../../../scripts/docs.mjs';
+import { InvalidInput, type Problem } from '../../../src/errors.js';
+
+function render(
+  text: string | Readonly<Record<string, string>>,
+  variables: Readonly<Record<string, string>> = {},
+): RenderedStack {
+  const files = typeof text === 'string' ? { 'stack.yml': text } : text;
+  return renderStack({
+    files: Object.entries(files).map(([path, content]) => ({ path, text: Buffer.from(content) })),
+    stack: 'demo',
+    variables: new Map(Object.entries(variables)),
+    allowUnset: false,
+    workingDirectory: '/repo',
+    home: undefined,
+    readFile: () => 'missing',
+  });
+}
+
+function problems(...args: Parameters<typeof render>): readonly Problem[] {
+  try {
+    render(...args);
+  } catch (error) {
+    if (error instanceof InvalidInput) return error.problems;
+    throw error;
+  }
+  return [];
+}
+
+describe('the table of keys', () => {
+  const schemas = JSON.parse(
+    readFileSync(new URL('./fixtures/schema-keys.json', import.meta.url), 'utf8'),
+  ) as Record<string, readonly string[]>;
+
+  /** What the table says of a path of a schema: `undefined` if nothing. */
+  function find(path: string): string | undefined {
+    let shape: Shape | undefined;
+    let keys: Keys | undefined = FILE_KEYS;
+    for (const name of path.split('.')) {
+      if (name === '*') {
+        shape = shape?.named ?? shape?.list?.named;
+        keys = shape?.keys ?? shape?.list?.keys;
+        continue;
+      }
+      const key = keys !== undefined && Object.hasOwn(keys, name) ? keys[name] : undefined;
+      if (key === undefined) return undefined;
+      // Below what goes, or has a function of its own, there is nothing to say.
+      if (key.fate !== 'kept' || key.shape.named?.scalar === 'any') return key.fate;
+      shape = key.shape;
+      keys = shape.keys ?? shape.list?.keys;
+    }
+    return 'found';
+  }
+
+  it.each(Object.entries(schemas))('says something of every key of %s', (_, paths) => {
+    expect(paths.length).toBeGreaterThan(100);
+    expect(paths.filter((path) => !path.includes('x-') && find(path) === undefined)).toEqual([]);
+  });
+
+  it.each(['docker-3.9', 'docker-3.13'])('keeps what Docker takes: %s', (schema) => {
+    const left = (schemas[schema] ?? []).filter((path) => {
+      return ['dropped', 'warned', 'refused'].includes(find(path) ?? '');
+    });
+    expect(left).toEqual([]);
+  });
+});
+
+describe('spellings', () => {
+  it.each([
+    ['1h30m', '1h30m'],
+    ['10s500ms', '10s500ms'],
+    ['1d', '24h'],
+    ['1w2d', '168h48h'],
+    ['1.5d', '36h'],
+    ['0', '0'],
+    ['1µs', '1µs'],
+    ['30', undefined],
+    ['', undefined],
+    ['1 h', undefined],
+    ['h', undefined],
+    ['5x', undefined],
+  ])('the duration %s is %s', (text, expected) => {
+    expect(readDuration(text)).toBe(expected);
+  });
+
+  it.each([
+    ['64m', 64 * 1024 ** 2],
+    ['1gb', 1024 ** 3],
+    ['1.5 GiB', 1.5 * 1024 ** 3],
+    ['512', 512],
+    ['10b', 10],
+    ['2K', 2048],
+    ['1t', 1024 ** 4],
+    ['m', undefined],
+    ['1 x', undefined],
+    ['-1m', undefined],
+  ])('the size %s is %s', (text, expected) => {
+    expect(readBytes(text)).toBe(expected);
+  });
+
+  it.each([
+    ['010', '10'],
+    ['-3', '-3'],
+    ['+3', '3'],
+    ['-0', '0'],
+    ['00', '0'],
+    ['1.0', undefined],
+    ['0x1', undefined],
+    ['', undefined],
+  ])('the number %s is %s', (text, expected) => {
+    expect(readInteger(text)).toBe(expected);
+  });
+
+  it('booleans are those of YAML 1.1', () => {
+    expect(['y', 'Yes', 'TRUE', 'on'].map(readBoolean)).toEqual([true, true, true, true]);
+    expect(['n', 'No', 'FALSE', 'off'].map(readBoolean)).toEqual([false, false, false, false]);
+    expect(['', '1', 'tru'].map(readBoolean)).toEqual([undefined, undefined, undefined]);
+  });
+
+  it.each([
+    ['true', 'bool'],
+    ['yes', 'old-bool'],
+    ['n', 'old-bool'],
+    ['010', 'int'],
+    ['0x1F', 'int'],
+    ['1_000', 'int'],
+    ['1.5', 'float'],
+    ['1e3', 'float'],
+    ['.inf', 'float'],
+    ['2024-01-31', 'time'],
+    ['~', 'null'],
+    ['1.2.3', 'text'],
+    ['8080:80', 'text'],
+    ['"true"', 'text'],
+  ])('%s is %s', (text, expected) => {
+    const { contents } = parseDocument(text, { schema: 'failsafe' });
+    expect(contents === null ? undefined : plainType(contents)).toBe(expected);
+  });
+});
+
+describe('problems', () => {
+  it('show the line with a caret', () => {
+    const [problem] = problems('services:\n  web:\n    image: "w:${TAG}"\n');
+    expect(problem?.excerpt).toBe(`  3 |     image: "w:\${TAG}"\n${' '.repeat(20)}^`);
+  });
+
+  it('guess what was meant', () => {
+    const [problem] = problems('services:\n  web:\n    imag: w\n    image: w:1\n');
+    expect(problem).toMatchObject({ hint: 'Is `image` meant?', position: { line: 3, column: 5 } });
+  });
+
+  it('never show the value of a secret', () => {
+    const found = problems(
+      'services:\n  web: {image: "w:1"}\nsecrets:\n  a: {environment: TOKEN}\n',
+      { TOKEN: 's3cr3t'.repeat(100_000) },
+    );
+    expect(found).toHaveLength(1);
+    expect(JSON.stringify(found)).not.toContain('s3cr3t');
+  });
+});
+
+describe('!reset', () => {
+  it('does not walk through a laughter of aliases', () => {
+    const laughter = Array.from({ length: 18 }, (_, level) => {
+      const inner =
+        level === 0
+          ? 'x: !reset null'
+          : Array.from('abcdefghi', (key) => `${key}: *a${level - 1}`).join(', ');
+      return `x-${level}: &a${level} {${inner}}`;
+    });
+    const source = `${laughter.join('\n')}\nservices:\n  web: {image: "w:1"}\n`;
+    expect(problems(source)).toMatchObject([{ message: expect.stringContaining('expand it to') }]);
+  });
+});
+
+describe('content and environment', () => {
+  const stack = render(
+    'services:\n  web: {image: "w:1"}\nconfigs:\n  c: {content: "a=$A\\n"}\n  d: {environment: A}\nsecrets:\n  s: {environment: A}\n',
+    { A: 'va$lue' },
+  );
+
+  it('are carried along, secrets marked as such', () => {
+    expect(stack.attachments.map(({ content, secret }) => [content.toString(), secret])).toEqual([
+      ['a=va$lue\n', false],
+      ['va$lue', false],
+      ['va$lue', true],
+    ]);
+    expect(stack.files[0]?.text).not.toContain('va$lue');
+  });
+});
+
+describe('older clients', () => {
+  const stack = render(
+    'services:\n  web:\n    image: w:1\n    oom_score_adj: 5\n    healthcheck: {test: x, start_interval: 1s}\n',
+  );
+  const keys = (client: string): [string[], number] => {
+    const fitted = forClient(stack, client);
+    const { services } = parse(fitted.stack.files[0]?.text ?? '') as {
+      services: { web: { healthcheck: object } };
+    };
+    return [
+      [...Object.keys(services.web), ...Object.keys(services.web.healthcheck)],
+      fitted.warnings.length,
+    ];
+  };
+
+  it.each<[string, string[], number]>([
+    ['20.10.24', ['image', 'healthcheck', 'test'], 2],
+    ['24.0.9', ['image', 'healthcheck', 'test'], 2],
+    ['26.1.5', ['image', 'healthcheck', 'test', 'start_interval'], 1],
+    ['27.0.0', ['image', 'oom_score_adj', 'healthcheck', 'test', 'start_interval'], 0],
+    ['28.5.2', ['image', 'oom_score_adj', 'healthcheck', 'test', 'start_interval'], 0],
+  ])('%s', (client, expected, warnings) => {
+    expect(keys(client)).toEqual([expected, warnings]);
+  });
+});
+
+describe('keys that are left out', () => {
+  type Value = string | readonly Value[] | { readonly [key: string]: Value };
+  const word = fc.constantFrom('a', 'two words', 'x: y', '# no', 'on', '12', "it's");
+  const text = (value: string): string => JSON.stringify(value);
+
+  /** Writes a value in a style that the numbers choose: block, flow, comments, blank lines. */
+  function write(value: Value, indent: string, choose: () => number): string {
+    if (typeof value === 'string') {
+      const pick = choose() % 4;
+      if (pick === 0 && /^[a-z]$/.test(value)) return ` ${value === 'n' ? text(value) : value}`;
+      if (pick === 1) return ` ${text(value)} # why`;
+      if (pick === 2) return ` |-\n${indent}  ${value}`;
+      return ` ${text(value)}`;
+    }
+    const list = Array.isArray(value);
+    const items: [string, Value][] = list
+      ? (value as readonly Value[]).map((item) => ['', item])
+      : Object.entries(value);
+    if (items.length === 0) return list ? ' []' : ' {}';
+    if (choose() % 3 === 0) return ` ${flow(value, choose)}`;
+    const head = choose() % 4 === 0 ? ' # head' : '';
+    return (
+      head +
+      items
+        .map(([name, item]) => {
+          const gap = choose() % 5 === 0 ? `\n${indent}# between` : '';
+          if (!list) return `${gap}\n${indent}${name}:${write(item, `${indent}  `, choose)}`;
+          if (typeof item === 'object' && !Array.isArray(item) && choose() % 2 === 0) {
+            const block = Object.entries(item)
+              .map(([key, inner]) => `${key}:${write(inner, `${indent}    `, choose)}`)
+              .join(`\n${indent}  `);
+            if (block !== '') return `${gap}\n${indent}- ${block}`;
+          }
+          return `${gap}\n${indent}-${write(item, `${indent}  `, choose)}`;
+        })
+        .join('')
+    );
+  }
+  function flow(value: Value, choose: () => number): string {
+    if (typeof value === 'string') return text(value);
+    if (Array.isArray(value))
+      return `[${value.map((item: Value) => flow(item, choose)).join(', ')}]`;
+    const comma = choose() % 3 === 0 && Object.keys(value).length > 0 ? ', ' : '';
+    return `{${Object.entries(value)
+      .map(([name, item]) => `${name}: ${flow(item, choose)}`)
+      .join(', ')}${comma}}`;
+  }
+
+  const gone = { 'x-a': word, 'x-b': fc.constant({ deep: ['a', { b: 'c' }] }) };
+  const port = fc.record(
+    {
+      target: fc.constant('80'),
+      name: word,
+      app_protocol: word,
+      protocol: fc.constant('tcp'),
+      ...gone,
+    },
+    { requiredKeys: ['target'] },
+  );
+  const service = fc.record(
+    {
+      image: fc.constant('i:1'),
+      hostname: word,
+      attach: fc.constant('false'),
+      develop: fc.constant({ watch: [{ path: 'a', action: 'sync' }] }),
+      pull_policy: fc.constant('always'),
+      labels: fc.dictionary(fc.constantFrom('a', 'b', 'c'), word),
+      ports: fc.array(port, { minLength: 1, maxLength: 3 }),
+      logging: fc.record({ driver: word, ...gone }, { requiredKeys: [] }),
+      annotations: fc.constant({ a: 'b' }),
+    },
+    { requiredKeys: ['image'] },
+  );
+  const DROPPED = [
+    'attach',
+    'develop',
+    'pull_policy',
+    'annotations',
+    'name',
+    'app_protocol',
+    'x-a',
+    'x-b',
+  ];
+  const without = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(without);
+    if (typeof value !== 'object' || value === null) return value;
+    return Object.fromEntries(
+      Object.entries(value)
+        .filter(([name]) => !DROPPED.includes(name))
+        .map(([name, inner]) => [name, without(inner)]),
+    );
+  };
+
+  it('leave everything else as it was, in whatever style it is written', () => {
+    fc.assert(
+      fc.property(
+        fc.dictionary(fc.constantFrom('s', 't', 'u'), service, { minKeys: 1 }),
+        fc.array(fc.nat(1000), { minLength: 40, maxLength: 40 }),
+        (services, choices) => {
+          let at = 0;
+          const choose = (): number => choices[at++ % choices.length] ?? 0;
+          const source = `services:${write(services, '  ', choose)}\n`;
+          const { files } = render(source);
+          const read = parse(files[0]?.text ?? '', { schema: 'failsafe' }) as object;
+          expect(read).toEqual({ services: without(services) });
+        },
+      ),
+      { numRuns: 400 },
+    );
+  });
+});
+
+describe('docs/stack-files.md', () => {
+  it('has the table of the keys', async () => {
+    const page = readFileSync('docs/stack-files.md', 'utf8');
+    expect(await withKeys(page, { FILE_KEYS })).toBe(page);
+  });
+});

@@ -1,0 +1,458 @@
+/**
+ * From the Compose specification to what `docker stack deploy` takes, key by key as `keys.ts` has it.
+ * What Docker takes already is not touched, so that it is Docker's own reading of it that counts.
+ */
+import { isMap, isScalar, isSeq, type Node, type Pair } from 'yaml';
+import type { Document } from './document.js';
+import { FILE_KEYS, type Key, type Keys, type Kind, type Shape } from './keys.js';
+import { plainType, readBoolean, readBytes, readDuration, readInteger } from './spelling.js';
+import { quoted } from './splice.js';
+import { isNull, type Entry } from './tree.js';
+
+const DEPENDENCY: Keys = Object.fromEntries(
+  ['condition', 'restart', 'required'].map((name) => [
+    name,
+    { fate: 'kept', shape: { scalar: 'any' }, how: '' } satisfies Key,
+  ]),
+);
+const CONDITIONS = ['service_started', 'service_healthy', 'service_completed_successfully'];
+
+/** Where the keys of a service have their place under `deploy`. */
+const LIMITS: Readonly<Record<string, readonly string[]>> = {
+  cpus: ['resources', 'limits', 'cpus'],
+  mem_limit: ['resources', 'limits', 'memory'],
+  mem_reservation: ['resources', 'reservations', 'memory'],
+  pids_limit: ['resources', 'limits', 'pids'],
+  scale: ['replicas'],
+};
+
+type Deploy = { [key: string]: string | Deploy };
+
+/** Translates a document. @returns what its services say under `deploy` in other words */
+export function translate(document: Document): ReadonlyMap<string, Deploy> {
+  return new Translator(document).run();
+}
+
+class Translator {
+  /** The same mapping is looked at once for each role that it has. */
+  readonly #seen = new Map<Node, Set<unknown>>();
+  readonly #kept = new Set<Pair<Node, Node | null>>();
+
+  constructor(readonly document: Document) {}
+
+  run(): ReadonlyMap<string, Deploy> {
+    const { document } = this;
+    const { tree } = document;
+    this.#keys(tree.root, FILE_KEYS, true, '');
+    for (const pair of this.#kept) {
+      if (!document.cut.has(pair)) continue;
+      document.problem(
+        pair.key,
+        'this is used in several places through an anchor, and means different things there',
+        'Write it out in each of the places.',
+      );
+    }
+    const deploys = new Map<string, Deploy>();
+    for (const { name, value } of tree.entries(tree.get(tree.root, 'services')).values()) {
+      const deploy = this.#deploy(value);
+      if (Object.keys(deploy).length > 0) deploys.set(name, deploy);
+    }
+    return deploys;
+  }
+
+  #keys(map: Node, keys: Keys, extensions: boolean, path: string): void {
+    for (const entry of this.document.tree.entries(map).values()) {
+      const { name, pair } = entry;
+      const key = Object.hasOwn(keys, name) ? keys[name] : undefined;
+      if (name.startsWith('x-')) {
+        if (!extensions) this.document.cut.add(pair);
+      } else if (key === undefined) {
+        const near = Object.keys(keys).find((known) => isNear(known, name));
+        this.document.problem(
+          entry.key,
+          `\`${path}${name}\` is no key of the Compose specification`,
+          near === undefined
+            ? `There are: ${Object.keys(keys).join(', ')}.`
+            : `Is \`${near}\` meant?`,
+        );
+      } else {
+        this.#entry(entry, key, `${path}${name}`);
+      }
+    }
+  }
+
+  #entry(entry: Entry, key: Key, path: string): void {
+    const { document } = this;
+    switch (key.fate) {
+      case 'kept':
+        this.#kept.add(entry.pair);
+        if (key.since !== undefined) document.newer.set(entry.pair, { path, since: key.since });
+        this.#shape(entry.site, entry, key.shape, path);
+        return;
+      case 'dropped':
+        document.cut.add(entry.pair);
+        if (entry.name !== 'profiles' && !path.includes('.build.'))
+          document.note(entry.key, `\`${path}\` is left out: ${key.how}`);
+        return;
+      case 'warned':
+        document.cut.add(entry.pair);
+        document.warn(entry.key, `\`${path}\` ${key.how}; it is left out`, key.mend);
+        return;
+      case 'refused':
+        document.problem(entry.key, `\`${path}\` ${key.how}`, key.mend);
+        return;
+      case 'translated':
+        this.#translate(entry, key, path);
+    }
+  }
+
+  /** Looks at a value by what may stand in its place. */
+  #shape(site: Node | null, holder: Entry | Node, shape: Shape, path: string): void {
+    const { document } = this;
+    const value = document.tree.resolve(site);
+    const at = site ?? ('pair' in holder ? holder.key : holder);
+    // Said already, where the services are read.
+    if (!isMap(value) && /^services(?:\.[^.]+)?$/.test(path)) return;
+    if (isNull(value)) {
+      if (shape.empty !== true && shape.scalar !== 'any')
+        document.problem(
+          'pair' in holder ? holder.key : at,
+          `\`${path}\` has no value`,
+          'Leave the key out, or give it one.',
+        );
+      return;
+    }
+    if (value === null || site === null) return;
+    if (isScalar(value)) {
+      if (shape.scalar === undefined) this.#wrong(at, shape, path, 'a single value');
+      else this.#spell(site, shape.scalar, path);
+      return;
+    }
+    const seen = this.#seen.get(value) ?? new Set();
+    this.#seen.set(value, seen);
+    const role = shape.keys ?? shape;
+    if (seen.has(role)) return;
+    seen.add(role);
+    if (isSeq(value)) {
+      const { list } = shape;
+      if (list === undefined) this.#wrong(at, shape, path, 'a list');
+      else for (const item of document.tree.items(value)) this.#shape(item, item, list, path);
+      return;
+    }
+    const { keys, named } = shape;
+    if (keys !== undefined) {
+      this.#keys(value, keys, shape.extensions === true, `${path}.`);
+      return;
+    }
+    if (named === undefined) {
+      this.#wrong(at, shape, path, 'a mapping');
+      return;
+    }
+    for (const entry of document.tree.entries(value).values()) {
+      this.#shape(entry.site, entry, named, `${path}.${entry.name}`);
+    }
+  }
+
+  #wrong(at: Node, { scalar, list, keys, named }: Shape, path: string, is: string): void {
+    const takes = [
+      ...(scalar === undefined ? [] : ['a single value']),
+      ...(list === undefined ? [] : ['a list']),
+      ...(keys === undefined && named === undefined ? [] : ['a mapping']),
+    ].join(' or ');
+    this.document.problem(at, `\`${path}\` takes ${takes}, and this is ${is}`);
+  }
+
+  /** Writes a value the way Docker takes it, if it is not so already. */
+  #spell(site: Node, kind: Kind, path: string): void {
+    const { document } = this;
+    const scalar = document.tree.resolve(site);
+    if (kind === 'any' || !isScalar(scalar) || document.isFaulty(site)) return;
+    if (scalar.tag !== undefined && !/str$|^!$/.test(scalar.tag)) return;
+    const value = document.value(site) ?? '';
+    const filledIn = document.isFilledIn(scalar);
+    const type = filledIn ? 'text' : plainType(scalar);
+    const write = (text: string): void => document.replace(site, text);
+    const refuse = (takes: string, hint?: string): void =>
+      document.problem(site, `\`${path}\` takes ${takes}`, hint);
+    switch (kind) {
+      case 'text':
+        if (type !== 'text') write(quoted(value));
+        return;
+      case 'entry':
+        if (type === 'bool') write(quoted(value.toLowerCase()));
+        else if (type === 'old-bool' || type === 'time') write(quoted(value));
+        return;
+      case 'bool':
+      case 'plain-bool': {
+        const read = readBoolean(value);
+        if (read === undefined) refuse('true or false');
+        else if (type !== 'bool' && !(filledIn && kind === 'bool')) write(String(read));
+        return;
+      }
+      case 'int':
+      case 'plain-int': {
+        if (type === 'int') return;
+        const read = readInteger(value);
+        if (read === undefined) refuse('a whole number');
+        else if (!(filledIn && kind === 'int')) write(read);
+        return;
+      }
+      case 'number':
+        if (type === 'int' || type === 'float') return;
+        if (value === '' || !Number.isFinite(Number(value))) refuse('a number');
+        else if (!filledIn) write(value);
+        return;
+      case 'duration': {
+        const read = readDuration(value);
+        if (read === undefined)
+          refuse('a duration such as 90s or 1h30m', 'A number needs a unit: ms, s, m, h, d or w.');
+        else if (type !== 'text' || read !== value) write(quoted(read));
+        return;
+      }
+      case 'size':
+        if (readBytes(value) === undefined) refuse('a size such as 512m or 1gb');
+        else if (type !== 'text') write(quoted(value));
+        return;
+      case 'bytes': {
+        if (type === 'int') return;
+        const bytes = readBytes(value);
+        if (bytes === undefined) refuse('a size such as 64m');
+        else write(String(bytes));
+        return;
+      }
+      case 'cpus':
+        if (type === 'int' || type === 'float') write(quoted(value));
+        else if (!/^\d*\.?\d+$|^\d+\.$|^\d+\/\d+$/.test(value))
+          refuse('a number of CPUs such as 0.5');
+        return;
+      case 'mode':
+        if (type === 'int' || filledIn) return;
+        if (/^(?:0o?)?[0-7]+$/.test(value))
+          write(String(Number.parseInt(value.replace('o', ''), 8)));
+        else refuse('a file mode such as 0440');
+    }
+  }
+
+  #translate(entry: Entry, key: Key, path: string): void {
+    const { document } = this;
+    const { value, site, pair } = entry;
+    switch (key.by) {
+      case 'limit':
+      case 'scale':
+        this.#shape(site, entry, key.shape, path);
+        document.cut.add(pair);
+        return;
+      case 'command':
+        if (isNull(value)) document.cut.add(pair);
+        else this.#shape(site, entry, key.shape, path);
+        return;
+      case 'published':
+        if (/^\d+-\d+$/.test(document.value(value) ?? ''))
+          document.problem(
+            entry.key,
+            `\`${path}\` is a range to choose from, which Swarm can't`,
+            'Give one port, or publish each port of the range with a target of its own: "8080-8090:8080-8090".',
+          );
+        else this.#shape(site, entry, key.shape, path);
+        return;
+      case 'pull_policy': {
+        document.cut.add(pair);
+        const policy = document.value(value) ?? '';
+        if (['always', 'missing', 'if_not_present'].includes(policy)) return;
+        document.warn(
+          entry.key,
+          `\`${path}\` ${policy} has no equivalent in Swarm; it is left out`,
+          key.mend,
+        );
+        return;
+      }
+      case 'create_host_path':
+        document.cut.add(pair);
+        if (readBoolean(document.value(value) ?? '') === true)
+          document.warn(
+            entry.key,
+            '`volumes.bind.create_host_path` is not done by Swarm: a task fails where the path is missing; it is left out',
+            key.mend,
+          );
+        return;
+      case 'default': {
+        document.cut.add(pair);
+        const wanted = readBoolean(document.value(value) ?? '');
+        if (wanted !== (entry.name === 'enable_ipv4'))
+          document.problem(entry.key, `\`${path}\` can't be chosen in a stack file`, key.mend);
+        return;
+      }
+      case 'depends_on':
+        this.#dependsOn(entry);
+        return;
+      case 'extra_hosts':
+        this.#extraHosts(entry, path);
+        return;
+      case 'devices':
+        this.#devices(entry);
+        return;
+      case 'env_file':
+      case 'content':
+      case 'environment':
+      case undefined: // done where files are attached
+    }
+  }
+
+  /** Order and conditions are for the waves of a deploy; Docker takes a list, and ignores it. */
+  #dependsOn(entry: Entry): void {
+    const { document } = this;
+    const { tree } = document;
+    if (!isMap(entry.value)) {
+      this.#shape(entry.site, entry, { list: { scalar: 'text' } }, 'depends_on');
+      return;
+    }
+    const names: string[] = [];
+    for (const { name, key, value } of tree.entries(entry.value).values()) {
+      names.push(quoted(name));
+      if (!isMap(value)) {
+        document.problem(
+          key,
+          `\`depends_on.${name}\` takes a mapping with \`condition\``,
+          'Write `condition: service_started`, or make depends_on a list.',
+        );
+        continue;
+      }
+      const parts = tree.entries(value);
+      for (const part of parts.values()) {
+        if (!Object.hasOwn(DEPENDENCY, part.name) && !part.name.startsWith('x-'))
+          document.problem(
+            part.key,
+            `\`depends_on.${part.name}\` is no key of the Compose specification`,
+          );
+      }
+      const condition = parts.get('condition');
+      const wanted = document.value(condition?.value ?? null);
+      if (condition === undefined || wanted === undefined || !CONDITIONS.includes(wanted))
+        document.problem(
+          condition?.site ?? key,
+          `\`depends_on.${name}.condition\` takes one of ${CONDITIONS.join(', ')}`,
+        );
+      const restart = parts.get('restart');
+      if (restart !== undefined && readBoolean(document.value(restart.value) ?? '') === true)
+        document.warn(
+          restart.key,
+          '`depends_on.restart` has no equivalent in Swarm; it is left out',
+          'Swarm restarts no service because another one was restarted.',
+        );
+    }
+    document.become(entry, `[${names.join(', ')}]`);
+  }
+
+  #extraHosts(entry: Entry, path: string): void {
+    const { document } = this;
+    const { tree } = document;
+    const { value } = entry;
+    const bare = (address: string): string => /^\[(.+)\]$/.exec(address)?.[1] ?? address;
+    if (isMap(value)) {
+      const hosts = [...tree.entries(value).values()];
+      if (!hosts.some((host) => isSeq(host.value))) {
+        this.#shape(entry.site, entry, { named: { scalar: 'text' } }, path);
+        for (const { site } of hosts) {
+          const address = document.value(site) ?? '';
+          if (site !== null && bare(address) !== address)
+            document.replace(site, quoted(bare(address)));
+        }
+        return;
+      }
+      const lines = hosts.flatMap(({ name, site, value: addresses }) =>
+        (isSeq(addresses) ? tree.items(addresses) : [site]).map((address) =>
+          document.written(`${name}:${bare(document.value(address) ?? '')}`),
+        ),
+      );
+      document.become(entry, `[${lines.join(', ')}]`);
+      return;
+    }
+    this.#shape(entry.site, entry, { list: { scalar: 'text' } }, path);
+    for (const item of tree.items(value)) {
+      const line = document.value(item) ?? '';
+      const [, host = '', address = ''] = /^([^=:]+)[=:](.+)$/.exec(line) ?? [];
+      if (host !== '' && line !== `${host}:${bare(address)}`)
+        document.replace(item, document.written(`${host}:${bare(address)}`));
+    }
+  }
+
+  #devices(entry: Entry): void {
+    const { document } = this;
+    const { tree } = document;
+    for (const item of tree.items(entry.value)) {
+      const device = tree.resolve(item);
+      if (!isMap(device)) continue;
+      const parts = ['source', 'target', 'permissions'].flatMap((name) => {
+        const part = document.value(tree.get(device, name));
+        return part === undefined ? [] : [part];
+      });
+      document.becomeItem(item, document.written(parts.join(':')));
+    }
+  }
+
+  /** What Docker Compose has as keys of the service and Docker under `deploy`. */
+  #deploy(service: Node | null): Deploy {
+    const { document } = this;
+    const { tree } = document;
+    const result: Deploy = {};
+    for (const { name, key, site, value } of tree.entries(service).values()) {
+      const path = LIMITS[name];
+      const text = document.value(value);
+      if (path === undefined || text === undefined || site === null || document.isFaulty(site))
+        continue;
+      const other = ['deploy', ...path].reduce<Node | null>(
+        (map, step) => tree.get(map, step),
+        service,
+      );
+      const normal = (written: string): string => String(readBytes(written) ?? written);
+      const there = document.value(other);
+      if (there !== undefined && !isNull(other)) {
+        if (normal(there) !== normal(text))
+          document.problem(
+            key,
+            `\`${name}\` is ${text}, and \`deploy.${path.join('.')}\` is ${there}`,
+            'Keep one of the two.',
+          );
+        continue;
+      }
+      // For Docker Compose nothing is limited then, as without the key.
+      if (name !== 'scale' && !(Number.parseFloat(text) > 0)) continue;
+      const last = path.at(-1) ?? '';
+      let place = result;
+      for (const step of path.slice(0, -1)) place = (place[step] ??= {}) as Deploy;
+      place[last] = ['pids', 'replicas'].includes(last)
+        ? (readInteger(text) ?? text)
+        : quoted(text);
+    }
+    return result;
+  }
+}
+
+/** Whether one name is a slip of the pen of the other: two edits at most. */
+function isNear(known: string, written: string): boolean {
+  if (Math.abs(known.length - written.length) > 2 || written.length < 3) return false;
+  let row = Array.from({ length: written.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= known.length; i += 1) {
+    const next = [i];
+    for (let j = 1; j <= written.length; j += 1) {
+      const same = known[i - 1] === written[j - 1] ? 0 : 1;
+      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, (row[j - 1] ?? 0) + same));
+    }
+    row = next;
+  }
+  return (row.at(-1) ?? 9) <= 2;
+}
+
+/** The generated file that gives services what they have said in other words. */
+export function deployFile(deploys: ReadonlyMap<string, Deploy>): string {
+  const write = (value: string | Deploy): string =>
+    typeof value === 'string'
+      ? value
+      : `{${Object.entries(value)
+          .map(([name, inner]) => `${name}: ${write(inner)}`)
+          .join(', ')}}`;
+  const lines = [...deploys].map(
+    ([name, deploy]) => `  ${quoted(name)}: {deploy: ${write(deploy)}}`,
+  );
+  return `services:\n${lines.join('\n')}\n`;
+}
