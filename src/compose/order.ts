@@ -45,10 +45,11 @@ export function orderOf(
       if (said?.kind === 'problem') problems.push(said.problem);
       if (said?.kind === 'warning') warnings.push(said.problem);
     }
-  const cycle = cycleIn(services);
+  const order = sorted(services);
+  const cycle = cycleIn(services, order);
   if (cycle !== undefined) problems.push(cycle);
   const all = { services: [...services.keys()], needs: [] };
-  return { waves: problems.length > 0 ? [all] : wavesOf(services), problems, warnings };
+  return { waves: problems.length > 0 ? [all] : wavesOf(services, order), problems, warnings };
 }
 
 interface Said {
@@ -103,53 +104,76 @@ function judged(
   return undefined;
 }
 
-/** A cycle is one through any kind of dependency, as in Compose. */
-function cycleIn(services: ReadonlyMap<string, Dependent>): Problem | undefined {
-  const done = new Set<string>();
-  const path: string[] = [];
-  const visit = (name: string): Problem | undefined => {
-    if (done.has(name)) return undefined;
-    path.push(name);
-    for (const [on, { position }] of services.get(name)?.dependencies ?? []) {
-      const at = path.indexOf(on);
-      if (at >= 0)
-        return problemAt(
-          position,
-          `dependency cycle detected: ${[...path.slice(at), on].join(' -> ')}`,
-          { hint: 'No order of these services can be right. Leave one of the dependencies out.' },
-        );
-      const found = visit(on);
-      if (found !== undefined) return found;
+/**
+ * The services, each after all that it depends on, as far as there is no cycle; one through any kind of
+ * dependency is an error, as in Compose.
+ */
+function sorted(services: ReadonlyMap<string, Dependent>): readonly Dependent[] {
+  const missing = new Map<string, number>();
+  const dependents = new Map<string, Dependent[]>();
+  for (const service of services.values()) {
+    const known = [...service.dependencies.keys()].filter((on) => services.has(on));
+    missing.set(service.name, known.length);
+    for (const on of known) {
+      const list = dependents.get(on);
+      if (list === undefined) dependents.set(on, [service]);
+      else list.push(service);
     }
-    path.pop();
-    done.add(name);
-    return undefined;
-  };
-  for (const name of services.keys()) {
-    const found = visit(name);
-    if (found !== undefined) return found;
+  }
+  const found = [...services.values()].filter(({ name }) => missing.get(name) === 0);
+  // Grows while it is gone through.
+  for (const { name } of found)
+    for (const dependent of dependents.get(name) ?? []) {
+      const left = (missing.get(dependent.name) ?? 0) - 1;
+      missing.set(dependent.name, left);
+      if (left === 0) found.push(dependent);
+    }
+  return found;
+}
+
+/** Where not all services could be sorted: each of the others depends on another one of them. */
+function cycleIn(
+  services: ReadonlyMap<string, Dependent>,
+  order: readonly Dependent[],
+): Problem | undefined {
+  const clear = new Set(order.map(({ name }) => name));
+  const path = new Set<string>();
+  let here = [...services.values()].find(({ name }) => !clear.has(name));
+  while (here !== undefined) {
+    const next = [...here.dependencies].find(([on]) => services.has(on) && !clear.has(on));
+    path.add(here.name);
+    const [on = '', dependency] = next ?? [];
+    if (dependency !== undefined && path.has(on)) {
+      const names = [...path];
+      return problemAt(
+        dependency.position,
+        `dependency cycle detected: ${[...names.slice(names.indexOf(on)), on].join(' -> ')}`,
+        { hint: 'No order of these services can be right. Leave one of the dependencies out.' },
+      );
+    }
+    here = services.get(on);
   }
   return undefined;
 }
 
 const isOrdering = ({ condition }: Dependency): boolean => condition !== 'service_started';
 
-/** Without cycles. */
-function wavesOf(services: ReadonlyMap<string, Dependent>): readonly Wave[] {
-  const levels = new Map<string, number>();
+/** @param order the same services, each after all that it depends on */
+function wavesOf(
+  services: ReadonlyMap<string, Dependent>,
+  order: readonly Dependent[],
+): readonly Wave[] {
   const needsOf = ({ dependencies }: Dependent): readonly (readonly [string, Dependency])[] =>
     [...dependencies].filter(([on, each]) => isOrdering(each) && services.has(on));
-  const levelOf = (service: Dependent): number => {
-    const known = levels.get(service.name);
-    if (known !== undefined) return known;
-    const before = needsOf(service).flatMap(([on]) => services.get(on) ?? []);
-    const level = Math.max(0, ...before.map((each) => levelOf(each) + 1));
-    levels.set(service.name, level);
-    return level;
-  };
+  const levels = new Map<string, number>();
+  for (const service of order)
+    levels.set(
+      service.name,
+      needsOf(service).reduce((level, [on]) => Math.max(level, (levels.get(on) ?? 0) + 1), 0),
+    );
   const waves: { services: string[]; needs: Map<string, Need> }[] = [];
   for (const service of services.values()) {
-    const level = levelOf(service);
+    const level = levels.get(service.name) ?? 0;
     while (waves.length <= level) waves.push({ services: [], needs: new Map() });
     const wave = waves[level];
     wave?.services.push(service.name);

@@ -61,8 +61,8 @@ const MAX_PROBLEMS = 200;
 export function renderStack(request: RenderRequest): RenderedStack {
   const problems: Problem[] = [];
   const warnings: Problem[] = [];
-  const attachments = new Attachments(request);
-  const documents: Document[] = [];
+  let attachments = new Attachments(request);
+  let documents: Document[] = [];
   for (const file of request.files) {
     const source = decodeText(file);
     if ('message' in source) {
@@ -76,17 +76,25 @@ export function renderStack(request: RenderRequest): RenderedStack {
     }
     documents.push(new Document(source, root, request, attachments));
   }
+  const profiles = readProfiles(documents, request.profiles ?? []);
+  const { leftOut } = profiles;
+  if (leftOut.size > 0) {
+    attachments = new Attachments(request);
+    const settings = { ...request, leftOut };
+    documents = documents.map(
+      ({ source, tree }) => new Document(source, tree.root, settings, attachments),
+    );
+  }
   for (const document of documents) {
     problems.push(...document.problems);
     warnings.push(...document.warnings);
   }
   const views = viewServices(documents);
-  const profiles = readProfiles(documents, request.profiles ?? []);
   const dependsOn = readDependsOn(documents, views);
   const included = <Each>(all: ReadonlyMap<string, Each>): ReadonlyMap<string, Each> =>
     new Map([...all].filter(([name]) => profiles.included.has(name)));
   const services = included(views);
-  const order = orderOf(included(dependsOn.services), profiles.leftOut);
+  const order = orderOf(included(dependsOn.services), leftOut);
   for (const part of [profiles, dependsOn, order]) {
     problems.push(...part.problems);
     warnings.push(...part.warnings);
@@ -104,7 +112,9 @@ export function renderStack(request: RenderRequest): RenderedStack {
           hint: 'A stack has at least one service with an `image:`.',
         }),
       );
-    } else if (services.size === 0) problems.push(allLeftOut(documents, profiles.leftOut));
+    } else if (services.size === 0 && leftOut.size > 0) {
+      problems.push(allLeftOut(documents, leftOut));
+    }
     problems.push(...versionConflicts(documents));
   }
   if (problems.length > MAX_PROBLEMS) {
@@ -127,7 +137,6 @@ export function renderStack(request: RenderRequest): RenderedStack {
     const unprofiled = profiles.any ? withoutServiceKey(file, 'profiles') : file.text;
     return { ...file, text: dependsOn.any ? dependsOnForCli(file.name, unprofiled) : unprofiled };
   });
-  const { leftOut } = profiles;
   const files = leftOut.size === 0 ? all : subset(all, (name) => !leftOut.has(name));
   return {
     files,

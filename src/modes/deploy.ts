@@ -92,7 +92,7 @@ async function deployIn(
         session,
         {
           inputs,
-          rendered: { ...rendered, files: waveFiles(rendered, wave) },
+          rendered: { ...rendered, files: rendered.files.map(nameIn(rendered, wave)) },
           workspace,
           mayWrite: async () => {
             await deployment.lease?.assertHeld();
@@ -158,13 +158,16 @@ async function prepare(
  * other, as the paths in them start there.
  */
 function waveFiles({ files, waves }: RenderedStack, wave: number): readonly RenderedFile[] {
-  if (waves.length === 1) return files;
   const services = new Set(waves[wave]?.services);
-  return subset(files, (service) => services.has(service)).map((file) => ({
-    ...file,
-    name: `wave${wave + 1}-${file.name}`,
-  }));
+  const own = waves.length === 1 ? files : subset(files, (service) => services.has(service));
+  return own.map(nameIn({ waves }, wave));
 }
+
+/** A file under the name that it has in a wave; its own where there is but one. */
+const nameIn =
+  ({ waves }: Pick<RenderedStack, 'waves'>, wave: number) =>
+  (file: RenderedFile): RenderedFile =>
+    waves.length === 1 ? file : { ...file, name: `wave${wave + 1}-${file.name}` };
 
 /**
  * After a connection lost in mid-deploy: `stack deploy` writes each service once, so that a service

@@ -112,6 +112,15 @@ describe('waves', () => {
     expect(problems(text, { variables: { HOW: 'service_ready' } })).toHaveLength(2);
   });
 
+  it('are found for thousands of services in a row', () => {
+    const list = Array.from(
+      { length: 8000 },
+      (_, index) => `  s${index}: {image: x, depends_on: [s${index + 1}]}\n`,
+    ).join('');
+    expect(render(`services:\n${list}  s8000: {image: x}\n`).waves).toHaveLength(1);
+    expect(problems(`services:\n${list}  s8000: {image: x, depends_on: [s0]}\n`)).toHaveLength(1);
+  });
+
   it('are right for any dependencies without a cycle', () => {
     const conditions: readonly Condition[] = [
       'service_started',
@@ -305,6 +314,12 @@ describe('profiles', () => {
     const optional = `services:\n${service('a', needs('b', 'service_healthy', '        required: false\n'))}${service('b', `${WELL}    profiles: [x]\n`)}`;
     expect(waves(optional)).toEqual(['a']);
     expect(waves(optional, { profiles: ['x'] })).toEqual(['b', 'a < b']);
+  });
+
+  it('leave out what a service refers to, too', () => {
+    const text = `services:\n${service('a')}${service('b', '    profiles: [x]\n    env_file: missing.env\n    volumes: ["./here:/there"]\n')}`;
+    expect(waves(text)).toEqual(['a']);
+    expect(problems(text, { profiles: ['x'] })).toHaveLength(2);
   });
 
   it('do not make a cycle of what is left out', () => {
