@@ -30,6 +30,7 @@ import { settledTasks, stableForMs } from '../rollout/stability.js';
 import { endingOf, type Ending } from '../world.js';
 import { look, settle, type Deployment } from './deployment.js';
 import {
+  byName,
   calmMs,
   changedMeanwhile,
   joined,
@@ -326,7 +327,7 @@ function interrupted(context: Context, interruption: unknown): Ending {
 /** The changes, and the services that later waves were to change, as they are. */
 function withUnreached({ before, changes, unreached }: Context): Changes {
   const { targets } = changesOf(before, before.services, unreached);
-  return { ...changes, targets: [...changes.targets, ...targets] };
+  return { ...changes, targets: byName([...changes.targets, ...targets]) };
 }
 
 /** What a wave that failed has kept from being touched. */

@@ -66,7 +66,7 @@ export function joined(
   const orphans = live.filter(({ Spec }) => !wanted.has(Spec.Name));
   if (former === undefined) return { ...changes, orphans };
   return {
-    targets: [...former.targets, ...changes.targets],
+    targets: byName([...former.targets, ...changes.targets]),
     updated: [...former.updated, ...changes.updated],
     created: [...former.created, ...changes.created],
     orphans,
@@ -75,6 +75,10 @@ export function joined(
     lines: [...former.lines, ...changes.lines],
   };
 }
+
+/** As `changesOf` has them. */
+export const byName = (targets: readonly Target[]): readonly Target[] =>
+  [...targets].sort((a, b) => a.name.localeCompare(b.name, 'en'));
 
 /** Which of these services are not what they were before, although nobody here has written them. */
 export function changedMeanwhile(

@@ -117,8 +117,8 @@ describe('changes of several waves', () => {
     expect(first.updated.map(({ ID }) => ID)).toEqual(['db']);
     const both = joined(first, changesOf(before, live, ['shop_api']), live, names);
     expect(both.targets.map(({ id, change }) => `${id} ${change}`)).toEqual([
-      'db updated',
       'api unchanged',
+      'db updated',
     ]);
     expect(both.updated.map(({ ID }) => ID)).toEqual(['db']);
     expect(both.any).toBe(true);
