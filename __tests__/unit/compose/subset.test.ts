@@ -113,6 +113,13 @@ const CASES: readonly (readonly [string, readonly string[], readonly string[]])[
     ['b'],
   ],
   [
+    'the last one on one line, with a comment as deep as a scalar above',
+    [
+      'services:\n  a:\n    image: x\n    environment:\n      A: |\n        one\n  b: {image: y}\n        # deep\n',
+    ],
+    ['b'],
+  ],
+  [
     'one between block scalars, with comments as deep as those',
     [
       'services:\n  a:\n    image: x\n    command: |+\n      one\n\n\n  b:\n    image: y\n      # not of the scalar above\n  c:\n    image: z\n    command: >-\n      two\n\n      three\nvolumes: {}\n',
