@@ -35269,6 +35269,7 @@ const inputDefaults = {
     env: '',
     'env-file': '',
     'allow-unset': 'false',
+    profiles: '',
     prune: 'false',
     rotate: 'true',
     'resolve-image': 'always',
@@ -35658,6 +35659,418 @@ function fingerprintHint(text) {
 
 // EXTERNAL MODULE: ./node_modules/yaml/dist/index.js
 var dist = __nccwpck_require__(8815);
+;// CONCATENATED MODULE: ./src/compose/source.ts
+/**
+ * First step of the stack files: bytes become text that Docker's YAML reader will accept, and text
+ * becomes a syntax tree that still knows where in the file everything stands. All scalars stay the
+ * strings that were written (the failsafe schema): what `010` or `yes` means is for Docker to say.
+ */
+
+/** The text of a file and the places in it. */
+class Source {
+    path;
+    text;
+    #lines;
+    constructor(path, text, lines = countLines(text)) {
+        this.path = path;
+        this.text = text;
+        this.#lines = lines;
+    }
+    /** Line and column, from 1, of an offset into the text. */
+    position(offset) {
+        const { line, col } = this.#lines.linePos(Math.max(0, Math.min(offset, this.text.length)));
+        return { file: this.path, line: Math.max(line, 1), column: Math.max(col, 1) };
+    }
+    /** The offset of a place in the text. */
+    offset(line, column) {
+        return (this.#lines.lineStarts[line - 1] ?? 0) + column - 1;
+    }
+    /** A problem at an offset; its message starts with file, line and column. */
+    problem(offset, message, more = {}) {
+        return problemAt(this.position(offset), message, more);
+    }
+    /** The line of an offset with a caret under it, for errors of syntax. */
+    excerpt(offset) {
+        const { line, column } = this.position(offset);
+        const start = this.#lines.lineStarts[line - 1] ?? 0;
+        const end = this.text.indexOf('\n', start);
+        const whole = this.text.slice(start, end < 0 ? undefined : end).replace(/\r$/, '');
+        // A window around the column: a minified JSON file is one line of many kilobytes.
+        const from = Math.max(0, column - 41);
+        const shown = whole.slice(from, from + 80).replaceAll('\t', ' ');
+        const gutter = `  ${line} | `;
+        return `${gutter}${shown}\n${' '.repeat(gutter.length + column - 1 - from)}^`;
+    }
+}
+function countLines(text) {
+    const lines = new dist/* LineCounter */.HN();
+    lines.addNewLine(0);
+    for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) {
+        lines.addNewLine(at + 1);
+    }
+    return lines;
+}
+/** A problem whose message says where it is, since a list of messages is read without positions. */
+function problemAt(position, message, { reason = 'compose-invalid', hint } = {}) {
+    const place = [position.file, position.line, position.column].filter((part) => part != null);
+    return {
+        reason,
+        message: `${place.join(':')}: ${message}`,
+        position,
+        ...(hint === undefined ? {} : { hint }),
+    };
+}
+/** The parser needs about a second for this much; large stack files have a tenth of it. */
+const MAX_FILE_BYTES = 512 * 1024;
+/** A broken quote makes a parser report every later line. */
+const MAX_SYNTAX_PROBLEMS = 10;
+/**
+ * Decodes a file to the text that is handed on: no byte order mark, UTF-8 out of UTF-16 (what
+ * PowerShell's `>` writes, and what Docker's YAML reader takes as well).
+ */
+function decodeText(file) {
+    const { path, text: bytes } = file;
+    if (bytes.length > MAX_FILE_BYTES) {
+        return problemAt({ file: path }, `the file has ${bytes.length} bytes; a stack file may have ${MAX_FILE_BYTES}`);
+    }
+    const encoding = bytes[0] === 0xff && bytes[1] === 0xfe
+        ? 'utf-16le'
+        : bytes[0] === 0xfe && bytes[1] === 0xff
+            ? 'utf-16be'
+            : 'utf-8';
+    let text;
+    try {
+        text = new TextDecoder(encoding, { fatal: true }).decode(bytes);
+    }
+    catch {
+        return problemAt({ file: path }, `this is not a text file: it is not valid ${encoding}`, {
+            hint: 'Save the file as UTF-8.',
+        });
+    }
+    const source = new Source(path, text);
+    // What go-yaml's reader accepts (readerc.go); anything else is "control characters are not allowed".
+    const control = /[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/u.exec(text);
+    if (control !== null) {
+        const code = (control[0].codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0');
+        return source.problem(control.index, `the control character U+${code} is not allowed in YAML`);
+    }
+    // Docker's reader takes a lone CR for a line break, the parser here does not: the two would see
+    // different documents.
+    const lone = /\r(?!\n)/.exec(text);
+    if (lone !== null) {
+        return source.problem(lone.index, 'a carriage return without a line feed', {
+            hint: 'Save the file with LF or CRLF line endings.',
+        });
+    }
+    return source;
+}
+const TOO_DEEP = 'the file is nested too deeply';
+/** The one mapping that a stack file is, or everything that keeps it from being read as one. */
+function parseRoot(source) {
+    // The parser would find out as well, by running out of stack again and again.
+    if (/(?:[[{]\s*){200}/.test(source.text))
+        return [source.problem(0, TOO_DEEP)];
+    const parsed = (0,dist/* parseAllDocuments */.hR)(source.text, {
+        schema: 'failsafe',
+        keepSourceTokens: true,
+        prettyErrors: false,
+        // Checked in the tree: the parser compares every pair of keys, which takes seconds on large maps.
+        uniqueKeys: false,
+        strict: false,
+    });
+    const documents = 'empty' in parsed ? [] : parsed;
+    const errors = documents.flatMap((document) => document.errors);
+    if (errors.some((error) => error.message.includes('call stack'))) {
+        return [source.problem(0, TOO_DEEP)];
+    }
+    if (errors.length > 0) {
+        const problems = errors.slice(0, MAX_SYNTAX_PROBLEMS).map((error) => {
+            const [offset] = error.pos;
+            const flow = /\$\{[^}]*$/.test(source.text.slice(Math.max(0, offset - 80), offset + 1));
+            return source.problem(offset, `invalid YAML: ${error.message}\n${source.excerpt(offset)}`, flow ? { hint: 'Quote "${...}" inside of [ ] and { }: YAML reads its brace there.' } : {});
+        });
+        const more = errors.length - problems.length;
+        if (more > 0)
+            problems.push(problemAt({ file: source.path }, `${more} more errors of syntax`));
+        return problems;
+    }
+    const [first, ...others] = documents;
+    const root = first?.contents;
+    const written = (contents) => contents != null && !((0,dist/* isScalar */.jn)(contents) && contents.range?.[0] === contents.range?.[1]);
+    if (!written(root) && others.length === 0) {
+        return [problemAt({ file: source.path }, 'the file is empty')];
+    }
+    // Docker reads the first document and silently drops the others. An empty one after a last `---`
+    // loses nothing.
+    const second = others.find((document) => written(document.contents));
+    if (second !== undefined) {
+        return [
+            source.problem(second.contents?.range[0] ?? 0, 'a second YAML document in the same file', {
+                hint: 'Write it into a file of its own and list both in compose-file.',
+            }),
+        ];
+    }
+    if (!(0,dist/* isMap */.jh)(root)) {
+        return [
+            source.problem(root?.range[0] ?? 0, 'a stack file is a mapping: `services:` and so on'),
+        ];
+    }
+    return root;
+}
+
+;// CONCATENATED MODULE: ./src/compose/tree.ts
+/**
+ * The syntax tree of one stack file, with aliases and merge keys followed. One pass in the order of
+ * the file finds what every later step needs: which scalars are values, what each alias stands for,
+ * and whether the document is one that Docker can read at all.
+ */
+
+
+/** Deeper than any stack file; keeps every recursion here far from the end of the stack. */
+const MAX_DEPTH = 100;
+/** Nodes after expansion of aliases; go-yaml gives up at ten times what is written, roughly. */
+const MAX_EXPANDED = 200_000;
+class Tree {
+    root;
+    /** Scalars in value position, each once, in the order of the file. */
+    values = [];
+    aliases = [];
+    /** Aliases that stand where a key is. */
+    keyAliases = [];
+    problems = [];
+    warnings = [];
+    /** The mapping that a pair is written in. */
+    owners = new Map();
+    #source;
+    #targets = new Map();
+    #entries = new Map();
+    #sizes = new Map();
+    #merged = 0;
+    constructor(source, root) {
+        this.root = root;
+        this.#source = source;
+        const expanded = this.#walk(root, new Map(), [], false);
+        if (expanded > MAX_EXPANDED && expanded > 10 * this.#sizes.size) {
+            this.#problem(root, `the aliases of this file expand it to ${expanded.toExponential(0)} nodes`);
+        }
+    }
+    /** Follows an alias to what it stands for. */
+    resolve(node) {
+        return (0,dist/* isAlias */.Vj)(node) ? (this.#targets.get(node) ?? null) : node;
+    }
+    /** The string of a scalar or of an alias to one; undefined for collections. */
+    text(node) {
+        const resolved = this.resolve(node);
+        return (0,dist/* isScalar */.jn)(resolved) ? String(resolved.value) : undefined;
+    }
+    /** The value of a key, aliases followed. */
+    get(map, name) {
+        return this.entries(map).get(name)?.value ?? null;
+    }
+    /** The items of a list as written. */
+    items(list) {
+        const resolved = this.resolve(list);
+        return (0,dist/* isSeq */.oP)(resolved) ? resolved.items : [];
+    }
+    /**
+     * The keys of a mapping with merge keys applied: own keys win over merged ones, earlier merges
+     * over later ones. Empty for anything that is no mapping.
+     */
+    entries(node) {
+        const map = this.resolve(node ?? null);
+        if (!(0,dist/* isMap */.jh)(map))
+            return new Map();
+        const known = this.#entries.get(map);
+        if (known !== undefined)
+            return known;
+        const entries = new Map();
+        const merges = [];
+        for (const pair of map.items) {
+            if (isMergeKey(pair.key)) {
+                merges.push({ pair, before: new Set(entries.keys()) });
+                continue;
+            }
+            const name = this.text(pair.key);
+            if (name === undefined)
+                continue;
+            const value = this.resolve(pair.value);
+            entries.set(name, { name, key: pair.key, pair, site: pair.value, value });
+        }
+        for (const { pair, before } of merges)
+            this.#merge(pair, before, entries);
+        this.#entries.set(map, entries);
+        return entries;
+    }
+    #merge(pair, before, entries) {
+        const value = this.resolve(pair.value);
+        for (const source of (0,dist/* isSeq */.oP)(value) ? this.items(value) : [value]) {
+            const map = this.resolve(source);
+            if (!(0,dist/* isMap */.jh)(map)) {
+                this.#problem(pair.key, '`<<` takes a mapping, or a list of mappings');
+                continue;
+            }
+            for (const entry of this.entries(map).values()) {
+                this.#merged += 1;
+                if (this.#merged === MAX_EXPANDED) {
+                    this.#problem(pair.key, 'the merge keys of this file expand to too much');
+                }
+                if (this.#merged >= MAX_EXPANDED)
+                    return;
+                const own = entries.get(entry.name);
+                if (own === undefined)
+                    entries.set(entry.name, entry);
+                else if (before.has(entry.name) && own.value !== entry.value) {
+                    // go-yaml v2 applies keys and merges in their order (decode.go, mapping); v3 as YAML says.
+                    this.warnings.push(this.#source.problem(pair.key.range?.[0] ?? 0, `\`<<\` stands after \`${entry.name}\`, which it contains too: a Docker client before 28 lets the merged value win, newer ones your own`, { hint: 'Write `<<` as the first key of the mapping.' }));
+                }
+            }
+        }
+    }
+    #problem(node, message, hint) {
+        this.problems.push(this.#source.problem(node.range?.[0] ?? 0, message, hint === undefined ? {} : { hint }));
+    }
+    /** @returns the number of nodes once all aliases are expanded */
+    #walk(node, anchors, parents, isKey) {
+        if (node === null)
+            return 1;
+        if ((0,dist/* isAlias */.Vj)(node))
+            return this.#follow(node, anchors, parents, isKey);
+        if (node.anchor !== undefined && node.anchor !== '')
+            anchors.set(node.anchor, node);
+        let size = 1;
+        if ((0,dist/* isScalar */.jn)(node)) {
+            if (!isKey)
+                this.values.push(node);
+        }
+        else if (parents.length >= MAX_DEPTH) {
+            if (!this.problems.some((problem) => problem.message.endsWith(TOO_DEEP))) {
+                this.#problem(node, TOO_DEEP);
+            }
+        }
+        else {
+            parents.push(node);
+            if ((0,dist/* isSeq */.oP)(node)) {
+                for (const item of node.items) {
+                    size += this.#walk(item, anchors, parents, isKey);
+                }
+            }
+            else if ((0,dist/* isMap */.jh)(node)) {
+                const names = new Map();
+                for (const pair of node.items) {
+                    this.owners.set(pair, node);
+                    size += this.#walk(pair.key, anchors, parents, true);
+                    this.#noteKey(pair.key, names);
+                    size += this.#walk(pair.value, anchors, parents, isKey);
+                }
+            }
+            parents.pop();
+        }
+        this.#sizes.set(node, size);
+        return size;
+    }
+    #follow(alias, anchors, parents, isKey) {
+        const target = anchors.get(alias.source);
+        if (target === undefined) {
+            this.#problem(alias, `the alias *${alias.source} has no anchor &${alias.source} before it`);
+            return 1;
+        }
+        if (parents.includes(target)) {
+            this.#problem(alias, `the alias *${alias.source} stands inside of what it refers to`);
+            return 1;
+        }
+        this.#targets.set(alias, target);
+        (isKey ? this.keyAliases : this.aliases).push(alias);
+        return this.#sizes.get(target) ?? 1;
+    }
+    #noteKey(key, names) {
+        const name = this.text(key);
+        if (name === undefined)
+            return;
+        const first = names.get(name);
+        if (first === undefined) {
+            names.set(name, key);
+            return;
+        }
+        const { line } = this.#source.position(first.range?.[0] ?? 0);
+        this.#problem(key, `the key \`${name}\` is there already, in line ${line}`, isMergeKey(key) ? 'Merge several mappings as `<<: [*a, *b]`.' : 'Keep one of the two.');
+    }
+}
+function isMergeKey(key) {
+    return (0,dist/* isScalar */.jn)(key) && key.value === '<<' && (key.type === 'PLAIN' || key.tag !== undefined);
+}
+/** Whether a value is YAML's null: nothing, `~` or `null`, unquoted. */
+function isNull(node) {
+    if (node === null)
+        return true;
+    if (!(0,dist/* isScalar */.jn)(node))
+        return false;
+    const plain = node.type === 'PLAIN' || node.type === undefined;
+    const untagged = node.tag === undefined || node.tag.endsWith('null');
+    return plain && untagged && ['', '~', 'null', 'Null', 'NULL'].includes(String(node.value));
+}
+/** Whether a written value is true for go-yaml and for Docker's cast of an interpolated one. */
+function isTrue(text) {
+    return text !== undefined && ['true', 'yes', 'on', 'y'].includes(text.toLowerCase());
+}
+
+;// CONCATENATED MODULE: ./src/compose/profiles.ts
+/** The `profiles` of services: which of them are in, as Docker Compose has it. */
+
+
+
+/** Asks for every profile. */
+const ALL = '*';
+/**
+ * Decides which services are in: those without profiles, and those of which one is asked for. Several
+ * files add up their lists, as Compose merges them.
+ */
+function readProfiles(documents, asked) {
+    const profiles = new Map();
+    const problems = [];
+    let any = false;
+    for (const document of documents) {
+        const { tree } = document;
+        if (tree.problems.length > 0)
+            continue;
+        for (const service of tree.entries(tree.get(tree.root, 'services')).values()) {
+            const known = profiles.get(service.name) ?? new Set();
+            profiles.set(service.name, known);
+            const entry = tree.entries(service.value).get('profiles');
+            if (entry === undefined)
+                continue;
+            any = true;
+            if (isNull(entry.value))
+                continue;
+            const names = tree.items(entry.value).map((item) => ({ item, name: document.value(item) }));
+            const odd = (0,dist/* isSeq */.oP)(entry.value)
+                ? names.find(({ name }) => name === undefined || !PROFILE.test(name))
+                : { item: entry.key };
+            if (odd !== undefined)
+                problems.push(problemAt(document.position(odd.item), `service ${service.name}: \`profiles\` is a list of names: letters, digits, and . _ - behind the first`, { hint: 'Write profiles: [debug].' }));
+            for (const { name } of names)
+                if (name !== undefined)
+                    known.add(name);
+        }
+    }
+    const wanted = new Set(asked);
+    const known = [...new Set([...profiles.values()].flatMap((names) => [...names]))].sort();
+    const isIn = (names) => names.size === 0 || wanted.has(ALL) || [...names].some((name) => wanted.has(name));
+    const unknown = [...wanted].filter((name) => name !== ALL && !known.includes(name));
+    return {
+        included: new Set([...profiles].filter(([, names]) => isIn(names)).map(([name]) => name)),
+        leftOut: new Map([...profiles].filter(([, names]) => !isIn(names)).map(([name, names]) => [name, [...names]])),
+        any,
+        problems,
+        warnings: unknown.map((name) => ({
+            reason: 'input-invalid',
+            message: `input profiles: no service has the profile ${name}; ` +
+                (known.length === 0 ? 'the files have no profiles' : `known: ${known.join(', ')}`),
+        })),
+    };
+}
+/** As the Compose specification has it (compose-spec.json). */
+const PROFILE = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
+
 ;// CONCATENATED MODULE: ./src/inputs/registries.ts
 /** Reads the inputs for registry logins. Used by `parseInputs` alone. */
 
@@ -35884,6 +36297,7 @@ function yamlProblem(code) {
 
 
 
+
 const MODES = ['deploy', 'rollback', 'status', 'remove'];
 /**
  * Decides what the user asked for.
@@ -35904,6 +36318,7 @@ function parseInputs(raw, context) {
             env: variables(form),
             envFiles: paths(form, 'env-file'),
             allowUnset: form.flag('allow-unset'),
+            profiles: profiles(form),
         },
         prune: form.flag('prune'),
         rotate: form.flag('rotate'),
@@ -35989,6 +36404,15 @@ function paths(form, name) {
             found.push(text);
     }
     return found;
+}
+function profiles(form) {
+    const found = new Set();
+    for (const { text, place } of form.lines('profiles'))
+        if (text === '*' || PROFILE.test(text))
+            found.add(text);
+        else
+            form.reject('profiles', `${form.shown(text)} is not a profile; accepted: letters, digits, . _ and -, a letter or digit first, or * for all`, text.includes(',') ? 'One profile per line.' : undefined, place);
+    return [...found];
 }
 /** What `${...}` in a stack file can name (docker/cli, cli/compose/template). */
 const VARIABLE_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
@@ -36076,6 +36500,7 @@ function describeInputs(inputs) {
             env: [...compose.env.keys()],
             envFiles: compose.envFiles,
             allowUnset: compose.allowUnset,
+            profiles: compose.profiles,
         },
         prune: inputs.prune,
         rotate: inputs.rotate,
@@ -36088,6 +36513,152 @@ function describeInputs(inputs) {
         revision: inputs.revision,
         onRerun: inputs.onRerun,
     };
+}
+
+;// CONCATENATED MODULE: ./src/compose/order.ts
+/**
+ * From what services depend on to the waves that they are deployed in. Only conditions order: a service
+ * is in the first wave that comes after all it has to wait for. Pure.
+ */
+
+
+/**
+ * @param services that are deployed
+ * @param leftOut those that are not, with the profiles that would bring them
+ */
+function orderOf(services, leftOut = new Map()) {
+    const problems = [];
+    const warnings = [];
+    for (const service of services.values())
+        for (const [on, dependency] of service.dependencies) {
+            const said = judged(service, on, dependency, services.get(on), leftOut.get(on));
+            if (said?.kind === 'problem')
+                problems.push(said.problem);
+            if (said?.kind === 'warning')
+                warnings.push(said.problem);
+        }
+    const order = sorted(services);
+    const cycle = cycleIn(services, order);
+    if (cycle !== undefined)
+        problems.push(cycle);
+    const all = { services: [...services.keys()], needs: [] };
+    return { waves: problems.length > 0 ? [all] : wavesOf(services, order), problems, warnings };
+}
+/** What is wrong with one dependency. */
+function judged({ name }, on, { condition, required, position }, needed, profiles) {
+    const say = (kind, message, hint) => ({
+        kind,
+        problem: problemAt(position, `service ${name} ${message}`, { hint }),
+    });
+    if (needed === undefined) {
+        // Compose forgives what a profile leaves out, never a name that is nowhere.
+        if (profiles !== undefined && !required)
+            return undefined;
+        return say('problem', `depends on undefined service ${on}`, profiles === undefined
+            ? `There is no service ${on} in the files.`
+            : `It has the profiles ${profiles.join(', ')}, none of which is asked for: name one in the input profiles, or write \`required: false\`.`);
+    }
+    if (condition === 'service_completed_successfully' && needed.ends === undefined)
+        return say('problem', `waits for ${on} to complete, which never ends: Swarm starts it again`, needed.healthcheck === 'declared'
+            ? `A service with a healthcheck is meant to keep running. Leave it out, and give ${on} \`deploy: {mode: replicated-job}\`, or \`deploy: {restart_policy: {condition: none}}\`.`
+            : `Give ${on} \`deploy: {mode: replicated-job}\` (Docker 23 and newer), or \`deploy: {restart_policy: {condition: none}}\`; Swarm ignores \`restart:\`.`);
+    if (condition !== 'service_healthy' || needed.ends !== undefined)
+        return undefined;
+    if (needed.healthcheck === 'disabled')
+        return say('problem', `waits for ${on} to be healthy, which has its healthcheck disabled`, 'Give it one, or wait for `service_started`.');
+    if (needed.healthcheck === 'none')
+        return say('warning', `waits for ${on} to be healthy, which has no healthcheck here: unless its image has one, it only has to run`, `Give ${on} a \`healthcheck\`.`);
+    return undefined;
+}
+/**
+ * The services, each after all that it depends on, as far as there is no cycle; one through any kind of
+ * dependency is an error, as in Compose.
+ */
+function sorted(services) {
+    const missing = new Map();
+    const dependents = new Map();
+    for (const service of services.values()) {
+        const known = [...service.dependencies.keys()].filter((on) => services.has(on));
+        missing.set(service.name, known.length);
+        for (const on of known) {
+            const list = dependents.get(on);
+            if (list === undefined)
+                dependents.set(on, [service]);
+            else
+                list.push(service);
+        }
+    }
+    const found = [...services.values()].filter(({ name }) => missing.get(name) === 0);
+    // Grows while it is gone through.
+    for (const { name } of found)
+        for (const dependent of dependents.get(name) ?? []) {
+            const left = (missing.get(dependent.name) ?? 0) - 1;
+            missing.set(dependent.name, left);
+            if (left === 0)
+                found.push(dependent);
+        }
+    return found;
+}
+/** Where not all services could be sorted: each of the others depends on another one of them. */
+function cycleIn(services, order) {
+    const clear = new Set(order.map(({ name }) => name));
+    const path = new Set();
+    let here = [...services.values()].find(({ name }) => !clear.has(name));
+    while (here !== undefined) {
+        const next = [...here.dependencies].find(([on]) => services.has(on) && !clear.has(on));
+        path.add(here.name);
+        const [on = '', dependency] = next ?? [];
+        if (dependency !== undefined && path.has(on)) {
+            const names = [...path];
+            return problemAt(dependency.position, `dependency cycle detected: ${[...names.slice(names.indexOf(on)), on].join(' -> ')}`, { hint: 'No order of these services can be right. Leave one of the dependencies out.' });
+        }
+        here = services.get(on);
+    }
+    return undefined;
+}
+const isOrdering = ({ condition }) => condition !== 'service_started';
+/** @param order the same services, each after all that it depends on */
+function wavesOf(services, order) {
+    const needsOf = ({ dependencies }) => [...dependencies].filter(([on, each]) => isOrdering(each) && services.has(on));
+    const levels = new Map();
+    for (const service of order)
+        levels.set(service.name, needsOf(service).reduce((level, [on]) => Math.max(level, (levels.get(on) ?? 0) + 1), 0));
+    const waves = [];
+    for (const service of services.values()) {
+        const level = levels.get(service.name) ?? 0;
+        while (waves.length <= level)
+            waves.push({ services: [], needs: new Map() });
+        const wave = waves[level];
+        wave?.services.push(service.name);
+        for (const [on, { condition, position }] of needsOf(service)) {
+            const known = wave?.needs.get(on);
+            const completed = condition === 'service_completed_successfully';
+            wave?.needs.set(on, {
+                service: on,
+                completed: completed || known?.completed === true,
+                position: known?.position ?? position,
+            });
+        }
+    }
+    return waves.map(({ services: names, needs }) => ({
+        services: names,
+        needs: [...needs.values()],
+    }));
+}
+/**
+ * An order takes waiting.
+ * @throws InvalidInput where nobody is to wait
+ */
+function refuseWithoutWait(waves) {
+    const [need] = waves.flatMap(({ needs }) => needs);
+    if (need === undefined)
+        return;
+    throw new InvalidInput([
+        problemAt(need.position, `something waits for ${need.service} here, and with wait: false nobody waits`, {
+            reason: 'input-invalid',
+            hint: 'Leave the input wait out, or the condition.',
+        }),
+    ]);
 }
 
 ;// CONCATENATED MODULE: ./src/compose/version.ts
@@ -38744,6 +39315,279 @@ function revisionOf(number, labels) {
     };
 }
 
+;// CONCATENATED MODULE: ./src/compose/splice.ts
+/**
+ * Changes to the text of a stack file. The document is never written anew: only the source of the
+ * scalars that must change is replaced, so that Docker's own YAML reader sees everything else
+ * (octal modes, yes and no, anchors, comments) exactly as the user wrote it.
+ */
+
+/** A variable that no manager has; see `rendered`. */
+const NEVER_SET = 'SWARM_DEPLOY_RENDERED';
+/** What Docker casts an interpolated text to by its path: integers, floats and YAML 1.1 booleans. */
+const CASTABLE = /^(?:[+-]?\.?[0-9][A-Za-z0-9_.+-]*|[+-]?inf(?:inity)?|nan|y|yes|true|on|n|no|false|off)$/i;
+/**
+ * The source of a value that was interpolated here.
+ *
+ * Docker's client interpolates once more, always, so a `$` is written `$$`. It also turns some values
+ * into numbers and booleans by their path (`deploy.replicas`), but only where its own interpolation
+ * changed the text (cli/compose/interpolation/interpolation.go). What could be such a value is
+ * therefore written as the default of a variable that is never set: every version of the client
+ * reads that (the template's pattern is the same since 17.x) and does its own casting.
+ */
+function rendered(value) {
+    return CASTABLE.test(value)
+        ? `"\${${NEVER_SET}:-${value}}"`
+        : quoted(value.replaceAll('$', '$$$$'));
+}
+/** A double-quoted YAML scalar on one line that go-yaml and any YAML 1.2 reader read back as `value`. */
+function quoted(value) {
+    // Besides what must be escaped: the line breaks of YAML 1.1, which go-yaml folds into spaces, and
+    // all that its reader refuses.
+    const escaped = value.replace(/["\\]|[^ -~\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\u{10000}-\u{10ffff}]/gu, splice_escape);
+    return `"${escaped}"`;
+}
+function splice_escape(char) {
+    switch (char) {
+        case '"':
+        case '\\':
+            return `\\${char}`;
+        case '\n':
+            return '\\n';
+        case '\r':
+            return '\\r';
+        case '\t':
+            return '\\t';
+        default: {
+            const code = char.charCodeAt(0);
+            // Half of a surrogate pair has no UTF-8 form; what every encoder writes for it.
+            if (code >= 0xd800 && code <= 0xdfff)
+                return '\\ufffd';
+            return code < 0x100
+                ? `\\x${code.toString(16).padStart(2, '0')}`
+                : `\\u${code.toString(16).padStart(4, '0')}`;
+        }
+    }
+}
+/** Replaces the source of a scalar or alias; an anchor stays, a tag that is not a string's goes. */
+function replaceNode(source, node, text) {
+    const [start, end] = node.range ?? [0, 0];
+    if ((0,dist/* isAlias */.Vj)(node))
+        return [{ start, end, text }];
+    const tag = tagBefore(source, node, start);
+    if (start === end) {
+        // An empty value: right behind the colon, dash, anchor or tag, before any comment.
+        let at = start;
+        while (at > 0 && /\s/.test(source.text[at - 1] ?? ''))
+            at -= 1;
+        return [...tag, { start: at, end: at, text: ` ${text}` }];
+    }
+    if (node.type !== 'BLOCK_LITERAL' && node.type !== 'BLOCK_FOLDED') {
+        return [...tag, { start, end, text }];
+    }
+    const old = source.text.slice(start, end);
+    const comment = /^[^\r\n#]*?(\s#[^\r\n]*)/.exec(old)?.[1] ?? '';
+    const newline = /\r?\n$/.exec(old)?.[0] ?? '';
+    return [...tag, { start, end, text: `${text}${comment}${newline}` }];
+}
+function tagBefore(source, node, start) {
+    if (node.tag === undefined || /str$|^!$/.test(node.tag))
+        return [];
+    const before = source.text.slice(Math.max(0, start - 1000), start);
+    const match = /(![^\s,[\]{}]*)(?:\s+(?:&\S+\s*)?)?$/.exec(before);
+    if (match === null)
+        return [];
+    const at = start - before.length + match.index;
+    return [{ start: at, end: at + (match[1]?.length ?? 0), text: '' }];
+}
+/** Gives a value to a key that has none: `KEY:`, `KEY: ~`, or in flow style `KEY` alone. */
+function setValue(source, pair, text) {
+    if (pair.value !== null)
+        return replaceNode(source, pair.value, text);
+    const end = pair.key.range?.[1] ?? 0;
+    const start = pair.key.range?.[0] ?? 0;
+    const line = source.text.slice(source.text.lastIndexOf('\n', start - 1) + 1, start);
+    // `? KEY` in block style has its value on a line of its own, under the question mark.
+    const explicit = /^(\s*)\?\s+$/.exec(line);
+    const added = explicit === null ? `: ${text}` : `\n${explicit[1] ?? ''}: ${text}`;
+    return [{ start: end, end, text: added }];
+}
+/** Applies edits, none of which overlaps another. */
+function applyEdits(text, edits) {
+    let result = '';
+    let from = 0;
+    for (const edit of inOrder(edits)) {
+        result += text.slice(from, edit.start) + edit.text;
+        from = edit.end;
+    }
+    return result + text.slice(from);
+}
+/** Where an offset of the old text is in the new one; before an insertion at that very place. */
+function movedOffset(offset, edits) {
+    return edits
+        .filter((edit) => edit.end <= offset && edit.start < offset)
+        .reduce((sum, edit) => sum + edit.text.length - (edit.end - edit.start), offset);
+}
+function inOrder(edits) {
+    return [...edits].sort((a, b) => a.start - b.start || a.end - b.end);
+}
+
+;// CONCATENATED MODULE: ./src/compose/subset.ts
+/**
+ * Takes services out of the text of a stack file: those that are not in a profile that is asked for, or
+ * not in this wave. As everywhere here the document is not written anew: whole lines go. What cannot be
+ * taken out by lines (flow style, merge keys) is written as one flow mapping in its place, and an anchor
+ * that goes along is given to its first alias.
+ */
+
+
+
+
+/**
+ * The files with some of their services only. What else is in them stays: Docker itself leaves networks
+ * out that no service uses.
+ * @param keeps by the name in the file
+ */
+function subset(files, keeps) {
+    const cut = (name, text) => withoutServices({ name, text }, (service) => !keeps(service));
+    return files.map((file) => ({
+        ...file,
+        text: cut(file.name, file.text),
+        ...(file.older && {
+            older: file.older.map((each) => ({ ...each, text: cut(file.name, each.text) })),
+        }),
+    }));
+}
+/** The text without the services that `goes` names; the very same where there are none. */
+function withoutServices({ name, text }, goes) {
+    const { source, tree } = subset_parsed(name, text);
+    const services = tree.entries(tree.root).get('services');
+    if (services === undefined || !(0,dist/* isMap */.jh)(services.value))
+        return text;
+    const gone = [...tree.entries(services.value).values()].filter((entry) => goes(entry.name));
+    if (gone.length === 0)
+        return text;
+    const site = services.site === services.value ? undefined : (services.site ?? undefined);
+    const map = services.value;
+    const pairs = new Set(gone.map(({ pair }) => pair));
+    return spliced(source, tree, takenOut(source, tree, map, pairs, site));
+}
+/** Reads a text that was rendered here, so that nothing is wrong with it. */
+function subset_parsed(name, text) {
+    const source = new Source(name, text);
+    const root = parseRoot(source);
+    if (!(0,dist/* isMap */.jh)(root))
+        throw new TypeError(`${name} is no stack file: ${root[0]?.message ?? ''}`);
+    return { source, tree: new Tree(source, root) };
+}
+const holds = ({ start, end }, offset) => start <= offset && offset < end;
+/** Cuts regions out, and gives the anchors in them to the first of their aliases outside. */
+function spliced(source, tree, regions) {
+    const isIn = (offset) => regions.some((region) => holds(region, offset));
+    // A mapping that is written anew in its place keeps its anchor, and one that only loses lines, too.
+    const isLost = ({ range }) => regions.some((region) => range != null &&
+        holds(region, range[0]) &&
+        range[1] <= region.end &&
+        !(range[0] === region.start && range[1] === region.end));
+    const given = new Set();
+    const edits = [...regions];
+    const aliases = [...tree.aliases, ...tree.keyAliases].sort((a, b) => startOf(a) - startOf(b));
+    for (const alias of aliases) {
+        const target = tree.resolve(alias);
+        if (target === null || given.has(target))
+            continue;
+        if (isIn(startOf(alias)) || !isLost(target))
+            continue;
+        given.add(target);
+        const [start = 0, end = 0] = alias.range ?? [];
+        edits.push({ start, end, text: `&${alias.source} ${flowText(tree, target)}` });
+    }
+    return applyEdits(source.text, edits);
+}
+const startOf = (node) => node.range?.[0] ?? 0;
+/**
+ * The edits that take pairs out of a mapping.
+ * @param site the alias that stands for it, where it is not written in its place
+ */
+function takenOut(source, tree, map, pairs, site) {
+    const kept = map.items.filter((pair) => !pairs.has(pair));
+    const byLines = site === undefined &&
+        map.flow !== true &&
+        kept.length > 0 &&
+        [...pairs].every((pair) => map.items.includes(pair)) &&
+        map.items.every(({ key }) => beginsLine(source, key));
+    if (byLines)
+        return map.items.flatMap((pair, index) => pairs.has(pair) ? [linesOf(source, pair, map.items[index + 1])] : []);
+    const entries = [...tree.entries(map).values()].filter(({ pair }) => !pairs.has(pair));
+    const text = `{${entries.map(({ key, site: value }) => `${flowText(tree, key)}: ${flowText(tree, value)}`).join(', ')}}`;
+    const [start = 0, end = 0] = (site ?? map).range ?? [];
+    const newline = site === undefined && map.flow !== true ? lineEnd(source.text, start, end) : '';
+    return [{ start, end, text: text + newline }];
+}
+/** The line break that a block mapping ends with, if its last value takes it in. */
+const lineEnd = (text, start, end) => /\r?\n$/.exec(text.slice(start, end))?.[0] ?? '';
+/** Whether a key has its line for itself up to its value, with nothing but its `?` before it. */
+function beginsLine({ text }, key) {
+    if ((0,dist/* isScalar */.jn)(key) && (key.anchor !== undefined || key.tag !== undefined))
+        return false;
+    const start = startOf(key);
+    return /^ *(?:\? +)?$/.test(text.slice(text.lastIndexOf('\n', start - 1) + 1, start));
+}
+/**
+ * From the line of a key to that of the next one, or to the end of its value and the comments behind
+ * it: a comment that is left behind could become part of a block scalar above.
+ */
+function linesOf({ text }, { key, value }, next) {
+    const lineOf = (offset) => text.lastIndexOf('\n', offset - 1) + 1;
+    const start = lineOf(startOf(key));
+    if (next !== undefined)
+        return { start, end: lineOf(startOf(next.key)), text: '' };
+    let end = Math.max(key.range?.[1] ?? 0, value?.range?.[1] ?? 0);
+    const following = (from) => {
+        const newline = text.indexOf('\n', from);
+        return newline < 0 ? text.length : newline + 1;
+    };
+    if (text[end - 1] !== '\n')
+        end = following(end);
+    while (end < text.length && /^[ \t]*(?:#|\r?$)/.test(text.slice(end, following(end)).trimEnd()))
+        end = following(end);
+    return { start, end, text: '' };
+}
+/** What is neither a number nor anything else for any reader of YAML has to be quoted in a flow mapping. */
+const SAFE = /^[\w.~+/-](?:[\w.~+/@-]|:(?=[\w./])| (?=[\w+/-]))*$/;
+/** A node as one line of flow style, aliases and merge keys written out. */
+function flowText(tree, node) {
+    const target = tree.resolve(node);
+    if (target === null)
+        return '~';
+    const tag = tagOf(target);
+    if ((0,dist/* isSeq */.oP)(target))
+        return `${tag}[${tree
+            .items(target)
+            .map((item) => flowText(tree, item))
+            .join(', ')}]`;
+    if ((0,dist/* isMap */.jh)(target)) {
+        const entries = [...tree.entries(target).values()];
+        return `${tag}{${entries.map(({ key, site }) => `${flowText(tree, key)}: ${flowText(tree, site)}`).join(', ')}}`;
+    }
+    if (!(0,dist/* isScalar */.jn)(target))
+        return '~';
+    const value = String(target.value);
+    const plain = target.type === 'PLAIN' || target.type === undefined;
+    if (tag === '' && isNull(target))
+        return value === '' ? '~' : value;
+    return tag + (plain && SAFE.test(value) ? value : quoted(value));
+}
+const CORE = 'tag:yaml.org,2002:';
+function tagOf(node) {
+    const tag = (0,dist/* isAlias */.Vj)(node) ? undefined : node.tag;
+    if (tag === undefined)
+        return '';
+    if (tag.startsWith(CORE))
+        return `!!${tag.slice(CORE.length)} `;
+    return tag.startsWith('!') ? `${tag} ` : `!<${tag}> `;
+}
+
 ;// CONCATENATED MODULE: ./src/docker/cli.ts
 /** 20.10: the first with jobs, `GET /services?status` and all that a verdict reads. */
 const MINIMUM_VERSION = [20, 10];
@@ -39029,7 +39873,7 @@ async function tryLogin(engine, login, signal) {
  * Runs `docker stack deploy`, again where what failed goes away by itself: the command changes
  * nothing that is already as the files say, so repeating it is safe.
  */
-async function deployStack(session, { inputs, rendered, workspace, mayWrite, wasWritten, }, { narrator, clock, signal }) {
+async function deployStack(session, { inputs, rendered, workspace, mayWrite, wasWritten, until, }, { narrator, clock, signal }) {
     const docker = inputs.registries.length === 0
         ? inputs.docker
         : { ...inputs.docker, configDirectory: `${workspace.path}/docker` };
@@ -39040,7 +39884,7 @@ async function deployStack(session, { inputs, rendered, workspace, mayWrite, was
         withRegistryAuth: inputs.withRegistryAuth,
         resolveImage: inputs.resolveImage,
     })), rendered.mustBeUnset);
-    const deadline = clock.now() + inputs.watch.timeoutMs;
+    const deadline = until ?? clock.now() + inputs.watch.timeoutMs;
     for (let attempt = 1;; attempt += 1) {
         signal.throwIfAborted();
         await mayWrite();
@@ -39771,7 +40615,7 @@ function fold(rollout, snapshot) {
         const failures = collectFailures(former?.failures ?? [], goal, target, kind, tasks, snapshot, service, unwell);
         const lost = service === undefined ? undefined : givenUp(target, kind, service, tasks, snapshot);
         const thisRun = service === undefined ? [] : ofThisRun(kind, service, tasks);
-        const works = isJob(kind) &&
+        const works = (isJob(kind) || target.mustEnd === true) &&
             thisRun.some((task) => task.Status.State === 'running' && hasToRun(kind, task));
         const workedAt = works
             ? Infinity
@@ -39795,7 +40639,7 @@ function fold(rollout, snapshot) {
             endedLate: former?.endedLate === true || (stand.ended > 0 && endsLate(rollout, kind, tasks)),
             older: stand.older,
             extra: stand.extra,
-            complete: stand.complete,
+            complete: stand.complete && (target.mustEnd !== true || stand.ended >= stand.wanted),
             updating,
             waitsInVain: service?.UpdateStatus?.State === 'updating' && calledOff(tasks, snapshot).length > 0,
             failures,
@@ -39816,7 +40660,8 @@ function fold(rollout, snapshot) {
                 ? {}
                 : { deadlock: { ...deadlock, since: former?.deadlock?.since ?? snapshot.at } }),
         });
-        holding.push(...stand.holding);
+        if (isNeeded(goal, target.id))
+            holding.push(...stand.holding);
         const end = departure(goal, target, service, stand.complete);
         if (end !== undefined)
             departures.push(end);
@@ -39836,8 +40681,7 @@ function fold(rollout, snapshot) {
             !lost.has(task.NodeID ?? '')).length;
     if (lingering < rollout.lingering)
         moved = true;
-    const progress = [...services.values()];
-    const allComplete = progress.every(({ complete }) => complete) && lingering === 0;
+    const allComplete = lingering === 0 && [...services].every(([id, each]) => each.complete || !isNeeded(goal, id));
     const tasks = holding.sort().join(' ');
     const held = allComplete
         ? rollout.holding?.tasks === tasks
@@ -39860,6 +40704,16 @@ function fold(rollout, snapshot) {
         departures,
         ...(departures.length === 0 ? {} : { departedAt: rollout.departedAt ?? snapshot.at }),
     };
+}
+const isNeeded = ({ needed }, id) => needed?.has(id) !== false;
+/**
+ * Goes on to another goal, as when more services are deployed: what is known of those so far, their
+ * failures above all, stays known.
+ * @param at milliseconds; whatever moves forward does so from here on
+ */
+function continueRollout(rollout, goal, at) {
+    const { services, best, starting } = rollout;
+    return { ...beginRollout(goal), at: rollout.at, services, best, starting, lastProgressAt: at };
 }
 const NOBODY = new Set();
 /**
@@ -40086,6 +40940,8 @@ function isDue({ goal, at, services, holding }) {
     if (!holding.proven && heldMs < goal.stableForMs)
         return false;
     return goal.targets.every(({ id, spec }) => {
+        if (!isNeeded(goal, id))
+            return true;
         const { updating = false, waitsInVain = false } = services.get(id) ?? {};
         return !updating || (waitsInVain && heldMs >= updaterEndMs(spec) + IN_VAIN_MS);
     });
@@ -40473,165 +41329,6 @@ function brief(expression) {
 
 ;// CONCATENATED MODULE: external "node:path"
 const external_node_path_namespaceObject = require("node:path");
-;// CONCATENATED MODULE: ./src/compose/source.ts
-/**
- * First step of the stack files: bytes become text that Docker's YAML reader will accept, and text
- * becomes a syntax tree that still knows where in the file everything stands. All scalars stay the
- * strings that were written (the failsafe schema): what `010` or `yes` means is for Docker to say.
- */
-
-/** The text of a file and the places in it. */
-class Source {
-    path;
-    text;
-    #lines;
-    constructor(path, text, lines = countLines(text)) {
-        this.path = path;
-        this.text = text;
-        this.#lines = lines;
-    }
-    /** Line and column, from 1, of an offset into the text. */
-    position(offset) {
-        const { line, col } = this.#lines.linePos(Math.max(0, Math.min(offset, this.text.length)));
-        return { file: this.path, line: Math.max(line, 1), column: Math.max(col, 1) };
-    }
-    /** The offset of a place in the text. */
-    offset(line, column) {
-        return (this.#lines.lineStarts[line - 1] ?? 0) + column - 1;
-    }
-    /** A problem at an offset; its message starts with file, line and column. */
-    problem(offset, message, more = {}) {
-        return problemAt(this.position(offset), message, more);
-    }
-    /** The line of an offset with a caret under it, for errors of syntax. */
-    excerpt(offset) {
-        const { line, column } = this.position(offset);
-        const start = this.#lines.lineStarts[line - 1] ?? 0;
-        const end = this.text.indexOf('\n', start);
-        const whole = this.text.slice(start, end < 0 ? undefined : end).replace(/\r$/, '');
-        // A window around the column: a minified JSON file is one line of many kilobytes.
-        const from = Math.max(0, column - 41);
-        const shown = whole.slice(from, from + 80).replaceAll('\t', ' ');
-        const gutter = `  ${line} | `;
-        return `${gutter}${shown}\n${' '.repeat(gutter.length + column - 1 - from)}^`;
-    }
-}
-function countLines(text) {
-    const lines = new dist/* LineCounter */.HN();
-    lines.addNewLine(0);
-    for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) {
-        lines.addNewLine(at + 1);
-    }
-    return lines;
-}
-/** A problem whose message says where it is, since a list of messages is read without positions. */
-function problemAt(position, message, { reason = 'compose-invalid', hint } = {}) {
-    const place = [position.file, position.line, position.column].filter((part) => part != null);
-    return {
-        reason,
-        message: `${place.join(':')}: ${message}`,
-        position,
-        ...(hint === undefined ? {} : { hint }),
-    };
-}
-/** The parser needs about a second for this much; large stack files have a tenth of it. */
-const MAX_FILE_BYTES = 512 * 1024;
-/** A broken quote makes a parser report every later line. */
-const MAX_SYNTAX_PROBLEMS = 10;
-/**
- * Decodes a file to the text that is handed on: no byte order mark, UTF-8 out of UTF-16 (what
- * PowerShell's `>` writes, and what Docker's YAML reader takes as well).
- */
-function decodeText(file) {
-    const { path, text: bytes } = file;
-    if (bytes.length > MAX_FILE_BYTES) {
-        return problemAt({ file: path }, `the file has ${bytes.length} bytes; a stack file may have ${MAX_FILE_BYTES}`);
-    }
-    const encoding = bytes[0] === 0xff && bytes[1] === 0xfe
-        ? 'utf-16le'
-        : bytes[0] === 0xfe && bytes[1] === 0xff
-            ? 'utf-16be'
-            : 'utf-8';
-    let text;
-    try {
-        text = new TextDecoder(encoding, { fatal: true }).decode(bytes);
-    }
-    catch {
-        return problemAt({ file: path }, `this is not a text file: it is not valid ${encoding}`, {
-            hint: 'Save the file as UTF-8.',
-        });
-    }
-    const source = new Source(path, text);
-    // What go-yaml's reader accepts (readerc.go); anything else is "control characters are not allowed".
-    const control = /[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/u.exec(text);
-    if (control !== null) {
-        const code = (control[0].codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0');
-        return source.problem(control.index, `the control character U+${code} is not allowed in YAML`);
-    }
-    // Docker's reader takes a lone CR for a line break, the parser here does not: the two would see
-    // different documents.
-    const lone = /\r(?!\n)/.exec(text);
-    if (lone !== null) {
-        return source.problem(lone.index, 'a carriage return without a line feed', {
-            hint: 'Save the file with LF or CRLF line endings.',
-        });
-    }
-    return source;
-}
-const TOO_DEEP = 'the file is nested too deeply';
-/** The one mapping that a stack file is, or everything that keeps it from being read as one. */
-function parseRoot(source) {
-    // The parser would find out as well, by running out of stack again and again.
-    if (/(?:[[{]\s*){200}/.test(source.text))
-        return [source.problem(0, TOO_DEEP)];
-    const parsed = (0,dist/* parseAllDocuments */.hR)(source.text, {
-        schema: 'failsafe',
-        keepSourceTokens: true,
-        prettyErrors: false,
-        // Checked in the tree: the parser compares every pair of keys, which takes seconds on large maps.
-        uniqueKeys: false,
-        strict: false,
-    });
-    const documents = 'empty' in parsed ? [] : parsed;
-    const errors = documents.flatMap((document) => document.errors);
-    if (errors.some((error) => error.message.includes('call stack'))) {
-        return [source.problem(0, TOO_DEEP)];
-    }
-    if (errors.length > 0) {
-        const problems = errors.slice(0, MAX_SYNTAX_PROBLEMS).map((error) => {
-            const [offset] = error.pos;
-            const flow = /\$\{[^}]*$/.test(source.text.slice(Math.max(0, offset - 80), offset + 1));
-            return source.problem(offset, `invalid YAML: ${error.message}\n${source.excerpt(offset)}`, flow ? { hint: 'Quote "${...}" inside of [ ] and { }: YAML reads its brace there.' } : {});
-        });
-        const more = errors.length - problems.length;
-        if (more > 0)
-            problems.push(problemAt({ file: source.path }, `${more} more errors of syntax`));
-        return problems;
-    }
-    const [first, ...others] = documents;
-    const root = first?.contents;
-    const written = (contents) => contents != null && !((0,dist/* isScalar */.jn)(contents) && contents.range?.[0] === contents.range?.[1]);
-    if (!written(root) && others.length === 0) {
-        return [problemAt({ file: source.path }, 'the file is empty')];
-    }
-    // Docker reads the first document and silently drops the others. An empty one after a last `---`
-    // loses nothing.
-    const second = others.find((document) => written(document.contents));
-    if (second !== undefined) {
-        return [
-            source.problem(second.contents?.range[0] ?? 0, 'a second YAML document in the same file', {
-                hint: 'Write it into a file of its own and list both in compose-file.',
-            }),
-        ];
-    }
-    if (!(0,dist/* isMap */.jh)(root)) {
-        return [
-            source.problem(root?.range[0] ?? 0, 'a stack file is a mapping: `services:` and so on'),
-        ];
-    }
-    return root;
-}
-
 ;// CONCATENATED MODULE: ./src/compose/variables.ts
 
 
@@ -41020,122 +41717,153 @@ function sanitised(path) {
         .slice(-64);
 }
 
-;// CONCATENATED MODULE: ./src/compose/splice.ts
+;// CONCATENATED MODULE: ./src/compose/depends-on.ts
 /**
- * Changes to the text of a stack file. The document is never written anew: only the source of the
- * scalars that must change is replaced, so that Docker's own YAML reader sees everything else
- * (octal modes, yes and no, anchors, comments) exactly as the user wrote it.
+ * The `depends_on` of services, as Docker Compose reads and merges it. Docker's own client takes a list
+ * alone, and does nothing with it; what is asked for here is kept by deploying in waves.
  */
 
-/** A variable that no manager has; see `rendered`. */
-const NEVER_SET = 'SWARM_DEPLOY_RENDERED';
-/** What Docker casts an interpolated text to by its path: integers, floats and YAML 1.1 booleans. */
-const CASTABLE = /^(?:[+-]?\.?[0-9][A-Za-z0-9_.+-]*|[+-]?inf(?:inity)?|nan|y|yes|true|on|n|no|false|off)$/i;
-/**
- * The source of a value that was interpolated here.
- *
- * Docker's client interpolates once more, always, so a `$` is written `$$`. It also turns some values
- * into numbers and booleans by their path (`deploy.replicas`), but only where its own interpolation
- * changed the text (cli/compose/interpolation/interpolation.go). What could be such a value is
- * therefore written as the default of a variable that is never set: every version of the client
- * reads that (the template's pattern is the same since 17.x) and does its own casting.
- */
-function rendered(value) {
-    return CASTABLE.test(value)
-        ? `"\${${NEVER_SET}:-${value}}"`
-        : quoted(value.replaceAll('$', '$$$$'));
-}
-/** A double-quoted YAML scalar on one line that go-yaml and any YAML 1.2 reader read back as `value`. */
-function quoted(value) {
-    // Besides what must be escaped: the line breaks of YAML 1.1, which go-yaml folds into spaces, and
-    // all that its reader refuses.
-    const escaped = value.replace(/["\\]|[^ -~\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\u{10000}-\u{10ffff}]/gu, splice_escape);
-    return `"${escaped}"`;
-}
-function splice_escape(char) {
-    switch (char) {
-        case '"':
-        case '\\':
-            return `\\${char}`;
-        case '\n':
-            return '\\n';
-        case '\r':
-            return '\\r';
-        case '\t':
-            return '\\t';
-        default: {
-            const code = char.charCodeAt(0);
-            // Half of a surrogate pair has no UTF-8 form; what every encoder writes for it.
-            if (code >= 0xd800 && code <= 0xdfff)
-                return '\\ufffd';
-            return code < 0x100
-                ? `\\x${code.toString(16).padStart(2, '0')}`
-                : `\\u${code.toString(16).padStart(4, '0')}`;
+
+
+const CONDITIONS = [
+    'service_started',
+    'service_healthy',
+    'service_completed_successfully',
+];
+/** What several files say of a service adds up; of one dependency the last file wins. */
+function readDependsOn(documents, healthchecks) {
+    const problems = [];
+    const warnings = [];
+    const services = new Map();
+    const deploys = new Map();
+    let any = false;
+    for (const document of documents) {
+        const { tree } = document;
+        if (tree.problems.length > 0)
+            continue;
+        for (const service of tree.entries(tree.get(tree.root, 'services')).values()) {
+            const entries = tree.entries(service.value);
+            const deploy = entries.get('deploy')?.value;
+            const mode = document.value(tree.get(deploy, 'mode'));
+            const condition = document.value(tree.get(tree.get(deploy, 'restart_policy'), 'condition'));
+            const settings = {
+                ...deploys.get(service.name),
+                ...(mode === undefined ? {} : { mode }),
+                ...(condition === undefined ? {} : { condition }),
+            };
+            deploys.set(service.name, settings);
+            const entry = entries.get('depends_on');
+            if ((0,dist/* isMap */.jh)(entry?.value))
+                any = true;
+            const read = new Reader(document, service.name).read(entry);
+            problems.push(...read.problems);
+            warnings.push(...read.warnings);
+            const { healthcheck = 'none' } = healthchecks.get(service.name) ?? {};
+            services.set(service.name, {
+                name: service.name,
+                dependencies: new Map([
+                    ...(services.get(service.name)?.dependencies ?? []),
+                    ...read.dependencies,
+                ]),
+                ends: endsBy(settings, healthcheck),
+                healthcheck,
+            });
         }
     }
+    return { services, any, problems, warnings };
 }
-/** Replaces the source of a scalar or alias; an anchor stays, a tag that is not a string's goes. */
-function replaceNode(source, node, text) {
-    const [start, end] = node.range ?? [0, 0];
-    if ((0,dist/* isAlias */.Vj)(node))
-        return [{ start, end, text }];
-    const tag = tagBefore(source, node, start);
-    if (start === end) {
-        // An empty value: right behind the colon, dash, anchor or tag, before any comment.
-        let at = start;
-        while (at > 0 && /\s/.test(source.text[at - 1] ?? ''))
-            at -= 1;
-        return [...tag, { start: at, end: at, text: ` ${text}` }];
+/** As `kindOf` decides it from the spec that Docker makes of this. */
+function endsBy({ mode = '', condition = '' }, healthcheck) {
+    if (mode === 'replicated-job' || mode === 'global-job')
+        return 'job';
+    const isOneShot = condition === 'none' || condition === 'on-failure';
+    return isOneShot && healthcheck !== 'declared' ? 'one-shot' : undefined;
+}
+/** Reads one `depends_on` of one file. */
+class Reader {
+    #document;
+    #service;
+    dependencies = new Map();
+    problems = [];
+    warnings = [];
+    constructor(document, service) {
+        this.#document = document;
+        this.#service = service;
     }
-    if (node.type !== 'BLOCK_LITERAL' && node.type !== 'BLOCK_FOLDED') {
-        return [...tag, { start, end, text }];
+    read(entry) {
+        if (entry === undefined || isNull(entry.value))
+            return this;
+        const { tree } = this.#document;
+        if ((0,dist/* isSeq */.oP)(entry.value))
+            for (const item of tree.items(entry.value))
+                this.#item(item);
+        else if ((0,dist/* isMap */.jh)(entry.value))
+            for (const dependency of tree.entries(entry.value).values())
+                this.#mapping(dependency);
+        else
+            this.#problem(entry.key, '`depends_on` is a list of services, or a mapping of them');
+        return this;
     }
-    const old = source.text.slice(start, end);
-    const comment = /^[^\r\n#]*?(\s#[^\r\n]*)/.exec(old)?.[1] ?? '';
-    const newline = /\r?\n$/.exec(old)?.[0] ?? '';
-    return [...tag, { start, end, text: `${text}${comment}${newline}` }];
-}
-function tagBefore(source, node, start) {
-    if (node.tag === undefined || /str$|^!$/.test(node.tag))
-        return [];
-    const before = source.text.slice(Math.max(0, start - 1000), start);
-    const match = /(![^\s,[\]{}]*)(?:\s+(?:&\S+\s*)?)?$/.exec(before);
-    if (match === null)
-        return [];
-    const at = start - before.length + match.index;
-    return [{ start: at, end: at + (match[1]?.length ?? 0), text: '' }];
-}
-/** Gives a value to a key that has none: `KEY:`, `KEY: ~`, or in flow style `KEY` alone. */
-function setValue(source, pair, text) {
-    if (pair.value !== null)
-        return replaceNode(source, pair.value, text);
-    const end = pair.key.range?.[1] ?? 0;
-    const start = pair.key.range?.[0] ?? 0;
-    const line = source.text.slice(source.text.lastIndexOf('\n', start - 1) + 1, start);
-    // `? KEY` in block style has its value on a line of its own, under the question mark.
-    const explicit = /^(\s*)\?\s+$/.exec(line);
-    const added = explicit === null ? `: ${text}` : `\n${explicit[1] ?? ''}: ${text}`;
-    return [{ start: end, end, text: added }];
-}
-/** Applies edits, none of which overlaps another. */
-function applyEdits(text, edits) {
-    let result = '';
-    let from = 0;
-    for (const edit of inOrder(edits)) {
-        result += text.slice(from, edit.start) + edit.text;
-        from = edit.end;
+    #item(item) {
+        const name = this.#document.value(item);
+        if (name === undefined)
+            this.#problem(item, '`depends_on` is a list of names of services');
+        else
+            this.#add(name, item, {});
     }
-    return result + text.slice(from);
+    #mapping({ name, key, value }) {
+        if (!(0,dist/* isMap */.jh)(value)) {
+            this.#problem(key, `depends_on ${name} is a mapping with a \`condition\``, HINT);
+            return;
+        }
+        const document = this.#document;
+        const entries = document.tree.entries(value);
+        for (const each of entries.values())
+            if (!/^(?:condition|required|restart|x-.*)$/.test(each.name))
+                this.#problem(each.key, `depends_on ${name} has no key \`${each.name}\``, HINT);
+        const condition = entries.get('condition');
+        const written = document.value(condition?.value ?? null);
+        const known = CONDITIONS.find((each) => each === written);
+        if (known === undefined) {
+            const what = written === undefined ? 'has no `condition`' : `has the condition ${written}`;
+            this.#problem(condition?.key ?? key, `depends_on ${name} ${what}`, HINT);
+            return;
+        }
+        const flag = (option, otherwise) => {
+            const given = entries.get(option);
+            if (given === undefined)
+                return otherwise;
+            const text = document.value(given.value)?.toLowerCase() ?? '';
+            if (!isTrue(text) && !['false', 'no', 'off', 'n'].includes(text))
+                this.#problem(given.key, `depends_on ${name}: \`${option}\` is true or false`);
+            return isTrue(text);
+        };
+        const required = flag('required', true);
+        if (flag('restart', false))
+            this.#warn(entries.get('restart')?.key ?? key, `depends_on ${name}: \`restart: true\` has no equivalent in Swarm: an update of ${name} does not restart ${this.#service}`);
+        this.#add(name, condition?.key ?? key, { condition: known, required });
+        if (!required && known !== 'service_started')
+            this.#warn(entries.get('required')?.key ?? key, `depends_on ${name}: \`required: false\` only means that ${name} may be left out; where it is deployed, its failure fails the deploy`);
+    }
+    #add(name, node, more) {
+        this.dependencies.set(name, {
+            condition: 'service_started',
+            required: true,
+            position: this.#document.position(node),
+            ...more,
+        });
+    }
+    #problem(node, message, hint) {
+        this.problems.push(this.#said(node, message, hint));
+    }
+    #warn(node, message) {
+        this.warnings.push(this.#said(node, message));
+    }
+    #said(node, message, hint) {
+        return problemAt(this.#document.position(node), `service ${this.#service}: ${message}`, hint === undefined ? {} : { hint });
+    }
 }
-/** Where an offset of the old text is in the new one; before an insertion at that very place. */
-function movedOffset(offset, edits) {
-    return edits
-        .filter((edit) => edit.end <= offset && edit.start < offset)
-        .reduce((sum, edit) => sum + edit.text.length - (edit.end - edit.start), offset);
-}
-function inOrder(edits) {
-    return [...edits].sort((a, b) => a.start - b.start || a.end - b.end);
-}
+const HINT = `A condition is one of ${CONDITIONS.join(', ')}; beside it there may be \`required\` and \`restart\`.`;
 
 ;// CONCATENATED MODULE: ./src/compose/structure.ts
 /**
@@ -41146,7 +41874,7 @@ function inOrder(edits) {
 
 const tokens = (pair) => pair.srcToken ?? {};
 /** Where a pair starts: its `?`, anchor or tag counts in. */
-function startOf(pair) {
+function structure_startOf(pair) {
     const props = ['explicit-key-ind', 'anchor', 'tag'];
     const first = tokens(pair).start?.find(({ type }) => props.includes(type));
     return first?.offset ?? pair.key.range?.[0] ?? 0;
@@ -41191,7 +41919,7 @@ function removePairs(source, map, removed) {
         const end = pairEnd(last);
         return [
             {
-                start: startOf(first),
+                start: structure_startOf(first),
                 end: text[end - 1] === '\n' ? lineBreak(text, end) : end,
                 text: '{}',
             },
@@ -41209,7 +41937,7 @@ function removePairs(source, map, removed) {
             at += 1;
             next = items[at + 1];
         }
-        const start = startOf(from);
+        const start = structure_startOf(from);
         const end = pairEnd(to);
         const line = text.lastIndexOf('\n', start - 1) + 1;
         if (!flow && /^[ ]*$/.test(text.slice(line, start))) {
@@ -41217,7 +41945,7 @@ function removePairs(source, map, removed) {
             edits.push({ start: line, end: end + rest, text: '' });
         }
         else if (next !== undefined) {
-            edits.push({ start, end: startOf(next), text: '' });
+            edits.push({ start, end: structure_startOf(next), text: '' });
         }
         else {
             const before = items[items.indexOf(from) - 1];
@@ -41233,7 +41961,7 @@ function lineBreak(text, end) {
 /** Puts another value, in flow style, in the place of a collection. */
 function replaceCollection(source, node, holder, text) {
     const start = (0,dist/* isMap */.jh)(node) && node.flow !== true && node.items[0] !== undefined
-        ? startOf(node.items[0])
+        ? structure_startOf(node.items[0])
         : (node.range?.[0] ?? 0);
     let end = structure_endOf(node);
     if (source.text[end - 1] === '\n')
@@ -41296,7 +42024,7 @@ function outermost(edits) {
  * @param without paths below it that are left out
  * @param written the text of a scalar, where it is not the one in the file
  */
-function flowText(tree, source, node, without = [], written = () => undefined) {
+function structure_flowText(tree, source, node, without = [], written = () => undefined) {
     const value = tree.resolve(node);
     if (value === null)
         return 'null';
@@ -41306,12 +42034,12 @@ function flowText(tree, source, node, without = [], written = () => undefined) {
             const paths = below(name);
             if (paths.some((path) => path.length === 0))
                 return [];
-            return [`${quoted(name)}: ${flowText(tree, source, site, paths, written)}`];
+            return [`${quoted(name)}: ${structure_flowText(tree, source, site, paths, written)}`];
         });
         return `{${pairs.join(', ')}}`;
     }
     if ((0,dist/* isSeq */.oP)(value)) {
-        const items = tree.items(value).map((item) => flowText(tree, source, item, [], written));
+        const items = tree.items(value).map((item) => structure_flowText(tree, source, item, [], written));
         return `[${items.join(', ')}]`;
     }
     if (!(0,dist/* isScalar */.jn)(value))
@@ -41770,201 +42498,6 @@ function readBytes(text) {
     return Math.trunc(Number(number) * 1024 ** power);
 }
 
-;// CONCATENATED MODULE: ./src/compose/tree.ts
-/**
- * The syntax tree of one stack file, with aliases and merge keys followed. One pass in the order of
- * the file finds what every later step needs: which scalars are values, what each alias stands for,
- * and whether the document is one that Docker can read at all.
- */
-
-
-/** Deeper than any stack file; keeps every recursion here far from the end of the stack. */
-const MAX_DEPTH = 100;
-/** Nodes after expansion of aliases; go-yaml gives up at ten times what is written, roughly. */
-const MAX_EXPANDED = 200_000;
-class Tree {
-    root;
-    /** Scalars in value position, each once, in the order of the file. */
-    values = [];
-    aliases = [];
-    /** Aliases that stand where a key is. */
-    keyAliases = [];
-    problems = [];
-    warnings = [];
-    /** The mapping that a pair is written in. */
-    owners = new Map();
-    #source;
-    #targets = new Map();
-    #entries = new Map();
-    #sizes = new Map();
-    #merged = 0;
-    constructor(source, root) {
-        this.root = root;
-        this.#source = source;
-        const expanded = this.#walk(root, new Map(), [], false);
-        if (expanded > MAX_EXPANDED && expanded > 10 * this.#sizes.size) {
-            this.#problem(root, `the aliases of this file expand it to ${expanded.toExponential(0)} nodes`);
-        }
-    }
-    /** Follows an alias to what it stands for. */
-    resolve(node) {
-        return (0,dist/* isAlias */.Vj)(node) ? (this.#targets.get(node) ?? null) : node;
-    }
-    /** The string of a scalar or of an alias to one; undefined for collections. */
-    text(node) {
-        const resolved = this.resolve(node);
-        return (0,dist/* isScalar */.jn)(resolved) ? String(resolved.value) : undefined;
-    }
-    /** The value of a key, aliases followed. */
-    get(map, name) {
-        return this.entries(map).get(name)?.value ?? null;
-    }
-    /** The items of a list as written. */
-    items(list) {
-        const resolved = this.resolve(list);
-        return (0,dist/* isSeq */.oP)(resolved) ? resolved.items : [];
-    }
-    /**
-     * The keys of a mapping with merge keys applied: own keys win over merged ones, earlier merges
-     * over later ones. Empty for anything that is no mapping.
-     */
-    entries(node) {
-        const map = this.resolve(node ?? null);
-        if (!(0,dist/* isMap */.jh)(map))
-            return new Map();
-        const known = this.#entries.get(map);
-        if (known !== undefined)
-            return known;
-        const entries = new Map();
-        const merges = [];
-        for (const pair of map.items) {
-            if (isMergeKey(pair.key)) {
-                merges.push({ pair, before: new Set(entries.keys()) });
-                continue;
-            }
-            const name = this.text(pair.key);
-            if (name === undefined)
-                continue;
-            const value = this.resolve(pair.value);
-            entries.set(name, { name, key: pair.key, pair, site: pair.value, value });
-        }
-        for (const { pair, before } of merges)
-            this.#merge(pair, before, entries);
-        this.#entries.set(map, entries);
-        return entries;
-    }
-    #merge(pair, before, entries) {
-        const value = this.resolve(pair.value);
-        for (const source of (0,dist/* isSeq */.oP)(value) ? this.items(value) : [value]) {
-            const map = this.resolve(source);
-            if (!(0,dist/* isMap */.jh)(map)) {
-                this.#problem(pair.key, '`<<` takes a mapping, or a list of mappings');
-                continue;
-            }
-            for (const entry of this.entries(map).values()) {
-                this.#merged += 1;
-                if (this.#merged === MAX_EXPANDED) {
-                    this.#problem(pair.key, 'the merge keys of this file expand to too much');
-                }
-                if (this.#merged >= MAX_EXPANDED)
-                    return;
-                const own = entries.get(entry.name);
-                if (own === undefined)
-                    entries.set(entry.name, entry);
-                else if (before.has(entry.name) && own.value !== entry.value) {
-                    // go-yaml v2 applies keys and merges in their order (decode.go, mapping); v3 as YAML says.
-                    this.warnings.push(this.#source.problem(pair.key.range?.[0] ?? 0, `\`<<\` stands after \`${entry.name}\`, which it contains too: a Docker client before 28 lets the merged value win, newer ones your own`, { hint: 'Write `<<` as the first key of the mapping.' }));
-                }
-            }
-        }
-    }
-    #problem(node, message, hint) {
-        this.problems.push(this.#source.problem(node.range?.[0] ?? 0, message, hint === undefined ? {} : { hint }));
-    }
-    /** @returns the number of nodes once all aliases are expanded */
-    #walk(node, anchors, parents, isKey) {
-        if (node === null)
-            return 1;
-        if ((0,dist/* isAlias */.Vj)(node))
-            return this.#follow(node, anchors, parents, isKey);
-        if (node.anchor !== undefined && node.anchor !== '')
-            anchors.set(node.anchor, node);
-        let size = 1;
-        if ((0,dist/* isScalar */.jn)(node)) {
-            if (!isKey)
-                this.values.push(node);
-        }
-        else if (parents.length >= MAX_DEPTH) {
-            if (!this.problems.some((problem) => problem.message.endsWith(TOO_DEEP))) {
-                this.#problem(node, TOO_DEEP);
-            }
-        }
-        else {
-            parents.push(node);
-            if ((0,dist/* isSeq */.oP)(node)) {
-                for (const item of node.items) {
-                    size += this.#walk(item, anchors, parents, isKey);
-                }
-            }
-            else if ((0,dist/* isMap */.jh)(node)) {
-                const names = new Map();
-                for (const pair of node.items) {
-                    this.owners.set(pair, node);
-                    size += this.#walk(pair.key, anchors, parents, true);
-                    this.#noteKey(pair.key, names);
-                    size += this.#walk(pair.value, anchors, parents, isKey);
-                }
-            }
-            parents.pop();
-        }
-        this.#sizes.set(node, size);
-        return size;
-    }
-    #follow(alias, anchors, parents, isKey) {
-        const target = anchors.get(alias.source);
-        if (target === undefined) {
-            this.#problem(alias, `the alias *${alias.source} has no anchor &${alias.source} before it`);
-            return 1;
-        }
-        if (parents.includes(target)) {
-            this.#problem(alias, `the alias *${alias.source} stands inside of what it refers to`);
-            return 1;
-        }
-        this.#targets.set(alias, target);
-        (isKey ? this.keyAliases : this.aliases).push(alias);
-        return this.#sizes.get(target) ?? 1;
-    }
-    #noteKey(key, names) {
-        const name = this.text(key);
-        if (name === undefined)
-            return;
-        const first = names.get(name);
-        if (first === undefined) {
-            names.set(name, key);
-            return;
-        }
-        const { line } = this.#source.position(first.range?.[0] ?? 0);
-        this.#problem(key, `the key \`${name}\` is there already, in line ${line}`, isMergeKey(key) ? 'Merge several mappings as `<<: [*a, *b]`.' : 'Keep one of the two.');
-    }
-}
-function isMergeKey(key) {
-    return (0,dist/* isScalar */.jn)(key) && key.value === '<<' && (key.type === 'PLAIN' || key.tag !== undefined);
-}
-/** Whether a value is YAML's null: nothing, `~` or `null`, unquoted. */
-function isNull(node) {
-    if (node === null)
-        return true;
-    if (!(0,dist/* isScalar */.jn)(node))
-        return false;
-    const plain = node.type === 'PLAIN' || node.type === undefined;
-    const untagged = node.tag === undefined || node.tag.endsWith('null');
-    return plain && untagged && ['', '~', 'null', 'Null', 'NULL'].includes(String(node.value));
-}
-/** Whether a written value is true for go-yaml and for Docker's cast of an interpolated one. */
-function isTrue(text) {
-    return text !== undefined && ['true', 'yes', 'on', 'y'].includes(text.toLowerCase());
-}
-
 ;// CONCATENATED MODULE: ./src/compose/translate.ts
 /**
  * From the Compose specification to what `docker stack deploy` takes, key by key as `keys.ts` has it.
@@ -41975,11 +42508,6 @@ function isTrue(text) {
 
 
 
-const DEPENDENCY = Object.fromEntries(['condition', 'restart', 'required'].map((name) => [
-    name,
-    { fate: 'kept', shape: { scalar: 'any' }, how: '' },
-]));
-const CONDITIONS = ['service_started', 'service_healthy', 'service_completed_successfully'];
 /** Where the keys of a service have their place under `deploy`. */
 const LIMITS = {
     cpus: ['resources', 'limits', 'cpus'],
@@ -42108,6 +42636,8 @@ class Translator {
             return;
         }
         for (const entry of document.tree.entries(value).values()) {
+            if (path === 'services' && document.settings.leftOut?.has(entry.name) === true)
+                continue;
             this.#shape(entry.site, entry, named, `${path}.${entry.name}`);
         }
     }
@@ -42266,34 +42796,14 @@ class Translator {
             case undefined: // done where files are attached
         }
     }
-    /** Order and conditions are for the waves of a deploy; Docker takes a list, and ignores it. */
+    /** Read for the waves of a deploy (`depends-on.ts`); Docker takes a list, and ignores it. */
     #dependsOn(entry) {
         const { document } = this;
-        const { tree } = document;
-        if (!(0,dist/* isMap */.jh)(entry.value)) {
+        if ((0,dist/* isSeq */.oP)(entry.value))
             this.#shape(entry.site, entry, { list: { scalar: 'text' } }, 'depends_on');
+        if (!(0,dist/* isMap */.jh)(entry.value))
             return;
-        }
-        const names = [];
-        for (const { name, key, value } of tree.entries(entry.value).values()) {
-            names.push(quoted(name));
-            if (!(0,dist/* isMap */.jh)(value)) {
-                document.problem(key, `\`depends_on.${name}\` takes a mapping with \`condition\``, 'Write `condition: service_started`, or make depends_on a list.');
-                continue;
-            }
-            const parts = tree.entries(value);
-            for (const part of parts.values()) {
-                if (!Object.hasOwn(DEPENDENCY, part.name) && !part.name.startsWith('x-'))
-                    document.problem(part.key, `\`depends_on.${part.name}\` is no key of the Compose specification`);
-            }
-            const condition = parts.get('condition');
-            const wanted = document.value(condition?.value ?? null);
-            if (condition === undefined || wanted === undefined || !CONDITIONS.includes(wanted))
-                document.problem(condition?.site ?? key, `\`depends_on.${name}.condition\` takes one of ${CONDITIONS.join(', ')}`);
-            const restart = parts.get('restart');
-            if (restart !== undefined && readBoolean(document.value(restart.value) ?? '') === true)
-                document.warn(restart.key, '`depends_on.restart` has no equivalent in Swarm; it is left out', 'Swarm restarts no service because another one was restarted.');
-        }
+        const names = [...document.tree.entries(entry.value).keys()].map(quoted);
         document.become(entry, `[${names.join(', ')}]`);
     }
     #extraHosts(entry, path) {
@@ -42615,6 +43125,8 @@ class Document {
                 this.problem(service.key, `the service ${service.name} must be a mapping`);
                 continue;
             }
+            if (this.settings.leftOut?.has(service.name) === true)
+                continue;
             const entries = this.tree.entries(service.value);
             this.#readEnvironment(entries.get('environment'));
             this.#readEnvFiles(service.name, entries.get('env_file'));
@@ -42884,7 +43396,7 @@ class Document {
         return outermost([...structure, ...edits]);
     }
     #flow(node) {
-        return flowText(this.tree, this.source, node, [], (scalar) => (0,dist/* isScalar */.jn)(scalar) ? (this.#replaced.get(scalar) ?? this.#filledIn(scalar, false)) : undefined);
+        return structure_flowText(this.tree, this.source, node, [], (scalar) => (0,dist/* isScalar */.jn)(scalar) ? (this.#replaced.get(scalar) ?? this.#filledIn(scalar, false)) : undefined);
     }
     /** The new text of a scalar with variables. `version` is read before Docker interpolates. */
     #filledIn(scalar, isVersion) {
@@ -43122,9 +43634,9 @@ class Plan {
         for (const [alias, paths] of this.#without) {
             if (!(0,dist/* isAlias */.Vj)(alias))
                 continue;
-            edits.push(...replaceNode(source, alias, flowText(tree, source, alias, paths)));
+            edits.push(...replaceNode(source, alias, structure_flowText(tree, source, alias, paths)));
         }
-        edits.push(...inlineAliases(tree, source, cuts, (target) => flowText(tree, source, target)));
+        edits.push(...inlineAliases(tree, source, cuts, (target) => structure_flowText(tree, source, target)));
         for (const pair of this.#untag)
             edits.push(...removeTag(pair).map((edit) => blanked(source.text, edit)));
         if (edits.length === 0)
@@ -43211,6 +43723,10 @@ function viewHealthcheck(document, entry, before = 'none') {
 
 
 
+
+
+
+
 /** Nobody reads more, and a file of another kind can have a hundred thousand. */
 const MAX_PROBLEMS = 200;
 /**
@@ -43220,8 +43736,8 @@ const MAX_PROBLEMS = 200;
 function renderStack(request) {
     const problems = [];
     const warnings = [];
-    const attachments = new Attachments(request);
-    const documents = [];
+    let attachments = new Attachments(request);
+    let documents = [];
     const parsed = [];
     for (const file of request.files) {
         const source = decodeText(file);
@@ -43241,11 +43757,26 @@ function renderStack(request) {
     for (const { source, root } of reset.files) {
         documents.push(new Document(source, root, request, attachments));
     }
+    const profiles = readProfiles(documents, request.profiles ?? []);
+    const { leftOut } = profiles;
+    if (leftOut.size > 0) {
+        attachments = new Attachments(request);
+        const settings = { ...request, leftOut };
+        documents = documents.map(({ source, tree }) => new Document(source, tree.root, settings, attachments));
+    }
     for (const document of documents) {
         problems.push(...document.problems);
         warnings.push(...document.warnings);
     }
-    const services = viewServices(documents);
+    const views = viewServices(documents);
+    const dependsOn = readDependsOn(documents, views);
+    const included = (all) => new Map([...all].filter(([name]) => profiles.included.has(name)));
+    const services = included(views);
+    const order = orderOf(included(dependsOn.services), leftOut);
+    for (const part of [profiles, dependsOn, order]) {
+        problems.push(...part.problems);
+        warnings.push(...part.warnings);
+    }
     const readable = documents.filter(({ tree }) => tree.problems.length === 0);
     if (readable.length === request.files.length) {
         const none = documents.every(({ tree }) => {
@@ -43257,6 +43788,9 @@ function renderStack(request) {
             problems.push(problemAt({ file: first?.source.path ?? '' }, 'there is no service in `services:`', {
                 hint: 'A stack has at least one service with an `image:`.',
             }));
+        }
+        else if (services.size === 0 && leftOut.size > 0) {
+            problems.push(allLeftOut(documents, leftOut));
         }
         problems.push(...versionConflicts(documents));
         if (problems.length === 0)
@@ -43276,10 +43810,13 @@ function renderStack(request) {
     const mustBeUnset = new Set([NEVER_SET, ...attachments.empty]);
     for (const document of documents)
         document.empty.forEach((name) => mustBeUnset.add(name));
+    const all = documents.flatMap((document, index) => document.rendered(index, composeVersion));
+    const files = leftOut.size === 0 ? all : subset(all, (name) => !leftOut.has(name));
     return {
-        files: documents.flatMap((document, index) => document.rendered(index, composeVersion)),
+        files,
         attachments: attachments.list,
         services,
+        waves: order.waves,
         networks: names('networks'),
         volumes: names('volumes'),
         configs: names('configs'),
@@ -43309,6 +43846,10 @@ function withExcerpts(problems, files) {
             return problem;
         return { ...problem, excerpt: source.excerpt(source.offset(line, column)) };
     });
+}
+function allLeftOut(documents, leftOut) {
+    const known = [...new Set([...leftOut.values()].flat())].sort().join(', ');
+    return problemAt({ file: documents[0]?.source.path ?? '' }, 'every service is left out: each has profiles, and none of them is asked for', { hint: `Name one in the input profiles: ${known}.` });
 }
 /** Docker takes the version of the first file and refuses any other (loader.go, Load). */
 function versionConflicts(documents) {
@@ -44380,7 +44921,7 @@ function progressLog(narrator) {
         if (waits && holding.tasks !== held) {
             held = holding.tasks;
             if (end === undefined)
-                lines.push(`everything runs; now it must stay so for ${spokenTime(goal.stableForMs)}`);
+                lines.push(`${goal.needed === undefined ? 'everything' : 'what is waited for'} runs; now it must stay so for ${spokenTime(goal.stableForMs)}`);
         }
         if (waits && end?.kind === 'converged')
             lines.push(`stayed so for ${spokenTime(goal.stableForMs)}`);
@@ -44621,7 +45162,78 @@ function endingOf(error, signal) {
     };
 }
 
+;// CONCATENATED MODULE: ./src/modes/waves.ts
+/** A change that is written in waves: what each waits for, and what they come to together. */
+
+/**
+ * Of services of which nothing but a running process is known: one that dies of its first errors does
+ * so within moments. What has a healthcheck, or has ended well, has nothing more to show here; that all
+ * of it holds is seen at the end.
+ */
+const CALM_MS = 2000;
+/** How long what a wave needs has to hold before that wave, in milliseconds. */
+function calmMs(needed) {
+    const unchecked = needed.some(({ spec, mustEnd, change }) => change !== 'unchanged' &&
+        mustEnd !== true &&
+        !isJob(kindOf(spec)) &&
+        !hasOwnHealthcheck(spec));
+    return unchecked ? CALM_MS : 0;
+}
+/** The changes of a wave, with what has to end for a later one. */
+function marked(changes, waves) {
+    const ending = new Set(waves.flatMap(({ needs }) => needs.filter(({ completed }) => completed).map(({ name }) => name)));
+    if (ending.size === 0)
+        return changes;
+    return {
+        ...changes,
+        targets: changes.targets.map((target) => ending.has(target.name) ? { ...target, mustEnd: true } : target),
+    };
+}
+/**
+ * What the waves so far and another one come to.
+ * @param names full names of the services of all waves
+ */
+function joined(former, changes, live, names) {
+    const wanted = new Set(names);
+    const orphans = live.filter(({ Spec }) => !wanted.has(Spec.Name));
+    if (former === undefined)
+        return { ...changes, orphans };
+    return {
+        targets: waves_byName([...former.targets, ...changes.targets]),
+        updated: [...former.updated, ...changes.updated],
+        created: [...former.created, ...changes.created],
+        orphans,
+        any: former.any || changes.any,
+        foreign: [...former.foreign, ...changes.foreign],
+        lines: [...former.lines, ...changes.lines],
+    };
+}
+/** As `changesOf` has them. */
+const waves_byName = (targets) => [...targets].sort((a, b) => a.name.localeCompare(b.name, 'en'));
+/** Which of these services are not what they were before, although nobody here has written them. */
+function changedMeanwhile({ services }, live, names) {
+    const named = (all, name) => all.find(({ Spec }) => Spec.Name === name);
+    return names.filter((name) => {
+        const [was, is] = [named(services, name), named(live, name)];
+        if (was === undefined || is === undefined)
+            return was !== is;
+        return was.ID !== is.ID || !sameJson(was.Spec, is.Spec);
+    });
+}
+/** `shop_db to be healthy, shop_migrate to complete`. */
+const needsText = (needs) => needs
+    .map(({ name, completed }) => `${name} to ${completed ? 'complete' : 'be healthy'}`)
+    .join(', ');
+/** The title of what is written of a wave. */
+function waveTitle(stack, waves, index) {
+    if (waves.length === 1)
+        return 'Deploy the stack';
+    const names = (waves[index]?.names ?? []).map((name) => name.slice(stack.length + 1));
+    return `Deploy wave ${index + 1} of ${waves.length}: ${names.join(', ')}`;
+}
+
 ;// CONCATENATED MODULE: ./src/modes/transaction.ts
+
 
 
 
@@ -44646,19 +45258,21 @@ function readBefore(deployment) {
 }
 /** Makes a change of a stack come true, or takes it back. */
 async function transact(deployment, { before, objectsBefore }, change) {
-    const { world, reader } = deployment;
-    const deployed = await world.narrator.group('Deploy the stack', change.apply);
-    const live = await settle(deployment, (engine) => reader.services(engine));
-    const changes = changesOf(before, live, change.names, deployed.repeated);
-    const startedAt = world.clock.now();
-    for (const line of changes.lines)
-        world.narrator.say(line);
-    for (const line of weakEvidence(change, changes))
-        world.narrator.say(line);
-    for (const line of withoutDigest(deployment.inputs, changes))
-        world.narrator.warn(line);
-    const context = { deployment, before, objectsBefore, change, changes, startedAt };
+    const waves = change.waves ?? [{ names: change.names, needs: [] }];
+    let written = await write(deployment, { before, objectsBefore }, change, waves, 0);
     try {
+        for (let next = 1; next < waves.length; next += 1) {
+            const { context, deployed, live } = written;
+            if (isRefused(context, deployed, live))
+                break;
+            const waited = await waitFor(context, waves, next);
+            if ('outcome' in waited)
+                return waited;
+            written = { ...written, context: waited };
+            written = await write(deployment, { before, objectsBefore }, change, waves, next, waited);
+        }
+        const { context, deployed, live } = written;
+        const { changes } = context;
         // What is removed goes after a verdict alone.
         const { wait } = deployment.inputs.watch;
         const others = changes.orphans.filter((orphan) => !(wait && change.removes(orphan)));
@@ -44667,12 +45281,77 @@ async function transact(deployment, { before, objectsBefore }, change) {
         return await judge(context, deployed, live);
     }
     catch (interruption) {
-        return interrupted(context, interruption);
+        return interrupted(written.context, interruption);
     }
 }
+/** Writes one wave, and sees what came of it. */
+async function write(deployment, { before, objectsBefore }, change, waves, index, former) {
+    const { world, reader, inputs } = deployment;
+    const names = waves[index]?.names ?? [];
+    const read = () => settle(deployment, (engine) => reader.services(engine));
+    const known = former === undefined ? before.services : await read();
+    const moved = former === undefined ? [] : changedMeanwhile(before, known, names);
+    const deployed = moved.length > 0
+        ? {}
+        : await world.narrator.group(waveTitle(inputs.stack, waves, index), () => change.apply(index, known, former?.startedAt));
+    const live = moved.length > 0 ? known : await read();
+    const fresh = changesOf(before, live, names, deployed.repeated);
+    const made = moved.length > 0 ? { ...fresh, foreign: moved } : fresh;
+    const startedAt = former?.startedAt ?? world.clock.now();
+    for (const line of made.lines)
+        world.narrator.say(line);
+    for (const line of weakEvidence(change, made))
+        world.narrator.say(line);
+    for (const line of withoutDigest(inputs, made))
+        world.narrator.warn(line);
+    const changes = joined(former?.changes, marked(made, waves), live, change.names);
+    const unreached = waves.slice(index + 1).flatMap((wave) => wave.names);
+    const context = { deployment, before, objectsBefore, change, changes, startedAt, unreached };
+    return {
+        context: former?.rollout === undefined ? context : { ...context, rollout: former.rollout },
+        deployed,
+        live,
+    };
+}
+/** Whether a wave is not what it was meant to be, so that there is nothing to wait for. */
+const isRefused = ({ changes, change, unreached }, { failure }, live) => failure !== undefined ||
+    changes.foreign.length > 0 ||
+    missingOf(change.names, unreached, live) !== undefined;
+/** A service that was written and is not there. */
+const missingOf = (names, unreached, live) => names.find((name) => !unreached.includes(name) && !live.some(({ Spec }) => Spec.Name === name));
+/** Waits for what a wave needs, while everything that runs so far is watched. */
+async function waitFor(context, waves, index) {
+    const { deployment, changes } = context;
+    const { narrator } = deployment.world;
+    const { names, needs } = waves[index] ?? { names: [], needs: [] };
+    const needed = changes.targets.filter(({ name }) => needs.some((need) => need.name === name));
+    const goal = {
+        ...goalOf(context),
+        needed: new Set(needed.map(({ id }) => id)),
+        stableForMs: calmMs(needed),
+    };
+    const { rollout, end } = await narrator.group(`Wait for ${needsText(needs)}, before ${names.join(', ')}`, () => look(deployment, onTo(context, goal)));
+    const reached = { ...context, rollout };
+    return end.kind === 'converged' ? reached : await fail(reached, end, rollout);
+}
+/** The rollout to a goal, from where it was when the last wave began. */
+const onTo = ({ rollout, deployment: { world } }, goal) => rollout === undefined ? beginRollout(goal) : continueRollout(rollout, goal, world.clock.now());
+/** What everything that was written so far is to come to. */
+const goalOf = ({ deployment: { inputs }, before, changes, startedAt }) => ({
+    phase: 'deploy',
+    targets: changes.targets,
+    gone: [],
+    formerTasks: new Set(before.tasks.map(({ ID }) => ID)),
+    settledTasks: settledTasks(before),
+    startedAt,
+    stableForMs: stableForMs(inputs.watch.stableForMs, changes, before),
+    timeoutMs: inputs.watch.timeoutMs,
+    progressTimeoutMs: inputs.watch.progressTimeoutMs,
+    maxFailures: inputs.watch.maxFailures,
+});
 /** From what the swarm has accepted to what became of it. */
 async function judge(context, deployed, live) {
-    const { deployment, before, changes, change, startedAt } = context;
+    const { deployment, before, changes, change } = context;
     const { inputs, world } = deployment;
     const { narrator } = world;
     const [foreign] = changes.foreign;
@@ -44681,7 +45360,7 @@ async function judge(context, deployed, live) {
             kind: 'superseded',
             service: foreign,
             message: `${changes.foreign.join(', ')} was changed by someone else while the stack was being deployed`,
-        }, undefined);
+        }, context.rollout);
     if (deployed.failure !== undefined) {
         const { reason, message, hint } = deployed.failure;
         if (!changes.any && !(await objectChanges(context)).any)
@@ -44695,12 +45374,12 @@ async function judge(context, deployed, live) {
                 changes,
                 fate: 'untouched',
             };
-        return await fail(context, { kind: 'failed', reason, message }, undefined);
+        return await fail(context, { kind: 'failed', reason, message }, context.rollout);
     }
     const leaves = changes.orphans.filter(change.removes);
     if (leaves.length > 0 && !inputs.watch.wait)
         narrator.say('nothing is removed: that takes a verdict (wait: true)');
-    const missing = change.names.find((name) => !live.some(({ Spec }) => Spec.Name === name));
+    const missing = missingOf(change.names, context.unreached, live);
     if (missing !== undefined)
         return {
             outcome: 'superseded',
@@ -44720,26 +45399,15 @@ async function judge(context, deployed, live) {
             changes,
             fate: 'accepted',
         };
-    const goal = {
-        phase: 'deploy',
-        targets: changes.targets,
-        gone: [],
-        formerTasks: new Set(before.tasks.map(({ ID }) => ID)),
-        settledTasks: settledTasks(before),
-        startedAt,
-        stableForMs: stableForMs(inputs.watch.stableForMs, changes, before),
-        timeoutMs: inputs.watch.timeoutMs,
-        progressTimeoutMs: inputs.watch.progressTimeoutMs,
-        maxFailures: inputs.watch.maxFailures,
-    };
-    const { rollout, end } = await narrator.group('Watch the tasks', () => look(deployment, beginRollout(goal)));
+    const { rollout, end } = await narrator.group('Watch the tasks', () => look(deployment, onTo(context, goalOf(context))));
     if (end.kind === 'converged')
         return await succeed(context, rollout);
     return await fail(context, end, rollout);
 }
 /** A run that was cut short after the swarm had been written to. */
 function interrupted(context, interruption) {
-    const { deployment, before, changes } = context;
+    const { deployment, before } = context;
+    const changes = withUnreached(context);
     const { seen, inputs } = deployment;
     const ending = endingOf(interruption, deployment.cancelled);
     const last = seen.rollout === undefined
@@ -44747,14 +45415,24 @@ function interrupted(context, interruption) {
         : ` Last seen: ${[...seen.rollout.services.values()].map(standingLine).join('; ')}.`;
     return {
         ...ending,
-        message: `${ending.message}${last}`,
+        message: `${ending.message}${last}${context.unreached.length === 0 ? '' : ` Not begun: ${context.unreached.join(', ')}.`}`,
         hint: ending.hint ??
             `See how it went on: docker stack services ${inputs.stack}; docker stack ps --no-trunc ${inputs.stack}`,
         before,
         changes,
+        unreached: context.unreached,
         ...(seen.rollout === undefined ? {} : { rollout: seen.rollout }),
     };
 }
+/** The changes, and the services that later waves were to change, as they are. */
+function withUnreached({ before, changes, unreached }) {
+    const { targets } = changesOf(before, before.services, unreached);
+    return { ...changes, targets: waves_byName([...changes.targets, ...targets]) };
+}
+/** What a wave that failed has kept from being touched. */
+const untouched = (names) => names.length === 0
+    ? ''
+    : `; ${names.join(', ')}, deployed after that, ${names.length === 1 ? 'was' : 'were'} not touched`;
 /** Without a healthcheck, running only means that the process has started. */
 function weakEvidence({ origin }, changes) {
     return changes.targets
@@ -44818,12 +45496,13 @@ const pausesOf = ({ ID, Spec }, { tasks }) => pausesMs(Spec, tasks.filter(({ Ser
     .length);
 /** A deploy that did not succeed: left as it is, or put back. */
 async function fail(context, end, rollout) {
-    const { deployment, before, changes } = context;
+    const { deployment, before, changes, unreached } = context;
     const { inputs, world } = deployment;
     world.narrator.fail(end.message);
     const common = {
         before,
-        changes,
+        changes: withUnreached(context),
+        unreached,
         ...(rollout === undefined ? {} : { rollout }),
         ...(end.service === undefined ? {} : { culprit: end.service }),
     };
@@ -44832,11 +45511,12 @@ async function fail(context, end, rollout) {
             ...common,
             outcome: 'superseded',
             reason: 'superseded',
-            message: `${end.message}; it was left alone, and nothing was rolled back.`,
+            message: `${end.message}; it was left alone, and nothing was rolled back${untouched(unreached)}.`,
             hint: 'Let one workflow at a time deploy a stack (`concurrency` in the workflow), then run this one again.',
             fate: 'unknown',
         };
-    const { reason, message } = end;
+    const { reason } = end;
+    const message = `${end.message}${untouched(unreached)}`;
     if (inputs.onFailure === 'keep')
         return {
             ...common,
@@ -44900,6 +45580,7 @@ async function fail(context, end, rollout) {
 
 
 
+
 /** From stack files to a verdict; the workspace is gone afterwards, whatever happened. */
 async function deployFiles(deployment, rendered, record) {
     const { world } = deployment;
@@ -44939,22 +45620,32 @@ async function deployIn(deployment, rendered, record, place) {
     const [workspace, before] = await Promise.all([preparing, reading]);
     world.signal.throwIfAborted();
     await record.open(openingOf(rendered));
-    const names = [...rendered.services.keys()].map((service) => `${inputs.stack}_${service}`);
+    const full = (service) => `${inputs.stack}_${service}`;
+    const waves = rendered.waves.map(({ services, needs }) => ({
+        names: services.map(full),
+        needs: needs.map(({ service, completed }) => ({ name: full(service), completed })),
+    }));
     return await transact(deployment, before, {
-        names,
+        names: [...rendered.services.keys()].map(full),
+        waves,
         origin: rendered.files.filter(({ origin }) => origin !== '').length === 1 ? 'file' : 'files',
-        apply: () => deployStack(session, {
-            inputs,
-            rendered,
-            workspace,
-            mayWrite: async () => {
-                await deployment.lease?.assertHeld();
-                record.applying();
-            },
-            wasWritten: (loss) => recover(deployment, {
-                ...{ loss, before: before.before, names, rendered, place, workspace },
-            }),
-        }, world),
+        apply: async (wave, live, startedAt) => {
+            // While the waves before were watched, another manager may have taken over.
+            if (place.ready !== session.transport)
+                await settle(deployment, () => prepare(deployment, rendered, place));
+            const names = waves[wave]?.names ?? [];
+            return await deployStack(session, {
+                inputs,
+                rendered: { ...rendered, files: rendered.files.map(nameIn(rendered, wave)) },
+                workspace,
+                mayWrite: async () => {
+                    await deployment.lease?.assertHeld();
+                    record.applying();
+                },
+                wasWritten: (loss) => recover(deployment, { loss, live, names, rendered, place, workspace }),
+                until: startedAt === undefined ? undefined : startedAt + inputs.watch.timeoutMs,
+            }, world);
+        },
         // From here on only the engine is asked: credentials lie there no longer than they are needed.
         accepted: async (changes, others) => {
             await Promise.all([record.seal(changes, others), forget(deployment, place)]);
@@ -44963,10 +45654,12 @@ async function deployIn(deployment, rendered, record, place) {
     });
 }
 /** Puts the files on the manager, and beside them the logins that the registries have accepted. */
-async function prepare({ session, inputs, world }, rendered, { name, managers }) {
+async function prepare({ session, inputs, world }, rendered, place) {
+    const { name, managers } = place;
     // After a fail-over it may be another client than the one that the files were made for.
     const version = composeVersionFor(session.cliVersion.join('.'));
-    const { files } = version === undefined ? rendered : withVersion(rendered, version);
+    const stack = version === undefined ? rendered : withVersion(rendered, version);
+    const files = stack.waves.flatMap((_, wave) => waveFiles(stack, wave));
     const { transport } = session;
     // Again, after the connection was lost: half of it may be there, be it under another name of the host.
     if (managers.size > 0)
@@ -44988,8 +45681,20 @@ async function prepare({ session, inputs, world }, rendered, { name, managers })
     });
     await Promise.allSettled([loggingIn, uploading]);
     const [accepted, workspace] = await Promise.all([loggingIn, uploading]);
+    place.ready = transport;
     return accepted === undefined ? workspace : { ...workspace, logins: configFile(accepted) };
 }
+/**
+ * The files that deploy one wave: those of the stack, with its services alone. They lie beside each
+ * other, as the paths in them start there.
+ */
+function waveFiles({ files, waves }, wave) {
+    const services = new Set(waves[wave]?.services);
+    const own = waves.length === 1 ? files : subset(files, (service) => services.has(service));
+    return own.map(nameIn({ waves }, wave));
+}
+/** A file under the name that it has in a wave; its own where there is but one. */
+const nameIn = ({ waves }, wave) => (file) => waves.length === 1 ? file : { ...file, name: `wave${wave + 1}-${file.name}` };
 /**
  * After a connection lost in mid-deploy: `stack deploy` writes each service once, so that a service
  * which has not moved was not reached. The directory may be gone, or on the manager before.
@@ -45002,7 +45707,7 @@ async function recover(deployment, lost) {
         await stopCommand(session.transport, lost.workspace);
         return await deployment.reader.services(engine);
     });
-    const former = new Map(lost.before.services.map((service) => [service.ID, service]));
+    const former = new Map(lost.live.map((service) => [service.ID, service]));
     const written = lost.names.every((name) => {
         const service = live.find(({ Spec }) => Spec.Name === name);
         return service !== undefined && former.get(service.ID)?.Version.Index !== service.Version.Index;
@@ -45529,7 +46234,7 @@ async function changedUnderTheirNames(engine, stack, fixed, secretKey) {
     const problems = [];
     for (const [place, object] of fixed) {
         const { kind, content } = object;
-        const name = nameIn(place);
+        const name = rotate_nameIn(place);
         let changed = false;
         if (kind === 'config') {
             const live = await engine.config(name);
@@ -45550,14 +46255,14 @@ async function changedUnderTheirNames(engine, stack, fixed, secretKey) {
     return problems;
 }
 const isSecret = ({ kind }) => kind === 'secret';
-const nameIn = (place) => place.slice(place.indexOf(' ') + 1);
+const rotate_nameIn = (place) => place.slice(place.indexOf(' ') + 1);
 /** Docker's riddle about something of which it was not known before, told at file and line. */
 function explainRefusal({ world }, ending, fixed) {
     const [, place = ''] = /failed to update ((?:config|secret) [\w.-]+):.*only updates to Labels are allowed/i.exec(ending.message) ?? [];
     const object = fixed?.get(place);
     if (object === undefined)
         return ending;
-    const { message, position, hint = '' } = changedProblem(object, nameIn(place));
+    const { message, position, hint = '' } = changedProblem(object, rotate_nameIn(place));
     world.narrator.warn(message, position);
     return { ...ending, hint: `${message}. ${hint}` };
 }
@@ -45994,6 +46699,8 @@ function desiredOf(target) {
     return kind.kind === 'replicated-job' ? kind.completions : 0;
 }
 function outcomeOf(target, ending) {
+    if (ending.unreached?.includes(target.name) === true)
+        return 'untouched';
     switch (ending.fate) {
         case 'healthy':
         case 'accepted':
@@ -46718,6 +47425,7 @@ async function chatter(transport, error) {
 
 
 
+
 /** Runs the whole action; never throws: every way it can end is in the report. */
 async function run(world) {
     const { narrator, clock } = world;
@@ -46730,6 +47438,8 @@ async function run(world) {
         const inputs = world.inputs();
         known.inputs = inputs;
         const rendered = inputs.mode === 'deploy' ? world.renderStack(inputs) : undefined;
+        if (rendered !== undefined && !inputs.watch.wait)
+            refuseWithoutWait(rendered.waves);
         for (const note of rendered?.notes ?? [])
             narrator.say(note.message);
         for (const warning of rendered?.warnings ?? [])
@@ -46792,7 +47502,7 @@ async function connected({ world, inputs, session, seen, begun, rendered, }) {
     try {
         const signal = lease === undefined ? world.signal : AbortSignal.any([world.signal, lease.signal]);
         const deployment = { ...base, lease, world: { ...world, signal } };
-        return await write(deployment, rendered, begun);
+        return await action_write(deployment, rendered, begun);
     }
     finally {
         // A cancelled run writes nothing more: its lock is left to `post`.
@@ -46828,7 +47538,7 @@ async function lock(world, inputs, session) {
     }
 }
 /** The modes that write, each from what the history says. */
-async function write(deployment, rendered, begun) {
+async function action_write(deployment, rendered, begun) {
     const { inputs, world } = deployment;
     if (inputs.mode === 'remove')
         return await removeStack(deployment);
@@ -46989,6 +47699,7 @@ function loadStack(inputs, stack, { cwd, environment, home }) {
                 variables: collected.variables,
                 // A missing env file would make every variable of it look unset.
                 allowUnset: inputs.allowUnset || envFiles.length < inputs.envFiles.length,
+                profiles: inputs.profiles ?? [],
                 workingDirectory: (0,external_node_path_namespaceObject.dirname)((0,external_node_path_namespaceObject.resolve)(cwd, paths[0] ?? '')),
                 home,
                 readFile: (path) => readFile(path),

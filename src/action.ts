@@ -5,6 +5,7 @@
 import { authFor } from './docker/registry.js';
 import { DeployError, InvalidInput } from './errors.js';
 import { describeInputs, type Inputs } from './inputs.js';
+import { refuseWithoutWait } from './compose/order.js';
 import type { RenderedStack } from './compose/render.js';
 import { forClient } from './compose/version.js';
 import { acquire, type Lease } from './ledger/lease.js';
@@ -42,6 +43,7 @@ export async function run(world: World): Promise<RunReport> {
     const inputs = world.inputs();
     known.inputs = inputs;
     const rendered = inputs.mode === 'deploy' ? world.renderStack(inputs) : undefined;
+    if (rendered !== undefined && !inputs.watch.wait) refuseWithoutWait(rendered.waves);
     for (const note of rendered?.notes ?? []) narrator.say(note.message);
     for (const warning of rendered?.warnings ?? [])
       narrator.warn(warning.message, warning.position);

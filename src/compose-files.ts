@@ -19,6 +19,8 @@ export interface ComposeInputs {
   /** The `env-file` input. */
   readonly envFiles: readonly string[];
   readonly allowUnset: boolean;
+  /** The `profiles` input. */
+  readonly profiles?: readonly string[];
 }
 
 export interface Surroundings {
@@ -87,6 +89,7 @@ export function loadStack(
         variables: collected.variables,
         // A missing env file would make every variable of it look unset.
         allowUnset: inputs.allowUnset || envFiles.length < inputs.envFiles.length,
+        profiles: inputs.profiles ?? [],
         workingDirectory: dirname(resolve(cwd, paths[0] ?? '')),
         home,
         readFile: (path) => readFile(path),

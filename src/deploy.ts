@@ -128,6 +128,7 @@ export async function deployStack(
     workspace,
     mayWrite,
     wasWritten,
+    until,
   }: {
     readonly inputs: Inputs;
     readonly rendered: RenderedStack;
@@ -139,6 +140,8 @@ export async function deployStack(
      * @returns true where there is no need, because every service has been written
      */
     readonly wasWritten: (loss: ConnectionLost) => Promise<boolean>;
+    /** When the time for the whole rollout is over, where it runs already. */
+    readonly until?: number | undefined;
   },
   { narrator, clock, signal }: Surroundings,
 ): Promise<Deployed> {
@@ -159,7 +162,7 @@ export async function deployStack(
     ),
     rendered.mustBeUnset,
   );
-  const deadline = clock.now() + inputs.watch.timeoutMs;
+  const deadline = until ?? clock.now() + inputs.watch.timeoutMs;
   for (let attempt = 1; ; attempt += 1) {
     signal.throwIfAborted();
     await mayWrite();

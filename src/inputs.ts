@@ -12,6 +12,7 @@ import {
   parsePort,
   readConnection,
 } from './inputs/connection.js';
+import { PROFILE } from './compose/profiles.js';
 import { Form, type InputName, named, ODD, secretLines } from './inputs/form.js';
 import { readRegistries, type RegistryLogin } from './inputs/registries.js';
 
@@ -39,6 +40,8 @@ export interface Inputs {
     readonly env: ReadonlyMap<string, string>;
     readonly envFiles: readonly string[];
     readonly allowUnset: boolean;
+    /** Compose profiles whose services are in, too; `*` for all of them. */
+    readonly profiles: readonly string[];
   };
   readonly prune: boolean;
   /** Whether configs and secrets are named by their content. */
@@ -80,6 +83,7 @@ export function parseInputs(raw: (name: InputName) => string, context: InputCont
       env: variables(form),
       envFiles: paths(form, 'env-file'),
       allowUnset: form.flag('allow-unset'),
+      profiles: profiles(form),
     },
     prune: form.flag('prune'),
     rotate: form.flag('rotate'),
@@ -192,6 +196,20 @@ function paths(form: Form, name: 'compose-file' | 'env-file'): readonly string[]
   return found;
 }
 
+function profiles(form: Form): readonly string[] {
+  const found = new Set<string>();
+  for (const { text, place } of form.lines('profiles'))
+    if (text === '*' || PROFILE.test(text)) found.add(text);
+    else
+      form.reject(
+        'profiles',
+        `${form.shown(text)} is not a profile; accepted: letters, digits, . _ and -, a letter or digit first, or * for all`,
+        text.includes(',') ? 'One profile per line.' : undefined,
+        place,
+      );
+  return [...found];
+}
+
 /** What `${...}` in a stack file can name (docker/cli, cli/compose/template). */
 const VARIABLE_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
@@ -301,6 +319,7 @@ export function describeInputs(inputs: Inputs): object {
       env: [...compose.env.keys()],
       envFiles: compose.envFiles,
       allowUnset: compose.allowUnset,
+      profiles: compose.profiles,
     },
     prune: inputs.prune,
     rotate: inputs.rotate,

@@ -41,6 +41,7 @@ export interface LiveTask {
   };
   readonly Status: {
     readonly State: string;
+    readonly Timestamp: string;
     readonly Err?: string;
     readonly ContainerStatus?: { readonly ContainerID: string };
   };

@@ -55,6 +55,7 @@ export async function runAction(swarm: FakeSwarm, asked: Asked): Promise<Attempt
         stack: inputs.stack,
         variables: new Map(),
         allowUnset: false,
+        profiles: inputs.compose.profiles,
         workingDirectory: '/nowhere',
         home: undefined,
         readFile: () => 'missing',

@@ -87,7 +87,7 @@ describe('the least inputs', () => {
       },
       docker: { sudo: false },
       registries: [],
-      compose: { files: [], env: new Map(), envFiles: [], allowUnset: false },
+      compose: { files: [], env: new Map(), envFiles: [], allowUnset: false, profiles: [] },
       prune: false,
       rotate: true,
       resolveImage: 'always',

@@ -38,6 +38,8 @@ export interface RenderSettings {
   readonly variables: Variables;
   /** An unset variable is empty, with a warning, instead of a problem. */
   readonly allowUnset: boolean;
+  /** Services that are not deployed: the files that they refer to may be missing. */
+  readonly leftOut?: ReadonlyMap<string, unknown>;
 }
 
 export interface RenderedFile {
@@ -287,6 +289,7 @@ export class Document {
         this.problem(service.key, `the service ${service.name} must be a mapping`);
         continue;
       }
+      if (this.settings.leftOut?.has(service.name) === true) continue;
       const entries = this.tree.entries(service.value);
       this.#readEnvironment(entries.get('environment'));
       this.#readEnvFiles(service.name, entries.get('env_file'));

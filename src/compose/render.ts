@@ -7,28 +7,37 @@
 import { isMap } from 'yaml';
 import { InvalidInput, type Position, type Problem } from '../errors.js';
 import { Attachments, type Attachment, type FileAccess } from './attachments.js';
+import { readDependsOn } from './depends-on.js';
 import { Document, type NewerKey, type RenderedFile, type RenderSettings } from './document.js';
 import { positionsOf } from './objects.js';
+import { orderOf, type Wave } from './order.js';
+import { readProfiles } from './profiles.js';
 import { applyResets, type ParsedFile } from './reset.js';
 import { decodeText, parseRoot, problemAt, type SourceFile } from './source.js';
 import { NEVER_SET } from './splice.js';
+import { subset } from './subset.js';
 import { isNull } from './tree.js';
 import { viewServices, type ServiceView } from './view.js';
 
 export { ATTACHMENTS_DIRECTORY, type Attachment, type FileContent } from './attachments.js';
 export type { RenderedFile } from './document.js';
+export type { Need, Wave } from './order.js';
 export type { SourceFile } from './source.js';
 export type { ServiceView } from './view.js';
 
 export interface RenderRequest extends RenderSettings, FileAccess {
   /** In the order in which Docker merges them. */
   readonly files: readonly SourceFile[];
+  /** The Compose profiles that are asked for; none where there is no input. */
+  readonly profiles?: readonly string[];
 }
 
 export interface RenderedStack {
   readonly files: readonly RenderedFile[];
   readonly attachments: readonly Attachment[];
   readonly services: ReadonlyMap<string, ServiceView>;
+  /** The services in the order in which `depends_on` has them deployed. */
+  readonly waves: readonly Wave[];
   readonly networks: readonly string[];
   readonly volumes: readonly string[];
   readonly configs: readonly string[];
@@ -60,8 +69,8 @@ const MAX_PROBLEMS = 200;
 export function renderStack(request: RenderRequest): RenderedStack {
   const problems: Problem[] = [];
   const warnings: Problem[] = [];
-  const attachments = new Attachments(request);
-  const documents: Document[] = [];
+  let attachments = new Attachments(request);
+  let documents: Document[] = [];
   const parsed: ParsedFile[] = [];
   for (const file of request.files) {
     const source = decodeText(file);
@@ -81,11 +90,29 @@ export function renderStack(request: RenderRequest): RenderedStack {
   for (const { source, root } of reset.files) {
     documents.push(new Document(source, root, request, attachments));
   }
+  const profiles = readProfiles(documents, request.profiles ?? []);
+  const { leftOut } = profiles;
+  if (leftOut.size > 0) {
+    attachments = new Attachments(request);
+    const settings = { ...request, leftOut };
+    documents = documents.map(
+      ({ source, tree }) => new Document(source, tree.root, settings, attachments),
+    );
+  }
   for (const document of documents) {
     problems.push(...document.problems);
     warnings.push(...document.warnings);
   }
-  const services = viewServices(documents);
+  const views = viewServices(documents);
+  const dependsOn = readDependsOn(documents, views);
+  const included = <Each>(all: ReadonlyMap<string, Each>): ReadonlyMap<string, Each> =>
+    new Map([...all].filter(([name]) => profiles.included.has(name)));
+  const services = included(views);
+  const order = orderOf(included(dependsOn.services), leftOut);
+  for (const part of [profiles, dependsOn, order]) {
+    problems.push(...part.problems);
+    warnings.push(...part.warnings);
+  }
   const readable = documents.filter(({ tree }) => tree.problems.length === 0);
   if (readable.length === request.files.length) {
     const none = documents.every(({ tree }) => {
@@ -99,6 +126,8 @@ export function renderStack(request: RenderRequest): RenderedStack {
           hint: 'A stack has at least one service with an `image:`.',
         }),
       );
+    } else if (services.size === 0 && leftOut.size > 0) {
+      problems.push(allLeftOut(documents, leftOut));
     }
     problems.push(...versionConflicts(documents));
     if (problems.length === 0) problems.push(...imageless(services.values()));
@@ -118,10 +147,13 @@ export function renderStack(request: RenderRequest): RenderedStack {
   ];
   const mustBeUnset = new Set([NEVER_SET, ...attachments.empty]);
   for (const document of documents) document.empty.forEach((name) => mustBeUnset.add(name));
+  const all = documents.flatMap((document, index) => document.rendered(index, composeVersion));
+  const files = leftOut.size === 0 ? all : subset(all, (name) => !leftOut.has(name));
   return {
-    files: documents.flatMap((document, index) => document.rendered(index, composeVersion)),
+    files,
     attachments: attachments.list,
     services,
+    waves: order.waves,
     networks: names('networks'),
     volumes: names('volumes'),
     configs: names('configs'),
@@ -154,6 +186,18 @@ function withExcerpts(problems: readonly Problem[], files: readonly ParsedFile[]
     if (source === undefined || line === undefined || column === undefined) return problem;
     return { ...problem, excerpt: source.excerpt(source.offset(line, column)) };
   });
+}
+
+function allLeftOut(
+  documents: readonly Document[],
+  leftOut: ReadonlyMap<string, readonly string[]>,
+): Problem {
+  const known = [...new Set([...leftOut.values()].flat())].sort().join(', ');
+  return problemAt(
+    { file: documents[0]?.source.path ?? '' },
+    'every service is left out: each has profiles, and none of them is asked for',
+    { hint: `Name one in the input profiles: ${known}.` },
+  );
 }
 
 /** Docker takes the version of the first file and refuses any other (loader.go, Load). */

@@ -9,14 +9,6 @@ import { plainType, readBoolean, readBytes, readDuration, readInteger } from './
 import { quoted } from './splice.js';
 import { isNull, type Entry } from './tree.js';
 
-const DEPENDENCY: Keys = Object.fromEntries(
-  ['condition', 'restart', 'required'].map((name) => [
-    name,
-    { fate: 'kept', shape: { scalar: 'any' }, how: '' } satisfies Key,
-  ]),
-);
-const CONDITIONS = ['service_started', 'service_healthy', 'service_completed_successfully'];
-
 /** Where the keys of a service have their place under `deploy`. */
 const LIMITS: Readonly<Record<string, readonly string[]>> = {
   cpus: ['resources', 'limits', 'cpus'],
@@ -149,6 +141,7 @@ class Translator {
       return;
     }
     for (const entry of document.tree.entries(value).values()) {
+      if (path === 'services' && document.settings.leftOut?.has(entry.name) === true) continue;
       this.#shape(entry.site, entry, named, `${path}.${entry.name}`);
     }
   }
@@ -298,48 +291,13 @@ class Translator {
     }
   }
 
-  /** Order and conditions are for the waves of a deploy; Docker takes a list, and ignores it. */
+  /** Read for the waves of a deploy (`depends-on.ts`); Docker takes a list, and ignores it. */
   #dependsOn(entry: Entry): void {
     const { document } = this;
-    const { tree } = document;
-    if (!isMap(entry.value)) {
+    if (isSeq(entry.value))
       this.#shape(entry.site, entry, { list: { scalar: 'text' } }, 'depends_on');
-      return;
-    }
-    const names: string[] = [];
-    for (const { name, key, value } of tree.entries(entry.value).values()) {
-      names.push(quoted(name));
-      if (!isMap(value)) {
-        document.problem(
-          key,
-          `\`depends_on.${name}\` takes a mapping with \`condition\``,
-          'Write `condition: service_started`, or make depends_on a list.',
-        );
-        continue;
-      }
-      const parts = tree.entries(value);
-      for (const part of parts.values()) {
-        if (!Object.hasOwn(DEPENDENCY, part.name) && !part.name.startsWith('x-'))
-          document.problem(
-            part.key,
-            `\`depends_on.${part.name}\` is no key of the Compose specification`,
-          );
-      }
-      const condition = parts.get('condition');
-      const wanted = document.value(condition?.value ?? null);
-      if (condition === undefined || wanted === undefined || !CONDITIONS.includes(wanted))
-        document.problem(
-          condition?.site ?? key,
-          `\`depends_on.${name}.condition\` takes one of ${CONDITIONS.join(', ')}`,
-        );
-      const restart = parts.get('restart');
-      if (restart !== undefined && readBoolean(document.value(restart.value) ?? '') === true)
-        document.warn(
-          restart.key,
-          '`depends_on.restart` has no equivalent in Swarm; it is left out',
-          'Swarm restarts no service because another one was restarted.',
-        );
-    }
+    if (!isMap(entry.value)) return;
+    const names = [...document.tree.entries(entry.value).keys()].map(quoted);
     document.become(entry, `[${names.join(', ')}]`);
   }
 

@@ -30,6 +30,7 @@ export const inputDefaults = {
   env: '',
   'env-file': '',
   'allow-unset': 'false',
+  profiles: '',
   prune: 'false',
   rotate: 'true',
   'resolve-image': 'always',

@@ -1,5 +1,6 @@
 /** `mode: deploy`: the stack files, by `docker stack deploy` in a directory of the run's own. */
-import type { RenderedStack } from '../compose/render.js';
+import type { RenderedFile, RenderedStack } from '../compose/render.js';
+import { subset } from '../compose/subset.js';
 import { composeVersionFor, withVersion } from '../compose/version.js';
 import { deployStack, logIn } from '../deploy.js';
 import { configFile } from '../docker/registry.js';
@@ -11,8 +12,9 @@ import {
   type Workspace,
 } from '../docker/workspace.js';
 import type { ConnectionLost } from '../errors.js';
-import type { Snapshot } from '../model.js';
+import type { Service } from '../model.js';
 import { errorLine } from '../report/text.js';
+import type { Transport } from '../transport/transport.js';
 import type { Ending } from '../world.js';
 import { settle, type Deployment } from './deployment.js';
 import { openingOf, type Record } from './record.js';
@@ -23,6 +25,8 @@ interface Place {
   readonly name: string;
   /** Managers on which the workspace may be; more than one after a fail-over. */
   readonly managers: Set<string>;
+  /** The connection on which it was last made ready. */
+  ready?: Transport;
 }
 
 /** From stack files to a verdict; the workspace is gone afterwards, whatever happened. */
@@ -32,7 +36,7 @@ export async function deployFiles(
   record: Record,
 ): Promise<Ending> {
   const { world } = deployment;
-  const place = { name: `swarm-deploy-${world.randomName()}`, managers: new Set<string>() };
+  const place: Place = { name: `swarm-deploy-${world.randomName()}`, managers: new Set<string>() };
   world.rememberWorkspace(place.name);
   try {
     return await deployIn(deployment, rendered, record, place);
@@ -70,28 +74,37 @@ async function deployIn(
   world.signal.throwIfAborted();
 
   await record.open(openingOf(rendered));
-  const names = [...rendered.services.keys()].map((service) => `${inputs.stack}_${service}`);
+  const full = (service: string): string => `${inputs.stack}_${service}`;
+  const waves = rendered.waves.map(({ services, needs }) => ({
+    names: services.map(full),
+    needs: needs.map(({ service, completed }) => ({ name: full(service), completed })),
+  }));
   return await transact(deployment, before, {
-    names,
+    names: [...rendered.services.keys()].map(full),
+    waves,
     origin: rendered.files.filter(({ origin }) => origin !== '').length === 1 ? 'file' : 'files',
-    apply: () =>
-      deployStack(
+    apply: async (wave, live, startedAt) => {
+      // While the waves before were watched, another manager may have taken over.
+      if (place.ready !== session.transport)
+        await settle(deployment, () => prepare(deployment, rendered, place));
+      const names = waves[wave]?.names ?? [];
+      return await deployStack(
         session,
         {
           inputs,
-          rendered,
+          rendered: { ...rendered, files: rendered.files.map(nameIn(rendered, wave)) },
           workspace,
           mayWrite: async () => {
             await deployment.lease?.assertHeld();
             record.applying();
           },
           wasWritten: (loss) =>
-            recover(deployment, {
-              ...{ loss, before: before.before, names, rendered, place, workspace },
-            }),
+            recover(deployment, { loss, live, names, rendered, place, workspace }),
+          until: startedAt === undefined ? undefined : startedAt + inputs.watch.timeoutMs,
         },
         world,
-      ),
+      );
+    },
     // From here on only the engine is asked: credentials lie there no longer than they are needed.
     accepted: async (changes, others) => {
       await Promise.all([record.seal(changes, others), forget(deployment, place)]);
@@ -104,11 +117,13 @@ async function deployIn(
 async function prepare(
   { session, inputs, world }: Deployment,
   rendered: RenderedStack,
-  { name, managers }: Place,
+  place: Place,
 ): Promise<Workspace> {
+  const { name, managers } = place;
   // After a fail-over it may be another client than the one that the files were made for.
   const version = composeVersionFor(session.cliVersion.join('.'));
-  const { files } = version === undefined ? rendered : withVersion(rendered, version);
+  const stack = version === undefined ? rendered : withVersion(rendered, version);
+  const files = stack.waves.flatMap((_, wave) => waveFiles(stack, wave));
   const { transport } = session;
   // Again, after the connection was lost: half of it may be there, be it under another name of the host.
   if (managers.size > 0) await removeWorkspace(transport, name);
@@ -132,8 +147,25 @@ async function prepare(
   });
   await Promise.allSettled([loggingIn, uploading]);
   const [accepted, workspace] = await Promise.all([loggingIn, uploading]);
+  place.ready = transport;
   return accepted === undefined ? workspace : { ...workspace, logins: configFile(accepted) };
 }
+
+/**
+ * The files that deploy one wave: those of the stack, with its services alone. They lie beside each
+ * other, as the paths in them start there.
+ */
+function waveFiles({ files, waves }: RenderedStack, wave: number): readonly RenderedFile[] {
+  const services = new Set(waves[wave]?.services);
+  const own = waves.length === 1 ? files : subset(files, (service) => services.has(service));
+  return own.map(nameIn({ waves }, wave));
+}
+
+/** A file under the name that it has in a wave; its own where there is but one. */
+const nameIn =
+  ({ waves }: Pick<RenderedStack, 'waves'>, wave: number) =>
+  (file: RenderedFile): RenderedFile =>
+    waves.length === 1 ? file : { ...file, name: `wave${wave + 1}-${file.name}` };
 
 /**
  * After a connection lost in mid-deploy: `stack deploy` writes each service once, so that a service
@@ -143,7 +175,8 @@ async function recover(
   deployment: Deployment,
   lost: {
     readonly loss: ConnectionLost;
-    readonly before: Snapshot;
+    /** The services as they were right before. */
+    readonly live: readonly Service[];
     readonly names: readonly string[];
     readonly rendered: RenderedStack;
     readonly place: Place;
@@ -157,7 +190,7 @@ async function recover(
     await stopCommand(session.transport, lost.workspace);
     return await deployment.reader.services(engine);
   });
-  const former = new Map(lost.before.services.map((service) => [service.ID, service]));
+  const former = new Map(lost.live.map((service) => [service.ID, service]));
   const written = lost.names.every((name) => {
     const service = live.find(({ Spec }) => Spec.Name === name);
     return service !== undefined && former.get(service.ID)?.Version.Index !== service.Version.Index;

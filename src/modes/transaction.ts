@@ -17,18 +17,46 @@ import {
 import type { Service, Snapshot } from '../model.js';
 import { changesOf, type Changes } from '../plan.js';
 import { standingLine, wellText } from '../report/progress.js';
-import { beginRollout, failuresOf, type End, type Goal, type Rollout } from '../rollout/observe.js';
+import {
+  beginRollout,
+  continueRollout,
+  failuresOf,
+  type End,
+  type Goal,
+  type Rollout,
+} from '../rollout/observe.js';
 import { jobHint, ranAgain, rollBack } from '../rollout/rollback.js';
 import { settledTasks, stableForMs } from '../rollout/stability.js';
 import { endingOf, type Ending } from '../world.js';
 import { look, settle, type Deployment } from './deployment.js';
+import {
+  byName,
+  calmMs,
+  changedMeanwhile,
+  joined,
+  marked,
+  needsText,
+  waveTitle,
+  type ChangeWave,
+} from './waves.js';
 
 /** What is to become of a stack. */
 export interface Change {
   /** Full names of the services that it has to have. */
   readonly names: readonly string[];
-  /** Writes it; afterwards only the swarm says how far that came. */
-  readonly apply: () => Promise<Deployed>;
+  /**
+   * Writes it, or one wave of it; afterwards only the swarm says how far that came.
+   * @param wave from 0
+   * @param live the services of the stack right before that
+   * @param startedAt milliseconds, where the time for the whole rollout runs already
+   */
+  readonly apply: (
+    wave: number,
+    live: readonly Service[],
+    startedAt: number | undefined,
+  ) => Promise<Deployed>;
+  /** Where it is written in waves: all of `names`, each in one of them. */
+  readonly waves?: readonly ChangeWave[];
   /**
    * Called once the swarm has accepted all of it.
    * @param others services that it does not name and that stay
@@ -51,8 +79,20 @@ export interface Before {
 interface Context extends Before {
   readonly deployment: Deployment;
   readonly change: Change;
+  /** Of all waves that were written. */
   readonly changes: Changes;
   readonly startedAt: number;
+  /** As far as it was watched between waves. */
+  readonly rollout?: Rollout;
+  /** Full names of the services whose wave was never written. */
+  readonly unreached: readonly string[];
+}
+
+/** What one wave came to. */
+interface Written {
+  readonly context: Context;
+  readonly deployed: Deployed;
+  readonly live: readonly Service[];
 }
 
 const CLEAN_UP_LIMIT_MS = 30_000;
@@ -77,16 +117,19 @@ export async function transact(
   { before, objectsBefore }: Before,
   change: Change,
 ): Promise<Ending> {
-  const { world, reader } = deployment;
-  const deployed = await world.narrator.group('Deploy the stack', change.apply);
-  const live = await settle(deployment, (engine) => reader.services(engine));
-  const changes = changesOf(before, live, change.names, deployed.repeated);
-  const startedAt = world.clock.now();
-  for (const line of changes.lines) world.narrator.say(line);
-  for (const line of weakEvidence(change, changes)) world.narrator.say(line);
-  for (const line of withoutDigest(deployment.inputs, changes)) world.narrator.warn(line);
-  const context = { deployment, before, objectsBefore, change, changes, startedAt };
+  const waves = change.waves ?? [{ names: change.names, needs: [] }];
+  let written = await write(deployment, { before, objectsBefore }, change, waves, 0);
   try {
+    for (let next = 1; next < waves.length; next += 1) {
+      const { context, deployed, live } = written;
+      if (isRefused(context, deployed, live)) break;
+      const waited = await waitFor(context, waves, next);
+      if ('outcome' in waited) return waited;
+      written = { ...written, context: waited };
+      written = await write(deployment, { before, objectsBefore }, change, waves, next, waited);
+    }
+    const { context, deployed, live } = written;
+    const { changes } = context;
     // What is removed goes after a verdict alone.
     const { wait } = deployment.inputs.watch;
     const others = changes.orphans.filter((orphan) => !(wait && change.removes(orphan)));
@@ -94,9 +137,106 @@ export async function transact(
       await change.accepted(changes, others);
     return await judge(context, deployed, live);
   } catch (interruption) {
-    return interrupted(context, interruption);
+    return interrupted(written.context, interruption);
   }
 }
+
+/** Writes one wave, and sees what came of it. */
+async function write(
+  deployment: Deployment,
+  { before, objectsBefore }: Before,
+  change: Change,
+  waves: readonly ChangeWave[],
+  index: number,
+  former?: Context,
+): Promise<Written> {
+  const { world, reader, inputs } = deployment;
+  const names = waves[index]?.names ?? [];
+  const read = (): Promise<readonly Service[]> =>
+    settle(deployment, (engine) => reader.services(engine));
+  const known = former === undefined ? before.services : await read();
+  const moved = former === undefined ? [] : changedMeanwhile(before, known, names);
+  const deployed =
+    moved.length > 0
+      ? {}
+      : await world.narrator.group(waveTitle(inputs.stack, waves, index), () =>
+          change.apply(index, known, former?.startedAt),
+        );
+  const live = moved.length > 0 ? known : await read();
+  const fresh = changesOf(before, live, names, deployed.repeated);
+  const made = moved.length > 0 ? { ...fresh, foreign: moved } : fresh;
+  const startedAt = former?.startedAt ?? world.clock.now();
+  for (const line of made.lines) world.narrator.say(line);
+  for (const line of weakEvidence(change, made)) world.narrator.say(line);
+  for (const line of withoutDigest(inputs, made)) world.narrator.warn(line);
+  const changes = joined(former?.changes, marked(made, waves), live, change.names);
+  const unreached = waves.slice(index + 1).flatMap((wave) => wave.names);
+  const context = { deployment, before, objectsBefore, change, changes, startedAt, unreached };
+  return {
+    context: former?.rollout === undefined ? context : { ...context, rollout: former.rollout },
+    deployed,
+    live,
+  };
+}
+
+/** Whether a wave is not what it was meant to be, so that there is nothing to wait for. */
+const isRefused = (
+  { changes, change, unreached }: Context,
+  { failure }: Deployed,
+  live: readonly Service[],
+): boolean =>
+  failure !== undefined ||
+  changes.foreign.length > 0 ||
+  missingOf(change.names, unreached, live) !== undefined;
+
+/** A service that was written and is not there. */
+const missingOf = (
+  names: readonly string[],
+  unreached: readonly string[],
+  live: readonly Service[],
+): string | undefined =>
+  names.find((name) => !unreached.includes(name) && !live.some(({ Spec }) => Spec.Name === name));
+
+/** Waits for what a wave needs, while everything that runs so far is watched. */
+async function waitFor(
+  context: Context,
+  waves: readonly ChangeWave[],
+  index: number,
+): Promise<Context | Ending> {
+  const { deployment, changes } = context;
+  const { narrator } = deployment.world;
+  const { names, needs } = waves[index] ?? { names: [], needs: [] };
+  const needed = changes.targets.filter(({ name }) => needs.some((need) => need.name === name));
+  const goal: Goal = {
+    ...goalOf(context),
+    needed: new Set(needed.map(({ id }) => id)),
+    stableForMs: calmMs(needed),
+  };
+  const { rollout, end } = await narrator.group(
+    `Wait for ${needsText(needs)}, before ${names.join(', ')}`,
+    () => look(deployment, onTo(context, goal)),
+  );
+  const reached = { ...context, rollout };
+  return end.kind === 'converged' ? reached : await fail(reached, end, rollout);
+}
+
+/** The rollout to a goal, from where it was when the last wave began. */
+const onTo = ({ rollout, deployment: { world } }: Context, goal: Goal): Rollout =>
+  rollout === undefined ? beginRollout(goal) : continueRollout(rollout, goal, world.clock.now());
+
+/** What everything that was written so far is to come to. */
+const goalOf = ({ deployment: { inputs }, before, changes, startedAt }: Context): Goal => ({
+  phase: 'deploy',
+  targets: changes.targets,
+  gone: [],
+  formerTasks: new Set(before.tasks.map(({ ID }) => ID)),
+  settledTasks: settledTasks(before),
+  startedAt,
+  stableForMs: stableForMs(inputs.watch.stableForMs, changes, before),
+  timeoutMs: inputs.watch.timeoutMs,
+  progressTimeoutMs: inputs.watch.progressTimeoutMs,
+  maxFailures: inputs.watch.maxFailures,
+});
 
 /** From what the swarm has accepted to what became of it. */
 async function judge(
@@ -104,7 +244,7 @@ async function judge(
   deployed: Deployed,
   live: readonly Service[],
 ): Promise<Ending> {
-  const { deployment, before, changes, change, startedAt } = context;
+  const { deployment, before, changes, change } = context;
   const { inputs, world } = deployment;
   const { narrator } = world;
   const [foreign] = changes.foreign;
@@ -116,7 +256,7 @@ async function judge(
         service: foreign,
         message: `${changes.foreign.join(', ')} was changed by someone else while the stack was being deployed`,
       },
-      undefined,
+      context.rollout,
     );
   if (deployed.failure !== undefined) {
     const { reason, message, hint } = deployed.failure;
@@ -131,12 +271,12 @@ async function judge(
         changes,
         fate: 'untouched',
       };
-    return await fail(context, { kind: 'failed', reason, message }, undefined);
+    return await fail(context, { kind: 'failed', reason, message }, context.rollout);
   }
   const leaves = changes.orphans.filter(change.removes);
   if (leaves.length > 0 && !inputs.watch.wait)
     narrator.say('nothing is removed: that takes a verdict (wait: true)');
-  const missing = change.names.find((name) => !live.some(({ Spec }) => Spec.Name === name));
+  const missing = missingOf(change.names, context.unreached, live);
   if (missing !== undefined)
     return {
       outcome: 'superseded',
@@ -156,20 +296,8 @@ async function judge(
       changes,
       fate: 'accepted',
     };
-  const goal: Goal = {
-    phase: 'deploy',
-    targets: changes.targets,
-    gone: [],
-    formerTasks: new Set(before.tasks.map(({ ID }) => ID)),
-    settledTasks: settledTasks(before),
-    startedAt,
-    stableForMs: stableForMs(inputs.watch.stableForMs, changes, before),
-    timeoutMs: inputs.watch.timeoutMs,
-    progressTimeoutMs: inputs.watch.progressTimeoutMs,
-    maxFailures: inputs.watch.maxFailures,
-  };
   const { rollout, end } = await narrator.group('Watch the tasks', () =>
-    look(deployment, beginRollout(goal)),
+    look(deployment, onTo(context, goalOf(context))),
   );
   if (end.kind === 'converged') return await succeed(context, rollout);
   return await fail(context, end, rollout);
@@ -177,7 +305,8 @@ async function judge(
 
 /** A run that was cut short after the swarm had been written to. */
 function interrupted(context: Context, interruption: unknown): Ending {
-  const { deployment, before, changes } = context;
+  const { deployment, before } = context;
+  const changes = withUnreached(context);
   const { seen, inputs } = deployment;
   const ending = endingOf(interruption, deployment.cancelled);
   const last =
@@ -186,15 +315,28 @@ function interrupted(context: Context, interruption: unknown): Ending {
       : ` Last seen: ${[...seen.rollout.services.values()].map(standingLine).join('; ')}.`;
   return {
     ...ending,
-    message: `${ending.message}${last}`,
+    message: `${ending.message}${last}${context.unreached.length === 0 ? '' : ` Not begun: ${context.unreached.join(', ')}.`}`,
     hint:
       ending.hint ??
       `See how it went on: docker stack services ${inputs.stack}; docker stack ps --no-trunc ${inputs.stack}`,
     before,
     changes,
+    unreached: context.unreached,
     ...(seen.rollout === undefined ? {} : { rollout: seen.rollout }),
   };
 }
+
+/** The changes, and the services that later waves were to change, as they are. */
+function withUnreached({ before, changes, unreached }: Context): Changes {
+  const { targets } = changesOf(before, before.services, unreached);
+  return { ...changes, targets: byName([...changes.targets, ...targets]) };
+}
+
+/** What a wave that failed has kept from being touched. */
+const untouched = (names: readonly string[]): string =>
+  names.length === 0
+    ? ''
+    : `; ${names.join(', ')}, deployed after that, ${names.length === 1 ? 'was' : 'were'} not touched`;
 
 /** Without a healthcheck, running only means that the process has started. */
 function weakEvidence({ origin }: Change, changes: Changes): readonly string[] {
@@ -292,12 +434,13 @@ async function fail(
   end: Exclude<End, { kind: 'converged' }>,
   rollout: Rollout | undefined,
 ): Promise<Ending> {
-  const { deployment, before, changes } = context;
+  const { deployment, before, changes, unreached } = context;
   const { inputs, world } = deployment;
   world.narrator.fail(end.message);
   const common = {
     before,
-    changes,
+    changes: withUnreached(context),
+    unreached,
     ...(rollout === undefined ? {} : { rollout }),
     ...(end.service === undefined ? {} : { culprit: end.service }),
   };
@@ -306,11 +449,12 @@ async function fail(
       ...common,
       outcome: 'superseded',
       reason: 'superseded',
-      message: `${end.message}; it was left alone, and nothing was rolled back.`,
+      message: `${end.message}; it was left alone, and nothing was rolled back${untouched(unreached)}.`,
       hint: 'Let one workflow at a time deploy a stack (`concurrency` in the workflow), then run this one again.',
       fate: 'unknown',
     };
-  const { reason, message } = end;
+  const { reason } = end;
+  const message = `${end.message}${untouched(unreached)}`;
   if (inputs.onFailure === 'keep')
     return {
       ...common,

@@ -182,7 +182,9 @@ export function progressLog(narrator: Narrator): (rollout: Rollout, snapshot: Sn
     if (waits && holding.tasks !== held) {
       held = holding.tasks;
       if (end === undefined)
-        lines.push(`everything runs; now it must stay so for ${spokenTime(goal.stableForMs)}`);
+        lines.push(
+          `${goal.needed === undefined ? 'everything' : 'what is waited for'} runs; now it must stay so for ${spokenTime(goal.stableForMs)}`,
+        );
     }
     if (waits && end?.kind === 'converged')
       lines.push(`stayed so for ${spokenTime(goal.stableForMs)}`);

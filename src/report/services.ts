@@ -20,6 +20,8 @@ export interface ServicesEnding {
   readonly restored?: Rollout;
   readonly pruned?: readonly string[];
   readonly fate: Fate;
+  /** Services that were to be written after others, and never were. */
+  readonly unreached?: readonly string[];
   /** The service that the reason is about. */
   readonly culprit?: string;
   /** Of services that were only looked at: whether their images have a healthcheck, where known. */
@@ -105,6 +107,7 @@ function desiredOf(target: Target): number {
 }
 
 function outcomeOf(target: Target, ending: Acted): ServiceReport['outcome'] {
+  if (ending.unreached?.includes(target.name) === true) return 'untouched';
   switch (ending.fate) {
     case 'healthy':
     case 'accepted':

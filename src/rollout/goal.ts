@@ -14,6 +14,8 @@ export interface Target {
    * broken again.
    */
   readonly enough?: number;
+  /** It is not enough that it runs: all of it has to end well, as another service waits for that. */
+  readonly mustEnd?: boolean;
   /** The update status from before, which says nothing about this rollout. */
   readonly staleStatus?: UpdateStatus;
 }
@@ -23,6 +25,8 @@ export interface Goal {
   /** `restore` allows Swarm's own rollback states, and counts no failures: it is the last resort. */
   readonly phase: 'deploy' | 'restore';
   readonly targets: readonly Target[];
+  /** The targets, by their ids, that have to converge for now; all where it is not said. */
+  readonly needed?: ReadonlySet<string>;
   /** Services that must be gone, with their tasks. */
   readonly gone: readonly { readonly id: string; readonly name: string }[];
   /** Ids of the tasks that were there before; their failures are not this rollout's. */

@@ -212,7 +212,7 @@ function fold(rollout: Rollout, snapshot: Snapshot): Rollout {
       service === undefined ? undefined : givenUp(target, kind, service, tasks, snapshot);
     const thisRun = service === undefined ? [] : ofThisRun(kind, service, tasks);
     const works =
-      isJob(kind) &&
+      (isJob(kind) || target.mustEnd === true) &&
       thisRun.some((task) => task.Status.State === 'running' && hasToRun(kind, task));
     const workedAt = works
       ? Infinity
@@ -240,7 +240,7 @@ function fold(rollout: Rollout, snapshot: Snapshot): Rollout {
       endedLate: former?.endedLate === true || (stand.ended > 0 && endsLate(rollout, kind, tasks)),
       older: stand.older,
       extra: stand.extra,
-      complete: stand.complete,
+      complete: stand.complete && (target.mustEnd !== true || stand.ended >= stand.wanted),
       updating,
       waitsInVain:
         service?.UpdateStatus?.State === 'updating' && calledOff(tasks, snapshot).length > 0,
@@ -263,7 +263,7 @@ function fold(rollout: Rollout, snapshot: Snapshot): Rollout {
         ? {}
         : { deadlock: { ...deadlock, since: former?.deadlock?.since ?? snapshot.at } }),
     });
-    holding.push(...stand.holding);
+    if (isNeeded(goal, target.id)) holding.push(...stand.holding);
     const end = departure(goal, target, service, stand.complete);
     if (end !== undefined) departures.push(end);
 
@@ -290,8 +290,8 @@ function fold(rollout: Rollout, snapshot: Snapshot): Rollout {
     ).length;
   if (lingering < rollout.lingering) moved = true;
 
-  const progress = [...services.values()];
-  const allComplete = progress.every(({ complete }) => complete) && lingering === 0;
+  const allComplete =
+    lingering === 0 && [...services].every(([id, each]) => each.complete || !isNeeded(goal, id));
   const tasks = holding.sort().join(' ');
   const held = allComplete
     ? rollout.holding?.tasks === tasks
@@ -314,6 +314,18 @@ function fold(rollout: Rollout, snapshot: Snapshot): Rollout {
     departures,
     ...(departures.length === 0 ? {} : { departedAt: rollout.departedAt ?? snapshot.at }),
   };
+}
+
+const isNeeded = ({ needed }: Goal, id: string): boolean => needed?.has(id) !== false;
+
+/**
+ * Goes on to another goal, as when more services are deployed: what is known of those so far, their
+ * failures above all, stays known.
+ * @param at milliseconds; whatever moves forward does so from here on
+ */
+export function continueRollout(rollout: Rollout, goal: Goal, at: number): Rollout {
+  const { services, best, starting } = rollout;
+  return { ...beginRollout(goal), at: rollout.at, services, best, starting, lastProgressAt: at };
 }
 
 const NOBODY: ReadonlySet<string> = new Set();
@@ -607,6 +619,7 @@ export function isDue({ goal, at, services, holding }: Rollout): boolean {
   const heldMs = at - holding.since;
   if (!holding.proven && heldMs < goal.stableForMs) return false;
   return goal.targets.every(({ id, spec }) => {
+    if (!isNeeded(goal, id)) return true;
     const { updating = false, waitsInVain = false } = services.get(id) ?? {};
     return !updating || (waitsInVain && heldMs >= updaterEndMs(spec) + IN_VAIN_MS);
   });
