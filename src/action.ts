@@ -13,10 +13,12 @@ import { hostnameOf } from './model.js';
 import { deployFiles } from './modes/deploy.js';
 import type { Deployment, Seen } from './modes/deployment.js';
 import { currentHistory, Record } from './modes/record.js';
+import { showPlan } from './modes/plan.js';
 import { removeStack } from './modes/remove.js';
 import { deployRevision, wantedRevision } from './modes/rollback.js';
 import { showStatus } from './modes/status.js';
 import type { RunReport } from './report/outcome.js';
+import { plannedReports } from './report/plan.js';
 import { progressLog } from './report/progress.js';
 import { serviceReports, taskReports } from './report/services.js';
 import { ImageHealthchecks } from './rollout/healthchecks.js';
@@ -39,7 +41,8 @@ export async function run(world: World): Promise<RunReport> {
   try {
     const inputs = world.inputs();
     known.inputs = inputs;
-    const rendered = inputs.mode === 'deploy' ? world.renderStack(inputs) : undefined;
+    const rendered =
+      inputs.mode === 'deploy' || inputs.mode === 'plan' ? world.renderStack(inputs) : undefined;
     for (const warning of rendered?.warnings ?? [])
       narrator.warn(warning.message, warning.position);
     const session = await Session.open(world.connect(inputs), inputs.docker);
@@ -67,7 +70,7 @@ export async function run(world: World): Promise<RunReport> {
     hint: ending.hint ?? '',
     position: error instanceof DeployError ? error.position : undefined,
     problems: error instanceof InvalidInput ? error.problems : [],
-    services: serviceReports(ending),
+    services: ending.plan === undefined ? serviceReports(ending) : plannedReports(ending.plan),
     failures: (ending.rollout === undefined ? [] : failuresOf(ending.rollout)).map((failure) => ({
       ...failure,
       node: hostnameOf(ending.before?.nodes ?? [], failure.nodeId) ?? '',
@@ -80,6 +83,7 @@ export async function run(world: World): Promise<RunReport> {
     revision: ending.revision,
     previousRevision: ending.previousRevision,
     history: ending.history ?? [],
+    plan: ending.plan,
   };
 }
 
@@ -109,6 +113,8 @@ async function connected({
     images: new MissingImages((image) => authFor(inputs.registries, image)),
   };
   if (inputs.mode === 'status') return await showStatus({ ...base, world, lease: undefined });
+  if (inputs.mode === 'plan' && rendered !== undefined)
+    return await showPlan({ ...base, world, lease: undefined }, rendered);
   const lease = inputs.lock.on ? await lock(world, inputs, session) : undefined;
   try {
     const signal =

@@ -108,7 +108,13 @@ describe('the headline', () => {
     expect(line).not.toContain('deploy');
   });
   it('is green for four outcomes and no other', () => {
-    expect(outcomes.filter(isGreen)).toEqual(['deployed', 'unchanged', 'reported', 'removed']);
+    expect(outcomes.filter(isGreen)).toEqual([
+      'deployed',
+      'unchanged',
+      'planned',
+      'reported',
+      'removed',
+    ]);
   });
 });
 
