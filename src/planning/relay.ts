@@ -14,8 +14,8 @@ import type { CommandResult, RunOptions, Transport } from '../transport/transpor
 export const RELAY_HOST = 'ssh://swarm-deploy.invalid';
 
 /**
- * What the CLI runs as `ssh`, once a connection: takes the next number, and becomes what writes to its
- * pipe. Both pipes end with the command at their other ends, and with the CLI.
+ * What the CLI runs as `ssh`, once a connection: takes the next number, and copies both ways. The one that
+ * reads for the CLI alone has its output open, so that the CLI sees the end when the relay is gone.
  */
 const SSH = `#!/bin/sh
 [ "$*" != try ] || exit 0
@@ -33,7 +33,10 @@ until [ -p "$relay/$n.down" ]; do
 done
 exec 3>"$relay/$n.up" 4<"$relay/$n.down"
 cat <&4 3>&- &
-exec cat >&3 4<&-
+reader=$!
+exec >&3 3>&- 4<&-
+cat
+kill "$reader"
 `;
 
 /** Where nothing may be executed (noexec), the CLI would go on to the next `ssh` on its PATH. */

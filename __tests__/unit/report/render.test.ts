@@ -57,6 +57,7 @@ describe('outputs', () => {
     expect([...outputs.keys()].sort()).toEqual([
       'changed-services',
       'duration',
+      'has-changes',
       'outcome',
       'previous-revision',
       'reason',
