@@ -6,10 +6,13 @@
 import type { RenderedStack } from '../compose/render.js';
 import { deployStack } from '../deploy.js';
 import { dockerArgv } from '../docker/cli.js';
+import { parseJson } from '../docker/engine.js';
 import type { Workspace } from '../docker/workspace.js';
 import { DeployError } from '../errors.js';
+import { at, referencesOf, type Service } from '../model.js';
+import type { NetworkNames } from '../planning/canonical.js';
 import { planOf, type Plan } from '../planning/difference.js';
-import { openPassage } from '../planning/passage.js';
+import { openPassage, type Passage } from '../planning/passage.js';
 import { openRelay, RELAY_HOST } from '../planning/relay.js';
 import { StandIn, type Caught } from '../planning/stand-in.js';
 import { planLines, planMessage } from '../report/plan.js';
@@ -25,17 +28,12 @@ export async function showPlan(deployment: Deployment, rendered: RenderedStack):
   let plan: Plan;
   try {
     // All of it is reading: after a lost connection it is done again.
-    plan = await settle(deployment, async (engine) => {
+    plan = await settle(deployment, async () => {
       const workspace = await prepare(deployment, rendered, place);
-      const caught = await narrator.group('Ask Docker what it would write', () =>
+      const { caught, networks } = await narrator.group('Ask Docker what it would write', () =>
         catchWrites(deployment, rendered, workspace),
       );
-      const networks = await engine.networks();
-      return planOf(caught, {
-        stack: inputs.stack,
-        networks: new Map(networks.map(({ id, name }) => [id, name])),
-        prune: inputs.prune,
-      });
+      return planOf(caught, { stack: inputs.stack, networks, prune: inputs.prune });
     });
   } finally {
     await forget(deployment, place);
@@ -52,7 +50,7 @@ async function catchWrites(
   { session, inputs, world }: Deployment,
   rendered: RenderedStack,
   workspace: Workspace,
-): Promise<Caught> {
+): Promise<{ readonly caught: Caught; readonly networks: NetworkNames }> {
   const { narrator } = world;
   const { transport } = session;
   const real = openPassage(() => transport.open(dockerArgv(inputs.docker, 'system', 'dial-stdio')));
@@ -87,13 +85,31 @@ async function catchWrites(
         );
       if (failure !== undefined)
         throw new DeployError(failure.reason, 'invalid', failure.message, { hint: failure.hint });
-      return standIn.caught;
+      const { caught } = standIn;
+      return { caught, networks: await networkNames(real.passage, caught.live) };
     } finally {
       relay.close();
     }
   } finally {
     real.close();
   }
+}
+
+/**
+ * One by one: the swarm's own `bridge` and `host` are in no list (tried, 20.10 and 28.5).
+ * @throws ConnectionLost
+ */
+async function networkNames(passage: Passage, live: readonly Service[]): Promise<NetworkNames> {
+  const ids = live.flatMap(({ Spec }) =>
+    referencesOf(Spec).flatMap(({ kind, id }) => (kind === 'network' ? [id] : [])),
+  );
+  const names = new Map<string, string>();
+  for (const id of new Set(ids)) {
+    const { status, body } = await passage('GET', `/networks/${encodeURIComponent(id)}`, {});
+    const name = status === 200 ? at(parseJson(body.toString('utf8')), 'Name') : undefined;
+    if (typeof name === 'string') names.set(id, name);
+  }
+  return names;
 }
 
 /** What the CLI says it does, and does not. */

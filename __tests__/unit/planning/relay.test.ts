@@ -124,8 +124,8 @@ describe('the relay', () => {
     };
     await expect(openRelay(refusing, { path }, shout)).rejects.toMatchObject({
       reason: 'docker-unavailable',
-      message: expect.stringContaining('nothing can be executed') as string,
-      hint: expect.stringContaining('noexec') as string,
+      message: expect.stringContaining('nothing can be executed') as unknown,
+      hint: expect.stringContaining('noexec') as unknown,
     });
     expect(existsSync(join(path, 'relay'))).toBe(true);
     await transport.close();

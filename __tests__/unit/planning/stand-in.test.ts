@@ -203,7 +203,7 @@ describe('what the CLI writes', () => {
     });
     expect(answer).toMatchObject({
       status: 400,
-      body: { message: expect.stringContaining('only updates to Labels are allowed') as string },
+      body: { message: expect.stringContaining('only updates to Labels are allowed') as unknown },
     });
   });
 
