@@ -146,6 +146,14 @@ describe('a plan', () => {
   });
 });
 
+it('warns of a change of mode, which Swarm refuses', async () => {
+  await deploy(stackFile({ api: API }));
+  const { report } = await plan(stackFile({ api: { ...API, global: true } }));
+  expect(report.warnings).toEqual([
+    expect.stringContaining('shop_api is replicated and would become global') as unknown,
+  ]);
+});
+
 describe('no plan', () => {
   it('where Docker refuses the files: invalid, in its words', async () => {
     swarm.onCommand = (argv) =>

@@ -38,6 +38,13 @@ export async function showPlan(deployment: Deployment, rendered: RenderedStack):
   } finally {
     await forget(deployment, place);
   }
+  for (const { name, fields } of plan.services)
+    for (const { field, before, after } of fields)
+      if (field === 'deploy.mode')
+        narrator.warn(
+          `${name} is ${before ?? ''} and would become ${after ?? ''}: Swarm refuses that, and the deploy would fail; ` +
+            'remove the service first, or give it another name',
+        );
   narrator.block(`Plan for ${inputs.stack}`, planLines(plan));
   return { outcome: 'planned', reason: '', message: planMessage(plan), fate: 'untouched', plan };
 }
