@@ -224,6 +224,10 @@ describe('the canonical form', () => {
     differ({ Mode: { Replicated: { Replicas: 0 } } }, { Mode: { Replicated: {} } });
     differ({ Mode: { Global: {} } }, { Mode: { GlobalJob: {} } });
     differ({ Mode: { ReplicatedJob: {} } }, { Mode: { Replicated: {} } });
+    differ({ UpdateConfig: {} }, {});
+    expect(canonical({ Name: 'x', UpdateConfig: {} })).toEqual(
+      canonical({ Name: 'x', UpdateConfig: { Parallelism: 0 } }),
+    );
     const task = (TaskTemplate: JsonObject): JsonObject => ({ TaskTemplate });
     differ(task({ RestartPolicy: { Delay: 0 } }), task({ RestartPolicy: {} }));
     differ(task({ RestartPolicy: {} }), task({}));
