@@ -34880,7 +34880,7 @@ const REASONS = (/* unused pure expression or super */ null && ([
     'internal',
 ]));
 /** Values of the `outcome` output that end the step green. */
-const GREEN_OUTCOMES = ['deployed', 'unchanged', 'reported', 'removed'];
+const GREEN_OUTCOMES = ['deployed', 'unchanged', 'planned', 'reported', 'removed'];
 /** Values of the `outcome` output that end the step red. */
 const RED_OUTCOMES = (/* unused pure expression or super */ null && ([
     'rolled-back',
@@ -36298,7 +36298,7 @@ function yamlProblem(code) {
 
 
 
-const MODES = ['deploy', 'rollback', 'status', 'remove'];
+const MODES = ['deploy', 'rollback', 'plan', 'status', 'remove'];
 /**
  * Decides what the user asked for.
  * @param raw the exact text of an input, '' where it is not given (GitHub enforces no `required`).
@@ -44661,7 +44661,9 @@ class Record {
     }
 }
 /** Of a run that has a revision; the other outcomes are of runs that have none. */
-const statusOf = ({ outcome }) => outcome === 'reported' || outcome === 'removed' || outcome === 'locked' ? 'invalid' : outcome;
+const statusOf = ({ outcome }) => outcome === 'planned' || outcome === 'reported' || outcome === 'removed' || outcome === 'locked'
+    ? 'invalid'
+    : outcome;
 /** The rendered files and what they refer to; never the content of a Docker secret. */
 function openingOf(rendered) {
     return {
@@ -45718,6 +45720,1372 @@ async function recover(deployment, lost) {
     return false;
 }
 
+;// CONCATENATED MODULE: ./src/planning/canonical.ts
+/**
+ * One form for the spec that the Docker CLI sends and for the one that the engine keeps of it. The engine
+ * fills in defaults and ids, and leaves out what is empty; where two specs have the same canonical form,
+ * writing one over the other changes nothing (proved on engines 20.10 and 28.5 for every file of the
+ * corpus, see __tests__/swarm/plan.test.ts).
+ */
+
+function canonicalSpec(spec, networks) {
+    const task = objectAt(spec, 'TaskTemplate');
+    const { Runtime, ForceUpdate, ...template } = task;
+    // The older place for networks (API 1.24) holds a copy of the other or nothing.
+    const { Networks: former, Mode, EndpointSpec, UpdateConfig, RollbackConfig, ...rest } = spec;
+    const attached = listOf(task['Networks']).length > 0 ? task['Networks'] : former;
+    return tidy({
+        ...rest,
+        Mode: canonicalMode(Mode),
+        EndpointSpec: canonicalEndpoint(EndpointSpec),
+        UpdateConfig: canonicalUpdate(UpdateConfig),
+        RollbackConfig: canonicalUpdate(RollbackConfig),
+        TaskTemplate: {
+            ...template,
+            ...(Runtime === 'container' ? {} : { Runtime }),
+            ...(isZero(ForceUpdate) ? {} : { ForceUpdate }),
+            ContainerSpec: canonicalContainer(objectAt(task, 'ContainerSpec')),
+            RestartPolicy: canonicalRestart(task['RestartPolicy']),
+            Networks: listOf(attached).map((each) => ({
+                ...each,
+                Target: networks.get(textOf(at(each, 'Target'))) ?? at(each, 'Target'),
+            })),
+        },
+    });
+}
+function canonicalContainer(container) {
+    const { Isolation, Privileges, ...rest } = container;
+    const { NoNewPrivileges, ...privileges } = objectAt({ Privileges }, 'Privileges');
+    return {
+        ...rest,
+        ...(Isolation === 'default' ? {} : { Isolation }),
+        Privileges: { ...privileges, ...(NoNewPrivileges === false ? {} : { NoNewPrivileges }) },
+        Mounts: listOf(container['Mounts']).map((each) => {
+            const mount = each;
+            const { Consistency, Type, ...others } = mount;
+            return {
+                ...others,
+                Type: Type ?? 'bind',
+                ...(Consistency === 'default' ? {} : { Consistency }),
+            };
+        }),
+    };
+}
+/** The engine counts from zero attempts and restarts on any end, unless told. */
+function canonicalRestart(policy) {
+    if (!canonical_isObject(policy))
+        return undefined;
+    const { MaxAttempts, Condition, ...rest } = policy;
+    return {
+        ...rest,
+        Condition: Condition ?? 'any',
+        ...(isZero(MaxAttempts) ? {} : { MaxAttempts }),
+    };
+}
+/** One without any setting is not the same as none: it has a parallelism of 0, all at once. */
+function canonicalUpdate(config) {
+    if (!canonical_isObject(config))
+        return undefined;
+    const { Delay, Monitor, MaxFailureRatio, ...rest } = config;
+    return {
+        Parallelism: 0,
+        FailureAction: 'pause',
+        Order: 'stop-first',
+        ...withoutEmpty(rest),
+        ...(isZero(Delay) ? {} : { Delay }),
+        ...(isZero(Monitor) ? {} : { Monitor }),
+        ...(isZero(MaxFailureRatio) ? {} : { MaxFailureRatio }),
+    };
+}
+/** By its own name, as an empty object says what it is. */
+function canonicalMode(mode) {
+    if (canonical_isObject(at(mode, 'Global')))
+        return { Name: 'global' };
+    if (canonical_isObject(at(mode, 'GlobalJob')))
+        return { Name: 'global-job' };
+    if (canonical_isObject(at(mode, 'ReplicatedJob'))) {
+        const MaxConcurrent = at(mode, 'ReplicatedJob', 'MaxConcurrent') ?? 1;
+        const TotalCompletions = at(mode, 'ReplicatedJob', 'TotalCompletions') ?? MaxConcurrent;
+        return { Name: 'replicated-job', MaxConcurrent, TotalCompletions };
+    }
+    return { Name: 'replicated', Replicas: at(mode, 'Replicated', 'Replicas') ?? 1 };
+}
+function canonicalEndpoint(endpoint) {
+    const { Mode, Ports, ...rest } = canonical_isObject(endpoint) ? endpoint : {};
+    return {
+        ...rest,
+        Mode: textOf(Mode) === '' ? 'vip' : Mode,
+        Ports: listOf(Ports).map((each) => {
+            const { PublishedPort, ...port } = each;
+            return {
+                Protocol: 'tcp',
+                PublishMode: 'ingress',
+                ...withoutEmpty(port),
+                ...(isZero(PublishedPort) ? {} : { PublishedPort }),
+            };
+        }),
+    };
+}
+/** Without what is empty, at any depth; items of lists stay, whatever they are. */
+function tidy(value) {
+    if (Array.isArray(value))
+        return value.map((item) => (canonical_isObject(item) ? (tidy(item) ?? {}) : item));
+    if (!canonical_isObject(value))
+        return value;
+    return withoutEmpty(Object.fromEntries(Object.entries(value).map(([key, item]) => [key, tidy(item)])));
+}
+function withoutEmpty(object) {
+    return Object.fromEntries(Object.entries(object).filter(([, item]) => !isEmpty(item)));
+}
+/** An object without some of its keys. */
+function without(object, ...keys) {
+    return Object.fromEntries(Object.entries(object).filter(([key]) => !keys.includes(key)));
+}
+const isEmpty = (value) => value === undefined ||
+    value === null ||
+    value === '' ||
+    (Array.isArray(value) && value.length === 0) ||
+    (canonical_isObject(value) && Object.keys(value).length === 0);
+const isZero = (value) => value === undefined || value === null || Number(value) === 0;
+const canonical_isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
+const listOf = (value) => Array.isArray(value) ? value : [];
+const textOf = (value) => (typeof value === 'string' ? value : '');
+function objectAt(value, key) {
+    const found = value[key];
+    return canonical_isObject(found) ? found : {};
+}
+
+;// CONCATENATED MODULE: ./src/planning/fields.ts
+/**
+ * A canonical spec as fields, by the words of a stack file where it has some: what a person compares.
+ * Values of environment variables, and of options that hold a credential, are compared and never shown.
+ */
+
+
+
+
+const fields_text = (value) => (typeof value === 'string' ? value : stable(value));
+/** JSON with its keys in order. */
+function stable(value) {
+    if (Array.isArray(value))
+        return `[${value.map(stable).join(', ')}]`;
+    if (!canonical_isObject(value))
+        return typeof value === 'bigint' ? value.toString() : JSON.stringify(value);
+    const items = Object.keys(value)
+        .sort()
+        .map((key) => `${JSON.stringify(key)}: ${stable(value[key] ?? null)}`);
+    return `{${items.join(', ')}}`;
+}
+const fields_plain = (name, value) => [{ name, value: stable(value), shown: fields_text(value) }];
+const as = (show) => (name, value) => [{ name, value: stable(value), shown: show(value) }];
+/** Nanoseconds as `1m30s`; what is no whole millisecond as it is. */
+const fields_duration = as((value) => {
+    const ms = Number(value) / 1e6;
+    return Number.isInteger(ms) && ms >= 0 ? formatDuration(ms) : `${fields_text(value)}ns`;
+});
+/** Bytes as `512M`, in units of 1024 as in a stack file. */
+const bytes = as((value) => {
+    const size = BigInt(typeof value === 'bigint' ? value : Number(value));
+    const units = ['', 'K', 'M', 'G', 'T'];
+    let unit = 0;
+    let rest = size;
+    while (rest !== 0n && rest % 1024n === 0n && unit < units.length - 1) {
+        rest /= 1024n;
+        unit += 1;
+    }
+    return `${rest}${units[unit] ?? ''}`;
+});
+const cpus = as((value) => String(Number(value) / 1e9));
+const octal = (value) => `0${Number(value).toString(8)}`;
+/** What keeps a value to itself, and still tells one from another. */
+function fields_hidden(name, value) {
+    return { name, value: (0,external_node_crypto_namespaceObject.createHash)('sha256').update(value).digest('base64'), shown: undefined };
+}
+/** Names of options and labels whose values are credentials. */
+const CREDENTIAL = /passw|secret|token|credential|api[-_.]?key|private[-_.]?key|basicauth/i;
+/** A map of texts, a field for each key. */
+const map = (name, value) => Object.entries(canonical_isObject(value) ? value : {}).flatMap(([key, item]) => {
+    const field = `${name}.${key}`;
+    if (CREDENTIAL.test(key))
+        return [fields_hidden(field, stable(item ?? null))];
+    return fieldsOf(field, item ?? null);
+});
+/**
+ * A list whose items have names of their own: a field for each, and one for the order, since that counts
+ * too (Swarm compares lists item by item).
+ */
+const keyed = (keyOf, each) => (name, value) => {
+    const times = new Map();
+    const keys = [];
+    const fields = listOf(value).flatMap((item) => {
+        const key = keyOf(item);
+        const time = (times.get(key) ?? 0) + 1;
+        times.set(key, time);
+        const unique = time === 1 ? key : `${key} (${time})`;
+        keys.push(unique);
+        return each(`${name}.${unique}`, item);
+    });
+    return [...fields, { name: `${name}${ORDER}`, value: stable(keys), shown: keys.join(', ') }];
+};
+/** Ends the name of a field that is the order of a list. */
+const ORDER = ', in order';
+const environment = keyed((item) => fields_text(item).split('=', 1)[0] ?? '', (name, item) => [fields_hidden(name, fields_text(item))]);
+const fields_string = (value) => (value === undefined ? '' : fields_text(value));
+const attachment = (kind) => keyed((item) => fields_string(at(item, 'File', 'Name')) || fields_string(at(item, `${kind}Name`)), (name, item) => {
+    const [id, source] = [at(item, `${kind}ID`), at(item, `${kind}Name`)];
+    const file = at(item, 'File');
+    return [
+        // The same name may stand for another object by now: its id says which.
+        { name, value: stable([source ?? null, id ?? null]), shown: fields_string(source) },
+        ...optional(`${name}.uid`, at(file, 'UID')),
+        ...optional(`${name}.gid`, at(file, 'GID')),
+        ...optional(`${name}.mode`, at(file, 'Mode'), as(octal)),
+        ...inside(name, {
+            ...without(canonical_isObject(file) ? file : {}, 'Name', 'UID', 'GID', 'Mode'),
+            ...without(item, 'File', `${kind}ID`, `${kind}Name`),
+        }),
+    ];
+});
+const mounts = keyed((item) => fields_string(at(item, 'Target')), (name, item) => {
+    const { Type: type, Source: source, VolumeOptions: volume = {}, ...rest } = item;
+    return [
+        {
+            name,
+            value: stable([type ?? null, source ?? null]),
+            shown: `${fields_string(type)} ${fields_string(source)}`.trim(),
+        },
+        ...inside(name, { ...without(rest, 'Target'), volume }),
+    ];
+});
+const fields_ports = keyed((item) => `${fields_string(at(item, 'PublishedPort')) || 'any'}:${fields_string(at(item, 'TargetPort'))}/${fields_string(at(item, 'Protocol'))}`, (name, item) => fields_plain(name, at(item, 'PublishMode') ?? 'ingress'));
+const networks = keyed((item) => fields_string(at(item, 'Target')), (name, item) => {
+    const { Aliases: aliases, ...rest } = item;
+    return [
+        {
+            name,
+            value: stable(aliases ?? null),
+            shown: aliases === undefined ? 'attached' : `aliases ${listOf(aliases).map(fields_text).join(', ')}`,
+        },
+        ...inside(name, without(rest, 'Target')),
+    ];
+});
+/** Names of the stack file and how the values are shown, by where they are in the spec. */
+const WORDS = {
+    Labels: ['deploy.labels', map],
+    'Mode.Name': ['deploy.mode', fields_plain],
+    'Mode.Replicas': ['deploy.replicas', fields_plain],
+    'Mode.MaxConcurrent': ['deploy.replicas at a time', fields_plain],
+    'Mode.TotalCompletions': ['deploy.replicas', fields_plain],
+    'EndpointSpec.Mode': ['deploy.endpoint_mode', fields_plain],
+    'EndpointSpec.Ports': ['ports', fields_ports],
+    'TaskTemplate.Networks': ['networks', networks],
+    'TaskTemplate.ForceUpdate': ['force update', fields_plain],
+    'TaskTemplate.LogDriver.Name': ['logging.driver', fields_plain],
+    'TaskTemplate.LogDriver.Options': ['logging.options', map],
+    'TaskTemplate.Placement.Constraints': ['deploy.placement.constraints', fields_plain],
+    'TaskTemplate.Placement.Preferences': ['deploy.placement.preferences', fields_plain],
+    'TaskTemplate.Placement.MaxReplicas': ['deploy.placement.max_replicas_per_node', fields_plain],
+    'TaskTemplate.Placement.Platforms': ["the image's platforms", fields_plain],
+    ...container({
+        Image: ['image', fields_plain],
+        Labels: ['labels', map],
+        Command: ['entrypoint', fields_plain],
+        Args: ['command', fields_plain],
+        Hostname: ['hostname', fields_plain],
+        Env: ['environment', environment],
+        Dir: ['working_dir', fields_plain],
+        User: ['user', fields_plain],
+        Groups: ['group_add', fields_plain],
+        StopSignal: ['stop_signal', fields_plain],
+        StopGracePeriod: ['stop_grace_period', fields_duration],
+        TTY: ['tty', fields_plain],
+        OpenStdin: ['stdin_open', fields_plain],
+        ReadOnly: ['read_only', fields_plain],
+        Mounts: ['volumes', mounts],
+        'Healthcheck.Test': ['healthcheck.test', fields_plain],
+        'Healthcheck.Interval': ['healthcheck.interval', fields_duration],
+        'Healthcheck.Timeout': ['healthcheck.timeout', fields_duration],
+        'Healthcheck.Retries': ['healthcheck.retries', fields_plain],
+        'Healthcheck.StartPeriod': ['healthcheck.start_period', fields_duration],
+        'Healthcheck.StartInterval': ['healthcheck.start_interval', fields_duration],
+        Hosts: ['extra_hosts', fields_plain],
+        'DNSConfig.Nameservers': ['dns', fields_plain],
+        'DNSConfig.Search': ['dns_search', fields_plain],
+        'DNSConfig.Options': ['dns_opt', fields_plain],
+        Secrets: ['secrets', attachment('Secret')],
+        Configs: ['configs', attachment('Config')],
+        Isolation: ['isolation', fields_plain],
+        Init: ['init', fields_plain],
+        Sysctls: ['sysctls', map],
+        CapabilityAdd: ['cap_add', fields_plain],
+        CapabilityDrop: ['cap_drop', fields_plain],
+        Ulimits: ['ulimits', fields_plain],
+        'Privileges.CredentialSpec': ['credential_spec', fields_plain],
+    }),
+    ...resources('Limits', 'limits'),
+    ...resources('Reservations', 'reservations'),
+    'TaskTemplate.RestartPolicy.Condition': ['deploy.restart_policy.condition', fields_plain],
+    'TaskTemplate.RestartPolicy.Delay': ['deploy.restart_policy.delay', fields_duration],
+    'TaskTemplate.RestartPolicy.MaxAttempts': ['deploy.restart_policy.max_attempts', fields_plain],
+    'TaskTemplate.RestartPolicy.Window': ['deploy.restart_policy.window', fields_duration],
+    ...update('UpdateConfig', 'update_config'),
+    ...update('RollbackConfig', 'rollback_config'),
+};
+function container(words) {
+    return under('TaskTemplate.ContainerSpec', '', words);
+}
+function resources(kind, name) {
+    return under(`TaskTemplate.Resources.${kind}`, `deploy.resources.${name}.`, {
+        NanoCPUs: ['cpus', cpus],
+        MemoryBytes: ['memory', bytes],
+        Pids: ['pids', fields_plain],
+        GenericResources: ['generic_resources', fields_plain],
+    });
+}
+function update(kind, name) {
+    return under(kind, `deploy.${name}.`, {
+        Parallelism: ['parallelism', fields_plain],
+        Delay: ['delay', fields_duration],
+        FailureAction: ['failure_action', fields_plain],
+        Monitor: ['monitor', fields_duration],
+        MaxFailureRatio: ['max_failure_ratio', fields_plain],
+        Order: ['order', fields_plain],
+    });
+}
+function under(path, prefix, words) {
+    return Object.fromEntries(Object.entries(words).map(([key, [name, shape]]) => [
+        `${path}.${key}`,
+        [`${prefix}${name}`, shape],
+    ]));
+}
+const optional = (name, value, shape = fields_plain) => value === undefined || value === null ? [] : shape(name, value);
+const inside = (name, object) => Object.entries(object).flatMap(([key, item]) => fieldsOf(`${name}.${key}`, item ?? null));
+/** What has no words of its own, by where it is; a credential is hidden by the name of its key. */
+function fieldsOf(name, value) {
+    if (canonical_isObject(value) && Object.keys(value).length > 0)
+        return Object.entries(value).flatMap(([key, item]) => CREDENTIAL.test(key) && !canonical_isObject(item)
+            ? [fields_hidden(`${name}.${key}`, stable(item ?? null))]
+            : fieldsOf(`${name}.${key}`, item ?? null));
+    return fields_plain(name, value);
+}
+/** @param spec in its canonical form */
+function specFields(spec, path = '') {
+    return Object.entries(spec).flatMap(([key, value]) => {
+        const place = path === '' ? key : `${path}.${key}`;
+        const known = WORDS[place];
+        if (known !== undefined)
+            return known[1](known[0], value ?? null);
+        return canonical_isObject(value) && Object.keys(value).length > 0
+            ? specFields(value, place)
+            : fields_plain(place, value ?? null);
+    });
+}
+
+;// CONCATENATED MODULE: ./src/planning/difference.ts
+/** What a deploy would change: the specs that the Docker CLI would write, compared with the live ones. */
+
+
+
+function planOf(caught, { stack, networks, prune }) {
+    const written = caught.services.map(({ live, spec }) => planService(live, spec, networks));
+    const names = new Set(written.map(({ name }) => name));
+    const others = caught.live
+        .filter(({ Spec }) => !names.has(Spec.Name))
+        .map((service) => otherService(service, prune));
+    const services = [...written, ...others].sort(difference_byName);
+    const objects = plannedObjects(caught, stack);
+    return {
+        hasChanges: objects.length > 0 ||
+            services.some(({ change }) => change !== 'unchanged' && change !== 'left'),
+        services,
+        objects,
+    };
+}
+const difference_byName = (a, b) => a.name.localeCompare(b.name, 'en');
+function planService(live, spec, networks) {
+    const base = {
+        name: spec.Name,
+        job: isJob(kindOf(spec)),
+        image: imageOf(spec),
+        previousImage: live === undefined ? '' : imageOf(live.Spec),
+        replicas: replicasOf(spec),
+        previousReplicas: live === undefined ? null : replicasOf(live.Spec),
+    };
+    if (live === undefined)
+        return { ...base, change: 'created', restarts: 'none', fields: [] };
+    const [was, is] = [canonicalSpec(live.Spec, networks), canonicalSpec(spec, networks)];
+    if (sameJson(was, is))
+        return { ...base, change: 'unchanged', restarts: 'none', fields: [] };
+    return {
+        ...base,
+        change: 'updated',
+        restarts: restartsOf(was, is),
+        fields: fieldChanges(was, is),
+    };
+}
+function otherService({ Spec }, prune) {
+    return {
+        name: Spec.Name,
+        change: prune ? 'removed' : 'left',
+        restarts: 'none',
+        job: isJob(kindOf(Spec)),
+        image: prune ? '' : imageOf(Spec),
+        previousImage: imageOf(Spec),
+        replicas: prune ? 0 : replicasOf(Spec),
+        previousReplicas: replicasOf(Spec),
+        fields: [],
+    };
+}
+function replicasOf(spec) {
+    const kind = kindOf(spec);
+    if (kind.kind === 'replicated')
+        return kind.replicas;
+    return kind.kind === 'replicated-job' ? kind.completions : null;
+}
+/** Labels of a service, its number of tasks and how it is updated are no part of what a task is. */
+function restartsOf(was, is) {
+    if (!sameJson(was['EndpointSpec'], is['EndpointSpec']))
+        return 'all';
+    const [former, next] = [was['TaskTemplate'], is['TaskTemplate']];
+    if (sameJson(former, next))
+        return 'none';
+    return sameJson(withoutPlacement(former), withoutPlacement(next)) ? 'misplaced' : 'all';
+}
+const withoutPlacement = (template) => without(canonical_isObject(template) ? template : {}, 'Placement');
+/** The label in which the CLI keeps the image as the file has it, without a digest. */
+const IMAGE_LABEL = 'deploy.labels.com.docker.stack.image';
+/** @returns at least one change, where the two are not the same */
+function fieldChanges(was, is) {
+    const [before, after] = [grouped(specFields(was)), grouped(specFields(is))];
+    const names = [...new Set([...before.keys(), ...after.keys()])];
+    const differing = names.filter((name) => before.get(name)?.value !== after.get(name)?.value);
+    return differing
+        .filter((name) => {
+        // The order of a list says something only where its items are the same.
+        if (name.endsWith(ORDER)) {
+            const list = `${name.slice(0, -ORDER.length)}.`;
+            return !differing.some((other) => other.startsWith(list));
+        }
+        return name !== IMAGE_LABEL || !differing.includes('image');
+    })
+        .map((name) => changeOf(name, before.get(name), after.get(name)))
+        .sort((a, b) => difference_rank(a) - difference_rank(b));
+}
+/** The image is what people look for. */
+const difference_rank = ({ field }) => (field === 'image' ? 0 : 1);
+/** Two fields of one name are one, so that neither hides the other. */
+function grouped(fields) {
+    const all = new Map();
+    for (const field of fields) {
+        const other = all.get(field.name);
+        all.set(field.name, other === undefined
+            ? field
+            : {
+                name: field.name,
+                value: JSON.stringify([other.value, field.value]),
+                shown: other.shown === undefined || field.shown === undefined
+                    ? undefined
+                    : `${other.shown}, ${field.shown}`,
+            });
+    }
+    return all;
+}
+function changeOf(name, was, is) {
+    // Two objects of one name, one after the other: then all of the value has to be told.
+    const alike = was?.shown !== undefined && was.shown === is?.shown;
+    return {
+        field: name === IMAGE_LABEL ? 'image, as the file has it' : name,
+        change: was === undefined ? 'added' : is === undefined ? 'removed' : 'changed',
+        redacted: (is ?? was)?.shown === undefined,
+        before: (alike ? was.value : was?.shown) ?? null,
+        after: (alike ? is.value : is?.shown) ?? null,
+    };
+}
+function plannedObjects(caught, stack) {
+    const replaced = replacements(caught, stack);
+    return caught.objects
+        .flatMap((object) => {
+        const { kind, name, live } = object;
+        if (live !== undefined) {
+            const fields = labelChanges(object, live);
+            return fields.length === 0 ? [] : [{ kind, name, change: 'relabelled', from: '', fields }];
+        }
+        const from = replaced.get(`${kind} ${name}`) ?? '';
+        return [{ kind, name, change: from === '' ? 'created' : 'rotated', from, fields: [] }];
+    })
+        .sort((a, b) => a.kind.localeCompare(b.kind, 'en') || difference_byName(a, b));
+}
+/** Labels are all that can change of a config or secret. */
+function labelChanges({ spec }, live) {
+    const labels = (of) => {
+        const { Labels } = of;
+        return canonical_isObject(Labels) ? Labels : {};
+    };
+    return fieldChanges({ Labels: labels(live) }, { Labels: labels(spec) }).map((change) => ({
+        ...change,
+        field: change.field.replace(/^deploy\./, ''),
+    }));
+}
+/** The names of configs and secrets that live services use, by the new one that takes their place. */
+function replacements(caught, stack) {
+    const found = new Map();
+    for (const { live, spec } of caught.services)
+        for (const kind of ['config', 'secret']) {
+            const [was, is] = [live === undefined ? [] : namesOf(live.Spec, kind), namesOf(spec, kind)];
+            for (const name of is) {
+                const key = keyOf(name, stack);
+                const former = was.find((each) => !is.includes(each) && keyOf(each, stack) === key);
+                if (former !== undefined)
+                    found.set(`${kind} ${name}`, former);
+            }
+        }
+    return found;
+}
+/** `app` of `shop_app`, and of `shop_app-0123456789ab`, whose end is made of the content. */
+const keyOf = (name, stack) => name.replace(new RegExp(`^${stack}_`), '').replace(/-[0-9a-f]{12}$/, '');
+function namesOf(spec, kind) {
+    return referencesOf(spec).flatMap((each) => (each.kind === kind ? [each.name ?? ''] : []));
+}
+
+;// CONCATENATED MODULE: ./src/planning/passage.ts
+/** Reads of the Docker CLI, passed on to the real engine over a `docker system dial-stdio` of their own. */
+
+
+/** The engine gives a registry 20 s for the digest of an image (moby, daemon/cluster). */
+const ANSWER_TIMEOUT_MS = 60_000;
+/** They say how the bytes came here, and not what they are. */
+const OF_THE_WAY = new Set(['connection', 'transfer-encoding', 'content-length', 'keep-alive']);
+/** @param open starts `docker system dial-stdio` and gives its input and output */
+function openPassage(open) {
+    const agent = new external_node_http_namespaceObject.Agent({ keepAlive: true, maxSockets: 1, scheduling: 'fifo' });
+    Object.assign(agent, {
+        createConnection: (_, done) => {
+            open().then((stream) => done(null, passage_asSocket(stream)), (error) => done(error instanceof Error ? error : new Error(String(error))));
+            return undefined;
+        },
+    });
+    const passage = (method, path, headers) => new Promise((resolve, reject) => {
+        const lost = (cause) => reject(cause instanceof ConnectionLost
+            ? cause
+            : new ConnectionLost(`lost the connection to the engine: ${cause.message}`, { cause }));
+        const asked = (0,external_node_http_namespaceObject.request)({ agent, method, path, headers: { Host: 'docker', ...headers } }, (incoming) => {
+            const chunks = [];
+            incoming.on('data', (chunk) => chunks.push(chunk));
+            incoming.once('error', lost);
+            incoming.once('end', () => resolve({
+                status: incoming.statusCode ?? 0,
+                headers: Object.fromEntries(Object.entries(incoming.headers).flatMap(([name, value]) => value === undefined || OF_THE_WAY.has(name) ? [] : [[name, value]])),
+                body: Buffer.concat(chunks),
+            }));
+        });
+        const timer = setTimeout(() => asked.destroy(new ConnectionLost(`the engine did not answer ${method} ${path}`)), ANSWER_TIMEOUT_MS);
+        asked.once('close', () => clearTimeout(timer));
+        asked.once('error', lost);
+        asked.end();
+    });
+    return { passage, close: () => agent.destroy() };
+}
+/** What node:http asks of a socket beyond being a stream. */
+function passage_asSocket(stream) {
+    const same = () => stream;
+    return Object.assign(stream, {
+        ...{ setKeepAlive: same, setNoDelay: same, setTimeout: same, ref: same, unref: same },
+    });
+}
+
+;// CONCATENATED MODULE: ./src/planning/relay.ts
+
+/** No host has this name (RFC 2606): should the CLI find another `ssh` after all, it gets nowhere. */
+const RELAY_HOST = 'ssh://swarm-deploy.invalid';
+/**
+ * What the CLI runs as `ssh`, once a connection: takes the next number, and copies both ways. The one that
+ * reads for the CLI alone has its output open, so that the CLI sees the end when the relay is gone.
+ */
+const SSH = `#!/bin/sh
+[ "$*" != try ] || exit 0
+relay=\${0%/*/*}/relay
+n=0
+until mkdir "$relay/$n.taken" 2>/dev/null; do
+  [ -d "$relay/$n.taken" ] || exit 1
+  n=$((n+1))
+done
+tries=0
+until [ -p "$relay/$n.down" ]; do
+  tries=$((tries+1))
+  [ "$tries" -le 600 ] || exit 1
+  sleep 0.05 2>/dev/null || sleep 1
+done
+exec 3>"$relay/$n.up" 4<"$relay/$n.down"
+cat <&4 3>&- &
+reader=$!
+exec >&3 3>&- 4<&-
+cat
+kill "$reader"
+`;
+/** Where nothing may be executed (noexec), the CLI would go on to the next `ssh` on its PATH. */
+const PREPARE = `
+umask 077
+rm -rf -- "$1/relay" "$1/bin"
+mkdir -- "$1/relay" "$1/bin" && cat > "$1/bin/ssh" && chmod 700 "$1/bin/ssh" || exit 1
+"$1/bin/ssh" try
+`;
+/**
+ * Holds the other ends of a pair of pipes. It opens both for reading and writing, which waits for
+ * nobody, so that no process is left waiting where the CLI never comes. `down` gets its name last:
+ * whoever sees it can use both.
+ */
+const HOLD = `
+umask 077
+up=$1/relay/$2.up
+new=$1/relay/$2.new
+mkfifo "$up" "$new" || exit 1
+exec 5<&0 6<>"$new" 7<>"$up"
+cat <"$up" 5<&- 6>&- 7>&- &
+reader=$!
+mv "$new" "$1/relay/$2.down"
+cat <&5 >&6 7>&-
+kill "$reader"
+`;
+/** Runs a command that finds the script above as \`ssh\`. */
+const WITH_SSH = 'PATH=$1/bin:$PATH; export PATH; shift; exec "$@"';
+const relay_shell = (script, ...args) => [
+    'sh',
+    '-c',
+    script.trim(),
+    'swarm-deploy',
+    ...args,
+];
+/**
+ * @param onConnection is given each connection's stream before the CLI is there, and calls `used` when
+ *   the CLI has come, so that the next one finds a place
+ * @throws DeployError where the manager does not let a script run in the workspace
+ */
+async function openRelay(transport, workspace, onConnection) {
+    const { path } = workspace;
+    const prepared = await transport.run(relay_shell(PREPARE, path), { input: SSH });
+    if (prepared.code !== 0)
+        throw cannotPrepare(transport, path, prepared);
+    const streams = new Set();
+    let closed = false;
+    const hold = async (number) => {
+        const stream = await transport.open(relay_shell(HOLD, path, String(number)));
+        if (closed) {
+            stream.destroy();
+            return;
+        }
+        streams.add(stream);
+        stream.once('close', () => streams.delete(stream));
+        let isUsed = false;
+        onConnection(stream, () => {
+            if (isUsed)
+                return;
+            isUsed = true;
+            // A lost connection is noticed by whoever waits for the command itself.
+            hold(number + 1).catch(() => undefined);
+        });
+    };
+    await hold(0);
+    return {
+        transport: {
+            description: transport.description,
+            run: (argv, options) => transport.run(relay_shell(WITH_SSH, path, ...argv), options),
+            open: (argv) => transport.open(argv),
+            close: () => transport.close(),
+        },
+        close: () => {
+            closed = true;
+            for (const stream of streams)
+                stream.destroy();
+        },
+    };
+}
+function cannotPrepare({ description }, path, { code, stderr }) {
+    const words = stderr.toString('utf8').trim();
+    return new DeployError('docker-unavailable', 'invalid', code === 126
+        ? `nothing can be executed in ${path} on ${description}, and a plan needs one script there`
+        : `cannot prepare the plan in ${path} on ${description}: ${words}`, {
+        hint: code === 126
+            ? 'The directory is on a file system mounted with noexec: set TMPDIR for the login user to one that is not.'
+            : 'Check that /tmp (or TMPDIR) on the manager is writable and not full.',
+    });
+}
+
+;// CONCATENATED MODULE: ./src/planning/stand-in.ts
+/**
+ * An engine that stands in for the manager's own one while `docker stack deploy` runs: what the CLI asks
+ * is asked of the real engine, and what it would write is kept here and written nowhere. So a plan is made
+ * of the very specs that the CLI of that manager would send. Only what is named here is answered at all.
+ */
+
+
+
+
+
+const stand_in_KINDS = new Map([
+    ['services', 'service'],
+    ['networks', 'network'],
+    ['configs', 'config'],
+    ['secrets', 'secret'],
+]);
+/** What else is passed on: it tells of the engine and of images, and changes nothing. */
+const PASSED_ON = [/^\/_ping$/, /^\/version$/, /^\/info$/, /^\/distribution\/.+\/json$/];
+/** As the engine gives them: an id of the swarm's own kind, which none of its own has. */
+const idOf = (number) => `plan${String(number).padStart(21, '0')}`;
+class StandIn {
+    #passage;
+    #server;
+    #services = [];
+    #objects = [];
+    #created = [];
+    /** What was read of the swarm, by kind and id: what a write is compared with. */
+    #seen = new Map();
+    #live = [];
+    #loss;
+    #refused;
+    constructor(passage) {
+        this.#passage = passage;
+        this.#server = (0,external_node_http_namespaceObject.createServer)((request, response) => {
+            this.#serve(request, response).catch((error) => {
+                this.#loss ??= error instanceof Error ? error : new Error(String(error));
+                refuse(response, 503, `the plan was given up: ${this.#loss.message}`);
+            });
+        });
+        // The CLI's connection has no time limit of its own; the command has.
+        Object.assign(this.#server, { keepAliveTimeout: 0, headersTimeout: 0, requestTimeout: 0 });
+    }
+    /** @param used is called with the connection's first request */
+    connect(stream, used) {
+        this.#users.set(stream, used);
+        stream.once('error', () => stream.destroy());
+        this.#server.emit('connection', passage_asSocket(stream));
+    }
+    #users = new WeakMap();
+    /** Why the real engine did not answer, if it did not. */
+    get loss() {
+        return this.#loss;
+    }
+    /** The first request that a plan has no answer for. */
+    get refused() {
+        return this.#refused;
+    }
+    get caught() {
+        return { services: this.#services, objects: this.#objects, live: this.#live };
+    }
+    async #serve(request, response) {
+        this.#users.get(request.socket)?.();
+        const chunks = [];
+        for await (const chunk of request)
+            chunks.push(chunk);
+        const { method = '', url = '' } = request;
+        const { pathname, searchParams } = new URL(url, 'http://docker');
+        const path = pathname.replace(/^\/v\d+\.\d+(?=\/)/, '');
+        const body = Buffer.concat(chunks).toString('utf8');
+        const [, collection = '', ...rest] = path.split('/');
+        const kind = stand_in_KINDS.get(collection);
+        const forward = () => this.#passage(method === 'HEAD' ? 'HEAD' : 'GET', url, headersFor(request));
+        const isRead = method === 'GET' || method === 'HEAD';
+        if (isRead && PASSED_ON.some((known) => known.test(path))) {
+            pass(response, await forward());
+        }
+        else if (method === 'GET' && kind !== undefined && path === `/${collection}`) {
+            this.#list(response, kind, searchParams, await forward());
+        }
+        else if (method === 'GET' && kind !== undefined && rest.length === 1) {
+            const made = this.#find(kind, decodeURIComponent(rest[0] ?? ''));
+            if (made !== undefined)
+                reply(response, 200, made.item);
+            else {
+                const answer = await forward();
+                if (answer.status === 200)
+                    this.#remember(kind, parseJson(answer.body.toString('utf8')));
+                pass(response, answer);
+            }
+        }
+        else if (method === 'POST' && kind !== undefined && rest.join('/') === 'create') {
+            this.#create(response, kind, parseJson(body));
+        }
+        else if (method === 'POST' &&
+            kind !== undefined &&
+            kind !== 'network' &&
+            rest.length === 2 &&
+            rest[1] === 'update') {
+            this.#update(response, kind, decodeURIComponent(rest[0] ?? ''), parseJson(body));
+        }
+        else {
+            this.#refused ??= `${method} ${path}`;
+            refuse(response, 501, `a plan has no answer to ${method} ${path}`);
+        }
+    }
+    #list(response, kind, query, answer) {
+        if (answer.status !== 200) {
+            pass(response, answer);
+            return;
+        }
+        const items = parseJson(answer.body.toString('utf8'));
+        for (const item of items ?? [])
+            this.#remember(kind, item);
+        if (kind === 'service')
+            this.#live = (items ?? []);
+        const filters = filtersIn(query.get('filters'));
+        const made = this.#created.filter((each) => each.kind === kind && matches(each, filters));
+        if (made.length === 0)
+            pass(response, answer);
+        else
+            reply(response, 200, [...(items ?? []), ...made.map(({ item }) => item)]);
+    }
+    #remember(kind, item) {
+        const id = stand_in_textAt(item, kind === 'network' ? 'Id' : 'ID');
+        this.#seen.set(`${kind} ${id}`, item);
+    }
+    #find(kind, idOrName) {
+        return this.#created.find((each) => each.kind === kind && (each.id === idOrName || nameOf(each) === idOrName));
+    }
+    #create(response, kind, spec) {
+        const name = stand_in_textAt(spec, 'Name');
+        if (this.#find(kind, name) !== undefined) {
+            refuse(response, 409, `${kind} ${name} already exists`);
+            return;
+        }
+        const id = idOf(this.#created.length + 1);
+        if (kind === 'service')
+            this.#services.push({ live: undefined, spec: spec });
+        else
+            this.#objects.push({ kind, name, spec: withoutData(spec), live: undefined });
+        this.#created.push({
+            kind,
+            id,
+            item: kind === 'network'
+                ? { ...spec, Id: id, Scope: 'swarm' }
+                : { ID: id, Version: { Index: 1 }, Spec: withoutData(spec) },
+        });
+        reply(response, 201, kind === 'network' ? { Id: id, Warning: '' } : { ID: id });
+    }
+    #update(response, kind, id, spec) {
+        const live = this.#seen.get(`${kind} ${id}`);
+        if (live === undefined) {
+            refuse(response, 404, `${kind} ${id} not found`);
+            return;
+        }
+        if (kind === 'service') {
+            this.#services.push({ live: live, spec: spec });
+            reply(response, 200, { Warnings: null });
+            return;
+        }
+        // A secret's content can be read by nobody; whether it is another one only a write would tell.
+        const [was, is] = [stand_in_textAt(live, 'Spec', 'Data'), stand_in_textAt(spec, 'Data')];
+        if (kind === 'config' && is !== '' && is !== was) {
+            refuse(response, 400, 'rpc error: code = InvalidArgument desc = only updates to Labels are allowed');
+            return;
+        }
+        this.#objects.push({
+            kind,
+            name: stand_in_textAt(spec, 'Name'),
+            spec: withoutData(spec),
+            live: withoutData(at(live, 'Spec')),
+        });
+        reply(response, 200, null);
+    }
+}
+const withoutData = (spec) => without(spec, 'Data');
+const nameOf = ({ kind, item }) => kind === 'network' ? stand_in_textAt(item, 'Name') : stand_in_textAt(item, 'Spec', 'Name');
+function stand_in_textAt(value, ...path) {
+    const found = at(value, ...path);
+    return typeof found === 'string' ? found : '';
+}
+/** Lists by key; the client sends maps (`{"label":{"a=b":true}}`), older ones lists. */
+function filtersIn(text) {
+    const parsed = JSON.parse(text ?? '{}');
+    return new Map(Object.entries(parsed).map(([key, values]) => [
+        key,
+        Array.isArray(values) ? values : Object.keys(values),
+    ]));
+}
+/** As the engine matches them: any value of a key, but every label. */
+function matches(created, filters) {
+    const { kind, id, item } = created;
+    const labels = at(item, ...(kind === 'network' ? ['Labels'] : ['Spec', 'Labels']));
+    return [...filters].every(([key, values]) => {
+        if (values.length === 0)
+            return true;
+        if (key === 'id')
+            return values.some((value) => id.startsWith(value));
+        if (key === 'name')
+            return values.some((value) => nameOf(created).includes(value));
+        if (key === 'label')
+            return values.every((value) => {
+                const [name = '', ...rest] = value.split('=');
+                const label = at(labels, name);
+                return rest.length === 0 ? label !== undefined : label === rest.join('=');
+            });
+        return true;
+    });
+}
+/** Of what the CLI sends the engine needs no more than the credentials for a registry. */
+function headersFor({ headers }) {
+    const auth = headers['x-registry-auth'];
+    return typeof auth === 'string' ? { 'X-Registry-Auth': auth } : {};
+}
+function pass(response, { status, headers, body }) {
+    response.writeHead(status, { ...headers, 'Content-Length': body.length });
+    response.end(body);
+}
+function reply(response, status, value) {
+    const body = Buffer.from(value === null ? '' : formatJson(value));
+    response.writeHead(status, { 'Content-Type': 'application/json', 'Content-Length': body.length });
+    response.end(body);
+}
+function refuse(response, status, message) {
+    if (!response.headersSent)
+        reply(response, status, { message });
+}
+
+;// CONCATENATED MODULE: ./src/report/plan.ts
+/** A plan for people: lines for the log, a diff for the summary. All of its texts are foreign. */
+
+
+/** Longer values tell no more, and a summary has room for so much. */
+const MAX_VALUE = 300;
+/** The plan in one sentence. */
+function planMessage({ hasChanges, services, objects }) {
+    const count = (change) => services.filter((service) => service.change === change).length;
+    const jobs = services.filter(({ job, change }) => job && change === 'unchanged').length;
+    const again = jobs === 0
+        ? ''
+        : ` ${jobs === 1 ? 'A job runs' : `${jobs} jobs run`} again, as with every deploy.`;
+    const left = count('left');
+    const stay = left === 0
+        ? ''
+        : ` ${plural(left, 'service')} not in the files ${left === 1 ? 'is' : 'are'} left running.`;
+    if (!hasChanges)
+        return `No changes: a deploy would leave every service as it is.${again}${stay}`;
+    const said = ['created', 'updated', 'removed'].flatMap((change) => count(change) === 0 ? [] : [`${plural(count(change), 'service')} ${change}`]);
+    const restarting = services.filter(({ restarts }) => restarts !== 'none').length;
+    const kinds = ['network', 'config', 'secret'].flatMap((kind) => ['created', 'rotated', 'relabelled'].flatMap((change) => {
+        const found = objects.filter((object) => object.kind === kind && object.change === change);
+        return found.length === 0 ? [] : [`${plural(found.length, kind)} ${change}`];
+    }));
+    const all = [...said, ...kinds].join(', ');
+    const restarts = count('updated') === 0
+        ? ''
+        : restarting === 0
+            ? ' No task would be restarted.'
+            : ` ${plural(restarting, 'service')} would restart tasks.`;
+    return `A deploy would make these changes: ${all}.${restarts}${again}${stay}`;
+}
+/** For the log. */
+function planLines(plan) {
+    return diffOf(plan).map(({ sign, text }) => safeLine(`${sign === ' ' ? ' ' : sign} ${text}`));
+}
+/** A fenced diff in GitHub's markdown, which colours it. */
+function planSummary(plan) {
+    const lines = planLines(plan);
+    if (lines.length === 0)
+        return [];
+    // Nothing in it may end the fence.
+    const longest = Math.max(2, ...lines.flatMap((line) => (line.match(/`+/g) ?? []).map(({ length }) => length)));
+    const fence = '`'.repeat(longest + 1);
+    return ['### Plan', '', `${fence}diff`, ...lines, fence, ''];
+}
+function diffOf({ services, objects }) {
+    return [...objects.flatMap(objectLines), ...services.flatMap(serviceLines)];
+}
+function objectLines({ kind, name, change, from, fields }) {
+    switch (change) {
+        case 'created':
+            return [{ sign: '+', text: `${kind} ${name}: created` }];
+        case 'rotated':
+            return [
+                { sign: '!', text: `${kind} ${name}: rotated, its content has changed` },
+                { sign: '-', text: `  ${from}` },
+                { sign: '+', text: `  ${name}` },
+            ];
+        case 'relabelled':
+            return [
+                { sign: '!', text: `${kind} ${name}: its labels change` },
+                ...fields.flatMap(fieldLines),
+            ];
+    }
+}
+function serviceLines(service) {
+    const { name, change, job, fields } = service;
+    const image = digestShort(service.image);
+    switch (change) {
+        case 'created':
+            return [{ sign: '+', text: `service ${name}: created, ${image}${tasksText(service)}` }];
+        case 'removed':
+            return [{ sign: '-', text: `service ${name}: removed, as it is not in the files (prune)` }];
+        case 'left':
+            return [
+                { sign: ' ', text: `service ${name}: left running; it is not in the files (prune: false)` },
+            ];
+        case 'unchanged':
+            return [
+                {
+                    sign: ' ',
+                    text: `service ${name}: unchanged${job ? ', and runs again: it is a job' : ''}`,
+                },
+            ];
+        case 'updated':
+            return [
+                { sign: '!', text: `service ${name}: updated, ${restartText(service)}` },
+                ...fields.flatMap(fieldLines),
+            ];
+    }
+}
+const tasksText = ({ replicas }) => replicas === null ? '' : `, ${plural(replicas, 'task')}`;
+function restartText({ restarts, job, replicas, previousReplicas }) {
+    if (job)
+        return 'and runs again: it is a job';
+    const scaled = replicas === null || previousReplicas === null || replicas === previousReplicas
+        ? ''
+        : replicas > previousReplicas
+            ? `, ${plural(replicas - previousReplicas, 'task')} more`
+            : `, ${plural(previousReplicas - replicas, 'task')} fewer`;
+    switch (restarts) {
+        case 'all':
+            return `its tasks restart${scaled}`;
+        case 'misplaced':
+            return `tasks restart where their node fits no longer${scaled}`;
+        case 'none':
+            return `no task restarts${scaled}`;
+    }
+}
+function fieldLines({ field, change, redacted, before, after }) {
+    if (redacted)
+        return [
+            {
+                sign: change === 'added' ? '+' : change === 'removed' ? '-' : '!',
+                text: `  ${field}: ${change} (value not shown)`,
+            },
+        ];
+    const [was, is] = field === 'image' ? [digestShort(before ?? ''), digestShort(after ?? '')] : [before, after];
+    // Where only what is left out has changed, all of it has to be shown.
+    const [left, right] = was === is ? [before, after] : [was, is];
+    return [
+        ...(before === null ? [] : [{ sign: '-', text: `  ${field}: ${cut(left ?? '')}` }]),
+        ...(after === null ? [] : [{ sign: '+', text: `  ${field}: ${cut(right ?? '')}` }]),
+    ];
+}
+const cut = (text) => text.length > MAX_VALUE ? `${text.slice(0, MAX_VALUE)}... (${text.length} characters)` : text;
+function digestShort(image) {
+    const { name, digest = '' } = splitImage(image);
+    return imageText(name, digest);
+}
+/** The services of the plan in the form in which those of a deploy are reported. */
+function plannedReports({ services }) {
+    return services
+        .filter(({ change }) => change !== 'left')
+        .map(({ name, change, image, previousImage, replicas }) => {
+        const [now, was] = [splitImage(image), splitImage(previousImage)];
+        return {
+            name,
+            change: change === 'left' ? 'unchanged' : change,
+            image: now.name,
+            digest: now.digest ?? '',
+            previousImage: was.name,
+            previousDigest: was.digest ?? '',
+            replicas: { running: 0, desired: replicas ?? 0 },
+            outcome: 'untouched',
+            reason: '',
+        };
+    });
+}
+
+;// CONCATENATED MODULE: ./src/ledger/rotated.ts
+/**
+ * What the swarm keeps for configs and secrets that are named by their content: the key that the names
+ * of secrets are made with, and the objects themselves for as long as something needs them.
+ */
+
+
+
+
+
+
+const KEY = 'rotation-key';
+const LEAST_BYTES = 16;
+/**
+ * The key of a stack's secrets, or undefined where it has none yet.
+ * @throws DeployError `internal` where something else has its name
+ */
+async function readRotationKey(engine, stack) {
+    const name = ledgerName(stack, KEY);
+    const config = await engine.config(name);
+    if (config?.name !== name)
+        return undefined;
+    if (isKey(config, stack))
+        return config.data;
+    throw new DeployError('internal', 'invalid', `something else has the name of config ${name}`, {
+        hint: `Remove it if nothing needs it: docker config rm ${name}`,
+    });
+}
+const isKey = ({ labels, data }, stack) => labels[LEDGER_LABEL] === KEY && labels[STACK_LABEL] === stack && data.length >= LEAST_BYTES;
+/**
+ * The key of a stack's secrets, made where it has none. Of several that make one at once, all get the
+ * one that the swarm has taken.
+ * @param fresh random; kept in the swarm and shown nowhere
+ * @throws DeployError `internal` where something else has its name
+ */
+async function rotationKey(engine, stack, fresh) {
+    const known = await readRotationKey(engine, stack);
+    if (known !== undefined)
+        return known;
+    const labels = { [STACK_LABEL]: stack, [LEDGER_LABEL]: KEY };
+    const id = await engine.createConfig({ name: ledgerName(stack, KEY), labels, data: fresh });
+    if (id !== undefined)
+        return fresh;
+    const taken = await readRotationKey(engine, stack);
+    if (taken !== undefined)
+        return taken;
+    throw new DeployError('internal', 'invalid', `the key of ${stack} went as soon as it was made`, {
+        hint: 'Was the stack removed meanwhile? Run this again.',
+    });
+}
+/**
+ * Removes those that nothing needs any more: no live spec, no spec that Swarm itself would go back to,
+ * and no revision that is kept. What a service uses, whosever it is, the swarm refuses to remove.
+ * @param candidates of this stack; only those named by their content are looked at
+ * @param names of those that the files have now, used by a service or not
+ * @returns what was removed
+ */
+async function removeUnneeded(engine, stack, candidates, names) {
+    const old = candidates.filter((object) => isRotated(object) && !names.has(object.name));
+    if (old.length === 0)
+        return [];
+    const { items } = await engine.serviceList(stack);
+    const needed = new Set();
+    const need = (spec) => {
+        if (spec !== undefined)
+            for (const { id } of referencesOf(spec))
+                needed.add(id);
+    };
+    for (const { Spec, PreviousSpec } of items)
+        [Spec, PreviousSpec].forEach(need);
+    const left = () => old.filter(({ id }) => !needed.has(id));
+    if (left().length === 0)
+        return [];
+    const { revisions, contentOf } = await readHistory(engine, stack);
+    for (const { number } of revisions) {
+        const content = contentOf(number);
+        // What is not whole cannot be brought back, and one that was never sealed neither.
+        if (content === 'incomplete' || content.sealed === undefined)
+            continue;
+        for (const { spec } of [...content.sealed.services, ...content.sealed.others])
+            need(spec);
+    }
+    const removed = [];
+    for (const object of left())
+        if (await engine.removeObject(object))
+            removed.push(object);
+    return removed;
+}
+
+;// CONCATENATED MODULE: ./src/modes/rotate.ts
+
+
+
+
+
+
+
+/**
+ * Names what the files bring, or leaves it to Docker (`rotate: false`). Nothing of the stack is written.
+ * @param keep whether a key that is made for the stack's secrets is kept in the swarm; a plan writes nothing
+ * @throws InvalidInput where the content of something has changed that keeps its name
+ */
+async function rotate(deployment, rendered, keep) {
+    const { inputs, session, world } = deployment;
+    const { stack } = inputs;
+    const objects = fileObjects(rendered);
+    const secretKey = inputs.rotate && objects.some(({ kind }) => kind === 'secret')
+        ? await settle(deployment, async (engine) => {
+            const fresh = Buffer.from(world.randomName(), 'hex');
+            if (keep)
+                return await rotationKey(engine, stack, fresh);
+            return (await readRotationKey(engine, stack)) ?? fresh;
+        })
+        : undefined;
+    const fixed = new Map(objects
+        .filter((object) => !inputs.rotate || !rotates(object))
+        .map((object) => [`${object.kind} ${object.ownName ?? `${stack}_${object.key}`}`, object]));
+    if (fixed.size > 0) {
+        const [problem, ...more] = await settle(deployment, (engine) => changedUnderTheirNames(engine, stack, fixed, secretKey));
+        if (problem !== undefined)
+            throw new InvalidInput([problem, ...more]);
+    }
+    if (!inputs.rotate)
+        return { ...rendered, objectNames: new Map(), fixed };
+    const clientVersion = session.cliVersion.join('.');
+    return { ...rotateStack(rendered, objects, { stack, secretKey, clientVersion }), fixed };
+}
+/** Swarm would refuse them half-way, with a riddle: "only updates to Labels are allowed". */
+async function changedUnderTheirNames(engine, stack, fixed, secretKey) {
+    const marked = secretKey !== undefined && [...fixed.values()].some(isSecret);
+    const secrets = marked ? (await engine.stackObjects(stack)).filter(isSecret) : [];
+    const problems = [];
+    for (const [place, object] of fixed) {
+        const { kind, content } = object;
+        const name = rotate_nameIn(place);
+        let changed = false;
+        if (kind === 'config') {
+            const live = await engine.config(name);
+            changed = live?.name === name && !live.data.equals(content);
+        }
+        else if (secretKey !== undefined) {
+            // The swarm shows no content: known is what this action has marked.
+            const live = secrets.find((secret) => secret.name === name);
+            const mark = at(live?.labels, CONTENT_LABEL);
+            changed =
+                typeof mark === 'string' &&
+                    isMarkOf(mark, secretKey) &&
+                    mark !== contentMark(name, content, secretKey);
+        }
+        if (changed)
+            problems.push(changedProblem(object, name));
+    }
+    return problems;
+}
+const isSecret = ({ kind }) => kind === 'secret';
+const rotate_nameIn = (place) => place.slice(place.indexOf(' ') + 1);
+/** Docker's riddle about something of which it was not known before, told at file and line. */
+function explainRefusal({ world }, ending, fixed) {
+    const [, place = ''] = /failed to update ((?:config|secret) [\w.-]+):.*only updates to Labels are allowed/i.exec(ending.message) ?? [];
+    const object = fixed?.get(place);
+    if (object === undefined)
+        return ending;
+    const { message, position, hint = '' } = changedProblem(object, rotate_nameIn(place));
+    world.narrator.warn(message, position);
+    return { ...ending, hint: `${message}. ${hint}` };
+}
+function changedProblem({ kind, key, ownName, origin, position }, name) {
+    return problemAt(position ?? { file: origin }, `the content of ${kind} ${key} has changed (${origin}), but Swarm changes no content of a ${kind} that exists: ${name}`, {
+        hint: ownName === undefined
+            ? 'With `rotate: true` it gets a name that its content decides.'
+            : `Leave its \`name:\` out, so that its content decides its name; or give it another one.`,
+    });
+}
+/**
+ * After a success, removes what was named by its content and is not needed any more. What does not work
+ * out now does the next time.
+ * @param names of what the files have now
+ */
+async function sweep(deployment, { fate }, names = new Map()) {
+    const { inputs, world, session, seen } = deployment;
+    const candidates = (seen.objects ?? []).filter(isRotated);
+    if (fate !== 'healthy' || candidates.length === 0 || world.signal.aborted)
+        return;
+    try {
+        const current = new Set(names.values());
+        const removed = await removeUnneeded(session.engine, inputs.stack, candidates, current);
+        for (const { kind, name } of removed)
+            world.narrator.say(`removed ${kind} ${name}: nothing needs it any more`);
+    }
+    catch (error) {
+        world.narrator.say(`old configs and secrets are left to the next deploy: ${errorLine(error)}`);
+    }
+}
+
+;// CONCATENATED MODULE: ./src/modes/plan.ts
+
+
+
+
+
+
+
+
+
+
+
+
+
+async function showPlan(deployment, rendered) {
+    const { world, inputs } = deployment;
+    const { narrator } = world;
+    const place = { name: `swarm-deploy-${world.randomName()}`, managers: new Set() };
+    world.rememberWorkspace(place.name);
+    let plan;
+    try {
+        // All of it is reading: after a lost connection it is done again.
+        const named = await rotate(deployment, rendered, false);
+        // What a deploy would do in waves is the same in one.
+        const stack = { ...named, waves: [{ services: [...named.services.keys()], needs: [] }] };
+        plan = await settle(deployment, async () => {
+            const workspace = await prepare(deployment, stack, place);
+            const { caught, networks } = await narrator.group('Ask Docker what it would write', () => catchWrites(deployment, stack, workspace));
+            return planOf(caught, { stack: inputs.stack, networks, prune: inputs.prune });
+        });
+    }
+    finally {
+        await forget(deployment, place);
+    }
+    for (const { name, fields } of plan.services)
+        for (const { field, before, after } of fields)
+            if (field === 'deploy.mode')
+                narrator.warn(`${name} is ${before ?? ''} and would become ${after ?? ''}: Swarm refuses that, and the deploy would fail; ` +
+                    'remove the service first, or give it another name');
+    narrator.block(`Plan for ${inputs.stack}`, planLines(plan));
+    return { outcome: 'planned', reason: '', message: planMessage(plan), fate: 'untouched', plan };
+}
+/**
+ * @throws DeployError where Docker refuses the files
+ * @throws ConnectionLost
+ */
+async function catchWrites({ session, inputs, world }, rendered, workspace) {
+    const { narrator } = world;
+    const { transport } = session;
+    const real = openPassage(() => transport.open(dockerArgv(inputs.docker, 'system', 'dial-stdio')));
+    const standIn = new StandIn(real.passage);
+    try {
+        const relay = await openRelay(transport, workspace, (stream, used) => standIn.connect(stream, used));
+        try {
+            const { failure } = await deployStack({ transport: relay.transport, cliVersion: session.cliVersion }, {
+                // The engine that it speaks with is this process: no right of the manager's is needed for that.
+                inputs: { ...inputs, docker: { sudo: false, host: RELAY_HOST } },
+                rendered,
+                workspace,
+                mayWrite: () => Promise.resolve(),
+                wasWritten: (loss) => Promise.reject(loss),
+            }, {
+                ...world,
+                narrator: { ...narrator, say: (text) => isProgress(text) || narrator.say(text) },
+            });
+            if (standIn.loss !== undefined)
+                throw standIn.loss;
+            if (standIn.refused !== undefined)
+                throw new DeployError('internal', 'failed', `the Docker CLI asked for what a plan has no answer to: ${standIn.refused}`, { hint: 'Please report it, with the version of Docker on the manager.' });
+            if (failure !== undefined)
+                throw new DeployError(failure.reason, 'invalid', failure.message, { hint: failure.hint });
+            const { caught } = standIn;
+            return { caught, networks: await networkNames(real.passage, caught.live) };
+        }
+        finally {
+            relay.close();
+        }
+    }
+    finally {
+        real.close();
+    }
+}
+/**
+ * One by one: the swarm's own `bridge` and `host` are in no list (tried, 20.10 and 28.5).
+ * @throws ConnectionLost
+ */
+async function networkNames(passage, live) {
+    const ids = live.flatMap(({ Spec }) => referencesOf(Spec).flatMap(({ kind, id }) => (kind === 'network' ? [id] : [])));
+    const names = new Map();
+    for (const id of new Set(ids)) {
+        const { status, body } = await passage('GET', `/networks/${encodeURIComponent(id)}`, {});
+        const name = status === 200 ? at(parseJson(body.toString('utf8')), 'Name') : undefined;
+        if (typeof name === 'string')
+            names.set(id, name);
+    }
+    return names;
+}
+/** What the CLI says it does, and does not. */
+const isProgress = (text) => /^docker: (Creating|Updating|Removing) (network|config|secret|service) /.test(text) ||
+    /^docker: (Since|In a future release,) --detach=false/.test(text);
+
 ;// CONCATENATED MODULE: ./src/modes/remove.ts
 /** `mode: remove`: the whole stack, and the wait until all of it is really gone. */
 
@@ -45981,7 +47349,7 @@ async function wantedRevision(deployment, history, wanted) {
         deployment.world.narrator.say('what runs now is not what any revision left: it was changed by hand, or by a run that was cut short');
     if (found.kind === 'found')
         return found.revision;
-    const hint = `${listOf(revisions)} \`mode: status\` shows all of it.`;
+    const hint = `${rollback_listOf(revisions)} \`mode: status\` shows all of it.`;
     const refuse = (message) => new DeployError('no-such-revision', 'invalid', message, { hint });
     if (found.kind === 'ambiguous')
         throw refuse(`revision ${wanted} is the start of several commits: ${found.commits.join(', ')}`);
@@ -45993,7 +47361,7 @@ async function wantedRevision(deployment, history, wanted) {
             ? `there is no good revision of ${stack}`
             : `there is no good revision of ${stack} older than the one that runs now, which is ${now.number}`);
 }
-function listOf(revisions) {
+function rollback_listOf(revisions) {
     const good = revisions.filter(isGood);
     if (good.length === 0)
         return 'No good revision is recorded.';
@@ -46104,194 +47472,6 @@ function broughtSince(history, revision) {
         return content === 'incomplete' ? [] : (content.sealed?.services ?? []).map(({ name }) => name);
     });
     return new Set(names);
-}
-
-;// CONCATENATED MODULE: ./src/ledger/rotated.ts
-/**
- * What the swarm keeps for configs and secrets that are named by their content: the key that the names
- * of secrets are made with, and the objects themselves for as long as something needs them.
- */
-
-
-
-
-
-
-const KEY = 'rotation-key';
-const LEAST_BYTES = 16;
-/**
- * The key of a stack's secrets, or undefined where it has none yet.
- * @throws DeployError `internal` where something else has its name
- */
-async function readRotationKey(engine, stack) {
-    const name = ledgerName(stack, KEY);
-    const config = await engine.config(name);
-    if (config?.name !== name)
-        return undefined;
-    if (isKey(config, stack))
-        return config.data;
-    throw new DeployError('internal', 'invalid', `something else has the name of config ${name}`, {
-        hint: `Remove it if nothing needs it: docker config rm ${name}`,
-    });
-}
-const isKey = ({ labels, data }, stack) => labels[LEDGER_LABEL] === KEY && labels[STACK_LABEL] === stack && data.length >= LEAST_BYTES;
-/**
- * The key of a stack's secrets, made where it has none. Of several that make one at once, all get the
- * one that the swarm has taken.
- * @param fresh random; kept in the swarm and shown nowhere
- * @throws DeployError `internal` where something else has its name
- */
-async function rotationKey(engine, stack, fresh) {
-    const known = await readRotationKey(engine, stack);
-    if (known !== undefined)
-        return known;
-    const labels = { [STACK_LABEL]: stack, [LEDGER_LABEL]: KEY };
-    const id = await engine.createConfig({ name: ledgerName(stack, KEY), labels, data: fresh });
-    if (id !== undefined)
-        return fresh;
-    const taken = await readRotationKey(engine, stack);
-    if (taken !== undefined)
-        return taken;
-    throw new DeployError('internal', 'invalid', `the key of ${stack} went as soon as it was made`, {
-        hint: 'Was the stack removed meanwhile? Run this again.',
-    });
-}
-/**
- * Removes those that nothing needs any more: no live spec, no spec that Swarm itself would go back to,
- * and no revision that is kept. What a service uses, whosever it is, the swarm refuses to remove.
- * @param candidates of this stack; only those named by their content are looked at
- * @param names of those that the files have now, used by a service or not
- * @returns what was removed
- */
-async function removeUnneeded(engine, stack, candidates, names) {
-    const old = candidates.filter((object) => isRotated(object) && !names.has(object.name));
-    if (old.length === 0)
-        return [];
-    const { items } = await engine.serviceList(stack);
-    const needed = new Set();
-    const need = (spec) => {
-        if (spec !== undefined)
-            for (const { id } of referencesOf(spec))
-                needed.add(id);
-    };
-    for (const { Spec, PreviousSpec } of items)
-        [Spec, PreviousSpec].forEach(need);
-    const left = () => old.filter(({ id }) => !needed.has(id));
-    if (left().length === 0)
-        return [];
-    const { revisions, contentOf } = await readHistory(engine, stack);
-    for (const { number } of revisions) {
-        const content = contentOf(number);
-        // What is not whole cannot be brought back, and one that was never sealed neither.
-        if (content === 'incomplete' || content.sealed === undefined)
-            continue;
-        for (const { spec } of [...content.sealed.services, ...content.sealed.others])
-            need(spec);
-    }
-    const removed = [];
-    for (const object of left())
-        if (await engine.removeObject(object))
-            removed.push(object);
-    return removed;
-}
-
-;// CONCATENATED MODULE: ./src/modes/rotate.ts
-
-
-
-
-
-
-
-/**
- * Names what the files bring, or leaves it to Docker (`rotate: false`). Nothing of the stack is written.
- * @throws InvalidInput where the content of something has changed that keeps its name
- */
-async function rotate(deployment, rendered) {
-    const { inputs, session, world } = deployment;
-    const { stack } = inputs;
-    const objects = fileObjects(rendered);
-    const secretKey = inputs.rotate && objects.some(({ kind }) => kind === 'secret')
-        ? await settle(deployment, (engine) => rotationKey(engine, stack, Buffer.from(world.randomName(), 'hex')))
-        : undefined;
-    const fixed = new Map(objects
-        .filter((object) => !inputs.rotate || !rotates(object))
-        .map((object) => [`${object.kind} ${object.ownName ?? `${stack}_${object.key}`}`, object]));
-    if (fixed.size > 0) {
-        const [problem, ...more] = await settle(deployment, (engine) => changedUnderTheirNames(engine, stack, fixed, secretKey));
-        if (problem !== undefined)
-            throw new InvalidInput([problem, ...more]);
-    }
-    if (!inputs.rotate)
-        return { ...rendered, objectNames: new Map(), fixed };
-    const clientVersion = session.cliVersion.join('.');
-    return { ...rotateStack(rendered, objects, { stack, secretKey, clientVersion }), fixed };
-}
-/** Swarm would refuse them half-way, with a riddle: "only updates to Labels are allowed". */
-async function changedUnderTheirNames(engine, stack, fixed, secretKey) {
-    const marked = secretKey !== undefined && [...fixed.values()].some(isSecret);
-    const secrets = marked ? (await engine.stackObjects(stack)).filter(isSecret) : [];
-    const problems = [];
-    for (const [place, object] of fixed) {
-        const { kind, content } = object;
-        const name = rotate_nameIn(place);
-        let changed = false;
-        if (kind === 'config') {
-            const live = await engine.config(name);
-            changed = live?.name === name && !live.data.equals(content);
-        }
-        else if (secretKey !== undefined) {
-            // The swarm shows no content: known is what this action has marked.
-            const live = secrets.find((secret) => secret.name === name);
-            const mark = at(live?.labels, CONTENT_LABEL);
-            changed =
-                typeof mark === 'string' &&
-                    isMarkOf(mark, secretKey) &&
-                    mark !== contentMark(name, content, secretKey);
-        }
-        if (changed)
-            problems.push(changedProblem(object, name));
-    }
-    return problems;
-}
-const isSecret = ({ kind }) => kind === 'secret';
-const rotate_nameIn = (place) => place.slice(place.indexOf(' ') + 1);
-/** Docker's riddle about something of which it was not known before, told at file and line. */
-function explainRefusal({ world }, ending, fixed) {
-    const [, place = ''] = /failed to update ((?:config|secret) [\w.-]+):.*only updates to Labels are allowed/i.exec(ending.message) ?? [];
-    const object = fixed?.get(place);
-    if (object === undefined)
-        return ending;
-    const { message, position, hint = '' } = changedProblem(object, rotate_nameIn(place));
-    world.narrator.warn(message, position);
-    return { ...ending, hint: `${message}. ${hint}` };
-}
-function changedProblem({ kind, key, ownName, origin, position }, name) {
-    return problemAt(position ?? { file: origin }, `the content of ${kind} ${key} has changed (${origin}), but Swarm changes no content of a ${kind} that exists: ${name}`, {
-        hint: ownName === undefined
-            ? 'With `rotate: true` it gets a name that its content decides.'
-            : `Leave its \`name:\` out, so that its content decides its name; or give it another one.`,
-    });
-}
-/**
- * After a success, removes what was named by its content and is not needed any more. What does not work
- * out now does the next time.
- * @param names of what the files have now
- */
-async function sweep(deployment, { fate }, names = new Map()) {
-    const { inputs, world, session, seen } = deployment;
-    const candidates = (seen.objects ?? []).filter(isRotated);
-    if (fate !== 'healthy' || candidates.length === 0 || world.signal.aborted)
-        return;
-    try {
-        const current = new Set(names.values());
-        const removed = await removeUnneeded(session.engine, inputs.stack, candidates, current);
-        for (const { kind, name } of removed)
-            world.narrator.say(`removed ${kind} ${name}: nothing needs it any more`);
-    }
-    catch (error) {
-        world.narrator.say(`old configs and secrets are left to the next deploy: ${errorLine(error)}`);
-    }
 }
 
 ;// CONCATENATED MODULE: ./src/report/history.ts
@@ -47426,6 +48606,8 @@ async function chatter(transport, error) {
 
 
 
+
+
 /** Runs the whole action; never throws: every way it can end is in the report. */
 async function run(world) {
     const { narrator, clock } = world;
@@ -47437,7 +48619,7 @@ async function run(world) {
     try {
         const inputs = world.inputs();
         known.inputs = inputs;
-        const rendered = inputs.mode === 'deploy' ? world.renderStack(inputs) : undefined;
+        const rendered = inputs.mode === 'deploy' || inputs.mode === 'plan' ? world.renderStack(inputs) : undefined;
         if (rendered !== undefined && !inputs.watch.wait)
             refuseWithoutWait(rendered.waves);
         for (const note of rendered?.notes ?? [])
@@ -47472,7 +48654,7 @@ async function run(world) {
         hint: ending.hint ?? '',
         position: error instanceof DeployError ? error.position : undefined,
         problems: error instanceof InvalidInput ? error.problems : [],
-        services: serviceReports(ending),
+        services: ending.plan === undefined ? serviceReports(ending) : plannedReports(ending.plan),
         failures: (ending.rollout === undefined ? [] : failuresOf(ending.rollout)).map((failure) => ({
             ...failure,
             node: hostnameOf(ending.before?.nodes ?? [], failure.nodeId) ?? '',
@@ -47485,6 +48667,7 @@ async function run(world) {
         revision: ending.revision,
         previousRevision: ending.previousRevision,
         history: ending.history ?? [],
+        plan: ending.plan,
     };
 }
 /** With a manager, and with the lock of the stack where anything may be written. */
@@ -47498,6 +48681,8 @@ async function connected({ world, inputs, session, seen, begun, rendered, }) {
     };
     if (inputs.mode === 'status')
         return await showStatus({ ...base, world, lease: undefined });
+    if (inputs.mode === 'plan' && rendered !== undefined)
+        return await showPlan({ ...base, world, lease: undefined }, rendered);
     const lease = inputs.lock.on ? await lock(world, inputs, session) : undefined;
     try {
         const signal = lease === undefined ? world.signal : AbortSignal.any([world.signal, lease.signal]);
@@ -47544,7 +48729,9 @@ async function action_write(deployment, rendered, begun) {
         return await removeStack(deployment);
     const history = await currentHistory(deployment);
     const again = rendered === undefined ? await back(deployment, history) : rerun(deployment, history, rendered);
-    const files = again === undefined && rendered !== undefined ? await rotate(deployment, rendered) : undefined;
+    const files = again === undefined && rendered !== undefined
+        ? await rotate(deployment, rendered, true)
+        : undefined;
     const record = new Record(deployment, history, again?.revision);
     let ending;
     try {
@@ -50769,6 +51956,7 @@ function getIDToken(aud) {
 
 
 
+
 /** GitHub drops a step's summary whole above 1 MiB; stay well below. */
 const SUMMARY_LIMIT = 900_000;
 const MAX_ROWS = 500;
@@ -50788,6 +51976,7 @@ function outputsOf(run) {
             JSON.stringify(run.services.filter(({ change }) => change !== 'unchanged').map(({ name }) => name)),
         ],
         ['services', JSON.stringify(run.services.map(serviceOutput))],
+        ['has-changes', run.plan === undefined ? '' : String(run.plan.hasChanges)],
         ['duration', (run.durationMs / 1000).toFixed(1)],
     ]);
 }
@@ -50798,7 +51987,13 @@ function serviceOutput(service) {
 /** The verdict as a person would say it. */
 function headline(run) {
     const stack = run.stack === '' ? 'the stack' : run.stack;
-    const what = run.mode === 'remove' ? 'removal' : run.mode === 'rollback' ? 'rollback' : 'deploy';
+    const what = run.mode === 'remove'
+        ? 'removal'
+        : run.mode === 'rollback'
+            ? 'rollback'
+            : run.mode === 'plan'
+                ? 'plan'
+                : 'deploy';
     switch (run.outcome) {
         case 'deployed':
             return run.mode === 'rollback'
@@ -50806,6 +52001,10 @@ function headline(run) {
                 : `${stack} is deployed: every service runs what was asked for.`;
         case 'unchanged':
             return `${stack} already ran exactly this; nothing was restarted.`;
+        case 'planned':
+            return run.plan?.hasChanges === true
+                ? `A deploy would change ${stack}; nothing was touched.`
+                : `A deploy would not change ${stack}; nothing was touched.`;
         case 'reported':
             return `The state of ${stack}; nothing was touched.`;
         case 'removed':
@@ -50863,6 +52062,8 @@ function summaryOf(run) {
     ];
     if (run.outcome === 'reported')
         lines.push(...render_stateOf(run));
+    else if (run.plan !== undefined)
+        lines.push(...planSummary(run.plan));
     else if (run.services.length > 0) {
         lines.push('| service | change | image before | image asked for | running | outcome |', '| --- | --- | --- | --- | --- | --- |', ...ranked(run.services).slice(0, MAX_ROWS).map(serviceRow), '');
         if (run.services.length > MAX_ROWS)
@@ -50909,7 +52110,7 @@ function cutToLimit(lines) {
     }
     return `${kept.join('\n')}\n`;
 }
-const ORDER = {
+const render_ORDER = {
     failed: 0,
     unknown: 1,
     restored: 2,
@@ -50919,7 +52120,7 @@ const ORDER = {
     untouched: 6,
 };
 function ranked(services) {
-    return [...services].sort((a, b) => ORDER[a.outcome] - ORDER[b.outcome] || a.name.localeCompare(b.name, 'en'));
+    return [...services].sort((a, b) => render_ORDER[a.outcome] - render_ORDER[b.outcome] || a.name.localeCompare(b.name, 'en'));
 }
 /** The report file: everything of the run, no secrets. */
 function render_reportOf(run) {
@@ -50937,6 +52138,7 @@ function render_reportOf(run) {
         revision: run.revision ?? null,
         previousRevision: run.previousRevision ?? null,
         history: run.history,
+        plan: run.plan ?? null,
         services: run.services,
         tasks: run.tasks,
         failures: run.failures,
@@ -53118,6 +54320,11 @@ function localTransport(environment = process.env) {
         async open(argv) {
             assertUsable(argv);
             const stream = await openLocally(argv, env);
+            if (closed) {
+                const lost = new ConnectionLost('the local transport was closed');
+                stream.destroy(lost);
+                throw lost;
+            }
             streams.add(stream);
             stream.once('close', () => streams.delete(stream));
             return stream;

@@ -15,11 +15,13 @@ import { hostnameOf } from './model.js';
 import { deployFiles } from './modes/deploy.js';
 import type { Deployment, Seen } from './modes/deployment.js';
 import { currentHistory, Record } from './modes/record.js';
+import { showPlan } from './modes/plan.js';
 import { removeStack } from './modes/remove.js';
 import { deployRevision, wantedRevision } from './modes/rollback.js';
 import { explainRefusal, rotate, sweep } from './modes/rotate.js';
 import { showStatus } from './modes/status.js';
 import type { RunReport } from './report/outcome.js';
+import { plannedReports } from './report/plan.js';
 import { progressLog } from './report/progress.js';
 import { serviceReports, taskReports } from './report/services.js';
 import { ImageHealthchecks } from './rollout/healthchecks.js';
@@ -42,7 +44,8 @@ export async function run(world: World): Promise<RunReport> {
   try {
     const inputs = world.inputs();
     known.inputs = inputs;
-    const rendered = inputs.mode === 'deploy' ? world.renderStack(inputs) : undefined;
+    const rendered =
+      inputs.mode === 'deploy' || inputs.mode === 'plan' ? world.renderStack(inputs) : undefined;
     if (rendered !== undefined && !inputs.watch.wait) refuseWithoutWait(rendered.waves);
     for (const note of rendered?.notes ?? []) narrator.say(note.message);
     for (const warning of rendered?.warnings ?? [])
@@ -74,7 +77,7 @@ export async function run(world: World): Promise<RunReport> {
     hint: ending.hint ?? '',
     position: error instanceof DeployError ? error.position : undefined,
     problems: error instanceof InvalidInput ? error.problems : [],
-    services: serviceReports(ending),
+    services: ending.plan === undefined ? serviceReports(ending) : plannedReports(ending.plan),
     failures: (ending.rollout === undefined ? [] : failuresOf(ending.rollout)).map((failure) => ({
       ...failure,
       node: hostnameOf(ending.before?.nodes ?? [], failure.nodeId) ?? '',
@@ -87,6 +90,7 @@ export async function run(world: World): Promise<RunReport> {
     revision: ending.revision,
     previousRevision: ending.previousRevision,
     history: ending.history ?? [],
+    plan: ending.plan,
   };
 }
 
@@ -116,6 +120,8 @@ async function connected({
     images: new MissingImages((image) => authFor(inputs.registries, image)),
   };
   if (inputs.mode === 'status') return await showStatus({ ...base, world, lease: undefined });
+  if (inputs.mode === 'plan' && rendered !== undefined)
+    return await showPlan({ ...base, world, lease: undefined }, rendered);
   const lease = inputs.lock.on ? await lock(world, inputs, session) : undefined;
   try {
     const signal =
@@ -168,7 +174,9 @@ async function write(
   const again =
     rendered === undefined ? await back(deployment, history) : rerun(deployment, history, rendered);
   const files =
-    again === undefined && rendered !== undefined ? await rotate(deployment, rendered) : undefined;
+    again === undefined && rendered !== undefined
+      ? await rotate(deployment, rendered, true)
+      : undefined;
   const record = new Record(deployment, history, again?.revision);
   let ending: Ending;
   try {

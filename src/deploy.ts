@@ -121,7 +121,7 @@ export interface Deployed {
  * nothing that is already as the files say, so repeating it is safe.
  */
 export async function deployStack(
-  session: Session,
+  session: Pick<Session, 'transport' | 'cliVersion'>,
   {
     inputs,
     rendered,

@@ -45,7 +45,7 @@ export const REASONS = [
 export type Reason = (typeof REASONS)[number];
 
 /** Values of the `outcome` output that end the step green. */
-export const GREEN_OUTCOMES = ['deployed', 'unchanged', 'reported', 'removed'] as const;
+export const GREEN_OUTCOMES = ['deployed', 'unchanged', 'planned', 'reported', 'removed'] as const;
 /** Values of the `outcome` output that end the step red. */
 export const RED_OUTCOMES = [
   'rolled-back',

@@ -20,7 +20,7 @@ export type { Connection, InputContext } from './inputs/connection.js';
 export { inputDefaults, type InputName, inputNames } from './inputs/form.js';
 export type { RegistryLogin } from './inputs/registries.js';
 
-const MODES = ['deploy', 'rollback', 'status', 'remove'] as const;
+const MODES = ['deploy', 'rollback', 'plan', 'status', 'remove'] as const;
 export type Mode = (typeof MODES)[number];
 
 /** What the user asked for, decided: nothing after this looks at an input's text again. */

@@ -5,6 +5,7 @@ import type { Inputs } from './inputs.js';
 import type { Left } from './ledger/left.js';
 import type { Revision } from './ledger/revision.js';
 import type { Run } from './ledger/run.js';
+import type { Plan } from './planning/difference.js';
 import type { Narrator } from './report/narrator.js';
 import type { ServicesEnding } from './report/services.js';
 import type { Clock } from './rollout/watch.js';
@@ -40,6 +41,8 @@ export interface Ending extends ServicesEnding {
   readonly previousRevision?: number;
   /** For people: newest first. */
   readonly history?: readonly Revision[];
+  /** With `mode: plan`. */
+  readonly plan?: Plan;
 }
 
 /** What an error means that ended the run before there was a verdict. */

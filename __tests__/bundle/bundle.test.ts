@@ -38,6 +38,7 @@ type Result = Awaited<ReturnType<typeof runStep>>;
 const OUTPUTS = [
   'changed-services',
   'duration',
+  'has-changes',
   'outcome',
   'previous-revision',
   'reason',

@@ -75,6 +75,7 @@ describe('action.yml', () => {
       'previous-revision',
       'changed-services',
       'services',
+      'has-changes',
       'duration',
       'report',
     ]);

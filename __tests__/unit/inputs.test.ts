@@ -141,11 +141,11 @@ describe('all problems at once', () => {
         timeout: '10',
         prune: 'yes',
         'on-failure': 'undo',
-        mode: 'plan',
+        mode: 'preview',
         'max-failures': '-1',
       }),
     ).toEqual([
-      'input mode: "plan" is not accepted; accepted: deploy, rollback, status or remove',
+      'input mode: "preview" is not accepted; accepted: deploy, rollback, plan, status or remove',
       'input stack: "my shop" is not a stack name; accepted: letters, digits, - and _, a letter or digit first',
       'input port: "70000" is not a port; accepted: a number from 1 to 65535',
       'input prune: "yes" is not a boolean; accepted: true or false',

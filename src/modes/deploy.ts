@@ -21,7 +21,7 @@ import { openingOf, type Record } from './record.js';
 import { readBefore, transact } from './transaction.js';
 
 /** Where the files of a run lie on the managers. */
-interface Place {
+export interface Place {
   readonly name: string;
   /** Managers on which the workspace may be; more than one after a fail-over. */
   readonly managers: Set<string>;
@@ -46,7 +46,10 @@ export async function deployFiles(
 }
 
 /** Removes the workspace, if it is there; what cannot be reached is left to the post step. */
-async function forget({ world, session }: Deployment, { name, managers }: Place): Promise<void> {
+export async function forget(
+  { world, session }: Deployment,
+  { name, managers }: Place,
+): Promise<void> {
   if (managers.size === 0) return;
   try {
     if (!(await removeWorkspace(session.transport, name))) return;
@@ -114,7 +117,7 @@ async function deployIn(
 }
 
 /** Puts the files on the manager, and beside them the logins that the registries have accepted. */
-async function prepare(
+export async function prepare(
   { session, inputs, world }: Deployment,
   rendered: RenderedStack,
   place: Place,

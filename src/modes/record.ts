@@ -205,7 +205,9 @@ export class Record {
 
 /** Of a run that has a revision; the other outcomes are of runs that have none. */
 const statusOf = ({ outcome }: Ending): Revision['status'] =>
-  outcome === 'reported' || outcome === 'removed' || outcome === 'locked' ? 'invalid' : outcome;
+  outcome === 'planned' || outcome === 'reported' || outcome === 'removed' || outcome === 'locked'
+    ? 'invalid'
+    : outcome;
 
 /** The rendered files and what they refer to; never the content of a Docker secret. */
 export function openingOf(rendered: RenderedStack): Opening {

@@ -14,7 +14,7 @@ import {
 import { problemAt } from '../compose/source.js';
 import type { Engine } from '../docker/engine.js';
 import { InvalidInput, type Problem } from '../errors.js';
-import { removeUnneeded, rotationKey } from '../ledger/rotated.js';
+import { readRotationKey, removeUnneeded, rotationKey } from '../ledger/rotated.js';
 import { at } from '../model.js';
 import { errorLine } from '../report/text.js';
 import type { Ending } from '../world.js';
@@ -28,17 +28,24 @@ export interface Rotated extends RotatedStack {
 
 /**
  * Names what the files bring, or leaves it to Docker (`rotate: false`). Nothing of the stack is written.
+ * @param keep whether a key that is made for the stack's secrets is kept in the swarm; a plan writes nothing
  * @throws InvalidInput where the content of something has changed that keeps its name
  */
-export async function rotate(deployment: Deployment, rendered: RenderedStack): Promise<Rotated> {
+export async function rotate(
+  deployment: Deployment,
+  rendered: RenderedStack,
+  keep: boolean,
+): Promise<Rotated> {
   const { inputs, session, world } = deployment;
   const { stack } = inputs;
   const objects = fileObjects(rendered);
   const secretKey =
     inputs.rotate && objects.some(({ kind }) => kind === 'secret')
-      ? await settle(deployment, (engine) =>
-          rotationKey(engine, stack, Buffer.from(world.randomName(), 'hex')),
-        )
+      ? await settle(deployment, async (engine) => {
+          const fresh = Buffer.from(world.randomName(), 'hex');
+          if (keep) return await rotationKey(engine, stack, fresh);
+          return (await readRotationKey(engine, stack)) ?? fresh;
+        })
       : undefined;
   const fixed = new Map(
     objects

@@ -2,6 +2,7 @@
 import type { Outcome, Position, Problem, Reason } from '../errors.js';
 import type { Revision } from '../ledger/revision.js';
 import type { Kind, UpdateState } from '../model.js';
+import type { Plan } from '../planning/difference.js';
 import type { Failure } from '../rollout/classify.js';
 
 /**
@@ -127,4 +128,6 @@ export interface RunReport {
   readonly previousRevision: number | undefined;
   /** With `mode: status`: newest first. */
   readonly history: readonly Revision[];
+  /** With `mode: plan`. */
+  readonly plan?: Plan | undefined;
 }

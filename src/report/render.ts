@@ -3,6 +3,7 @@ import { GREEN_OUTCOMES, type Outcome } from '../errors.js';
 import { failureLine } from './failure.js';
 import { historyTable } from './history.js';
 import type { RunReport, ServiceReport } from './outcome.js';
+import { planSummary } from './plan.js';
 import { stackTable, troubleTable } from './stack.js';
 import { clockTime, code, imageCell, plural, safeCell, spokenTime } from './text.js';
 
@@ -29,6 +30,7 @@ export function outputsOf(run: RunReport): ReadonlyMap<string, string> {
       ),
     ],
     ['services', JSON.stringify(run.services.map(serviceOutput))],
+    ['has-changes', run.plan === undefined ? '' : String(run.plan.hasChanges)],
     ['duration', (run.durationMs / 1000).toFixed(1)],
   ]);
 }
@@ -41,7 +43,14 @@ function serviceOutput(service: ServiceReport): object {
 /** The verdict as a person would say it. */
 export function headline(run: RunReport): string {
   const stack = run.stack === '' ? 'the stack' : run.stack;
-  const what = run.mode === 'remove' ? 'removal' : run.mode === 'rollback' ? 'rollback' : 'deploy';
+  const what =
+    run.mode === 'remove'
+      ? 'removal'
+      : run.mode === 'rollback'
+        ? 'rollback'
+        : run.mode === 'plan'
+          ? 'plan'
+          : 'deploy';
   switch (run.outcome) {
     case 'deployed':
       return run.mode === 'rollback'
@@ -49,6 +58,10 @@ export function headline(run: RunReport): string {
         : `${stack} is deployed: every service runs what was asked for.`;
     case 'unchanged':
       return `${stack} already ran exactly this; nothing was restarted.`;
+    case 'planned':
+      return run.plan?.hasChanges === true
+        ? `A deploy would change ${stack}; nothing was touched.`
+        : `A deploy would not change ${stack}; nothing was touched.`;
     case 'reported':
       return `The state of ${stack}; nothing was touched.`;
     case 'removed':
@@ -107,6 +120,7 @@ export function summaryOf(run: RunReport): string {
     ...(run.hint === '' ? [] : [`**What to do:** ${safeCell(run.hint)}`, '']),
   ];
   if (run.outcome === 'reported') lines.push(...stateOf(run));
+  else if (run.plan !== undefined) lines.push(...planSummary(run.plan));
   else if (run.services.length > 0) {
     lines.push(
       '| service | change | image before | image asked for | running | outcome |',
@@ -213,6 +227,7 @@ export function reportOf(run: RunReport): string {
     revision: run.revision ?? null,
     previousRevision: run.previousRevision ?? null,
     history: run.history,
+    plan: run.plan ?? null,
     services: run.services,
     tasks: run.tasks,
     failures: run.failures,

@@ -47,6 +47,11 @@ export function localTransport(environment: NodeJS.ProcessEnv = process.env): Tr
     async open(argv) {
       assertUsable(argv);
       const stream = await openLocally(argv, env);
+      if (closed) {
+        const lost = new ConnectionLost('the local transport was closed');
+        stream.destroy(lost);
+        throw lost;
+      }
       streams.add(stream);
       stream.once('close', () => streams.delete(stream));
       return stream;

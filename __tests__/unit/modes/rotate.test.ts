@@ -69,23 +69,36 @@ describe('before a deploy', () => {
       'configs: { a: { file: a } }',
       'secrets: { a: { external: true } }',
     ])
-      await rotate(deploymentOf({}), stackOf(sections));
-    await rotate(deploymentOf({ rotate: false }), stackOf('secrets: { a: { external: true } }'));
+      await rotate(deploymentOf({}), stackOf(sections), true);
+    await rotate(
+      deploymentOf({ rotate: false }),
+      stackOf('secrets: { a: { external: true } }'),
+      true,
+    );
     expect(swarm.requests).toEqual([]);
   });
 
   it('makes the key of the secrets once, and says nothing of it', async () => {
     const stack = stackOf('secrets: { a: { file: a } }');
-    const first = await rotate(deploymentOf({}), stack);
-    const second = await rotate(deploymentOf({}), stack);
+    const first = await rotate(deploymentOf({}), stack, true);
+    const second = await rotate(deploymentOf({}), stack, true);
     expect(second.objectNames).toEqual(first.objectNames);
     expect(swarm.objects.map(({ name }) => name)).toEqual(['shop.rotation-key']);
     expect(said).toEqual([]);
   });
 
+  it('only looks for the key where nothing may be written', async () => {
+    const stack = stackOf('secrets: { a: { file: a } }');
+    expect((await rotate(deploymentOf({}), stack, false)).objectNames.size).toBe(1);
+    expect(swarm.writes).toEqual([]);
+    const deployed = await rotate(deploymentOf({}), stack, true);
+    const planned = await rotate(deploymentOf({}), stack, false);
+    expect(planned.objectNames).toEqual(deployed.objectNames);
+  });
+
   it('leaves files, names and swarm alone without `rotate`', async () => {
     const stack = stackOf('configs: { a: { file: a } }\nsecrets: { b: { file: b } }');
-    const same = await rotate(deploymentOf({ rotate: false }), stack);
+    const same = await rotate(deploymentOf({ rotate: false }), stack, true);
     expect(same.files).toEqual(stack.files);
     expect(same.objectNames.size).toBe(0);
     expect(swarm.writes).toEqual([]);
@@ -96,7 +109,8 @@ describe('before a deploy', () => {
     [false, 'configs: { a: { file: a, name: mine } }', 'mine', /Leave its `name:` out/],
     [false, 'configs: { a: { file: a } }', 'shop_a', /`rotate: true`/],
   ])('refuses new content under the same name (rotate: %s, %s)', async (on, yaml, name, hint) => {
-    const deploying = (): Promise<unknown> => rotate(deploymentOf({ rotate: on }), stackOf(yaml));
+    const deploying = (): Promise<unknown> =>
+      rotate(deploymentOf({ rotate: on }), stackOf(yaml), true);
     await deploying(); // nothing of that name is there
     const data = Buffer.from('content of /checkout/a');
     const id = await engine.createConfig({ name, labels: {}, data });

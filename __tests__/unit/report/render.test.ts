@@ -57,6 +57,7 @@ describe('outputs', () => {
     expect([...outputs.keys()].sort()).toEqual([
       'changed-services',
       'duration',
+      'has-changes',
       'outcome',
       'previous-revision',
       'reason',
@@ -108,7 +109,13 @@ describe('the headline', () => {
     expect(line).not.toContain('deploy');
   });
   it('is green for four outcomes and no other', () => {
-    expect(outcomes.filter(isGreen)).toEqual(['deployed', 'unchanged', 'reported', 'removed']);
+    expect(outcomes.filter(isGreen)).toEqual([
+      'deployed',
+      'unchanged',
+      'planned',
+      'reported',
+      'removed',
+    ]);
   });
 });
 

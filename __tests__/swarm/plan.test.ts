@@ -1,0 +1,339 @@
+/** `mode: plan` on the real swarm, by the CLI of its manager: what it tells, and that it touches nothing. */
+import { expect } from '@jest/globals';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import {
+  onSwarm,
+  quickUpdate,
+  scenario,
+  scenarios,
+  until,
+  type Run,
+  type Stack,
+} from '../support/swarm.js';
+
+interface Planned {
+  readonly hasChanges: boolean;
+  readonly services: readonly {
+    readonly name: string;
+    readonly change: string;
+    readonly restarts: string;
+    readonly fields: readonly { readonly field: string; readonly before: string | null }[];
+  }[];
+  readonly objects: readonly {
+    readonly kind: string;
+    readonly name: string;
+    readonly change: string;
+  }[];
+}
+
+const planOf = (run: Run): Planned => (run.report as { plan: Planned }).plan;
+
+/** All that a write would move, of the whole stack: specs, versions and ids of services and objects. */
+async function stateOf(stack: Stack): Promise<unknown> {
+  const services = Object.entries(await stack.services()).map(([name, service]) => [
+    name,
+    { ID: service.ID, Version: service.Version, Spec: service.Spec },
+  ]);
+  return { services, objects: await stack.objectSpecs(), ledger: await stack.ledger() };
+}
+
+/** Runs a plan, and proves that it has left the swarm as it was; the set-up looks at the managers. */
+async function plan(
+  stack: Stack,
+  files: Record<string, string>,
+  inputs: Record<string, string | boolean> = {},
+): Promise<Run> {
+  const before = await stateOf(stack);
+  const run = await stack.run({ files, inputs: { mode: 'plan', ...inputs } });
+  expect(await stateOf(stack)).toEqual(before);
+  expect(run).toMatchObject({ outcome: 'planned', reason: '', code: 0, postCode: 0 });
+  return run;
+}
+
+const file = (stack: Stack, services: Record<string, unknown>): Record<string, string> => ({
+  'docker-stack.yml': stack.file(services),
+});
+
+/** The update that somebody made is over: Swarm writes its status, too. */
+async function settled(stack: Stack): Promise<void> {
+  await until(
+    'the update is over',
+    async () => (await stack.service('api')).UpdateStatus?.State === 'completed',
+  );
+}
+
+const api = (stack: Stack, tag = 'v1'): Record<string, unknown> => ({
+  image: stack.image('web', tag),
+  environment: { MODE: 'one', PASSWORD: 'value-never-shown' },
+  deploy: { replicas: 2, update_config: quickUpdate },
+});
+
+onSwarm('a plan', () => {
+  scenario('of a new stack creates it, and nothing is created', async (stack) => {
+    stack.useOverlay();
+    const run = await plan(stack, file(stack, { api: api(stack) }));
+    expect(run.outputs['has-changes']).toBe('true');
+    expect(planOf(run)).toMatchObject({
+      hasChanges: true,
+      services: [{ name: `${stack.name}_api`, change: 'created' }],
+      objects: [{ kind: 'network', name: `${stack.name}_default`, change: 'created' }],
+    });
+    expect(run.changed).toEqual([`${stack.name}_api`]);
+    expect(await stateOf(stack)).toEqual({ services: [], objects: {}, ledger: {} });
+  });
+
+  scenario('of the same, of an update, with and without prune', async (stack) => {
+    const old = { image: stack.image('web') };
+    const files = file(stack, { api: api(stack), old });
+    expect((await stack.run({ files })).outcome).toBe('deployed');
+    const started = await stack.startTimes('api');
+
+    const same = await plan(stack, files);
+    expect([same.outputs['has-changes'], same.changed]).toEqual(['false', []]);
+    expect(same.log).toContain('No changes');
+
+    const next = file(stack, {
+      api: {
+        ...api(stack, 'v2'),
+        environment: { MODE: 'two', PASSWORD: 'value-never-shown' },
+        healthcheck: { test: ['CMD', 'true'], interval: '10s' },
+        deploy: { replicas: 3, update_config: quickUpdate, labels: { color: 'red' } },
+      },
+    });
+    const update = await plan(stack, next);
+    const [service] = planOf(update).services;
+    expect(service).toMatchObject({
+      name: `${stack.name}_api`,
+      change: 'updated',
+      restarts: 'all',
+    });
+    expect(service?.fields.map(({ field }) => field).sort()).toEqual([
+      'deploy.labels.color',
+      'deploy.replicas',
+      'environment.MODE',
+      'healthcheck.interval',
+      'healthcheck.test',
+      'image',
+    ]);
+    const digest = (await stack.bed.digest('web:v2')).slice(7, 19);
+    expect(update.summary).toContain(`+   image: ${stack.image('web', 'v2')}@sha256:${digest}`);
+    expect(update.summary).toContain('environment.MODE: changed (value not shown)');
+    expect(update.summary).toContain(`${stack.name}_old: left running`);
+    expect(JSON.stringify([update.log, update.summary, update.report])).not.toContain(
+      'value-never-shown',
+    );
+
+    const pruned = await plan(stack, next, { prune: true });
+    expect(pruned.changed.toSorted()).toEqual([`${stack.name}_api`, `${stack.name}_old`]);
+    expect(await stack.startTimes('api')).toEqual(started);
+
+    // And a deploy does what was planned.
+    const done = await stack.run({ files: next, inputs: { prune: true } });
+    expect(done.changed.toSorted()).toEqual(pruned.changed.toSorted());
+    expect((await plan(stack, next, { prune: true })).outputs['has-changes']).toBe('false');
+  });
+
+  scenario(
+    'of a stack that somebody else has changed shows what a deploy would undo',
+    async (stack) => {
+      const files = file(stack, { api: api(stack) });
+      expect((await stack.run({ files })).outcome).toBe('deployed');
+      await stack.manager.docker(
+        ...['service', 'update', '--detach', '--env-add', 'DEBUG=1', '--replicas', '1'],
+        ...['--label-add', 'by=hand', '--limit-memory', '64M', `${stack.name}_api`],
+      );
+      await settled(stack);
+      const run = await plan(stack, files);
+      expect(planOf(run).services[0]).toMatchObject({
+        restarts: 'all',
+        fields: [
+          { field: 'deploy.labels.by', change: 'removed', before: 'hand' },
+          { field: 'environment.DEBUG', change: 'removed', redacted: true, before: null },
+          { field: 'deploy.resources.limits.memory', change: 'removed', before: '64M' },
+          { field: 'deploy.replicas', before: '1', after: '2' },
+        ].map((each) => expect.objectContaining(each) as unknown),
+      });
+    },
+  );
+
+  scenario('says whose tasks restart as Swarm does it', async (stack) => {
+    stack.useOverlay();
+    const deploy = (more: object): object => ({
+      ...api(stack),
+      deploy: { replicas: 2, update_config: quickUpdate, ...more },
+    });
+    const base = file(stack, { api: deploy({}) });
+    expect((await stack.run({ files: base })).outcome).toBe('deployed');
+    for (const [restarts, changed] of [
+      ['none', deploy({ labels: { a: 'b' } })],
+      [
+        'misplaced',
+        deploy({ labels: { a: 'b' }, placement: { constraints: ['node.platform.os == linux'] } }),
+      ],
+      ['all', { ...deploy({ labels: { a: 'b' } }), labels: { c: 'd' } }],
+      ['all', { ...deploy({ endpoint_mode: 'dnsrr' }), labels: { c: 'd' } }],
+    ] as const) {
+      const files = file(stack, { api: changed });
+      const started = await stack.startTimes('api');
+      expect(planOf(await plan(stack, files)).services[0]?.restarts).toBe(restarts);
+      expect((await stack.run({ files })).outcome).toBe('deployed');
+      const now = await stack.startTimes('api');
+      if (restarts === 'all')
+        expect(Object.keys(started).filter((task) => task in now)).toEqual([]);
+      else expect(now).toEqual(started);
+    }
+  });
+
+  scenario('is refused as the deploy would be, and nothing is left', async (stack) => {
+    const files = {
+      'docker-stack.yml': stack.file(
+        { api: { ...api(stack), networks: ['default', 'shared'] } },
+        {
+          networks: {
+            default: stack.network,
+            shared: { external: true, name: `absent-${stack.name}` },
+          },
+        },
+      ),
+    };
+    const run = await stack.run({ files, inputs: { mode: 'plan' } });
+    expect(run).toMatchObject({
+      outcome: 'invalid',
+      reason: 'deploy-refused',
+      code: 1,
+      postCode: 0,
+    });
+    expect(run.outputs['has-changes']).toBe('');
+    expect(run.log).toContain(`absent-${stack.name}`);
+    expect(await stateOf(stack)).toEqual({ services: [], objects: {}, ledger: {} });
+  });
+
+  scenario('works for a login that may do no more than use Docker', async (stack) => {
+    const files = file(stack, { api: api(stack) });
+    expect((await stack.run({ files, inputs: { username: 'deploy' } })).outcome).toBe('deployed');
+    const run = await plan(stack, files, { username: 'deploy' });
+    expect(run.outputs['has-changes']).toBe('false');
+  });
+});
+
+const CORPUS = fileURLToPath(new URL('../corpus', import.meta.url));
+const OWN = fileURLToPath(new URL('../support/plan-files', import.meta.url));
+
+interface Case {
+  readonly name: string;
+  /** By the path under which the stack files look for them. */
+  readonly files: (stack: Stack) => Record<string, string>;
+  readonly composeFiles: readonly string[];
+  readonly env: (stack: Stack) => Readonly<Record<string, string>>;
+  readonly envFiles: readonly string[];
+}
+
+/** The files of this suite: their images are those of the test swarm. */
+const own = readdirSync(OWN).map((name): Case => ({
+  name,
+  files: () => ({ [name]: readFileSync(join(OWN, name), 'utf8'), 'plain.conf': 'hello\n' }),
+  composeFiles: [name],
+  env: (stack) => ({ REGISTRY: stack.bed.registry.host, STACK: stack.name }),
+  envFiles: [],
+}));
+
+/** The corpus of stack files (see unit/compose/corpus.test.ts): each a directory, refused ones left out. */
+const corpus = (existsSync(CORPUS) ? readdirSync(CORPUS) : [])
+  .filter((name) => !existsSync(join(CORPUS, name, 'problems.txt')))
+  .map((name): Case => {
+    const directory = join(CORPUS, name);
+    const settings = existsSync(join(directory, 'case.json'))
+      ? (JSON.parse(readFileSync(join(directory, 'case.json'), 'utf8')) as {
+          files?: readonly string[];
+          env?: Readonly<Record<string, string>>;
+          envFiles?: readonly string[];
+        })
+      : {};
+    return {
+      name: `corpus/${name}`,
+      files: () =>
+        Object.fromEntries(
+          readdirSync(directory, { recursive: true, withFileTypes: true })
+            .filter((entry) => entry.isFile())
+            .map((entry) => {
+              const path = join(entry.parentPath, entry.name);
+              return [path.slice(directory.length + 1), readFileSync(path, 'utf8')];
+            }),
+        ),
+      composeFiles: settings.files ?? ['stack.yml'],
+      env: () => settings.env ?? {},
+      envFiles: settings.envFiles ?? [],
+    };
+  });
+
+/** What others hold, or have to be there first: made, or waited for, until the stack is accepted. */
+async function deployed(stack: Stack, run: () => Promise<Run>): Promise<Run> {
+  for (let times = 0; ; times += 1) {
+    const result = await run();
+    if (result.outcome === 'deployed' || times === 20) return result;
+    const network = /network "?([\w.-]+)"? is declared as external, but could not be found/.exec(
+      result.log,
+    )?.[1];
+    const object = /(secret|config) not found: ([\w.-]+)/.exec(result.log);
+    if (network !== undefined)
+      await stack.manager.exec([
+        'docker',
+        'network',
+        'create',
+        '-d',
+        'overlay',
+        '--attachable',
+        network,
+      ]);
+    else if (object !== null)
+      await stack.manager.exec(['docker', object[1] ?? '', 'create', object[2] ?? '', '-'], {
+        input: 'x',
+      });
+    else if (/already in use by service/.test(result.log))
+      await until('a port of another stack is free', () => Promise.resolve(true), {
+        intervalMs: 1000,
+      });
+    else return result;
+  }
+}
+
+onSwarm('right after a deploy of the same files a plan has no changes', () => {
+  scenarios(
+    [...own, ...corpus],
+    ({ name }) => name,
+    async (stack, each) => {
+      const files = each.files(stack);
+      const inputs = {
+        'compose-file': each.composeFiles.join('\n'),
+        'env-file': each.envFiles.join('\n'),
+        env: Object.entries(each.env(stack))
+          .map(([key, value]) => `${key}=${value}`)
+          .join('\n'),
+        wait: false,
+        // Nobody waits for images that are nowhere to be had.
+        ...(each.name.startsWith('corpus/') && { 'resolve-image': 'never' }),
+      };
+      const first = await stack.run({ files, inputs: { ...inputs, mode: 'plan' } });
+      const run = await deployed(stack, () => stack.run({ files, inputs }));
+      // The client of 20.10 knows no jobs, and says so of a plan as of a deploy.
+      if (each.name.startsWith('since-23') && run.log.includes(', CLI 20.10')) {
+        expect(first).toMatchObject({ outcome: 'invalid', reason: 'compose-invalid' });
+        expect(run).toMatchObject({ reason: 'compose-invalid', code: 1 });
+        return;
+      }
+      expect(run.outcome).toBe('deployed');
+      const again = await stack.run({ files, inputs: { ...inputs, mode: 'plan' } });
+      expect(planOf(again).services.flatMap(({ fields }) => fields)).toEqual([]);
+      expect(again).toMatchObject({
+        outcome: 'planned',
+        changed: [],
+        outputs: { 'has-changes': 'false' },
+      });
+      // What was planned of the new stack is what the deploy then made.
+      if (first.outcome === 'planned')
+        expect(first.changed.toSorted()).toEqual(run.changed.toSorted());
+    },
+  );
+});
