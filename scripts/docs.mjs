@@ -4,6 +4,7 @@
  *
  * `inputs` and `outputs` come from action.yml, into docs/inputs.md, and into README.md where it has
  * the markers; the comment above an input there is the title of the section that starts with it.
+ * `rules` come from src/lint/catalog.ts, into docs/lint.md.
  * `task-causes` and `service-causes` come from src/rollout/causes.ts, into docs/reasons.md. The `runs` in
  * docs/engines.md, and all of docs/truth-table.md, come from the JSON beside them.
  */
@@ -137,12 +138,38 @@ export async function withCauses(page, { TASK_CAUSES, SERVICE_CAUSES }) {
 }
 
 /**
- * The module as it is now, without a build: it imports nothing but types.
- * @returns {Promise<Causes>}
+ * @param {readonly [string, import('../src/lint/catalog.js').Rule][]} rules by id
+ * @returns {string} markdown
  */
-async function causesInCode() {
+export function ruleSections(rules) {
+  const groups = [...new Set(rules.map(([, { group }]) => group))];
+  return groups
+    .flatMap((group) => [
+      `## ${group}`,
+      '',
+      ...rules
+        .filter(([, rule]) => rule.group === group)
+        .flatMap(([id, { level, when, reason, mend }]) => [
+          `### ${id}`,
+          '',
+          `${level === 'warning' ? 'Warning' : 'Notice'}. ${when}`,
+          '',
+          `**Why:** ${reason}`,
+          '',
+          `**Mend:** ${mend}`,
+          '',
+        ]),
+    ])
+    .join('\n');
+}
+
+/**
+ * A module as it is now, without a build: it imports nothing but types.
+ * @param {string} path from the root
+ */
+async function inCode(path) {
   const { default: typescript } = await import('typescript');
-  const source = readFileSync(join(root, 'src/rollout/causes.ts'), 'utf8');
+  const source = readFileSync(join(root, path), 'utf8');
   const { outputText } = typescript.transpileModule(source, {
     compilerOptions: {
       module: typescript.ModuleKind.ESNext,
@@ -154,7 +181,10 @@ async function causesInCode() {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const action = readFileSync(join(root, 'action.yml'), 'utf8');
-  const causes = await causesInCode();
+  /** @type {Causes} */
+  const causes = await inCode('src/rollout/causes.ts');
+  /** @type {typeof import('../src/lint/catalog.js')} */
+  const { RULES } = await inCode('src/lint/catalog.ts');
   /** @type {readonly { file: string, source: string, fresh: (page: string) => Promise<string> }[]} */
   const pages = [
     {
@@ -167,6 +197,12 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
       file: 'docs/reasons.md',
       source: 'src/rollout/causes.ts',
       fresh: (page) => withCauses(page, causes),
+    },
+    {
+      file: 'docs/lint.md',
+      source: 'src/lint/catalog.ts',
+      fresh: async (page) =>
+        pretty(await withText(page, 'rules', ruleSections(Object.entries(RULES)), 'all')),
     },
     {
       file: 'docs/truth-table.md',

@@ -13,6 +13,8 @@ import {
   readConnection,
 } from './inputs/connection.js';
 import { Form, type InputName, named, ODD, secretLines } from './inputs/form.js';
+import { RULE_IDS, type RuleId } from './lint/catalog.js';
+import { nearest } from './lint/nearest.js';
 import { readRegistries, type RegistryLogin } from './inputs/registries.js';
 
 export type { Connection, InputContext } from './inputs/connection.js';
@@ -40,6 +42,8 @@ export interface Inputs {
     readonly envFiles: readonly string[];
     readonly allowUnset: boolean;
   };
+  /** Rules of the lint that are not looked at. */
+  readonly lintIgnore: readonly RuleId[];
   readonly prune: boolean;
   readonly resolveImage: 'always' | 'changed' | 'never';
   readonly withRegistryAuth: boolean;
@@ -79,6 +83,7 @@ export function parseInputs(raw: (name: InputName) => string, context: InputCont
       envFiles: paths(form, 'env-file'),
       allowUnset: form.flag('allow-unset'),
     },
+    lintIgnore: lintIgnore(form),
     prune: form.flag('prune'),
     resolveImage: form.choice('resolve-image', ['always', 'changed', 'never']),
     withRegistryAuth: form.flag('with-registry-auth'),
@@ -187,6 +192,22 @@ function paths(form: Form, name: 'compose-file' | 'env-file'): readonly string[]
     else found.push(text);
   }
   return found;
+}
+
+function lintIgnore(form: Form): readonly RuleId[] {
+  const found = new Set<RuleId>();
+  for (const { text, place } of form.lines('lint-ignore')) {
+    const id = RULE_IDS.find((known) => known === text);
+    if (id !== undefined) found.add(id);
+    else
+      form.reject(
+        'lint-ignore',
+        `${form.shown(text)} is not a rule of the lint`,
+        `Near it: ${nearest(text, RULE_IDS).join(', ')}. docs/lint.md has them all.`,
+        place,
+      );
+  }
+  return [...found];
 }
 
 /** What `${...}` in a stack file can name (docker/cli, cli/compose/template). */
@@ -299,6 +320,7 @@ export function describeInputs(inputs: Inputs): object {
       envFiles: compose.envFiles,
       allowUnset: compose.allowUnset,
     },
+    lintIgnore: inputs.lintIgnore,
     prune: inputs.prune,
     resolveImage: inputs.resolveImage,
     withRegistryAuth: inputs.withRegistryAuth,

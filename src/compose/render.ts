@@ -12,6 +12,7 @@ import { decodeText, parseRoot, problemAt, type SourceFile } from './source.js';
 import { NEVER_SET } from './splice.js';
 import { isNull } from './tree.js';
 import { viewServices, type ServiceView } from './view.js';
+import { fieldOf, type Field } from '../lint/field.js';
 
 export { ATTACHMENTS_DIRECTORY, type Attachment, type FileContent } from './attachments.js';
 export type { RenderedFile } from './document.js';
@@ -40,6 +41,8 @@ export interface RenderedStack {
    */
   readonly mustBeUnset: readonly string[];
   readonly warnings: readonly Problem[];
+  /** What the user wrote, variables filled in, for the lint. */
+  readonly written: Field | undefined;
 }
 
 /** Nobody reads more, and a file of another kind can have a hundred thousand. */
@@ -114,6 +117,7 @@ export function renderStack(request: RenderRequest): RenderedStack {
     composeVersion,
     mustBeUnset: [...mustBeUnset].sort(),
     warnings,
+    written: fieldOf(documents),
   };
 }
 

@@ -30,6 +30,7 @@ export const inputDefaults = {
   env: '',
   'env-file': '',
   'allow-unset': 'false',
+  'lint-ignore': '',
   prune: 'false',
   'resolve-image': 'always',
   'with-registry-auth': 'true',

@@ -15,6 +15,7 @@ import type { Snapshot } from '../model.js';
 import { errorLine } from '../report/text.js';
 import type { Ending } from '../world.js';
 import { settle, type Deployment } from './deployment.js';
+import { tellLint } from './lint.js';
 import { openingOf, type Record } from './record.js';
 import { readBefore, transact } from './transaction.js';
 
@@ -69,11 +70,13 @@ async function deployIn(
   const [workspace, before] = await Promise.all([preparing, reading]);
   world.signal.throwIfAborted();
 
+  tellLint(deployment, rendered, before.before.nodes);
   await record.open(openingOf(rendered));
   const names = [...rendered.services.keys()].map((service) => `${inputs.stack}_${service}`);
   return await transact(deployment, before, {
     names,
     origin: rendered.files.length === 1 ? 'file' : 'files',
+    linted: true,
     apply: () =>
       deployStack(
         session,
