@@ -66,11 +66,11 @@ async function deployIn(
   const preparing = settle(deployment, () => prepare(deployment, rendered, place));
   const reading = readBefore(deployment);
   // Both come to their end, whatever the other does: a directory must not be made after its removal.
-  await Promise.allSettled([preparing, reading]);
+  const [, looked] = await Promise.allSettled([preparing, reading]);
+  if (looked.status === 'fulfilled') tellLint(deployment, rendered, looked.value.before.nodes);
   const [workspace, before] = await Promise.all([preparing, reading]);
   world.signal.throwIfAborted();
 
-  tellLint(deployment, rendered, before.before.nodes);
   await record.open(openingOf(rendered));
   const names = [...rendered.services.keys()].map((service) => `${inputs.stack}_${service}`);
   return await transact(deployment, before, {
