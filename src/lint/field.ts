@@ -48,6 +48,12 @@ export class Field {
 
   /** Keys and values of a mapping; empty for anything else. */
   get entries(): ReadonlyMap<string, Field> {
+    this.#entries ??= this.#readEntries();
+    return this.#entries;
+  }
+  #entries: ReadonlyMap<string, Field> | undefined;
+
+  #readEntries(): ReadonlyMap<string, Field> {
     const found = new Map<string, [Layer, ...Layer[]]>();
     for (const { document, node } of this.#layers)
       for (const { name, key, value, site } of document.tree.entries(node).values()) {

@@ -54,7 +54,7 @@ export function lint({ files, services, nodes, logins, ignore }: LintRequest): r
   if (active.includes('expiring-credentials')) findings.push(...expiring(read, logins));
   return findings.sort(
     (a, b) =>
-      a.file.localeCompare(b.file, 'en') ||
+      (a.file === b.file ? 0 : a.file < b.file ? -1 : 1) ||
       (a.line ?? 0) - (b.line ?? 0) ||
       RULE_IDS.indexOf(a.id) - RULE_IDS.indexOf(b.id),
   );

@@ -79,7 +79,7 @@ export function createNarrator(log: Log, clock: Clock): Narrator {
         const { id, level, message, mend, file, line } = finding;
         const text = safeLine(`${placeOf(finding)}: ${message}. ${mend} (${id})`);
         if (annotated.has(finding)) log[level](text, line === null ? { file } : { file, line });
-        else say(`${level}: ${text}`);
+        else log.line(`${level}: ${text}`);
       }
     },
     findings: () => findings,
