@@ -10,12 +10,14 @@ interface Asked {
   readonly logins?: LintRequest['logins'];
   readonly ignore?: readonly RuleId[];
   readonly variables?: Readonly<Record<string, string>>;
+  /** Those that are deployed; all of the files where it is not told. */
+  readonly deployed?: readonly string[];
 }
 
 /** What the lint says of files. */
 function lintOf(
   files: readonly string[],
-  { engines, logins = [], ignore = [], variables = {} }: Asked = {},
+  { engines, logins = [], ignore = [], variables = {}, deployed }: Asked = {},
 ): readonly Finding[] {
   const { written, services } = renderStack({
     files: files.map((text, index) => ({ path: `${'abc'[index]!}.yml`, text: Buffer.from(text) })),
@@ -24,7 +26,7 @@ function lintOf(
   });
   return lint({
     files: written,
-    services: new Set(services.keys()),
+    services: new Set(deployed ?? services.keys()),
     nodes: engines?.map((engine, index) => ({ name: `node-${index + 1}`, engine })),
     ...{ logins, ignore },
   });
@@ -251,6 +253,7 @@ const CASES: Readonly<Record<RuleId, Case>> = {
       [stack(IDEAL)],
       [hostPort(ideal('start-first', 'stop-first'))],
       [stack(IDEAL).replace('["80:80"]', '[{target: 80, mode: host}]')],
+      [stack(IDEAL).replace('["80:80"]', '[{target: 80, published: 0, mode: host}]')],
     ],
   },
   'host-port-replicas': {
@@ -444,6 +447,12 @@ describe('files that nothing can be said against', () => {
 });
 
 describe('several files', () => {
+  it('are looked over for the services that are deployed', () => {
+    const file = `${stack(IDEAL)}  idle:\n    image: a\n`;
+    expect(lintOf([file], { deployed: ['api'] })).toEqual([]);
+    expect(lintOf([file]).map(({ service }) => service)).toContain('idle');
+  });
+
   it('are judged as one, the last one winning, each finding where it is written', () => {
     const base = 'services:\n  api:\n    image: a\n    container_name: x\n';
     const over = stack(IDEAL);

@@ -143,6 +143,13 @@ describe('lint-ignore', () => {
     ]);
   });
 
+  it('knows parts of names, too', () => {
+    expect(nearest('volume', RULE_IDS).slice(0, 2)).toEqual([
+      'engine-volume-subpath',
+      'local-volume-moves',
+    ]);
+  });
+
   it('is not slow on what is no id at all', () => {
     expect(nearest('x'.repeat(1_000_000), RULE_IDS)).toHaveLength(3);
   });
