@@ -9,6 +9,7 @@ const pure = [
   'src/inputs/**/*.ts',
   'src/plan.ts',
   'src/compose/**/*.ts',
+  'src/lint/**/*.ts',
   'src/transport/host-key.ts',
   'src/transport/known-hosts.ts',
   'src/transport/quote.ts',

@@ -28712,7 +28712,7 @@ var visit = __nccwpck_require__(204);
 
 
 
-__webpack_unused_export__ = composer.Composer;
+exports.Dk = composer.Composer;
 __webpack_unused_export__ = Document.Document;
 __webpack_unused_export__ = Schema.Schema;
 __webpack_unused_export__ = errors.YAMLError;
@@ -28732,11 +28732,11 @@ __webpack_unused_export__ = Scalar.Scalar;
 __webpack_unused_export__ = YAMLMap.YAMLMap;
 __webpack_unused_export__ = YAMLSeq.YAMLSeq;
 __webpack_unused_export__ = cst;
-__webpack_unused_export__ = lexer.Lexer;
+exports.JG = lexer.Lexer;
 exports.HN = lineCounter.LineCounter;
-__webpack_unused_export__ = parser.Parser;
+exports.iX = parser.Parser;
 __webpack_unused_export__ = publicApi.parse;
-exports.hR = publicApi.parseAllDocuments;
+__webpack_unused_export__ = publicApi.parseAllDocuments;
 exports.Tp = publicApi.parseDocument;
 exports.As = publicApi.stringify;
 __webpack_unused_export__ = visit.visit;
@@ -35270,6 +35270,7 @@ const inputDefaults = {
     'env-file': '',
     'allow-unset': 'false',
     profiles: '',
+    'lint-ignore': '',
     prune: 'false',
     rotate: 'true',
     'resolve-image': 'always',
@@ -35720,7 +35721,7 @@ function problemAt(position, message, { reason = 'compose-invalid', hint } = {})
         ...(hint === undefined ? {} : { hint }),
     };
 }
-/** The parser needs about a second for this much; large stack files have a tenth of it. */
+/** More than Swarm could take in as one stack; large stack files have a tenth of it. */
 const MAX_FILE_BYTES = 512 * 1024;
 /** A broken quote makes a parser report every later line. */
 const MAX_SYNTAX_PROBLEMS = 10;
@@ -35765,12 +35766,29 @@ function decodeText(file) {
     return source;
 }
 const TOO_DEEP = 'the file is nested too deeply';
-/** The one mapping that a stack file is, or everything that keeps it from being read as one. */
-function parseRoot(source) {
-    // The parser would find out as well, by running out of stack again and again.
-    if (/(?:[[{]\s*){200}/.test(source.text))
-        return [source.problem(0, TOO_DEEP)];
-    const parsed = (0,dist/* parseAllDocuments */.hR)(source.text, {
+/** Words, signs and line breaks: what bounds the parser's work. Large stack files have a tenth of it. */
+const MAX_TOKENS = 200_000;
+/** Collections in collections while the text is read; more than twice what the tree lets pass. */
+const MAX_PARSER_DEPTH = 250;
+/** Only one may say anything, but an empty one after a last `---` is common. */
+const MAX_DOCUMENTS = 50;
+/** Thrown out of the parser where going on would tell nothing new. */
+class Enough extends Error {
+}
+/**
+ * The documents of a text, or its first errors of syntax: the parser stops there, and at the limits.
+ * An error of its own costs it as much as some hundred characters, and a file of another kind is made
+ * of errors.
+ */
+class BoundedReader {
+    documents = [];
+    faults = [];
+    /** Whether there are more errors of syntax than these. */
+    stopped = false;
+    /** Whether the first document has begun. */
+    #begun = false;
+    #parser = new dist/* Parser */.iX();
+    #composer = new dist/* Composer */.Dk({
         schema: 'failsafe',
         keepSourceTokens: true,
         prettyErrors: false,
@@ -35778,20 +35796,100 @@ function parseRoot(source) {
         uniqueKeys: false,
         strict: false,
     });
-    const documents = 'empty' in parsed ? [] : parsed;
-    const errors = documents.flatMap((document) => document.errors);
-    if (errors.some((error) => error.message.includes('call stack'))) {
-        return [source.problem(0, TOO_DEEP)];
+    constructor(text) {
+        // The only way to hear of an error before the document that has it is complete.
+        this.#composer['onError'] = (at, _, message, warning = false) => {
+            const offset = typeof at === 'number' ? at : 'offset' in at ? at.offset : at[0];
+            if (!warning)
+                this.#fault({ offset, message });
+        };
+        try {
+            const limit = this.#read(text);
+            if (limit !== undefined)
+                this.#endAt(this.#parser.offset, limit);
+        }
+        catch (error) {
+            if (error instanceof Enough)
+                this.stopped = true;
+            else if (error instanceof RangeError)
+                this.#endAt(0, TOO_DEEP);
+            else
+                throw error;
+        }
     }
-    if (errors.length > 0) {
-        const problems = errors.slice(0, MAX_SYNTAX_PROBLEMS).map((error) => {
-            const [offset] = error.pos;
+    /** @returns the limit that the text exceeds */
+    #read(text) {
+        let tokens = 0;
+        for (const lexeme of new dist/* Lexer */.JG().lex(text)) {
+            tokens += 1;
+            if (tokens > MAX_TOKENS)
+                return `the file has more than ${MAX_TOKENS} words, signs and line breaks; a stack file may have no more`;
+            for (const token of this.#parser.next(lexeme))
+                this.#compose(token);
+            if (this.#parser.stack.length > MAX_PARSER_DEPTH)
+                return TOO_DEEP;
+            if (this.documents.length > MAX_DOCUMENTS)
+                return `the file has more than ${MAX_DOCUMENTS} YAML documents; a stack file has one`;
+        }
+        this.#finish(text.length);
+        return undefined;
+    }
+    /** Where the text is cut short: errors before that are what is wrong with it, if there are some. */
+    #endAt(offset, message) {
+        const early = offset === 0 ? [] : this.#errorsBefore(offset);
+        this.documents.length = 0;
+        this.stopped &&= early.length > 0;
+        this.faults.splice(0, Infinity, ...(early.length > 0 ? early : [{ offset, message }]));
+    }
+    #errorsBefore(offset) {
+        try {
+            this.#finish(offset);
+        }
+        catch (error) {
+            if (!(error instanceof Enough))
+                throw error;
+            this.stopped = true;
+        }
+        return this.faults.filter((fault) => fault.offset < offset);
+    }
+    #finish(end) {
+        for (const token of this.#parser.end())
+            this.#compose(token);
+        this.documents.push(...this.#composer.end(false, end));
+        // Those that belong to no node, as a directive without a document.
+        for (const { pos, message } of this.documents.flatMap(({ errors }) => errors))
+            this.#fault({ offset: pos[0], message });
+    }
+    #compose(token) {
+        if (token.type === 'error')
+            this.#fault({
+                offset: token.offset,
+                message: token.source ? `${token.message}: ${JSON.stringify(token.source)}` : token.message,
+            });
+        else if (token.type === 'doc-end' && !this.#begun)
+            this.#fault({ offset: token.offset, message: '`...` before any document' });
+        else {
+            this.#begun ||= token.type === 'document';
+            this.documents.push(...this.#composer.next(token));
+        }
+    }
+    #fault(fault) {
+        if (this.faults.length === MAX_SYNTAX_PROBLEMS)
+            throw new Enough();
+        this.faults.push(fault);
+    }
+}
+/** The one mapping that a stack file is, or everything that keeps it from being read as one. */
+function parseRoot(source) {
+    const { documents, faults, stopped } = new BoundedReader(source.text);
+    if (faults.length > 0) {
+        const inOrder = faults.toSorted((a, b) => a.offset - b.offset);
+        const problems = inOrder.map(({ offset, message }) => {
             const flow = /\$\{[^}]*$/.test(source.text.slice(Math.max(0, offset - 80), offset + 1));
-            return source.problem(offset, `invalid YAML: ${error.message}\n${source.excerpt(offset)}`, flow ? { hint: 'Quote "${...}" inside of [ ] and { }: YAML reads its brace there.' } : {});
+            return source.problem(offset, `invalid YAML: ${message}\n${source.excerpt(offset)}`, flow ? { hint: 'Quote "${...}" inside of [ ] and { }: YAML reads its brace there.' } : {});
         });
-        const more = errors.length - problems.length;
-        if (more > 0)
-            problems.push(problemAt({ file: source.path }, `${more} more errors of syntax`));
+        if (stopped)
+            problems.push(problemAt({ file: source.path }, 'and more errors of syntax after these'));
         return problems;
     }
     const [first, ...others] = documents;
@@ -35805,7 +35903,7 @@ function parseRoot(source) {
     const second = others.find((document) => written(document.contents));
     if (second !== undefined) {
         return [
-            source.problem(second.contents?.range[0] ?? 0, 'a second YAML document in the same file', {
+            source.problem(second.contents.range[0], 'a second YAML document in the same file', {
                 hint: 'Write it into a file of its own and list both in compose-file.',
             }),
         ];
@@ -36071,6 +36169,99 @@ function readProfiles(documents, asked) {
 /** As the Compose specification has it (compose-spec.json). */
 const PROFILE = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 
+;// CONCATENATED MODULE: ./src/lint/catalog.ts
+/**
+ * What the lint looks for: the table that docs/lint.md is made from (`npm run docs`). Imports nothing,
+ * as the docs are made without a build. The checks are in rules.ts, one for each id.
+ */
+/** What `docker stack deploy` reads and does nothing with (docker/cli, UnsupportedProperties and others). */
+const ignored = (key, level, reason, mend) => ({
+    ...{ group: 'Ignored by Swarm', level, reason, mend },
+    when: `A service has \`${key}\`.`,
+});
+/** What nodes with an older engine leave out of a container without a word. */
+const engine = (key, since, mend) => ({
+    ...{ group: 'Depends on the engine', level: 'warning', mend },
+    when: `A service has \`${key}\`, and a node that is up runs an engine before ${since}.`,
+    reason: `Engines before ${since} do not know it for services and start the container without it.`,
+});
+const danger = (level, when, reason, mend) => ({
+    ...{ group: 'Dangers to a rolling update', level, when, reason, mend },
+});
+const rules = {
+    'ignored-build': ignored('build', 'notice', 'Swarm builds nothing: its nodes run the `image` that a registry has.', 'Build and push the image in a step before this one; keep `build` in a file for development.'),
+    'ignored-cgroup-parent': ignored('cgroup_parent', 'warning', 'Swarm services cannot choose the cgroup of their containers.', 'Set limits in `deploy.resources`, or `cgroup-parent` in the daemon.json of the nodes.'),
+    'ignored-cgroupns-mode': ignored('cgroupns_mode', 'warning', 'Swarm services cannot choose their cgroup namespace.', 'Set `default-cgroupns-mode` in the daemon.json of the nodes.'),
+    'ignored-container-name': ignored('container_name', 'warning', 'Swarm names containers itself, STACK_SERVICE.SLOT.ID, as there may be several of them.', 'Remove it, and reach the service by its name in the network; a `hostname` may have templates like `{{.Task.Slot}}`.'),
+    'ignored-depends-on': ignored('depends_on', 'notice', 'A list, or the condition `service_started`, orders nothing: Swarm starts all services at once.', 'Let the service try again until it reaches what it needs, or use the condition `service_healthy` or `service_completed_successfully`.'),
+    'ignored-devices': ignored('devices', 'warning', 'Swarm services get no devices of their node.', 'Use generic resources (`deploy.resources.reservations.generic_resources`), or run that container outside of Swarm.'),
+    'ignored-domainname': ignored('domainname', 'warning', 'Swarm services have no domain name.', 'Write the full name into `hostname`.'),
+    'ignored-expose': ignored('expose', 'notice', 'Services in the same network reach each other on every port.', 'Remove it; use `ports` for what should be reached from outside.'),
+    'ignored-external-links': ignored('external_links', 'warning', 'Swarm has no links between containers.', 'Put both services into the same overlay network and use their names.'),
+    'ignored-ipc': ignored('ipc', 'warning', 'Swarm services cannot share an IPC namespace.', 'Remove it; mount a tmpfs at `/dev/shm` for more shared memory.'),
+    'ignored-links': ignored('links', 'warning', 'Swarm has no links between containers, and no aliases by them.', 'Use the service name, or `networks.NAME.aliases` for another one.'),
+    'ignored-mac-address': ignored('mac_address', 'warning', 'Swarm chooses the MAC addresses of its containers.', 'Remove it.'),
+    'ignored-network-address': ignored('ipv4_address` or `ipv6_address', 'warning', 'Swarm gives out the addresses of services and tasks itself.', 'Remove it, and use the service name: it stays the same.'),
+    'ignored-network-mode': ignored('network_mode', 'warning', 'Swarm services are connected to networks only: the container gets an overlay network instead.', 'For the network of the node, declare `networks: {outside: {external: true, name: host}}` and use it; for single ports, `mode: host`.'),
+    'ignored-pid': ignored('pid', 'warning', 'Swarm services cannot share a PID namespace.', 'Remove it, or run that container outside of Swarm.'),
+    'ignored-privileged': ignored('privileged', 'warning', 'Swarm services cannot be privileged.', 'Name the capabilities that it needs in `cap_add`, or run that container outside of Swarm.'),
+    'ignored-restart': ignored('restart', 'warning', 'Swarm restarts by `deploy.restart_policy`, and always where there is none: `restart: no` is lost, and next to a `restart_policy` any value is.', 'Write `deploy.restart_policy` with the `condition` any, on-failure or none.'),
+    'ignored-security-opt': ignored('security_opt', 'warning', 'Swarm services run with the security options of the node.', 'Set them in the daemon.json of the nodes (`no-new-privileges`, `seccomp-profile`).'),
+    'ignored-shm-size': ignored('shm_size', 'warning', 'Swarm services have 64 MiB in `/dev/shm`.', 'Mount a tmpfs there: `{type: tmpfs, target: /dev/shm, tmpfs: {size: 268435456}}` in `volumes`.'),
+    'ignored-tmpfs': ignored('tmpfs', 'warning', 'Docker drops it without a word: the container writes to its own layer instead.', 'Mount it in `volumes`: `{type: tmpfs, target: /run}`.'),
+    'ignored-userns-mode': ignored('userns_mode', 'warning', 'Swarm services have the user namespace of the node.', 'Set `userns-remap` in the daemon.json of the nodes.'),
+    'engine-sysctls': engine('sysctls', '19.03', 'Update the node, or set it on the node itself.'),
+    'engine-capabilities': engine('cap_add` or `cap_drop', '20.10', 'Update the node, or keep the service off it by a placement constraint.'),
+    'engine-ulimits': engine('ulimits', '20.10', 'Update the node, or set `default-ulimits` in its daemon.json.'),
+    'engine-pids-limit': engine('deploy.resources.limits.pids', '20.10', 'Update the node, or keep the service off it by a placement constraint.'),
+    'engine-start-interval': engine('healthcheck.start_interval', '25.0', 'Update the node, or choose `interval` and `start_period` such that it does without.'),
+    'engine-volume-subpath': engine('volume.subpath` in a mount of `volumes', '26.0', 'Update the node before anything is deployed: there, the whole volume is mounted.'),
+    'engine-oom-score-adj': engine('oom_score_adj', '27.0', 'Update the node, or keep the service off it by a placement constraint.'),
+    'no-healthcheck': danger('warning', 'A service that is to keep running has no `healthcheck` in the files, or disables it.', 'Unless the image has one, "running" only means that a process has started: an update goes on over broken tasks.', 'Add a `healthcheck` that asks for what the service is there for.'),
+    'stop-first-single-replica': danger('warning', 'A service has one replica, and an update stops it before the new one starts.', 'It is down for as long as the new task takes to start, in every update.', 'Set `deploy.update_config.order: start-first`, or run two replicas. Where two at once would be wrong, as with a volume or a host port, write `order: stop-first`, and this is taken as meant.'),
+    'failure-action': danger('warning', '`deploy.update_config.failure_action` is not `rollback`.', 'Swarm itself stops a failing update half-way, or goes on with it; whoever deploys without this action, or loses the connection, leaves it so.', 'Set `deploy.update_config.failure_action: rollback`.'),
+    'monitor-too-short': danger('warning', '`deploy.update_config.monitor` (5s where it is not set) is shorter than `start_period + interval * retries` of the healthcheck.', 'A task can turn unhealthy after Swarm has stopped to look at it: the update counts as completed.', 'Raise `monitor`, or let the healthcheck find out faster.'),
+    'start-first-host-port': danger('warning', 'A service publishes a port with `mode: host` and is updated with `order: start-first`.', 'The new task needs the port that the old one still has: on that node it can never start.', 'Use `order: stop-first`, or publish the port in `mode: ingress`.'),
+    'host-port-replicas': danger('warning', 'A service publishes a port with `mode: host` and has more replicas than the swarm has active nodes.', 'A node has each port once: the replicas beyond that stay pending.', 'Use `mode: global`, fewer replicas, or publish the port in `mode: ingress`.'),
+    'start-first-max-replicas': danger('warning', 'A service is updated with `order: start-first`, and `max_replicas_per_node` leaves no place for one task more.', 'Old and new task count together: the new one stays pending, and the update never ends.', 'Raise `max_replicas_per_node` by one, add a node, or use `order: stop-first`.'),
+    'update-all-at-once': danger('warning', 'A service with several replicas is updated with `order: stop-first` and a `parallelism` of 0, or of all of them.', 'All tasks are stopped before the first new one runs.', 'Set a `parallelism` below the number of replicas, or `order: start-first`.'),
+    'local-volume-moves': danger('notice', 'A replicated service without placement constraints has a named volume on local disk, in a swarm of several nodes.', 'Each node has a volume of its own by that name: a task that comes up on another node starts with an empty one.', 'Bind it to a node with `deploy.placement.constraints`, or use a volume driver that all nodes share.'),
+    'no-stop-grace-period': danger('notice', 'A service with `ports` has no `stop_grace_period`.', 'Docker kills it ten seconds after it was asked to stop: requests that take longer are cut off in every update.', 'Set `stop_grace_period` to what the longest request may take.'),
+    'mutable-tag': danger('warning', 'An image has no tag, or the tag `latest`, and no digest.', 'The same file means another image tomorrow, and nobody can tell from it what runs.', 'Deploy a tag of its own for each build, as the commit: `image: app:${GITHUB_SHA}`.'),
+    'no-resource-limits': danger('notice', 'A service has no `deploy.resources.limits.memory`.', 'One task that leaks takes the memory of its node, and with it the other services there.', 'Set `deploy.resources.limits.memory`, and `cpus` where it may starve others.'),
+    'job-update-config': danger('warning', 'A job has `deploy.update_config`.', 'Swarm refuses it: a job is run again, not updated.', 'Remove `update_config` from it.'),
+    'expiring-credentials': danger('warning', 'The login of a registry that a service pulls from is one that expires: the token of the workflow (`GITHUB_TOKEN`), a password of Amazon ECR, an access token of Google or Azure.', 'The nodes keep it with the service, and pull by it when a task is moved to another node, next week.', 'Log in with credentials that last: a personal access token with `read:packages`, a service account key, a repository token. Or give the nodes a credential helper, and set `with-registry-auth: false`.'),
+};
+const RULES = rules;
+const RULE_IDS = Object.keys(rules);
+
+;// CONCATENATED MODULE: ./src/lint/nearest.ts
+/** What somebody may have meant. */
+const MAX_LENGTH = 80;
+/** The three names that are most like a text, which may be a part of one: `container_name`. */
+function nearest(text, names) {
+    const wanted = text
+        .toLowerCase()
+        .replace(/[^a-z0-9]+/g, '-')
+        .slice(0, MAX_LENGTH);
+    return names
+        .map((name) => ({ name, far: name.includes(wanted) ? -1 : distance(wanted, name) }))
+        .sort((a, b) => a.far - b.far)
+        .slice(0, 3)
+        .map(({ name }) => name);
+}
+/** Letters to insert, drop or change, with Levenshtein's rows. */
+function distance(a, b) {
+    let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+    for (let i = 1; i <= a.length; i += 1) {
+        const next = [i];
+        for (let j = 1; j <= b.length; j += 1)
+            next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)));
+        row = next;
+    }
+    return row[b.length] ?? 0;
+}
+
 ;// CONCATENATED MODULE: ./src/inputs/registries.ts
 /** Reads the inputs for registry logins. Used by `parseInputs` alone. */
 
@@ -36298,6 +36489,8 @@ function yamlProblem(code) {
 
 
 
+
+
 const MODES = ['deploy', 'rollback', 'plan', 'status', 'remove'];
 /**
  * Decides what the user asked for.
@@ -36320,6 +36513,7 @@ function parseInputs(raw, context) {
             allowUnset: form.flag('allow-unset'),
             profiles: profiles(form),
         },
+        lintIgnore: lintIgnore(form),
         prune: form.flag('prune'),
         rotate: form.flag('rotate'),
         resolveImage: form.choice('resolve-image', ['always', 'changed', 'never']),
@@ -36414,6 +36608,17 @@ function profiles(form) {
             form.reject('profiles', `${form.shown(text)} is not a profile; accepted: letters, digits, . _ and -, a letter or digit first, or * for all`, text.includes(',') ? 'One profile per line.' : undefined, place);
     return [...found];
 }
+function lintIgnore(form) {
+    const found = new Set();
+    for (const { text, place } of form.lines('lint-ignore')) {
+        const id = RULE_IDS.find((known) => known === text);
+        if (id !== undefined)
+            found.add(id);
+        else
+            form.reject('lint-ignore', `${form.shown(text)} is not a rule of the lint`, `Near it: ${nearest(text, RULE_IDS).join(', ')}. docs/lint.md has them all.`, place);
+    }
+    return [...found];
+}
 /** What `${...}` in a stack file can name (docker/cli, cli/compose/template). */
 const VARIABLE_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 /**
@@ -36502,6 +36707,7 @@ function describeInputs(inputs) {
             allowUnset: compose.allowUnset,
             profiles: compose.profiles,
         },
+        lintIgnore: inputs.lintIgnore,
         prune: inputs.prune,
         rotate: inputs.rotate,
         resolveImage: inputs.resolveImage,
@@ -39047,10 +39253,10 @@ const messageOf = (error) => error instanceof Error ? error.message : String(err
 ;// CONCATENATED MODULE: ./src/ledger/run.ts
 /** What a workflow run says of itself, as it is kept with what the run did to a stack. */
 
-const MAX_LENGTH = 512;
+const run_MAX_LENGTH = 512;
 /** Foreign text as a short line: no control characters, at most 512 characters. */
 function shortLine(text) {
-    return Array.from(safeLine(text)).slice(0, MAX_LENGTH).join('');
+    return Array.from(safeLine(text)).slice(0, run_MAX_LENGTH).join('');
 }
 /** A whole number above 0 in decimal digits, else `fallback`. */
 function countIn(text, fallback) {
@@ -41193,6 +41399,454 @@ async function readSwarm(deployment, rollout) {
     });
 }
 
+;// CONCATENATED MODULE: ./src/lint/credentials.ts
+/** Registry logins that end before a node needs them again. */
+/**
+ * What is known to expire of a login, by the forms that the registries document.
+ * @returns for people, undefined where nothing is known to expire
+ */
+function expiry(registry, username, passwordStartsWith) {
+    if (passwordStartsWith('ghs_'))
+        return 'a token of this workflow, which ends with the job';
+    if (username === 'AWS' && /(?:^|\.)ecr[.-]|^public\.ecr\.aws$/.test(registry))
+        return 'a password of Amazon ECR, which ends after 12 hours';
+    if (username === 'oauth2accesstoken' || username === '_dcgcloud_token')
+        return 'an access token of Google, which ends after an hour';
+    if (username === '00000000-0000-0000-0000-000000000000')
+        return 'an access token of Azure, which ends after 3 hours';
+    return undefined;
+}
+/** The host of an image; '' for Docker Hub, as in the inputs. */
+function registryOf(image) {
+    const [first = '', ...rest] = image.split('/');
+    // The rule of distribution/reference: anything else is a path on Docker Hub.
+    const isHost = rest.length > 0 && /[.:]|^localhost$/.test(first);
+    if (!isHost || /^(?:index\.)?docker\.io$/.test(first))
+        return '';
+    return first;
+}
+
+;// CONCATENATED MODULE: ./src/lint/service.ts
+function readService(name, field) {
+    const mode = field.get('deploy', 'mode')?.text ?? 'replicated';
+    const isJob = mode.endsWith('-job');
+    const isGlobal = mode.startsWith('global');
+    const replicas = numberOf((field.get('scale') ?? field.get('deploy', 'replicas'))?.text ?? '1');
+    const healthcheck = field.get('healthcheck');
+    const test = healthcheck?.get('test');
+    const [first] = test?.items ?? [];
+    const disabled = service_isTrue(healthcheck?.get('disable')?.text) || first?.text === 'NONE' || test?.text === 'NONE';
+    const isHealthchecked = healthcheck?.isMap === true && !disabled;
+    const ports = (field.get('ports')?.items ?? []).map(readPort);
+    const ends = service_restartCondition(field) !== 'any' && !isHealthchecked && ports.length === 0;
+    const update = field.get('deploy', 'update_config');
+    return {
+        ...{ name, field, isGlobal, isJob, healthcheck, isHealthchecked, update, ports },
+        replicas: isGlobal ? undefined : replicas,
+        keepsRunning: !isJob && !ends && (isGlobal || replicas !== 0),
+        order: update?.get('order')?.text ?? 'stop-first',
+        mounts: (field.get('volumes')?.items ?? []).map(readMount),
+    };
+}
+/** As Docker's client translates `restart` where there is no `restart_policy`. */
+function service_restartCondition(field) {
+    const policy = field.get('deploy', 'restart_policy');
+    if (policy !== undefined)
+        return policy.get('condition')?.text ?? 'any';
+    return field.get('restart')?.text?.startsWith('on-failure') === true ? 'on-failure' : 'any';
+}
+function readPort(field) {
+    if (field.isMap)
+        return {
+            published: field.get('published')?.text,
+            host: field.get('mode')?.text === 'host',
+            position: field.position,
+        };
+    // The short form is always `ingress`: [[address:]published:]target[/protocol]
+    const parts = (field.text ?? '').split('/')[0]?.split(':') ?? [];
+    return {
+        published: parts.length > 1 ? parts.at(-2) : undefined,
+        host: false,
+        position: field.position,
+    };
+}
+function readMount(field) {
+    if (field.isMap)
+        return {
+            type: field.get('type')?.text ?? 'volume',
+            source: field.get('source')?.text,
+            readOnly: service_isTrue(field.get('read_only')?.text),
+            field,
+        };
+    const [first = '', second, options = ''] = (field.text ?? '').split(':');
+    const source = second === undefined ? undefined : first;
+    const isPath = source !== undefined && /^[.~/\\]/.test(source);
+    return {
+        type: isPath ? 'bind' : 'volume',
+        source,
+        readOnly: options.split(',').includes('ro'),
+        field,
+    };
+}
+function numberOf(text) {
+    return text !== undefined && /^[0-9]{1,15}$/.test(text.trim()) ? Number(text) : undefined;
+}
+function service_isTrue(text) {
+    return ['true', 'yes', 'on', 'y'].includes(text?.toLowerCase() ?? '');
+}
+const UNIT_MS = {
+    ...{ ns: 1e-6, us: 1e-3, \u00b5s: 1e-3, \u03bcs: 1e-3, ms: 1 },
+    ...{ s: 1000, m: 60_000, h: 3_600_000 },
+};
+/** Milliseconds of a duration as Go writes it, such as `1m30s` or `1.5h`; undefined if it is none. */
+function durationMs(text) {
+    if (text === '0')
+        return 0;
+    if (text === undefined || !/^(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|\u00b5s|\u03bcs|ms|s|m|h))+$/.test(text))
+        return undefined;
+    return [...text.matchAll(/([\d.]+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)/g)].reduce((sum, [, number = '0', unit = 's']) => sum + Number(number) * (UNIT_MS[unit] ?? 0), 0);
+}
+
+;// CONCATENATED MODULE: ./src/lint/rules.ts
+/** The check of each rule of the catalog, on one service at a time; credentials apart. */
+
+
+const NOTHING = [];
+const found = (text, position) => [{ text, position }];
+/** A key that is there, whatever its value; those that say "no" to what nobody does say nothing wrong. */
+const rules_ignored = (key, harmless = () => false) => ({ field }) => {
+    const at = field.get(key);
+    if (at === undefined || harmless(at))
+        return NOTHING;
+    return found(`\`${key}\` is ignored`, at.position);
+};
+const isFalse = ({ text }) => ['false', 'no', 'off', 'n'].includes(text ?? '');
+const isEmpty = ({ text, items, entries }) => (text === undefined || text === '') && items.length === 0 && entries.size === 0;
+/** Fields that nodes with an older engine leave out. */
+const rules_engine = (since, fields) => (service, { nodes = [] }) => {
+    const old = nodes.filter(({ engine: version }) => isBefore(version, since));
+    const [first] = old;
+    if (first === undefined)
+        return NOTHING;
+    const others = old.length === 1 ? '' : ` and ${old.length - 1} more`;
+    return fields(service).map(({ label, field }) => ({
+        text: `\`${label}\` is ignored on node ${first.name}${others}, where the engine is ${first.engine ?? ''}`,
+        position: field.position,
+    }));
+};
+const rules_at = (...paths) => ({ field }) => paths.flatMap((path) => {
+    const there = field.get(...path);
+    return there === undefined || isEmpty(there) ? [] : [{ label: path.join('.'), field: there }];
+});
+function isBefore(version, since) {
+    const [, major, minor] = /^v?(\d+)\.(\d+)/.exec(version ?? '') ?? [];
+    if (major === undefined)
+        return false;
+    return Number(major) < since[0] || (Number(major) === since[0] && Number(minor) < since[1]);
+}
+const hostPorts = ({ ports }) => ports.filter(({ host, published }) => host && published !== undefined && published !== '0');
+/** Mounts that two tasks on one node, the old and the new one, would write to at once. */
+const writes = ({ mounts }) => mounts.some(({ type, source, readOnly }) => !readOnly && source !== undefined && ['volume', 'bind', 'cluster'].includes(type));
+const where = (service, ...path) => service.field.get(...path)?.position ?? service.field.firstPosition;
+/** As Docker has them where nothing is written; Swarm's own of `monitor`. */
+const HEALTHCHECK = { interval: 30_000, startPeriod: 0, retries: 3 };
+const MONITOR_MS = 5000;
+/** Zero stands for the default, as Docker has it. */
+function or(value, otherwise) {
+    return value === undefined || value === 0 ? otherwise : value;
+}
+const CHECKS = {
+    'ignored-build': rules_ignored('build'),
+    'ignored-cgroup-parent': rules_ignored('cgroup_parent'),
+    'ignored-cgroupns-mode': rules_ignored('cgroupns_mode'),
+    'ignored-container-name': rules_ignored('container_name'),
+    'ignored-depends-on': ({ field }) => {
+        const depends = field.get('depends_on');
+        if (depends === undefined || isEmpty(depends))
+            return NOTHING;
+        const orders = [...depends.entries.values()].some((one) => {
+            const condition = one.get('condition')?.text ?? 'service_started';
+            return condition !== 'service_started';
+        });
+        return orders ? NOTHING : found('`depends_on` orders nothing here', depends.position);
+    },
+    'ignored-devices': rules_ignored('devices', isEmpty),
+    'ignored-domainname': rules_ignored('domainname'),
+    'ignored-expose': rules_ignored('expose', isEmpty),
+    'ignored-external-links': rules_ignored('external_links', isEmpty),
+    'ignored-ipc': rules_ignored('ipc'),
+    'ignored-links': rules_ignored('links', isEmpty),
+    'ignored-mac-address': rules_ignored('mac_address'),
+    'ignored-network-address': ({ field }) => [...(field.get('networks')?.entries.values() ?? [])].flatMap((network) => ['ipv4_address', 'ipv6_address'].flatMap((key) => {
+        const address = network.get(key);
+        return address === undefined ? [] : found(`\`${key}\` is ignored`, address.position);
+    })),
+    'ignored-network-mode': rules_ignored('network_mode'),
+    'ignored-pid': rules_ignored('pid'),
+    'ignored-privileged': rules_ignored('privileged', isFalse),
+    'ignored-restart': ({ field }) => {
+        const restart = field.get('restart');
+        if (restart === undefined || isEmpty(restart))
+            return NOTHING;
+        const why = field.get('deploy', 'restart_policy') !== undefined
+            ? 'is ignored next to `deploy.restart_policy`'
+            : restart.text === 'no' || restart.text === 'false'
+                ? 'is ignored: without `deploy.restart_policy`, Swarm always restarts'
+                : 'is not what Swarm restarts by';
+        return found(`\`restart\` ${why}`, restart.position);
+    },
+    'ignored-security-opt': rules_ignored('security_opt', isEmpty),
+    'ignored-shm-size': rules_ignored('shm_size'),
+    'ignored-tmpfs': rules_ignored('tmpfs', isEmpty),
+    'ignored-userns-mode': rules_ignored('userns_mode'),
+    'engine-sysctls': rules_engine([19, 3], rules_at(['sysctls'])),
+    'engine-capabilities': rules_engine([20, 10], rules_at(['cap_add'], ['cap_drop'])),
+    'engine-ulimits': rules_engine([20, 10], rules_at(['ulimits'])),
+    'engine-pids-limit': rules_engine([20, 10], rules_at(['deploy', 'resources', 'limits', 'pids'])),
+    'engine-start-interval': rules_engine([25, 0], rules_at(['healthcheck', 'start_interval'])),
+    'engine-volume-subpath': rules_engine([26, 0], ({ mounts }) => mounts.flatMap((mount) => {
+        const field = mount.field.get('volume', 'subpath');
+        return field === undefined ? [] : [{ label: 'volume.subpath', field }];
+    })),
+    'engine-oom-score-adj': rules_engine([27, 0], rules_at(['oom_score_adj'])),
+    'no-healthcheck': (service) => {
+        if (!service.keepsRunning || service.isHealthchecked)
+            return NOTHING;
+        if (service.healthcheck?.isMap === true)
+            return found('the healthcheck is disabled', service.healthcheck.position);
+        return found('no healthcheck, unless the image has one', service.field.firstPosition);
+    },
+    'stop-first-single-replica': (service) => {
+        const { keepsRunning, isGlobal, replicas, order, update } = service;
+        if (!keepsRunning || isGlobal || replicas !== 1 || order !== 'stop-first')
+            return NOTHING;
+        // Where two at once would be wrong, it is a choice; written out, one that was made.
+        const hasToStop = writes(service) || hostPorts(service).length > 0;
+        if (hasToStop && update?.get('order') !== undefined)
+            return NOTHING;
+        return found('one replica, stopped before its successor starts: down in every update', where(service, 'deploy', 'update_config', 'order'));
+    },
+    'failure-action': (service) => {
+        if (!service.keepsRunning)
+            return NOTHING;
+        const action = service.update?.get('failure_action');
+        if (action?.text === 'rollback')
+            return NOTHING;
+        const text = action?.text === 'continue'
+            ? '`failure_action` goes on with an update that fails'
+            : 'a failing update is paused half-way, not rolled back';
+        return found(text, action?.position ?? service.update?.position ?? service.field.firstPosition);
+    },
+    'monitor-too-short': (service) => {
+        const { healthcheck, update } = service;
+        if (!service.keepsRunning || !service.isHealthchecked || healthcheck === undefined)
+            return NOTHING;
+        const read = (key) => durationMs(healthcheck.get(key)?.text);
+        const interval = or(read('interval'), HEALTHCHECK.interval);
+        const retries = or(numberOf(healthcheck.get('retries')?.text), HEALTHCHECK.retries);
+        const startPeriod = or(read('start_period'), HEALTHCHECK.startPeriod);
+        const written = update?.get('monitor');
+        const monitor = or(durationMs(written?.text), MONITOR_MS);
+        const needed = startPeriod + interval * retries;
+        if (monitor >= needed)
+            return NOTHING;
+        return found(`\`monitor\` is ${formatDuration(monitor)}${written === undefined ? ' by default' : ''}, ` +
+            `and the healthcheck may take ${formatDuration(needed)} to find a task unhealthy ` +
+            `(start_period ${formatDuration(startPeriod)} + interval ${formatDuration(interval)} * retries ${retries})`, written?.position ?? healthcheck.position);
+    },
+    'start-first-host-port': (service) => {
+        if (!service.keepsRunning || service.order !== 'start-first')
+            return NOTHING;
+        const [port] = hostPorts(service);
+        if (port === undefined)
+            return NOTHING;
+        return found('`start-first` cannot start the new task while the old one has the host port', port.position);
+    },
+    'host-port-replicas': (service, { nodes }) => {
+        const [port] = hostPorts(service);
+        const { replicas = 0 } = service;
+        if (!service.keepsRunning || port === undefined || nodes === undefined)
+            return NOTHING;
+        if (nodes.length === 0 || replicas <= nodes.length)
+            return NOTHING;
+        return found(`${replicas} replicas with a host port on ${nodes.length} active ${nodes.length === 1 ? 'node' : 'nodes'}: not all can run`, port.position);
+    },
+    'start-first-max-replicas': (service, { nodes }) => {
+        const limit = service.field.get('deploy', 'placement', 'max_replicas_per_node');
+        const most = numberOf(limit?.text) ?? 0;
+        const { replicas } = service;
+        if (!service.keepsRunning || service.order !== 'start-first')
+            return NOTHING;
+        if (limit === undefined || most === 0 || nodes === undefined || nodes.length === 0)
+            return NOTHING;
+        if (replicas === undefined || replicas < most * nodes.length)
+            return NOTHING;
+        return found(`\`start-first\` needs a place for one task more, and ${most} per node on ${nodes.length} active ${nodes.length === 1 ? 'node' : 'nodes'} leaves none`, limit.position);
+    },
+    'update-all-at-once': (service) => {
+        const { replicas, isGlobal, update } = service;
+        const parallelism = update?.get('parallelism');
+        const several = isGlobal || (replicas ?? 0) > 1;
+        if (!service.keepsRunning || !several || service.order !== 'stop-first')
+            return NOTHING;
+        const at_once = numberOf(parallelism?.text);
+        if (parallelism === undefined || at_once === undefined)
+            return NOTHING;
+        if (at_once !== 0 && (isGlobal || at_once < (replicas ?? Infinity)))
+            return NOTHING;
+        return found('an update stops all tasks at once', parallelism.position);
+    },
+    'local-volume-moves': (service, { nodes, volumes }) => {
+        const { keepsRunning, isGlobal, field, mounts } = service;
+        if (!keepsRunning || isGlobal || nodes === undefined || nodes.length < 2)
+            return NOTHING;
+        if ((field.get('deploy', 'placement', 'constraints')?.items.length ?? 0) > 0)
+            return NOTHING;
+        return mounts.flatMap((mount) => {
+            if (mount.type !== 'volume' || mount.source === undefined || mount.readOnly)
+                return [];
+            const volume = volumes.get(mount.source);
+            const driver = volume?.get('driver')?.text ?? 'local';
+            // One with options may be a network file system; one from outside may be anything.
+            if (driver !== 'local' || volume?.get('driver_opts') !== undefined)
+                return [];
+            if (volume?.get('external') !== undefined)
+                return [];
+            return found(`the volume ${mount.source} is another one on each node`, mount.field.position);
+        });
+    },
+    'no-stop-grace-period': (service) => {
+        const { keepsRunning, ports, field } = service;
+        if (!keepsRunning || ports.length === 0 || field.get('stop_grace_period') !== undefined)
+            return NOTHING;
+        return found('it has ports, and no `stop_grace_period`: killed 10s after it was asked to stop', where(service, 'ports'));
+    },
+    'mutable-tag': ({ field }) => {
+        const image = field.get('image');
+        const text = image?.text ?? '';
+        if (image === undefined || text === '' || text.includes('@'))
+            return NOTHING;
+        const tag = /:([^:/]+)$/.exec(text)?.[1];
+        if (tag !== undefined && tag !== 'latest')
+            return NOTHING;
+        return found(tag === undefined
+            ? 'the image has no tag, which means `latest`: another image tomorrow'
+            : 'the tag `latest` means another image tomorrow', image.position);
+    },
+    'no-resource-limits': (service) => {
+        const { isJob, isGlobal, replicas, field } = service;
+        const idle = !isGlobal && replicas === 0;
+        const limit = field.get('deploy', 'resources', 'limits', 'memory') ?? field.get('mem_limit');
+        if (idle || limit !== undefined)
+            return NOTHING;
+        const what = isJob ? 'the job' : 'it';
+        return found(`no memory limit: ${what} may take all that its node has`, field.get('deploy', 'resources', 'limits')?.position ??
+            field.get('deploy', 'resources')?.position ??
+            field.firstPosition);
+    },
+    'job-update-config': ({ isJob, update }) => isJob && update !== undefined
+        ? found('Swarm refuses `update_config` on a job', update.position)
+        : NOTHING,
+};
+
+;// CONCATENATED MODULE: ./src/lint/lint.ts
+/**
+ * Looks over the stack files as the user wrote them, for what Swarm ignores, what an engine in this
+ * swarm does not know, and what makes a rolling update dangerous. Changes nothing.
+ */
+
+
+
+
+/** All findings, by file and line. */
+function lint({ files, services, nodes, logins, ignore }) {
+    const active = RULE_IDS.filter((id) => !ignore.includes(id));
+    const read = [...(files?.get('services')?.entries ?? [])]
+        .filter(([name, field]) => services.has(name) && field.isMap)
+        .map(([name, field]) => readService(name, field));
+    const volumes = files?.get('volumes')?.entries ?? new Map();
+    const findings = read.flatMap((service) => active.flatMap((id) => id === 'expiring-credentials'
+        ? []
+        : CHECKS[id](service, { nodes, volumes }).map(({ text, position }) => finding(id, service.name, text, position))));
+    if (active.includes('expiring-credentials'))
+        findings.push(...expiring(read, logins));
+    return findings.sort((a, b) => (a.file === b.file ? 0 : a.file < b.file ? -1 : 1) ||
+        (a.line ?? 0) - (b.line ?? 0) ||
+        RULE_IDS.indexOf(a.id) - RULE_IDS.indexOf(b.id));
+}
+function finding(id, service, text, { file, line }) {
+    const { group, level, reason, mend } = RULES[id];
+    const why = group === 'Ignored by Swarm' ? `. ${reason}` : '';
+    const message = `service ${service}: ${text}${why}`;
+    return { id, level, message, file, line: line ?? null, service, mend };
+}
+/** One for each login, at the first image that is pulled with it. */
+function expiring(services, logins) {
+    return logins.flatMap(({ registry, expires }) => {
+        const users = services.flatMap(({ name, field }) => {
+            const image = field.get('image');
+            return image?.text !== undefined && registryOf(image.text) === registryOf(`${registry}/`)
+                ? [{ name, image }]
+                : [];
+        });
+        const [first] = users;
+        if (first === undefined)
+            return [];
+        const others = users.length === 1 ? '' : `, as ${users.length - 1} more do`;
+        const text = `it pulls from ${registry === '' ? 'Docker Hub' : registry}${others}, where the login is ${expires}: ` +
+            'a node that has to pull the image later cannot';
+        return [finding('expiring-credentials', first.name, text, first.image.position)];
+    });
+}
+const WEIGHT = {
+    'Dangers to a rolling update': 0,
+    'Depends on the engine': 1,
+    'Ignored by Swarm': 2,
+};
+/**
+ * The findings that are worth one of the few annotations of a step: of each level at most `limit`, the
+ * first of every rule before the second of any.
+ */
+function mostImportant(findings, limit) {
+    const seen = new Map();
+    const ranked = findings.map((each) => {
+        const turn = seen.get(each.id) ?? 0;
+        seen.set(each.id, turn + 1);
+        return { each, turn };
+    });
+    ranked.sort((a, b) => a.turn - b.turn || weight(a.each) - weight(b.each));
+    const chosen = (level) => ranked.flatMap(({ each }) => (each.level === level ? [each] : [])).slice(0, limit);
+    return new Set([...chosen('warning'), ...chosen('notice')]);
+}
+const weight = ({ id }) => WEIGHT[RULES[id].group];
+/** Where it is, as `compose.yaml:12`. */
+const lint_placeOf = ({ file, line }) => line === null ? file : `${file}:${line}`;
+
+;// CONCATENATED MODULE: ./src/modes/lint.ts
+
+
+/** Looks over the files that are about to be deployed, and tells what it finds. */
+function tellLint({ inputs, session, world }, { written, services }, nodes) {
+    const active = nodes.filter(({ Spec, Status }) => Spec.Availability === 'active' && Status.State === 'ready');
+    world.narrator.lint(lint({
+        files: written,
+        services: new Set(services.keys()),
+        nodes: active.length === 0
+            ? undefined
+            : active.map(({ ID, Description }) => ({
+                name: Description?.Hostname ?? ID,
+                engine: Description?.Engine?.EngineVersion ?? session.engineVersion.version,
+            })),
+        logins: !inputs.withRegistryAuth
+            ? []
+            : inputs.registries.flatMap(({ registry, username, password }) => {
+                const expires = expiry(registry, username, (prefix) => password.reveal().startsWith(prefix));
+                return expires === undefined ? [] : [{ registry, expires }];
+            }),
+        ignore: inputs.lintIgnore,
+    }));
+}
+
 ;// CONCATENATED MODULE: ./src/compose/interpolate.ts
 /**
  * `$NAME` and `${...}` in one string, by the rules of the Compose specification. Knows nothing of
@@ -41201,6 +41855,10 @@ async function readSwarm(deployment, rollout) {
  */
 /** Defaults in defaults in defaults; nobody means more than this. */
 const MAX_NESTING = 50;
+/** Characters of one value: a variable that is used a thousand times is a thousand times as long. */
+const interpolate_MAX_LENGTH = 1024 * 1024;
+/** Faults of one value; nobody reads more. */
+const MAX_FAULTS = 200;
 const interpolate_NAME = /[A-Za-z_][A-Za-z0-9_]*/y;
 /**
  * Interpolates one string. A lone `$` that starts no name stays what it is, as Compose has it
@@ -41213,9 +41871,16 @@ function interpolate(text, variables, nesting = 0) {
     let value = '';
     let used = 'none';
     const faults = [];
+    let braces;
     let from = 0;
     for (let at = text.indexOf('$'); at >= 0; at = text.indexOf('$', from)) {
         value += text.slice(from, at);
+        if (faults.length >= MAX_FAULTS)
+            return { value, used, faults: faults.slice(0, MAX_FAULTS) };
+        if (value.length > interpolate_MAX_LENGTH) {
+            const message = `with its variables filled in, this value has more than ${interpolate_MAX_LENGTH} characters`;
+            return { value: '', used, faults: [{ kind: 'malformed', expression: '$', message }] };
+        }
         if (text[at + 1] === '$') {
             value += '$';
             from = at + 2;
@@ -41233,7 +41898,8 @@ function interpolate(text, variables, nesting = 0) {
                 value += plain(name, `$${name}`, variables, faults);
             continue;
         }
-        const end = closingBrace(text, at + 1);
+        braces ??= pairBraces(text);
+        const end = braces.get(at + 1) ?? text.indexOf('}', at + 1);
         if (end < 0) {
             faults.push({
                 kind: 'malformed',
@@ -41251,16 +41917,20 @@ function nameAt(text, at) {
     interpolate_NAME.lastIndex = at;
     return interpolate_NAME.exec(text)?.[0] ?? '';
 }
-/** Where the brace that opens at `open` is closed; the first `}` if the braces are not balanced. */
-function closingBrace(text, open) {
-    let depth = 0;
-    for (let at = open; at < text.length; at += 1) {
+/** Where each opening brace is closed, for those that are. All at once: texts of braces alone exist. */
+function pairBraces(text) {
+    const pairs = new Map();
+    const open = [];
+    for (let at = text.indexOf('{'); at >= 0 && at < text.length; at += 1) {
         if (text[at] === '{')
-            depth += 1;
-        else if (text[at] === '}' && --depth === 0)
-            return at;
+            open.push(at);
+        else if (text[at] === '}') {
+            const start = open.pop();
+            if (start !== undefined)
+                pairs.set(start, at);
+        }
     }
-    return text.indexOf('}', open);
+    return pairs;
 }
 function plain(name, expression, variables, faults) {
     const value = variables.get(name);
@@ -41352,6 +42022,8 @@ function collectVariables(sources) {
         variables.set(name, value);
     return { variables, problems, warnings };
 }
+/** Faults of variables in one env file; many more than are shown. */
+const variables_MAX_FAULTS = 1000;
 // The spaces that do not end a line, as compose-go has them.
 const BLANKS = /[\t\v\f\r \u0085\u00a0]*/y;
 /**
@@ -41389,6 +42061,8 @@ function parseDotenv(file, outer, winners = new Map()) {
             const found = text.indexOf(fault.expression, at);
             const where = found < 0 ? at : found;
             const list = fault.kind === 'unset' ? unset : problems;
+            if (list.length >= variables_MAX_FAULTS)
+                break;
             list.push(source.problem(where, fault.message, dotenvHint(fault)));
         }
         return result.value;
@@ -42921,6 +43595,10 @@ function deployFile(deploys) {
 
 
 
+/** Characters that variables may make of one file; Swarm takes 4 MiB for a whole service. */
+const MAX_FILLED_IN = 4 * 1024 * 1024;
+/** Faults of variables in one file; many more than are shown. */
+const document_MAX_FAULTS = 1000;
 const KINDS = { configs: 'config', secrets: 'secret' };
 /** An extension field that every client ignores, in place of the `name:` that all of them refuse. */
 const RENAMED = 'x-swarm-deploy-name';
@@ -42949,6 +43627,7 @@ class Document {
     /** New text of scalars and aliases whose meaning, not just whose variables, is filled in. */
     #replaced = new Map();
     #more = [];
+    #filled = 0;
     constructor(source, root, settings, attachments) {
         this.source = source;
         this.settings = settings;
@@ -43066,6 +43745,8 @@ class Document {
             const result = interpolate(String(scalar.value), variables);
             if (result.used === 'none')
                 continue;
+            if (!this.#mayFill(result.value, scalar))
+                break;
             this.#values.set(scalar, result);
             if (scalar === name)
                 continue; // never reaches Docker
@@ -43077,7 +43758,10 @@ class Document {
                 if (found >= 0 && found < end)
                     from = found + 1;
                 const lenient = allowUnset && fault.kind === 'unset';
-                (lenient ? this.warnings : this.problems).push(this.source.problem(at, lenient ? `${fault.message}; it is empty` : fault.message, {
+                const list = lenient ? this.warnings : this.problems;
+                if (list.length >= document_MAX_FAULTS)
+                    continue;
+                list.push(this.source.problem(at, lenient ? `${fault.message}; it is empty` : fault.message, {
                     reason: fault.kind === 'malformed' ? 'compose-invalid' : 'variable-unset',
                     ...(lenient ? {} : { hint: faultHint(fault) }),
                 }));
@@ -43325,8 +44009,20 @@ class Document {
         const faults = (0,dist/* isScalar */.jn)(scalar) ? (this.#values.get(scalar)?.faults ?? []) : [];
         return faults.some((fault) => fault.kind !== 'unset' || !this.settings.allowUnset);
     }
+    /** Whether the text of variables still is of a size that could be deployed; says so once if not. */
+    #mayFill(text, at) {
+        const before = this.#filled;
+        this.#filled += text.length;
+        if (this.#filled <= MAX_FILLED_IN)
+            return true;
+        if (before <= MAX_FILLED_IN)
+            this.problem(at, `with its variables filled in, the file has more than ${MAX_FILLED_IN} characters here`, 'Ship large contents as `configs:` or `secrets:` instead.');
+        return false;
+    }
     /** Gives a scalar or an alias another text. */
     replace(site, text) {
+        if (!this.#mayFill(text, isPair(site) ? site.key : site))
+            return;
         const before = this.#replaced.get(site);
         if (before !== undefined && before !== text) {
             this.problem(isPair(site) ? site.key : site, 'this is used in several places through an anchor, and means different things there', 'Write it out in each of the places.');
@@ -43705,6 +44401,93 @@ function viewHealthcheck(document, entry, before = 'none') {
     return 'declared';
 }
 
+;// CONCATENATED MODULE: ./src/lint/field.ts
+var _a;
+/**
+ * A value of the stack files as the lint sees it: in all files at once, the last one winning. Not
+ * Docker's merge: nothing is deployed from it, and what it is asked for are single keys.
+ */
+
+
+class Field {
+    /** At least one; the last one wins. */
+    #layers;
+    constructor(layers) {
+        this.#layers = layers;
+    }
+    /** Of the last file that says something. */
+    get position() {
+        const { document, at } = this.#last;
+        return document.position(at);
+    }
+    /** Of the first file that says something. */
+    get firstPosition() {
+        const [{ document, at }] = this.#layers;
+        return document.position(at);
+    }
+    /** The value of a scalar, its variables filled in; undefined for others and for YAML's null. */
+    get text() {
+        const { document, node } = this.#last;
+        return isNull(node) ? undefined : document.value(node);
+    }
+    get isMap() {
+        const { document, node } = this.#last;
+        return (0,dist/* isMap */.jh)(document.tree.resolve(node));
+    }
+    /** Keys and values of a mapping; empty for anything else. */
+    get entries() {
+        this.#entries ??= this.#readEntries();
+        return this.#entries;
+    }
+    #entries;
+    #readEntries() {
+        const found = new Map();
+        for (const { document, node } of this.#layers)
+            for (const { name, key, value, site } of document.tree.entries(node).values()) {
+                const layer = { document, node: value, at: key };
+                const tag = site?.tag ?? value?.tag;
+                const before = found.get(name);
+                if (tag === '!reset')
+                    found.delete(name);
+                else if (before === undefined || tag === '!override')
+                    found.set(name, [layer]);
+                else if (!isNull(value))
+                    before.push(layer);
+            }
+        return new Map([...found].map(([name, layers]) => [name, new _a(layers)]));
+    }
+    /** The items of a list, those of all files. */
+    get items() {
+        return this.#layers.flatMap(({ document, node }) => document.tree
+            .items(node)
+            .map((item) => new _a([{ document, node: document.tree.resolve(item), at: item }])));
+    }
+    get isList() {
+        const { document, node } = this.#last;
+        return (0,dist/* isSeq */.oP)(document.tree.resolve(node));
+    }
+    /** The value at a path of keys. */
+    get(...path) {
+        const [name, ...rest] = path;
+        const [next, ...more] = rest;
+        const field = this.entries.get(name);
+        return next === undefined ? field : field?.get(next, ...more);
+    }
+    get #last() {
+        return this.#layers.at(-1) ?? this.#layers[0];
+    }
+}
+_a = Field;
+/** All of the files; undefined where none can be read. */
+function fieldOf(documents) {
+    const [first, ...more] = documents.map((document) => ({
+        document,
+        node: document.tree.root,
+        at: document.tree.root,
+    }));
+    return first === undefined ? undefined : new Field([first, ...more]);
+}
+
 ;// CONCATENATED MODULE: ./src/compose/render.ts
 /**
  * From the files of a user to what `docker stack deploy -c ... -c ...` gets on the manager:
@@ -43712,6 +44495,7 @@ function viewHealthcheck(document, entry, before = 'none') {
  * own client merges the files and reads the YAML; every problem that it could only report from the
  * far side, or not at all, is found here with file and line.
  */
+
 
 
 
@@ -43827,6 +44611,7 @@ function renderStack(request) {
         warnings,
         newer: documents.flatMap((document) => document.newerKeys()),
         notes: documents.flatMap((document) => document.notes),
+        written: fieldOf(documents),
     };
 }
 function imageless(services) {
@@ -45436,7 +46221,9 @@ const untouched = (names) => names.length === 0
     ? ''
     : `; ${names.join(', ')}, deployed after that, ${names.length === 1 ? 'was' : 'were'} not touched`;
 /** Without a healthcheck, running only means that the process has started. */
-function weakEvidence({ origin }, changes) {
+function weakEvidence({ origin, linted }, changes) {
+    if (linted === true)
+        return [];
     return changes.targets
         .filter(({ change }) => change !== 'unchanged')
         .filter(({ spec }) => !isJob(kindOf(spec)) && !hasOwnHealthcheck(spec))
@@ -45583,6 +46370,7 @@ async function fail(context, end, rollout) {
 
 
 
+
 /** From stack files to a verdict; the workspace is gone afterwards, whatever happened. */
 async function deployFiles(deployment, rendered, record) {
     const { world } = deployment;
@@ -45618,7 +46406,9 @@ async function deployIn(deployment, rendered, record, place) {
     const preparing = settle(deployment, () => prepare(deployment, rendered, place));
     const reading = readBefore(deployment);
     // Both come to their end, whatever the other does: a directory must not be made after its removal.
-    await Promise.allSettled([preparing, reading]);
+    const [, looked] = await Promise.allSettled([preparing, reading]);
+    if (looked.status === 'fulfilled')
+        tellLint(deployment, rendered, looked.value.before.nodes);
     const [workspace, before] = await Promise.all([preparing, reading]);
     world.signal.throwIfAborted();
     await record.open(openingOf(rendered));
@@ -45631,6 +46421,7 @@ async function deployIn(deployment, rendered, record, place) {
         names: [...rendered.services.keys()].map(full),
         waves,
         origin: rendered.files.filter(({ origin }) => origin !== '').length === 1 ? 'file' : 'files',
+        linted: true,
         apply: async (wave, live, startedAt) => {
             // While the waves before were watched, another manager may have taken over.
             if (place.ready !== session.transport)
@@ -45835,13 +46626,13 @@ function tidy(value) {
     return withoutEmpty(Object.fromEntries(Object.entries(value).map(([key, item]) => [key, tidy(item)])));
 }
 function withoutEmpty(object) {
-    return Object.fromEntries(Object.entries(object).filter(([, item]) => !isEmpty(item)));
+    return Object.fromEntries(Object.entries(object).filter(([, item]) => !canonical_isEmpty(item)));
 }
 /** An object without some of its keys. */
 function without(object, ...keys) {
     return Object.fromEntries(Object.entries(object).filter(([key]) => !keys.includes(key)));
 }
-const isEmpty = (value) => value === undefined ||
+const canonical_isEmpty = (value) => value === undefined ||
     value === null ||
     value === '' ||
     (Array.isArray(value) && value.length === 0) ||
@@ -46999,6 +47790,7 @@ async function sweep(deployment, { fate }, names = new Map()) {
 
 
 
+
 async function showPlan(deployment, rendered) {
     const { world, inputs } = deployment;
     const { narrator } = world;
@@ -47008,6 +47800,8 @@ async function showPlan(deployment, rendered) {
     try {
         // All of it is reading: after a lost connection it is done again.
         const named = await rotate(deployment, rendered, false);
+        const nodes = await settle(deployment, (engine) => engine.nodes());
+        tellLint(deployment, rendered, nodes.items);
         // What a deploy would do in waves is the same in one.
         const stack = { ...named, waves: [{ services: [...named.services.keys()], needs: [] }] };
         plan = await settle(deployment, async () => {
@@ -48660,6 +49454,7 @@ async function run(world) {
             node: hostnameOf(ending.before?.nodes ?? [], failure.nodeId) ?? '',
         })),
         warnings: narrator.warnings(),
+        lint: narrator.findings(),
         timeline: narrator.timeline(),
         durationMs: clock.now() - begun,
         inputs: known.inputs === undefined ? {} : describeInputs(known.inputs),
@@ -48961,12 +49756,16 @@ async function settleLeft(engine, { lease, revision }) {
 
 ;// CONCATENATED MODULE: ./src/report/narrator.ts
 
+
 /** The timeline is for people: beyond this it says nothing more. */
 const MAX_TIMELINE = 2000;
+/** Of each kind in one step; GitHub drops the rest. */
+const MAX_ANNOTATIONS = 10;
 function createNarrator(log, clock) {
     const begun = clock.now();
     const timeline = [];
     const warnings = [];
+    const findings = [];
     const say = (text) => {
         const at = clock.now() - begun;
         const safe = safeLine(text);
@@ -49002,6 +49801,19 @@ function createNarrator(log, clock) {
             }
         },
         warnings: () => warnings,
+        lint: (found) => {
+            findings.push(...found);
+            const annotated = mostImportant(found, MAX_ANNOTATIONS);
+            for (const finding of found) {
+                const { id, level, message, mend, file, line } = finding;
+                const text = safeLine(`${lint_placeOf(finding)}: ${message}. ${mend} (${id})`);
+                if (annotated.has(finding))
+                    log[level](text, line === null ? { file } : { file, line });
+                else
+                    log.line(`${level}: ${text}`);
+            }
+        },
+        findings: () => findings,
         timeline: () => timeline,
     };
 }
@@ -49030,7 +49842,7 @@ function utils_toCommandValue(input) {
  * @returns The command properties to send with the actual annotation command
  * See IssueCommandProperties: https://github.com/actions/runner/blob/main/src/Runner.Worker/ActionCommandManager.cs#L646
  */
-function utils_toCommandProperties(annotationProperties) {
+function toCommandProperties(annotationProperties) {
     if (!Object.keys(annotationProperties).length) {
         return {};
     }
@@ -51839,7 +52651,7 @@ function core_debug(message) {
  * @param properties optional properties to add to the annotation.
  */
 function error(message, properties = {}) {
-    command_issueCommand('error', utils_toCommandProperties(properties), message instanceof Error ? message.toString() : message);
+    command_issueCommand('error', toCommandProperties(properties), message instanceof Error ? message.toString() : message);
 }
 /**
  * Adds a warning issue
@@ -51847,7 +52659,7 @@ function error(message, properties = {}) {
  * @param properties optional properties to add to the annotation.
  */
 function warning(message, properties = {}) {
-    command_issueCommand('warning', utils_toCommandProperties(properties), message instanceof Error ? message.toString() : message);
+    command_issueCommand('warning', toCommandProperties(properties), message instanceof Error ? message.toString() : message);
 }
 /**
  * Adds a notice issue
@@ -51855,7 +52667,7 @@ function warning(message, properties = {}) {
  * @param properties optional properties to add to the annotation.
  */
 function notice(message, properties = {}) {
-    issueCommand('notice', toCommandProperties(properties), message instanceof Error ? message.toString() : message);
+    command_issueCommand('notice', toCommandProperties(properties), message instanceof Error ? message.toString() : message);
 }
 /**
  * Writes info to log with console.log.
@@ -51951,6 +52763,7 @@ function getIDToken(aud) {
 //# sourceMappingURL=core.js.map
 ;// CONCATENATED MODULE: ./src/report/render.ts
 /** Turns the end of a run into what people and workflows read: outputs, step summary, report. */
+
 
 
 
@@ -52078,11 +52891,33 @@ function summaryOf(run) {
     }
     if (run.warnings.length > 0)
         lines.push(`<details><summary>${plural(run.warnings.length, 'warning')}</summary>`, '', ...run.warnings.slice(0, MAX_FAILURES).map((warning) => `- ${safeCell(warning)}`), '', '</details>', '');
+    lines.push(...lintOf(run.lint));
     const where = run.manager === '' ? '' : ` through ${code(run.manager)}`;
     lines.push(`Outcome ${code(run.outcome)}${run.reason === '' ? '' : `, reason ${code(run.reason)}`}, ` +
         (run.revision === undefined ? '' : `revision ${run.revision}, `) +
         `${spokenTime(run.durationMs)}${where}.`, '');
     return cutToLimit(lines);
+}
+/** Folded, with the first ones of many. */
+function lintOf(findings) {
+    if (findings.length === 0)
+        return [];
+    const count = (level) => plural(findings.filter((finding) => finding.level === level).length, level);
+    const rows = findings.slice(0, MAX_ROWS).map((finding) => {
+        const { id, level, message, mend } = finding;
+        return `| ${code(lint_placeOf(finding))} | ${level} | ${safeCell(`${message}.`)} ${safeCell(mend)} | ${code(id)} |`;
+    });
+    return [
+        `<details><summary>Lint of the stack files: ${count('warning')}, ${count('notice')}</summary>`,
+        '',
+        '| where | level | what, and how to mend it | rule |',
+        '| --- | --- | --- | --- |',
+        ...rows,
+        '',
+        ...(findings.length > MAX_ROWS ? [`and ${findings.length - MAX_ROWS} more`, ''] : []),
+        '</details>',
+        '',
+    ];
 }
 /** Green says that the state was read, not that it is good. */
 function render_signOf({ outcome, services }) {
@@ -52143,6 +52978,7 @@ function render_reportOf(run) {
         tasks: run.tasks,
         failures: run.failures,
         warnings: run.warnings,
+        lint: run.lint,
         problems: run.problems,
         timeline: run.timeline.map(({ at, text }) => ({ at: clockTime(at), ms: Math.round(at), text })),
     };
@@ -52178,6 +53014,7 @@ function annotation(position) {
 const actionsLog = {
     line: (text) => info(text),
     warning: (text, position) => warning(text, annotation(position)),
+    notice: (text, position) => notice(text, annotation(position)),
     startGroup: startGroup,
     endGroup: endGroup,
 };

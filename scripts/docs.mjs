@@ -5,7 +5,8 @@
  * `inputs` and `outputs` come from action.yml, into docs/inputs.md, and into README.md where it has
  * the markers; the comment above an input there is the title of the section that starts with it.
  * `task-causes` and `service-causes` come from src/rollout/causes.ts, into docs/reasons.md, `keys`
- * from src/compose/keys.ts, into docs/stack-files.md. The `runs` in
+ * from src/compose/keys.ts, into docs/stack-files.md, `rules` from src/lint/catalog.ts, into
+ * docs/lint.md. The `runs` in
  * docs/engines.md, and all of docs/truth-table.md, come from the JSON beside them.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -173,6 +174,32 @@ export async function withKeys(page, { FILE_KEYS }) {
 }
 
 /**
+ * @param {readonly [string, import('../src/lint/catalog.js').Rule][]} rules by id
+ * @returns {string} markdown
+ */
+export function ruleSections(rules) {
+  const groups = [...new Set(rules.map(([, { group }]) => group))];
+  return groups
+    .flatMap((group) => [
+      `## ${group}`,
+      '',
+      ...rules
+        .filter(([, rule]) => rule.group === group)
+        .flatMap(([id, { level, when, reason, mend }]) => [
+          `### ${id}`,
+          '',
+          `${level === 'warning' ? 'Warning' : 'Notice'}. ${when}`,
+          '',
+          `**Why:** ${reason}`,
+          '',
+          `**Mend:** ${mend}`,
+          '',
+        ]),
+    ])
+    .join('\n');
+}
+
+/**
  * A module as it is now, without a build: it imports nothing but types.
  * @param {string} path
  * @returns {Promise<any>}
@@ -191,8 +218,12 @@ async function moduleInCode(path) {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const action = readFileSync(join(root, 'action.yml'), 'utf8');
+  /** @type {Causes} */
   const causes = await moduleInCode('src/rollout/causes.ts');
+  /** @type {typeof import('../src/compose/keys.js')} */
   const keys = await moduleInCode('src/compose/keys.ts');
+  /** @type {typeof import('../src/lint/catalog.js')} */
+  const { RULES } = await moduleInCode('src/lint/catalog.ts');
   /** @type {readonly { file: string, source: string, fresh: (page: string) => Promise<string> }[]} */
   const pages = [
     {
@@ -210,6 +241,12 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
       file: 'docs/stack-files.md',
       source: 'src/compose/keys.ts',
       fresh: (page) => withKeys(page, keys),
+    },
+    {
+      file: 'docs/lint.md',
+      source: 'src/lint/catalog.ts',
+      fresh: async (page) =>
+        pretty(await withText(page, 'rules', ruleSections(Object.entries(RULES)), 'all')),
     },
     {
       file: 'docs/truth-table.md',

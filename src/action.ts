@@ -83,6 +83,7 @@ export async function run(world: World): Promise<RunReport> {
       node: hostnameOf(ending.before?.nodes ?? [], failure.nodeId) ?? '',
     })),
     warnings: narrator.warnings(),
+    lint: narrator.findings(),
     timeline: narrator.timeline(),
     durationMs: clock.now() - begun,
     inputs: known.inputs === undefined ? {} : describeInputs(known.inputs),

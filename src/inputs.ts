@@ -14,6 +14,8 @@ import {
 } from './inputs/connection.js';
 import { PROFILE } from './compose/profiles.js';
 import { Form, type InputName, named, ODD, secretLines } from './inputs/form.js';
+import { RULE_IDS, type RuleId } from './lint/catalog.js';
+import { nearest } from './lint/nearest.js';
 import { readRegistries, type RegistryLogin } from './inputs/registries.js';
 
 export type { Connection, InputContext } from './inputs/connection.js';
@@ -43,6 +45,8 @@ export interface Inputs {
     /** Compose profiles whose services are in, too; `*` for all of them. */
     readonly profiles: readonly string[];
   };
+  /** Rules of the lint that are not looked at. */
+  readonly lintIgnore: readonly RuleId[];
   readonly prune: boolean;
   /** Whether configs and secrets are named by their content. */
   readonly rotate: boolean;
@@ -85,6 +89,7 @@ export function parseInputs(raw: (name: InputName) => string, context: InputCont
       allowUnset: form.flag('allow-unset'),
       profiles: profiles(form),
     },
+    lintIgnore: lintIgnore(form),
     prune: form.flag('prune'),
     rotate: form.flag('rotate'),
     resolveImage: form.choice('resolve-image', ['always', 'changed', 'never']),
@@ -210,6 +215,22 @@ function profiles(form: Form): readonly string[] {
   return [...found];
 }
 
+function lintIgnore(form: Form): readonly RuleId[] {
+  const found = new Set<RuleId>();
+  for (const { text, place } of form.lines('lint-ignore')) {
+    const id = RULE_IDS.find((known) => known === text);
+    if (id !== undefined) found.add(id);
+    else
+      form.reject(
+        'lint-ignore',
+        `${form.shown(text)} is not a rule of the lint`,
+        `Near it: ${nearest(text, RULE_IDS).join(', ')}. docs/lint.md has them all.`,
+        place,
+      );
+  }
+  return [...found];
+}
+
 /** What `${...}` in a stack file can name (docker/cli, cli/compose/template). */
 const VARIABLE_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
@@ -321,6 +342,7 @@ export function describeInputs(inputs: Inputs): object {
       allowUnset: compose.allowUnset,
       profiles: compose.profiles,
     },
+    lintIgnore: inputs.lintIgnore,
     prune: inputs.prune,
     rotate: inputs.rotate,
     resolveImage: inputs.resolveImage,

@@ -93,7 +93,10 @@ export interface Node {
   readonly Description?: {
     readonly Hostname?: string;
     readonly Platform?: { readonly Architecture?: string; readonly OS?: string };
-    readonly Engine?: { readonly Labels?: Readonly<Record<string, string>> };
+    readonly Engine?: {
+      readonly EngineVersion?: string;
+      readonly Labels?: Readonly<Record<string, string>>;
+    };
   };
   readonly Status: { readonly State?: string; readonly Addr?: string };
 }

@@ -65,6 +65,7 @@ export async function runAction(swarm: FakeSwarm, asked: Asked): Promise<Attempt
       {
         line: (text) => log.push(text),
         warning: (text) => log.push(`warning: ${text}`),
+        notice: (text) => log.push(`notice: ${text}`),
         startGroup: (text) => log.push(`> ${text}`),
         endGroup: () => undefined,
       },

@@ -41,8 +41,10 @@ onSwarm('with another writer', () => {
     const write = (option: string, label: string): Promise<string> =>
       stack.manager.docker('node', 'update', option, label, node);
     await Promise.all(labels.map((label) => write('--label-add', label)));
-    const [worker] = await stack.manager.dockerJson('node', 'inspect', node);
-    expect(Object.keys(worker.Spec.Labels)).toEqual(expect.arrayContaining(labels));
+    const [worker] = (await stack.manager.dockerJson('node', 'inspect', node)) as readonly {
+      readonly Spec: { readonly Labels: Readonly<Record<string, string>> };
+    }[];
+    expect(Object.keys(worker?.Spec.Labels ?? {})).toEqual(expect.arrayContaining(labels));
     await Promise.all(labels.map((label) => write('--label-rm', label)));
   });
 });

@@ -40,7 +40,7 @@ function world(
     },
   };
   const narrator = createNarrator(
-    { line: say, warning: say, startGroup: say, endGroup: () => undefined },
+    { line: say, warning: say, notice: say, startGroup: say, endGroup: () => undefined },
     clock,
   );
   const session = { transport, cliVersion: [28, 5] } as unknown as Session;

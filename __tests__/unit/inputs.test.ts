@@ -88,6 +88,7 @@ describe('the least inputs', () => {
       docker: { sudo: false },
       registries: [],
       compose: { files: [], env: new Map(), envFiles: [], allowUnset: false, profiles: [] },
+      lintIgnore: [],
       prune: false,
       rotate: true,
       resolveImage: 'always',

@@ -61,6 +61,12 @@ export interface NewerKey extends Problem {
   readonly since: number;
 }
 
+/** Characters that variables may make of one file; Swarm takes 4 MiB for a whole service. */
+const MAX_FILLED_IN = 4 * 1024 * 1024;
+
+/** Faults of variables in one file; many more than are shown. */
+const MAX_FAULTS = 1000;
+
 const KINDS = { configs: 'config', secrets: 'secret' } as const;
 /** An extension field that every client ignores, in place of the `name:` that all of them refuse. */
 const RENAMED = 'x-swarm-deploy-name';
@@ -93,6 +99,7 @@ export class Document {
   /** New text of scalars and aliases whose meaning, not just whose variables, is filled in. */
   readonly #replaced = new Map<Node | Pair<Node, Node | null>, string>();
   readonly #more: Edit[] = [];
+  #filled = 0;
 
   constructor(
     readonly source: Source,
@@ -220,6 +227,7 @@ export class Document {
     for (const scalar of this.tree.values) {
       const result = interpolate(String(scalar.value), variables);
       if (result.used === 'none') continue;
+      if (!this.#mayFill(result.value, scalar)) break;
       this.#values.set(scalar, result);
       if (scalar === name) continue; // never reaches Docker
       const [start = 0, end = 0] = scalar.range ?? [];
@@ -229,7 +237,9 @@ export class Document {
         const at = found >= 0 && found < end ? found : start;
         if (found >= 0 && found < end) from = found + 1;
         const lenient = allowUnset && fault.kind === 'unset';
-        (lenient ? this.warnings : this.problems).push(
+        const list = lenient ? this.warnings : this.problems;
+        if (list.length >= MAX_FAULTS) continue;
+        list.push(
           this.source.problem(at, lenient ? `${fault.message}; it is empty` : fault.message, {
             reason: fault.kind === 'malformed' ? 'compose-invalid' : 'variable-unset',
             ...(lenient ? {} : { hint: faultHint(fault) }),
@@ -476,8 +486,23 @@ export class Document {
     return faults.some((fault) => fault.kind !== 'unset' || !this.settings.allowUnset);
   }
 
+  /** Whether the text of variables still is of a size that could be deployed; says so once if not. */
+  #mayFill(text: string, at: Node): boolean {
+    const before = this.#filled;
+    this.#filled += text.length;
+    if (this.#filled <= MAX_FILLED_IN) return true;
+    if (before <= MAX_FILLED_IN)
+      this.problem(
+        at,
+        `with its variables filled in, the file has more than ${MAX_FILLED_IN} characters here`,
+        'Ship large contents as `configs:` or `secrets:` instead.',
+      );
+    return false;
+  }
+
   /** Gives a scalar or an alias another text. */
   replace(site: Node | Pair<Node, Node | null>, text: string): void {
+    if (!this.#mayFill(text, isPair(site) ? site.key : site)) return;
     const before = this.#replaced.get(site);
     if (before !== undefined && before !== text) {
       this.problem(

@@ -26,6 +26,10 @@ export interface Interpolation {
 
 /** Defaults in defaults in defaults; nobody means more than this. */
 const MAX_NESTING = 50;
+/** Characters of one value: a variable that is used a thousand times is a thousand times as long. */
+const MAX_LENGTH = 1024 * 1024;
+/** Faults of one value; nobody reads more. */
+const MAX_FAULTS = 200;
 const NAME = /[A-Za-z_][A-Za-z0-9_]*/y;
 
 /**
@@ -38,9 +42,15 @@ export function interpolate(text: string, variables: Variables, nesting = 0): In
   let value = '';
   let used: Interpolation['used'] = 'none';
   const faults: Fault[] = [];
+  let braces: Braces | undefined;
   let from = 0;
   for (let at = text.indexOf('$'); at >= 0; at = text.indexOf('$', from)) {
     value += text.slice(from, at);
+    if (faults.length >= MAX_FAULTS) return { value, used, faults: faults.slice(0, MAX_FAULTS) };
+    if (value.length > MAX_LENGTH) {
+      const message = `with its variables filled in, this value has more than ${MAX_LENGTH} characters`;
+      return { value: '', used, faults: [{ kind: 'malformed', expression: '$', message }] };
+    }
     if (text[at + 1] === '$') {
       value += '$';
       from = at + 2;
@@ -55,7 +65,8 @@ export function interpolate(text: string, variables: Variables, nesting = 0): In
       else value += plain(name, `$${name}`, variables, faults);
       continue;
     }
-    const end = closingBrace(text, at + 1);
+    braces ??= pairBraces(text);
+    const end = braces.get(at + 1) ?? text.indexOf('}', at + 1);
     if (end < 0) {
       faults.push({
         kind: 'malformed',
@@ -75,14 +86,20 @@ function nameAt(text: string, at: number): string {
   return NAME.exec(text)?.[0] ?? '';
 }
 
-/** Where the brace that opens at `open` is closed; the first `}` if the braces are not balanced. */
-function closingBrace(text: string, open: number): number {
-  let depth = 0;
-  for (let at = open; at < text.length; at += 1) {
-    if (text[at] === '{') depth += 1;
-    else if (text[at] === '}' && --depth === 0) return at;
+type Braces = ReadonlyMap<number, number>;
+
+/** Where each opening brace is closed, for those that are. All at once: texts of braces alone exist. */
+function pairBraces(text: string): Braces {
+  const pairs = new Map<number, number>();
+  const open: number[] = [];
+  for (let at = text.indexOf('{'); at >= 0 && at < text.length; at += 1) {
+    if (text[at] === '{') open.push(at);
+    else if (text[at] === '}') {
+      const start = open.pop();
+      if (start !== undefined) pairs.set(start, at);
+    }
   }
-  return text.indexOf('}', open);
+  return pairs;
 }
 
 function plain(name: string, expression: string, variables: Variables, faults: Fault[]): string {

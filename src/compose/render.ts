@@ -18,6 +18,7 @@ import { NEVER_SET } from './splice.js';
 import { subset } from './subset.js';
 import { isNull } from './tree.js';
 import { viewServices, type ServiceView } from './view.js';
+import { fieldOf, type Field } from '../lint/field.js';
 
 export { ATTACHMENTS_DIRECTORY, type Attachment, type FileContent } from './attachments.js';
 export type { RenderedFile } from './document.js';
@@ -57,6 +58,8 @@ export interface RenderedStack {
   readonly newer: readonly NewerKey[];
   /** What else was done to the files that somebody may want to know. */
   readonly notes: readonly Problem[];
+  /** What the user wrote, variables filled in, for the lint. */
+  readonly written: Field | undefined;
 }
 
 /** Nobody reads more, and a file of another kind can have a hundred thousand. */
@@ -164,6 +167,7 @@ export function renderStack(request: RenderRequest): RenderedStack {
     warnings,
     newer: documents.flatMap((document) => document.newerKeys()),
     notes: documents.flatMap((document) => document.notes),
+    written: fieldOf(documents),
   };
 }
 

@@ -3,7 +3,18 @@
  * becomes a syntax tree that still knows where in the file everything stands. All scalars stay the
  * strings that were written (the failsafe schema): what `010` or `yes` means is for Docker to say.
  */
-import { isMap, isScalar, LineCounter, parseAllDocuments, type YAMLMap } from 'yaml';
+import {
+  Composer,
+  type CST,
+  isMap,
+  isScalar,
+  Lexer,
+  LineCounter,
+  Parser,
+  type Document,
+  type ParsedNode,
+  type YAMLMap,
+} from 'yaml';
 import type { Position, Problem, Reason } from '../errors.js';
 
 /** A file as the user named it, and its bytes. */
@@ -83,7 +94,7 @@ export function problemAt(
   };
 }
 
-/** The parser needs about a second for this much; large stack files have a tenth of it. */
+/** More than Swarm could take in as one stack; large stack files have a tenth of it. */
 export const MAX_FILE_BYTES = 512 * 1024;
 /** A broken quote makes a parser report every later line. */
 const MAX_SYNTAX_PROBLEMS = 10;
@@ -134,11 +145,38 @@ export function decodeText(file: SourceFile): Source | Problem {
 
 export const TOO_DEEP = 'the file is nested too deeply';
 
-/** The one mapping that a stack file is, or everything that keeps it from being read as one. */
-export function parseRoot(source: Source): YAMLMap | readonly Problem[] {
-  // The parser would find out as well, by running out of stack again and again.
-  if (/(?:[[{]\s*){200}/.test(source.text)) return [source.problem(0, TOO_DEEP)];
-  const parsed = parseAllDocuments(source.text, {
+/** Words, signs and line breaks: what bounds the parser's work. Large stack files have a tenth of it. */
+export const MAX_TOKENS = 200_000;
+/** Collections in collections while the text is read; more than twice what the tree lets pass. */
+const MAX_PARSER_DEPTH = 250;
+/** Only one may say anything, but an empty one after a last `---` is common. */
+const MAX_DOCUMENTS = 50;
+
+/** Thrown out of the parser where going on would tell nothing new. */
+class Enough extends Error {}
+
+interface SyntaxFault {
+  readonly offset: number;
+  readonly message: string;
+}
+
+type Composed = Document.Parsed<ParsedNode, false>;
+type ErrorSource = number | readonly [number, ...number[]] | { readonly offset: number };
+
+/**
+ * The documents of a text, or its first errors of syntax: the parser stops there, and at the limits.
+ * An error of its own costs it as much as some hundred characters, and a file of another kind is made
+ * of errors.
+ */
+class BoundedReader {
+  readonly documents: Composed[] = [];
+  readonly faults: SyntaxFault[] = [];
+  /** Whether there are more errors of syntax than these. */
+  stopped = false;
+  /** Whether the first document has begun. */
+  #begun = false;
+  readonly #parser = new Parser();
+  readonly #composer = new Composer<ParsedNode, false>({
     schema: 'failsafe',
     keepSourceTokens: true,
     prettyErrors: false,
@@ -146,23 +184,100 @@ export function parseRoot(source: Source): YAMLMap | readonly Problem[] {
     uniqueKeys: false,
     strict: false,
   });
-  const documents = 'empty' in parsed ? [] : parsed;
-  const errors = documents.flatMap((document) => document.errors);
-  if (errors.some((error) => error.message.includes('call stack'))) {
-    return [source.problem(0, TOO_DEEP)];
+
+  constructor(text: string) {
+    // The only way to hear of an error before the document that has it is complete.
+    this.#composer['onError'] = (at: ErrorSource, _: unknown, message: string, warning = false) => {
+      const offset = typeof at === 'number' ? at : 'offset' in at ? at.offset : at[0];
+      if (!warning) this.#fault({ offset, message });
+    };
+    try {
+      const limit = this.#read(text);
+      if (limit !== undefined) this.#endAt(this.#parser.offset, limit);
+    } catch (error) {
+      if (error instanceof Enough) this.stopped = true;
+      else if (error instanceof RangeError) this.#endAt(0, TOO_DEEP);
+      else throw error;
+    }
   }
-  if (errors.length > 0) {
-    const problems = errors.slice(0, MAX_SYNTAX_PROBLEMS).map((error) => {
-      const [offset] = error.pos;
+
+  /** @returns the limit that the text exceeds */
+  #read(text: string): string | undefined {
+    let tokens = 0;
+    for (const lexeme of new Lexer().lex(text)) {
+      tokens += 1;
+      if (tokens > MAX_TOKENS)
+        return `the file has more than ${MAX_TOKENS} words, signs and line breaks; a stack file may have no more`;
+      for (const token of this.#parser.next(lexeme)) this.#compose(token);
+      if (this.#parser.stack.length > MAX_PARSER_DEPTH) return TOO_DEEP;
+      if (this.documents.length > MAX_DOCUMENTS)
+        return `the file has more than ${MAX_DOCUMENTS} YAML documents; a stack file has one`;
+    }
+    this.#finish(text.length);
+    return undefined;
+  }
+
+  /** Where the text is cut short: errors before that are what is wrong with it, if there are some. */
+  #endAt(offset: number, message: string): void {
+    const early = offset === 0 ? [] : this.#errorsBefore(offset);
+    this.documents.length = 0;
+    this.stopped &&= early.length > 0;
+    this.faults.splice(0, Infinity, ...(early.length > 0 ? early : [{ offset, message }]));
+  }
+
+  #errorsBefore(offset: number): readonly SyntaxFault[] {
+    try {
+      this.#finish(offset);
+    } catch (error) {
+      if (!(error instanceof Enough)) throw error;
+      this.stopped = true;
+    }
+    return this.faults.filter((fault) => fault.offset < offset);
+  }
+
+  #finish(end: number): void {
+    for (const token of this.#parser.end()) this.#compose(token);
+    this.documents.push(...this.#composer.end(false, end));
+    // Those that belong to no node, as a directive without a document.
+    for (const { pos, message } of this.documents.flatMap(({ errors }) => errors))
+      this.#fault({ offset: pos[0], message });
+  }
+
+  #compose(token: CST.Token): void {
+    if (token.type === 'error')
+      this.#fault({
+        offset: token.offset,
+        message: token.source ? `${token.message}: ${JSON.stringify(token.source)}` : token.message,
+      });
+    else if (token.type === 'doc-end' && !this.#begun)
+      this.#fault({ offset: token.offset, message: '`...` before any document' });
+    else {
+      this.#begun ||= token.type === 'document';
+      this.documents.push(...this.#composer.next(token));
+    }
+  }
+
+  #fault(fault: SyntaxFault): void {
+    if (this.faults.length === MAX_SYNTAX_PROBLEMS) throw new Enough();
+    this.faults.push(fault);
+  }
+}
+
+/** The one mapping that a stack file is, or everything that keeps it from being read as one. */
+export function parseRoot(source: Source): YAMLMap | readonly Problem[] {
+  const { documents, faults, stopped } = new BoundedReader(source.text);
+  if (faults.length > 0) {
+    const inOrder = faults.toSorted((a, b) => a.offset - b.offset);
+    const problems = inOrder.map(({ offset, message }) => {
       const flow = /\$\{[^}]*$/.test(source.text.slice(Math.max(0, offset - 80), offset + 1));
       return source.problem(
         offset,
-        `invalid YAML: ${error.message}\n${source.excerpt(offset)}`,
+        `invalid YAML: ${message}\n${source.excerpt(offset)}`,
         flow ? { hint: 'Quote "${...}" inside of [ ] and { }: YAML reads its brace there.' } : {},
       );
     });
-    const more = errors.length - problems.length;
-    if (more > 0) problems.push(problemAt({ file: source.path }, `${more} more errors of syntax`));
+    if (stopped)
+      problems.push(problemAt({ file: source.path }, 'and more errors of syntax after these'));
     return problems;
   }
   const [first, ...others] = documents;
@@ -177,7 +292,7 @@ export function parseRoot(source: Source): YAMLMap | readonly Problem[] {
   const second = others.find((document) => written(document.contents));
   if (second !== undefined) {
     return [
-      source.problem(second.contents?.range[0] ?? 0, 'a second YAML document in the same file', {
+      source.problem(second.contents.range[0], 'a second YAML document in the same file', {
         hint: 'Write it into a file of its own and list both in compose-file.',
       }),
     ];

@@ -50,6 +50,8 @@ export interface Dotenv {
   readonly unset: readonly Problem[];
 }
 
+/** Faults of variables in one env file; many more than are shown. */
+const MAX_FAULTS = 1000;
 // The spaces that do not end a line, as compose-go has them.
 const BLANKS = /[\t\v\f\r \u0085\u00a0]*/y;
 
@@ -90,6 +92,7 @@ export function parseDotenv(
       const found = text.indexOf(fault.expression, at);
       const where = found < 0 ? at : found;
       const list = fault.kind === 'unset' ? unset : problems;
+      if (list.length >= MAX_FAULTS) break;
       list.push(source.problem(where, fault.message, dotenvHint(fault)));
     }
     return result.value;

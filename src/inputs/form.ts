@@ -31,6 +31,7 @@ export const inputDefaults = {
   'env-file': '',
   'allow-unset': 'false',
   profiles: '',
+  'lint-ignore': '',
   prune: 'false',
   rotate: 'true',
   'resolve-image': 'always',

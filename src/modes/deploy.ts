@@ -17,6 +17,7 @@ import { errorLine } from '../report/text.js';
 import type { Transport } from '../transport/transport.js';
 import type { Ending } from '../world.js';
 import { settle, type Deployment } from './deployment.js';
+import { tellLint } from './lint.js';
 import { openingOf, type Record } from './record.js';
 import { readBefore, transact } from './transaction.js';
 
@@ -72,7 +73,8 @@ async function deployIn(
   const preparing = settle(deployment, () => prepare(deployment, rendered, place));
   const reading = readBefore(deployment);
   // Both come to their end, whatever the other does: a directory must not be made after its removal.
-  await Promise.allSettled([preparing, reading]);
+  const [, looked] = await Promise.allSettled([preparing, reading]);
+  if (looked.status === 'fulfilled') tellLint(deployment, rendered, looked.value.before.nodes);
   const [workspace, before] = await Promise.all([preparing, reading]);
   world.signal.throwIfAborted();
 
@@ -86,6 +88,7 @@ async function deployIn(
     names: [...rendered.services.keys()].map(full),
     waves,
     origin: rendered.files.filter(({ origin }) => origin !== '').length === 1 ? 'file' : 'files',
+    linted: true,
     apply: async (wave, live, startedAt) => {
       // While the waves before were watched, another manager may have taken over.
       if (place.ready !== session.transport)

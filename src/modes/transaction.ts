@@ -68,6 +68,8 @@ export interface Change {
   readonly keeps?: (orphan: Service) => boolean;
   /** Where a service stands, for people: its file, the files, a revision. */
   readonly origin: string;
+  /** The lint has said already which of them have no healthcheck. */
+  readonly linted?: true;
 }
 
 /** What was there before anything was written. */
@@ -339,7 +341,8 @@ const untouched = (names: readonly string[]): string =>
     : `; ${names.join(', ')}, deployed after that, ${names.length === 1 ? 'was' : 'were'} not touched`;
 
 /** Without a healthcheck, running only means that the process has started. */
-function weakEvidence({ origin }: Change, changes: Changes): readonly string[] {
+function weakEvidence({ origin, linted }: Change, changes: Changes): readonly string[] {
+  if (linted === true) return [];
   return changes.targets
     .filter(({ change }) => change !== 'unchanged')
     .filter(({ spec }) => !isJob(kindOf(spec)) && !hasOwnHealthcheck(spec))

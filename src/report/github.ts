@@ -8,6 +8,7 @@ import {
   getInput,
   getState,
   info,
+  notice as annotateNotice,
   saveState,
   setOutput,
   setSecret,
@@ -45,6 +46,7 @@ function annotation(position: Position | undefined): AnnotationProperties {
 export const actionsLog: Log = {
   line: (text) => info(text),
   warning: (text, position) => annotateWarning(text, annotation(position)),
+  notice: (text, position) => annotateNotice(text, annotation(position)),
   startGroup,
   endGroup,
 };

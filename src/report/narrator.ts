@@ -1,5 +1,6 @@
 /** Tells a person what happens while it happens, and remembers it for the report. */
 import type { Position } from '../errors.js';
+import { mostImportant, placeOf, type Finding } from '../lint/lint.js';
 import type { Clock } from '../rollout/watch.js';
 import type { TimelineEntry } from './outcome.js';
 import { clockTime, safeLine } from './text.js';
@@ -8,6 +9,7 @@ import { clockTime, safeLine } from './text.js';
 export interface Log {
   readonly line: (text: string) => void;
   readonly warning: (text: string, position: Position | undefined) => void;
+  readonly notice: (text: string, position: Position | undefined) => void;
   readonly startGroup: (name: string) => void;
   readonly endGroup: () => void;
 }
@@ -24,16 +26,22 @@ export interface Narrator {
   /** A foldable part of the log. */
   readonly group: <T>(name: string, action: () => Promise<T>) => Promise<T>;
   readonly warnings: () => readonly string[];
+  /** Findings of the lint: the most important ones as annotations, all of them in log and report. */
+  readonly lint: (findings: readonly Finding[]) => void;
+  readonly findings: () => readonly Finding[];
   readonly timeline: () => readonly TimelineEntry[];
 }
 
 /** The timeline is for people: beyond this it says nothing more. */
 const MAX_TIMELINE = 2000;
+/** Of each kind in one step; GitHub drops the rest. */
+const MAX_ANNOTATIONS = 10;
 
 export function createNarrator(log: Log, clock: Clock): Narrator {
   const begun = clock.now();
   const timeline: TimelineEntry[] = [];
   const warnings: string[] = [];
+  const findings: Finding[] = [];
   const say = (text: string): void => {
     const at = clock.now() - begun;
     const safe = safeLine(text);
@@ -64,6 +72,17 @@ export function createNarrator(log: Log, clock: Clock): Narrator {
       }
     },
     warnings: () => warnings,
+    lint: (found) => {
+      findings.push(...found);
+      const annotated = mostImportant(found, MAX_ANNOTATIONS);
+      for (const finding of found) {
+        const { id, level, message, mend, file, line } = finding;
+        const text = safeLine(`${placeOf(finding)}: ${message}. ${mend} (${id})`);
+        if (annotated.has(finding)) log[level](text, line === null ? { file } : { file, line });
+        else log.line(`${level}: ${text}`);
+      }
+    },
+    findings: () => findings,
     timeline: () => timeline,
   };
 }

@@ -1,5 +1,6 @@
 /** The end of a run as one value: what outputs, summary, annotations and report are made from. */
 import type { Outcome, Position, Problem, Reason } from '../errors.js';
+import type { Finding } from '../lint/lint.js';
 import type { Revision } from '../ledger/revision.js';
 import type { Kind, UpdateState } from '../model.js';
 import type { Plan } from '../planning/difference.js';
@@ -118,6 +119,8 @@ export interface RunReport {
   readonly services: readonly ServiceReport[];
   readonly failures: readonly FailureReport[];
   readonly warnings: readonly string[];
+  /** What the lint found in the stack files, by file and line. */
+  readonly lint: readonly Finding[];
   readonly timeline: readonly TimelineEntry[];
   readonly durationMs: number;
   /** The decided inputs without any secret. */

@@ -2,6 +2,7 @@
 import { GREEN_OUTCOMES, type Outcome } from '../errors.js';
 import { failureLine } from './failure.js';
 import { historyTable } from './history.js';
+import { placeOf, type Finding } from '../lint/lint.js';
 import type { RunReport, ServiceReport } from './outcome.js';
 import { planSummary } from './plan.js';
 import { stackTable, troubleTable } from './stack.js';
@@ -152,6 +153,7 @@ export function summaryOf(run: RunReport): string {
       '</details>',
       '',
     );
+  lines.push(...lintOf(run.lint));
   const where = run.manager === '' ? '' : ` through ${code(run.manager)}`;
   lines.push(
     `Outcome ${code(run.outcome)}${run.reason === '' ? '' : `, reason ${code(run.reason)}`}, ` +
@@ -160,6 +162,28 @@ export function summaryOf(run: RunReport): string {
     '',
   );
   return cutToLimit(lines);
+}
+
+/** Folded, with the first ones of many. */
+function lintOf(findings: readonly Finding[]): readonly string[] {
+  if (findings.length === 0) return [];
+  const count = (level: Finding['level']): string =>
+    plural(findings.filter((finding) => finding.level === level).length, level);
+  const rows = findings.slice(0, MAX_ROWS).map((finding) => {
+    const { id, level, message, mend } = finding;
+    return `| ${code(placeOf(finding))} | ${level} | ${safeCell(`${message}.`)} ${safeCell(mend)} | ${code(id)} |`;
+  });
+  return [
+    `<details><summary>Lint of the stack files: ${count('warning')}, ${count('notice')}</summary>`,
+    '',
+    '| where | level | what, and how to mend it | rule |',
+    '| --- | --- | --- | --- |',
+    ...rows,
+    '',
+    ...(findings.length > MAX_ROWS ? [`and ${findings.length - MAX_ROWS} more`, ''] : []),
+    '</details>',
+    '',
+  ];
 }
 
 /** Green says that the state was read, not that it is good. */
@@ -232,6 +256,7 @@ export function reportOf(run: RunReport): string {
     tasks: run.tasks,
     failures: run.failures,
     warnings: run.warnings,
+    lint: run.lint,
     problems: run.problems,
     timeline: run.timeline.map(({ at, text }) => ({ at: clockTime(at), ms: Math.round(at), text })),
   };

@@ -149,7 +149,7 @@ describe('a service that may end', () => {
 function warningsOf(snapshots: readonly Snapshot[], aim: Partial<Goal>): readonly string[] {
   const nothing = (): void => undefined;
   const narrator = createNarrator(
-    { line: nothing, warning: nothing, startGroup: nothing, endGroup: nothing },
+    { line: nothing, warning: nothing, notice: nothing, startGroup: nothing, endGroup: nothing },
     { now: () => 0, sleep: () => Promise.resolve() },
   );
   const tell = progressLog(narrator);
@@ -180,7 +180,7 @@ describe('the log', () => {
       lines.push(text);
     };
     const narrator = createNarrator(
-      { line: say, warning: say, startGroup: say, endGroup: () => undefined },
+      { line: say, warning: say, notice: say, startGroup: say, endGroup: () => undefined },
       { now: () => 0, sleep: () => Promise.resolve() },
     );
     const tell = progressLog(narrator);

@@ -40,6 +40,7 @@ const report = (more: Partial<RunReport> = {}): RunReport => ({
   services: [serviceReport('shop_api')],
   failures: [],
   warnings: [],
+  lint: [],
   timeline: [],
   durationMs: 12_345,
   inputs: {},

@@ -1,0 +1,211 @@
+/** What becomes of findings: which ones are annotations, where the rest stands, what can be ignored. */
+import { describe, expect, it } from '@jest/globals';
+import { InvalidInput } from '../../../src/errors.js';
+import { inputDefaults, parseInputs } from '../../../src/inputs.js';
+import { RULE_IDS, RULES, type RuleId } from '../../../src/lint/catalog.js';
+import { expiry, registryOf } from '../../../src/lint/credentials.js';
+import { mostImportant, type Finding } from '../../../src/lint/lint.js';
+import { nearest } from '../../../src/lint/nearest.js';
+import { durationMs } from '../../../src/lint/service.js';
+import { createNarrator } from '../../../src/report/narrator.js';
+import type { RunReport } from '../../../src/report/outcome.js';
+import { reportOf, summaryOf } from '../../../src/report/render.js';
+
+const finding = (id: RuleId, line: number, more: Partial<Finding> = {}): Finding => ({
+  ...{ id, level: RULES[id].level, message: `service s${line}: something` },
+  ...{ file: 'compose.yaml', line, service: `s${line}`, mend: RULES[id].mend },
+  ...more,
+});
+/** Thirty services without a healthcheck, and a few other things at the end of the file. */
+const MANY: readonly Finding[] = [
+  ...Array.from({ length: 30 }, (_, index) => finding('no-healthcheck', index + 1)),
+  ...Array.from({ length: 30 }, (_, index) => finding('no-resource-limits', index + 1)),
+  finding('ignored-links', 100),
+  finding('mutable-tag', 101),
+  finding('engine-ulimits', 102),
+];
+
+describe('annotations', () => {
+  it('are ten of each level, the first of every rule before the second of any', () => {
+    const chosen = [...mostImportant(MANY, 10)];
+    expect(chosen.filter(({ level }) => level === 'warning')).toHaveLength(10);
+    expect(chosen.filter(({ level }) => level === 'notice')).toHaveLength(10);
+    expect(chosen.slice(0, 5).map(({ id, line }) => [id, line])).toEqual([
+      ['no-healthcheck', 1],
+      ['mutable-tag', 101],
+      ['engine-ulimits', 102],
+      ['ignored-links', 100],
+      ['no-healthcheck', 2],
+    ]);
+  });
+
+  it('stand at their file and line; the log has all the others, each once', () => {
+    const said: string[] = [];
+    const clock = { now: () => 0, sleep: () => Promise.resolve() };
+    const narrator = createNarrator(
+      {
+        line: (text) => said.push(text),
+        warning: (text, at) => said.push(`W ${at?.file ?? ''} ${at?.line ?? ''} ${text}`),
+        notice: (text, at) => said.push(`N ${at?.file ?? ''} ${at?.line ?? ''} ${text}`),
+        startGroup: () => undefined,
+        endGroup: () => undefined,
+      },
+      clock,
+    );
+    narrator.lint(MANY);
+    expect(narrator.findings()).toEqual(MANY);
+    expect(narrator.warnings()).toEqual([]);
+    expect(said).toHaveLength(MANY.length);
+    expect(said.filter((line) => line.startsWith('W '))).toHaveLength(10);
+    expect(said.filter((line) => line.startsWith('N '))).toHaveLength(10);
+    expect(said).toContain(
+      `W compose.yaml 101 compose.yaml:101: service s101: something. ${RULES['mutable-tag'].mend} (mutable-tag)`,
+    );
+    for (const { id, line } of MANY)
+      expect(
+        said.filter((text) => text.includes(`compose.yaml:${line}: `) && text.includes(`(${id})`)),
+      ).toHaveLength(1);
+  });
+});
+
+describe('summary and report', () => {
+  const run: RunReport = {
+    ...{ stack: 'shop', mode: 'deploy', manager: '', outcome: 'deployed', reason: '' },
+    ...{ message: '', hint: '', position: undefined, problems: [], services: [], failures: [] },
+    ...{ warnings: [], lint: MANY, timeline: [], durationMs: 0, inputs: {}, tasks: [] },
+    ...{ revision: undefined, previousRevision: undefined, history: [] },
+  };
+
+  it('fold them up, with nothing that a file can do to the page', () => {
+    const summary = summaryOf(run);
+    expect(summary).toContain('<details><summary>Lint of the stack files: 33 warnings, 30 notices');
+    expect(summary).toContain('<code>compose&#46;yaml&#58;101</code>'.replace('&#46;', '.'));
+    const evil = finding('mutable-tag', 1, { message: 'service a|b</details>: x', file: '`</td>' });
+    const page = summaryOf({ ...run, lint: [evil] });
+    expect(page.match(/<\/details>/g)).toHaveLength(1);
+    expect(page).not.toContain('a|b');
+    expect(summaryOf({ ...run, lint: [] })).not.toContain('Lint');
+  });
+
+  it('stay below the limit of GitHub with thousands of them', () => {
+    const lint = Array.from({ length: 20_000 }, (_, index) => finding('no-healthcheck', index));
+    const summary = summaryOf({ ...run, lint });
+    expect(Buffer.byteLength(summary)).toBeLessThan(1_000_000);
+    expect(summary).toContain('and 19500 more');
+  });
+
+  it('have them in the file, whole', () => {
+    const { lint } = JSON.parse(reportOf(run)) as { lint: readonly Finding[] };
+    expect(lint).toEqual(MANY);
+    expect(Object.keys(lint[0]!).sort()).toEqual(
+      ['file', 'id', 'level', 'line', 'mend', 'message', 'service'].sort(),
+    );
+  });
+});
+
+describe('lint-ignore', () => {
+  const parse = (text: string): readonly string[] =>
+    parseInputs(
+      (name) =>
+        ({ stack: 'shop', host: 'local', 'lint-ignore': text })[name as string] ??
+        inputDefaults[name],
+      { agentSocket: undefined },
+    ).lintIgnore;
+
+  it('takes ids, one per line', () => {
+    expect(parse('')).toEqual([]);
+    expect(parse('\n mutable-tag \n\n ignored-build\nmutable-tag\n')).toEqual([
+      'mutable-tag',
+      'ignored-build',
+    ]);
+    expect(parse(RULE_IDS.join('\n'))).toEqual(RULE_IDS);
+  });
+
+  it('names what may have been meant by one that there is not, and in which line', () => {
+    let caught: unknown;
+    try {
+      parse('mutable-tag\ncontainer_name\nno-healtcheck');
+    } catch (error) {
+      caught = error;
+    }
+    if (!(caught instanceof InvalidInput)) throw new Error('accepted');
+    expect(caught.problems.map(({ reason, message, hint }) => [reason, message, hint])).toEqual([
+      [
+        'input-invalid',
+        'input lint-ignore, line 2: "container_name" is not a rule of the lint',
+        expect.stringMatching(/^Near it: ignored-container-name, .*docs\/lint\.md/),
+      ],
+      [
+        'input-invalid',
+        'input lint-ignore, line 3: "no-healtcheck" is not a rule of the lint',
+        expect.stringMatching(/^Near it: no-healthcheck, /),
+      ],
+    ]);
+  });
+
+  it('knows parts of names, too', () => {
+    expect(nearest('volume', RULE_IDS).slice(0, 2)).toEqual([
+      'engine-volume-subpath',
+      'local-volume-moves',
+    ]);
+  });
+
+  it('is not slow on what is no id at all', () => {
+    expect(nearest('x'.repeat(1_000_000), RULE_IDS)).toHaveLength(3);
+  });
+});
+
+describe('logins that expire', () => {
+  const of = (registry: string, username: string, password: string): string | undefined =>
+    expiry(registry, username, (prefix) => password.startsWith(prefix));
+
+  it.each([
+    ['ghcr.io', 'octocat', 'ghs_abc'],
+    ['123456789012.dkr.ecr.eu-west-1.amazonaws.com', 'AWS', 'x'],
+    ['public.ecr.aws', 'AWS', 'x'],
+    ['europe-docker.pkg.dev', 'oauth2accesstoken', 'x'],
+    ['shop.azurecr.io', '00000000-0000-0000-0000-000000000000', 'x'],
+  ])('%s as %s', (registry, username, password) => {
+    expect(of(registry, username, password)).toMatch(/which ends (?:with|after) /);
+  });
+
+  it.each([
+    ['ghcr.io', 'octocat', 'ghp_abc'],
+    ['', 'AWS', 'x'],
+    ['europe-docker.pkg.dev', '_json_key', '{}'],
+    ['shop.azurecr.io', 'deploy', 'x'],
+    ['registry.example.com', 'AWS', 'x'],
+  ])('%s as %s lasts', (registry, username, password) => {
+    expect(of(registry, username, password)).toBeUndefined();
+  });
+
+  it.each([
+    ['nginx', ''],
+    ['team/app:1', ''],
+    ['docker.io/library/nginx', ''],
+    ['index.docker.io/team/app', ''],
+    ['localhost/app', 'localhost'],
+    ['ghcr.io/team/app@sha256:0', 'ghcr.io'],
+    ['10.0.0.1:5000/app', '10.0.0.1:5000'],
+  ])('the registry of %s is "%s"', (image, registry) => {
+    expect(registryOf(image)).toBe(registry);
+  });
+});
+
+describe('durations as Go writes them', () => {
+  it.each([
+    ['1m30s', 90_000],
+    ['1.5h', 5_400_000],
+    ['.5s', 500],
+    ['250ms', 250],
+    ['1000000ns', 1],
+    ['0', 0],
+    ['10', undefined],
+    ['', undefined],
+    ['1m 30s', undefined],
+    ['-5s', undefined],
+    [undefined, undefined],
+  ])('%s', (text, ms) => {
+    expect(durationMs(text)).toBe(ms);
+  });
+});
