@@ -1,6 +1,6 @@
 /** `mode: plan` on the real swarm, by the CLI of its manager: what it tells, and that it touches nothing. */
 import { expect } from '@jest/globals';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
@@ -218,7 +218,6 @@ onSwarm('a plan', () => {
   });
 });
 
-const CORPUS = fileURLToPath(new URL('../corpus', import.meta.url));
 const OWN = fileURLToPath(new URL('../support/plan-files', import.meta.url));
 
 interface Case {
@@ -239,69 +238,9 @@ const own = readdirSync(OWN).map((name): Case => ({
   envFiles: [],
 }));
 
-/** The corpus of stack files (see unit/compose/corpus.test.ts): each a directory, refused ones left out. */
-const corpus = (existsSync(CORPUS) ? readdirSync(CORPUS) : [])
-  .filter((name) => !existsSync(join(CORPUS, name, 'problems.txt')))
-  .map((name): Case => {
-    const directory = join(CORPUS, name);
-    const settings = existsSync(join(directory, 'case.json'))
-      ? (JSON.parse(readFileSync(join(directory, 'case.json'), 'utf8')) as {
-          files?: readonly string[];
-          env?: Readonly<Record<string, string>>;
-          envFiles?: readonly string[];
-        })
-      : {};
-    return {
-      name: `corpus/${name}`,
-      files: () =>
-        Object.fromEntries(
-          readdirSync(directory, { recursive: true, withFileTypes: true })
-            .filter((entry) => entry.isFile())
-            .map((entry) => {
-              const path = join(entry.parentPath, entry.name);
-              return [path.slice(directory.length + 1), readFileSync(path, 'utf8')];
-            }),
-        ),
-      composeFiles: settings.files ?? ['stack.yml'],
-      env: () => settings.env ?? {},
-      envFiles: settings.envFiles ?? [],
-    };
-  });
-
-/** What others hold, or have to be there first: made, or waited for, until the stack is accepted. */
-async function deployed(stack: Stack, run: () => Promise<Run>): Promise<Run> {
-  for (let times = 0; ; times += 1) {
-    const result = await run();
-    if (result.outcome === 'deployed' || times === 20) return result;
-    const network = /network "?([\w.-]+)"? is declared as external, but could not be found/.exec(
-      result.log,
-    )?.[1];
-    const object = /(secret|config) not found: ([\w.-]+)/.exec(result.log);
-    if (network !== undefined)
-      await stack.manager.exec([
-        'docker',
-        'network',
-        'create',
-        '-d',
-        'overlay',
-        '--attachable',
-        network,
-      ]);
-    else if (object !== null)
-      await stack.manager.exec(['docker', object[1] ?? '', 'create', object[2] ?? '', '-'], {
-        input: 'x',
-      });
-    else if (/already in use by service/.test(result.log))
-      await until('a port of another stack is free', () => Promise.resolve(true), {
-        intervalMs: 1000,
-      });
-    else return result;
-  }
-}
-
 onSwarm('right after a deploy of the same files a plan has no changes', () => {
   scenarios(
-    [...own, ...corpus],
+    own,
     ({ name }) => name,
     async (stack, each) => {
       const files = each.files(stack);
@@ -312,11 +251,9 @@ onSwarm('right after a deploy of the same files a plan has no changes', () => {
           .map(([key, value]) => `${key}=${value}`)
           .join('\n'),
         wait: false,
-        // Nobody waits for images that are nowhere to be had.
-        ...(each.name.startsWith('corpus/') && { 'resolve-image': 'never' }),
       };
       const first = await stack.run({ files, inputs: { ...inputs, mode: 'plan' } });
-      const run = await deployed(stack, () => stack.run({ files, inputs }));
+      const run = await stack.run({ files, inputs });
       // The client of 20.10 knows no jobs, and says so of a plan as of a deploy.
       if (each.name.startsWith('since-23') && run.log.includes(', CLI 20.10')) {
         expect(first).toMatchObject({ outcome: 'invalid', reason: 'compose-invalid' });
