@@ -41829,7 +41829,7 @@ const lint_placeOf = ({ file, line }) => line === null ? file : `${file}:${line}
 function tellLint({ inputs, session, world }, { written, services }, nodes) {
     const active = nodes.filter(({ Spec, Status }) => Spec.Availability === 'active' && Status.State === 'ready');
     world.narrator.lint(lint({
-        files: written,
+        files: written(),
         services: new Set(services.keys()),
         nodes: active.length === 0
             ? undefined
@@ -44611,7 +44611,16 @@ function renderStack(request) {
         warnings,
         newer: documents.flatMap((document) => document.newerKeys()),
         notes: documents.flatMap((document) => document.notes),
-        written: fieldOf(documents),
+        written: handedOver(fieldOf(documents)),
+    };
+}
+/** Gives a value once, and holds it no longer. */
+function handedOver(value) {
+    let left = value;
+    return () => {
+        const given = left;
+        left = undefined;
+        return given;
     };
 }
 function imageless(services) {

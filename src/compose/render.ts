@@ -58,8 +58,11 @@ export interface RenderedStack {
   readonly newer: readonly NewerKey[];
   /** What else was done to the files that somebody may want to know. */
   readonly notes: readonly Problem[];
-  /** What the user wrote, variables filled in, for the lint. */
-  readonly written: Field | undefined;
+  /**
+   * What the user wrote, variables filled in, for the lint. Handed over once: the documents behind it are
+   * many times larger than the files, and nothing else needs them.
+   */
+  readonly written: () => Field | undefined;
 }
 
 /** Nobody reads more, and a file of another kind can have a hundred thousand. */
@@ -167,7 +170,17 @@ export function renderStack(request: RenderRequest): RenderedStack {
     warnings,
     newer: documents.flatMap((document) => document.newerKeys()),
     notes: documents.flatMap((document) => document.notes),
-    written: fieldOf(documents),
+    written: handedOver(fieldOf(documents)),
+  };
+}
+
+/** Gives a value once, and holds it no longer. */
+function handedOver<Value>(value: Value): () => Value | undefined {
+  let left: Value | undefined = value;
+  return () => {
+    const given = left;
+    left = undefined;
+    return given;
   };
 }
 

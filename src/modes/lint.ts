@@ -16,7 +16,7 @@ export function tellLint(
   );
   world.narrator.lint(
     lint({
-      files: written,
+      files: written(),
       services: new Set(services.keys()),
       nodes:
         active.length === 0

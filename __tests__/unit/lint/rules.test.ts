@@ -25,7 +25,7 @@ function lintOf(
     ...{ workingDirectory: '/nowhere', home: undefined, readFile: () => Buffer.from('x') },
   });
   return lint({
-    files: written,
+    files: written(),
     services: new Set(deployed ?? services.keys()),
     nodes: engines?.map((engine, index) => ({ name: `node-${index + 1}`, engine })),
     ...{ logins, ignore },
