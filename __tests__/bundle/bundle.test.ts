@@ -302,7 +302,8 @@ describe('what a hostile manager says', () => {
     expect(result.outputs['outcome']).toBe('rolled-back');
     expect(Object.keys(result.outputs).sort()).toEqual(OUTPUTS);
     expect([...commandsIn(result.log)].sort()).toEqual([
-      ...['add-mask', 'endgroup', 'error', 'group', 'warning'],
+      // Notices are of the lint.
+      ...['add-mask', 'endgroup', 'error', 'group', 'notice', 'warning'],
     ]);
     expect(result.log).not.toMatch(/^::add-mask::a$/m);
     expect(result.log).not.toContain('##[');
@@ -317,7 +318,9 @@ describe('what a hostile manager says', () => {
     expect(result.code).toBe(1);
     expect(result.outputs['outcome']).toBe('invalid');
     expect(Object.keys(result.outputs).sort()).toEqual(OUTPUTS);
-    expect([...commandsIn(result.log)].sort()).toEqual(['add-mask', 'endgroup', 'error', 'group']);
+    expect([...commandsIn(result.log)].sort()).toEqual([
+      ...['add-mask', 'endgroup', 'error', 'group', 'notice', 'warning'],
+    ]);
     expect(result.log).not.toMatch(/^::add-mask::a$/m);
     expect(result.log + result.summary).not.toContain('\u001b');
   });
