@@ -36229,6 +36229,7 @@ const rules = {
     'no-stop-grace-period': danger('notice', 'A service with `ports` has no `stop_grace_period`.', 'Docker kills it ten seconds after it was asked to stop: requests that take longer are cut off in every update.', 'Set `stop_grace_period` to what the longest request may take.'),
     'mutable-tag': danger('warning', 'An image has no tag, or the tag `latest`, and no digest.', 'The same file means another image tomorrow, and nobody can tell from it what runs.', 'Deploy a tag of its own for each build, as the commit: `image: app:${GITHUB_SHA}`.'),
     'no-resource-limits': danger('notice', 'A service has no `deploy.resources.limits.memory`.', 'One task that leaks takes the memory of its node, and with it the other services there.', 'Set `deploy.resources.limits.memory`, and `cpus` where it may starve others.'),
+    'attached-twice': danger('warning', 'A service has the same config or secret at two paths.', "Docker's client writes the two in an order that differs from run to run, and Swarm replaces all tasks for it: a deploy that changes nothing may restart the service (docker/cli `ParseSecrets` and `ParseConfigs` walk a map of Go, and sort by the name of the object alone).", 'Attach it once, or give the second path an entry of its own at the top level, with the same `file`.'),
     'job-update-config': danger('warning', 'A job has `deploy.update_config`.', 'Swarm refuses it: a job is run again, not updated.', 'Remove `update_config` from it.'),
     'expiring-credentials': danger('warning', 'The login of a registry that a service pulls from is one that expires: the token of the workflow (`GITHUB_TOKEN`), a password of Amazon ECR, an access token of Google or Azure.', 'The nodes keep it with the service, and pull by it when a task is moved to another node, next week.', 'Log in with credentials that last: a personal access token with `read:packages`, a service account key, a repository token. Or give the nodes a credential helper, and set `with-registry-auth: false`.'),
 };
@@ -41744,6 +41745,21 @@ const CHECKS = {
             field.get('deploy', 'resources')?.position ??
             field.firstPosition);
     },
+    'attached-twice': ({ field }) => ['configs', 'secrets'].flatMap((kind) => {
+        const targets = new Map();
+        return (field.get(kind)?.items ?? []).flatMap((item) => {
+            const source = item.isMap ? item.get('source')?.text : item.text;
+            if (source === undefined)
+                return [];
+            const target = (item.isMap ? item.get('target')?.text : undefined) ?? source;
+            const before = targets.get(source);
+            targets.set(source, target);
+            if (before === undefined || before === target)
+                return [];
+            const what = kind === 'configs' ? 'config' : 'secret';
+            return found(`the ${what} ${source} is attached twice, as ${before} and as ${target}: a deploy without changes may restart all tasks`, item.position);
+        });
+    }),
     'job-update-config': ({ isJob, update }) => isJob && update !== undefined
         ? found('Swarm refuses `update_config` on a job', update.position)
         : NOTHING,
@@ -46558,6 +46574,8 @@ function canonicalContainer(container) {
     const { NoNewPrivileges, ...privileges } = objectAt({ Privileges }, 'Privileges');
     return {
         ...rest,
+        Configs: canonicalAttachments('Config', container['Configs']),
+        Secrets: canonicalAttachments('Secret', container['Secrets']),
         ...(Isolation === 'default' ? {} : { Isolation }),
         Privileges: { ...privileges, ...(NoNewPrivileges === false ? {} : { NoNewPrivileges }) },
         Mounts: listOf(container['Mounts']).map((each) => {
@@ -46570,6 +46588,19 @@ function canonicalContainer(container) {
             };
         }),
     };
+}
+/**
+ * Docker's client sorts attachments by the name of the object alone, and one object that is attached at
+ * two paths comes in any order: docker/cli `ParseSecrets` walks a map. No difference of the files.
+ */
+function canonicalAttachments(kind, value) {
+    const nameOf = (item) => textOf(at(item, `${kind}Name`));
+    const fileOf = (item) => textOf(at(item, 'File', 'Name'));
+    const items = listOf(value);
+    const sorted = new Map();
+    for (const item of items.toSorted((one, other) => (fileOf(one) < fileOf(other) ? -1 : 1)))
+        sorted.set(nameOf(item), [...(sorted.get(nameOf(item)) ?? []), item]);
+    return items.map((item) => sorted.get(nameOf(item))?.shift() ?? item);
 }
 /** The engine counts from zero attempts and restarts on any end, unless told. */
 function canonicalRestart(policy) {

@@ -1,23 +1,24 @@
 /** Docker's own client, of the versions that the test swarms run; it needs no engine to read files. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parse } from 'yaml';
+import { probe } from '../../testbed/index.mjs';
 import { preparePackages } from '../../testbed/lib/packages.mjs';
 
-/** @returns the path of the client, or the reason why there is none */
+/**
+ * @returns the path of the client, or why no test swarm and so no client can be had on this machine
+ * @throws where one can run and the client can't be had nevertheless
+ */
 export async function dockerCli(
   engine: string,
 ): Promise<{ readonly path: string } | { readonly reason: string }> {
-  try {
-    const [layer = ''] = await preparePackages(engine, () => undefined);
-    const path = join(layer, 'usr/bin/docker');
-    if (!existsSync(path)) return { reason: `the packages of ${engine} have no docker` };
-    execFileSync(path, ['--version'], { stdio: 'ignore' });
-    return { path };
-  } catch (error) {
-    return { reason: (error as Error).message.split('\n')[0] ?? 'unknown' };
-  }
+  const possible = await probe();
+  if (!possible.ok) return { reason: possible.reason };
+  const [layer = ''] = await preparePackages(engine, () => undefined);
+  const path = join(layer, 'usr/bin/docker');
+  execFileSync(path, ['--version'], { stdio: 'ignore' });
+  return { path };
 }
 
 export function writeFiles(

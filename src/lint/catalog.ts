@@ -265,6 +265,12 @@ const rules = {
     'One task that leaks takes the memory of its node, and with it the other services there.',
     'Set `deploy.resources.limits.memory`, and `cpus` where it may starve others.',
   ),
+  'attached-twice': danger(
+    'warning',
+    'A service has the same config or secret at two paths.',
+    "Docker's client writes the two in an order that differs from run to run, and Swarm replaces all tasks for it: a deploy that changes nothing may restart the service (docker/cli `ParseSecrets` and `ParseConfigs` walk a map of Go, and sort by the name of the object alone).",
+    'Attach it once, or give the second path an entry of its own at the top level, with the same `file`.',
+  ),
   'job-update-config': danger(
     'warning',
     'A job has `deploy.update_config`.',

@@ -297,6 +297,23 @@ export const CHECKS: Readonly<Record<Exclude<RuleId, 'expiring-credentials'>, Ch
         field.firstPosition,
     );
   },
+  'attached-twice': ({ field }) =>
+    (['configs', 'secrets'] as const).flatMap((kind) => {
+      const targets = new Map<string, string>();
+      return (field.get(kind)?.items ?? []).flatMap((item) => {
+        const source = item.isMap ? item.get('source')?.text : item.text;
+        if (source === undefined) return [];
+        const target = (item.isMap ? item.get('target')?.text : undefined) ?? source;
+        const before = targets.get(source);
+        targets.set(source, target);
+        if (before === undefined || before === target) return [];
+        const what = kind === 'configs' ? 'config' : 'secret';
+        return found(
+          `the ${what} ${source} is attached twice, as ${before} and as ${target}: a deploy without changes may restart all tasks`,
+          item.position,
+        );
+      });
+    }),
   'job-update-config': ({ isJob, update }) =>
     isJob && update !== undefined
       ? found('Swarm refuses `update_config` on a job', update.position)

@@ -40,6 +40,8 @@ function canonicalContainer(container: JsonObject): JsonObject {
   const { NoNewPrivileges, ...privileges } = objectAt({ Privileges }, 'Privileges');
   return {
     ...rest,
+    Configs: canonicalAttachments('Config', container['Configs']),
+    Secrets: canonicalAttachments('Secret', container['Secrets']),
     ...(Isolation === 'default' ? {} : { Isolation }),
     Privileges: { ...privileges, ...(NoNewPrivileges === false ? {} : { NoNewPrivileges }) },
     Mounts: listOf(container['Mounts']).map((each) => {
@@ -52,6 +54,20 @@ function canonicalContainer(container: JsonObject): JsonObject {
       };
     }),
   };
+}
+
+/**
+ * Docker's client sorts attachments by the name of the object alone, and one object that is attached at
+ * two paths comes in any order: docker/cli `ParseSecrets` walks a map. No difference of the files.
+ */
+function canonicalAttachments(kind: 'Config' | 'Secret', value: Json | undefined): Json {
+  const nameOf = (item: Json): string => textOf(at(item, `${kind}Name`));
+  const fileOf = (item: Json): string => textOf(at(item, 'File', 'Name'));
+  const items = listOf(value);
+  const sorted = new Map<string, Json[]>();
+  for (const item of items.toSorted((one, other) => (fileOf(one) < fileOf(other) ? -1 : 1)))
+    sorted.set(nameOf(item), [...(sorted.get(nameOf(item)) ?? []), item]);
+  return items.map((item) => sorted.get(nameOf(item))?.shift() ?? item);
 }
 
 /** The engine counts from zero attempts and restarts on any end, unless told. */

@@ -84,7 +84,7 @@ it.each(taken)('%s has its warnings', (name) => {
 
 const docker = await dockerCli('28.5');
 if ('reason' in docker) {
-  it.skip(`means to Docker what is written (no client: ${docker.reason})`, () => undefined);
+  it.skip(`means to Docker what is written (NOT RUN: ${docker.reason})`, () => undefined);
 } else {
   describe('Docker 28', () => {
     it.each(taken)('%s means what is written', (name) => {
@@ -213,7 +213,7 @@ if ('reason' in docker) {
 
 const old = await dockerCli('20.10');
 if ('reason' in old) {
-  it.skip(`is taken by Docker 20.10 (no client: ${old.reason})`, () => undefined);
+  it.skip(`is taken by Docker 20.10 (NOT RUN: ${old.reason})`, () => undefined);
 } else {
   describe('Docker 20.10', () => {
     it.each(taken)('%s is taken', (name) => {

@@ -68,6 +68,8 @@ const ideal = (from: string, to: string): string => {
 const plus = (lines: string, rest = ''): string => stack(`${lines}\n${IDEAL}`, rest);
 const onDb = (on: string): string =>
   `${plus(`depends_on: ${on}`)}  db: {image: "db:1", deploy: {restart_policy: {condition: none}}}\n`;
+const TOP =
+  'configs: {page: {file: ./page}}\nsecrets: {key: {file: ./key}, other: {file: ./other}}\n';
 const DEPLOYED: Asked = { deployed: ['api'] };
 const HOST_PORT = 'ports: [{target: 80, published: 80, mode: host}]';
 const hostPort = (text: string): string => text.replace('ports: ["80:80"]', HOST_PORT);
@@ -381,6 +383,16 @@ const CASES: Readonly<Record<RuleId, Case>> = {
       [stack(JOB)],
       [stack('image: a:1\ndeploy: {replicas: 0}')],
       [stack('image: a:1\nscale: 0')],
+    ],
+  },
+  'attached-twice': {
+    fires: [
+      [plus('secrets:\n  - key\n  - source: key\n    target: other', TOP), 5],
+      [plus('configs: [{source: page, target: /a}, {source: page, target: /b}]', TOP), 3],
+    ],
+    silent: [
+      [plus('secrets: [key, other]\nconfigs: [page]', TOP)],
+      [plus('secrets: [key, key]', TOP)],
     ],
   },
   'job-update-config': {

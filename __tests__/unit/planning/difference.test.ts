@@ -216,6 +216,25 @@ describe('the canonical form', () => {
     expect(canonical(sent)).toEqual(canonical(kept));
   });
 
+  it('has one order for a config or secret at several paths, as the CLI has none', () => {
+    const spec = (secrets: readonly (readonly [string, string])[]): ServiceSpec => ({
+      Name: 'shop_api',
+      TaskTemplate: {
+        ContainerSpec: {
+          Secrets: secrets.map(([name, file]) => ({ SecretName: name, File: { Name: file } })),
+        },
+      },
+    });
+    const one = spec([['b', 'x'], ['a', 'key'], ['a', 'cert']]); // prettier-ignore
+    const two = spec([['b', 'x'], ['a', 'cert'], ['a', 'key']]); // prettier-ignore
+    const moved = spec([['a', 'key'], ['a', 'cert'], ['b', 'x']]); // prettier-ignore
+    const less = spec([['b', 'x'], ['a', 'key']]); // prettier-ignore
+    expect(canonical(one)).toEqual(canonical(two));
+    // The order of different objects is the CLI's own, and one that differs is written.
+    expect(canonical(one)).not.toEqual(canonical(moved));
+    expect(canonical(one)).not.toEqual(canonical(less));
+  });
+
   it('keeps what is no default: all at once, no replicas, no pause, no init', () => {
     const differ = (a: JsonObject, b: JsonObject): void =>
       expect(canonical({ Name: 'x', ...a })).not.toEqual(canonical({ Name: 'x', ...b }));

@@ -1,6 +1,8 @@
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import { ConnectionLost } from '../../../src/errors.js';
 import { CommandEnded } from '../../../src/transport/command-stream.js';
 import { localTransport } from '../../../src/transport/local.js';
@@ -162,5 +164,26 @@ describe('close', () => {
     expect((await ended)[0]).toBeInstanceOf(ConnectionLost);
     await expect(transport.run(['true'])).rejects.toBeInstanceOf(ConnectionLost);
     await expect(transport.open(['true'])).rejects.toBeInstanceOf(ConnectionLost);
+  });
+
+  it('leaves no command behind that was just being opened', async () => {
+    const transport = localTransport();
+    // An argument by which the process is found among all others.
+    const mark = `${Date.now()}.${process.pid}`;
+    const opening = transport.open(['sleep', mark]);
+    await transport.close();
+    await expect(opening).rejects.toBeInstanceOf(ConnectionLost);
+    const running = (): string | undefined =>
+      readdirSync('/proc').find((pid) => {
+        try {
+          return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(mark);
+        } catch {
+          return false; // Ended meanwhile.
+        }
+      });
+    for (let looks = 0; running() !== undefined && looks < 200; looks++) await delay(25);
+    const left = running();
+    if (left !== undefined) process.kill(Number(left));
+    expect(left).toBeUndefined();
   });
 });
