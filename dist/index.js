@@ -44923,12 +44923,17 @@ function fingerprintOf({ services, others, networks, }) {
             .sort(byName)
             .map(([key, each]) => [key, sorted(each)]);
     };
-    const specs = [...services, ...others].map(({ name, spec }) => [
-        name,
-        spec === undefined ? null : sorted({ ...spec, TaskTemplate: templateOf(spec) }),
-    ]);
-    return (0,external_node_crypto_namespaceObject.createHash)('sha256')
-        .update(formatJson(specs.sort(byName)))
+    const hash = (0,external_node_crypto_namespaceObject.createHash)('sha256');
+    const all = [...services, ...others];
+    // One after the other: the JSON of a thousand services at once is tens of megabytes of memory.
+    all
+        .toSorted((one, other) => byName([one.name, one], [other.name, other]))
+        .forEach(({ name, spec }, index) => {
+        const value = spec === undefined ? null : sorted({ ...spec, TaskTemplate: templateOf(spec) });
+        hash.update(`${index === 0 ? '[' : ','}${formatJson([name, value])}`);
+    });
+    return hash
+        .update(all.length === 0 ? '[]' : ']')
         .digest('hex')
         .slice(0, 32);
 }

@@ -122,12 +122,17 @@ export function fingerprintOf({
       .sort(byName)
       .map(([key, each]) => [key, sorted(each)]);
   };
-  const specs = [...services, ...others].map(({ name, spec }): [string, Json] => [
-    name,
-    spec === undefined ? null : sorted({ ...spec, TaskTemplate: templateOf(spec) }),
-  ]);
-  return createHash('sha256')
-    .update(formatJson(specs.sort(byName)))
+  const hash = createHash('sha256');
+  const all: readonly OtherService[] = [...services, ...others];
+  // One after the other: the JSON of a thousand services at once is tens of megabytes of memory.
+  all
+    .toSorted((one, other) => byName([one.name, one], [other.name, other]))
+    .forEach(({ name, spec }, index) => {
+      const value = spec === undefined ? null : sorted({ ...spec, TaskTemplate: templateOf(spec) });
+      hash.update(`${index === 0 ? '[' : ','}${formatJson([name, value])}`);
+    });
+  return hash
+    .update(all.length === 0 ? '[]' : ']')
     .digest('hex')
     .slice(0, 32);
 }

@@ -201,6 +201,13 @@ describe('fingerprintOf', () => {
     expect(fingerprintOf(told)).toMatch(/^[\da-f]{32}$/);
   });
 
+  it('stays what it was, as revisions in the swarm have it as a label', () => {
+    const [first] = api().services as [SealedContent['services'][number]];
+    const two = { ...api(), others: [{ name: 'shop_worker' }, { ...first, name: 'shop_b' }] };
+    expect(fingerprintOf(two)).toBe('0dfb98d9aec6cd6b9d3a5e1adb31843d');
+    expect(fingerprintOf({ ...api(), services: [] })).toBe('4f53cda18c2baa0c0354bb5f9a3ecbe5');
+  });
+
   it('does not depend on the order of services', () => {
     fc.assert(
       fc.property(
