@@ -74,10 +74,14 @@ export default tseslint.config(
         'error',
         {
           patterns: ['@actions/*'],
-          paths: ['fs', 'net', 'http', 'https', 'child_process', 'timers', 'os'].flatMap((name) => [
-            { name, message: 'A pure module: take the value as a parameter.' },
-            { name: `node:${name}`, message: 'A pure module: take the value as a parameter.' },
-          ]),
+          paths: [
+            ...['fs', 'http', 'https', 'child_process', 'timers', 'os'].flatMap((name) => [
+              { name, message: 'A pure module: take the value as a parameter.' },
+              { name: `node:${name}`, message: 'A pure module: take the value as a parameter.' },
+            ]),
+            { name: 'net', message: 'A pure module: take the value as a parameter.' },
+            { name: 'node:net', allowImportNames: ['isIP'], message: 'A pure module: no sockets.' },
+          ],
         },
       ],
       'no-restricted-globals': ['error', 'process', 'setTimeout', 'setInterval', 'fetch'],

@@ -41792,7 +41792,8 @@ function lint({ files, services, nodes, logins, ignore }) {
 }
 function finding(id, service, text, { file, line }) {
     const { group, level, reason, mend } = RULES[id];
-    const why = group === 'Ignored by Swarm' ? `. ${reason}` : '';
+    // Where a mend follows, a full stop comes with it.
+    const why = group === 'Ignored by Swarm' ? `. ${reason.replace(/\.$/, '')}` : '';
     const message = `service ${service}: ${text}${why}`;
     return { id, level, message, file, line: line ?? null, service, mend };
 }
@@ -42857,7 +42858,7 @@ const reference = {
 };
 const ports = {
     list: {
-        scalar: 'any',
+        scalar: 'port',
         keys: {
             mode: kept(keys_text),
             target: kept(keys_int),
@@ -42865,7 +42866,7 @@ const ports = {
             protocol: kept(keys_text),
             name: warned('is a label that Swarm has no place for'),
             app_protocol: warned('is a hint that Swarm has no place for'),
-            host_ip: warned('has no equivalent: Swarm publishes the port on all addresses of the nodes', 'Protect the port with a firewall, or do not publish it.'),
+            host_ip: translated('host_ip', keys_text, 'All addresses (`0.0.0.0`, `::`) are what Swarm publishes on anyway; any other one gets a warning, as it does in the short form.', 'Protect the port with a firewall, or do not publish it.'),
         },
     },
 };
@@ -43021,7 +43022,7 @@ const SERVICE_KEYS = {
     pid: kept({ scalar: 'text', empty: true }, 'Ignored by Swarm.'),
     pids_limit: translated('limit', { scalar: 'int' }, 'Becomes deploy.resources.limits.pids.'),
     platform: warned('is not passed on by `docker stack deploy`', 'Choose the nodes with deploy.placement.constraints, `node.platform.arch == x86_64`.'),
-    ports: kept(ports),
+    ports: kept(ports, 'In the short form, an address other than all of them (`127.0.0.1:80:80`) gets a warning: Swarm publishes on all addresses of the nodes.'),
     post_start: refused(NO_HOOKS, 'Do it in the entrypoint of the image.'),
     pre_start: refused(NO_HOOKS, 'Do it in the entrypoint of the image, or in a job of its own.'),
     pre_stop: refused(NO_HOOKS, 'Handle the stop signal in the container.'),
@@ -43036,7 +43037,7 @@ const SERVICE_KEYS = {
     scale: translated('scale', keys_int, 'Becomes deploy.replicas.'),
     secrets: kept(reference),
     security_opt: kept(texts, 'Ignored by Swarm.'),
-    shm_size: kept({ scalar: 'any' }, 'Ignored by Swarm.'),
+    shm_size: kept(keys_text, 'Ignored by Swarm.'),
     stdin_open: kept(bool),
     stop_grace_period: kept(duration),
     stop_signal: kept(keys_text),
@@ -43121,6 +43122,49 @@ const FILE_KEYS = {
     secrets: kept(object_(SECRET_KEYS)),
 };
 
+;// CONCATENATED MODULE: external "node:net"
+const external_node_net_namespaceObject = require("node:net");
+;// CONCATENATED MODULE: ./src/compose/ports.ts
+/** The short form of a port, as Docker's client reads it (docker/go-connections, nat `ParsePortSpec`). */
+
+/** What follows a second port is nothing to Docker. */
+const PORTS = /^(\d+)(?:-(\d+)(?:-.*)?)?$/;
+const PROTOCOLS = ['tcp', 'udp', 'sctp'];
+/** @returns what is said besides the ports themselves, or what is wrong with it */
+function readShortPort(text) {
+    const [before = '', protocol = ''] = text.split('/');
+    if (protocol !== '' && !PROTOCOLS.includes(protocol.toLowerCase()))
+        return { problem: `${protocol} is no protocol: tcp, udp or sctp` };
+    const parts = before.split(':');
+    const [target = '', published = ''] = parts.reverse();
+    const address = parts.slice(2).reverse().join(':');
+    const ranges = [target, published].map(rangeOf);
+    const [targets, hosts] = ranges;
+    for (const [index, port] of [target, published].entries())
+        if (ranges[index] === undefined && (index === 0 || port !== ''))
+            return {
+                problem: port === '' ? 'there is no port of the container' : `${port} is no port`,
+            };
+    if (targets !== undefined && hosts !== undefined && targets > 1 && hosts !== targets)
+        return { problem: `${published} and ${target} are not of the same length` };
+    const bare = /^\[(.*)\]$/.exec(address)?.[1] ?? address;
+    const family = bare.includes('%') ? 0 : (0,external_node_net_namespaceObject.isIP)(bare);
+    if (bare !== '' && family === 0)
+        return { problem: `${address} is no IP address` };
+    if (family === 6 && bare === address)
+        return { problem: `an IPv6 address stands in brackets: [${bare}]` };
+    return { address: isEveryAddress(bare) ? undefined : bare };
+}
+/** Whether it means all addresses of a node, which is what Swarm publishes on. */
+const isEveryAddress = (address) => /^[0.:]*$/.test(address);
+/** How many ports it is. */
+function rangeOf(text) {
+    const [, first, last = first] = PORTS.exec(text) ?? [];
+    if (first === undefined || Number(last) > 65_535 || Number(last) < Number(first))
+        return undefined;
+    return Number(last) - Number(first) + 1;
+}
+
 ;// CONCATENATED MODULE: ./src/compose/spelling.ts
 /**
  * How values are spelled: what go-yaml makes of a plain scalar, and the spellings of durations, byte
@@ -43193,6 +43237,7 @@ function readBytes(text) {
  * From the Compose specification to what `docker stack deploy` takes, key by key as `keys.ts` has it.
  * What Docker takes already is not touched, so that it is Docker's own reading of it that counts.
  */
+
 
 
 
@@ -43376,7 +43421,8 @@ class Translator {
             case 'plain-int': {
                 if (type === 'int')
                     return;
-                const read = readInteger(value);
+                const whole = type === 'float' && Number.isSafeInteger(Number(value));
+                const read = whole ? String(Number(value)) : readInteger(value);
                 if (read === undefined)
                     refuse('a whole number');
                 else if (!(filledIn && kind === 'int'))
@@ -43421,6 +43467,16 @@ class Translator {
                 else if (!/^\d*\.?\d+$|^\d+\.$|^\d+\/\d+$/.test(value))
                     refuse('a number of CPUs such as 0.5');
                 return;
+            case 'port': {
+                if (type === 'int')
+                    return;
+                const read = readShortPort(value);
+                if ('problem' in read)
+                    refuse(`[address:][published:]target[/protocol], such as "8080:80"${filledIn ? '' : `: ${read.problem}`}`, 'Ports are 0 to 65535, and ranges of the same length: "8080-8090:80-90".');
+                else if (read.address !== undefined)
+                    this.#everywhere(site, path, filledIn ? 'an address' : read.address);
+                return;
+            }
             case 'mode':
                 if (type === 'int' || filledIn)
                     return;
@@ -43429,6 +43485,9 @@ class Translator {
                 else
                     refuse('a file mode such as 0440');
         }
+    }
+    #everywhere(at, path, address) {
+        this.document.warn(at, `\`${path}\` names ${address}, and Swarm publishes the port on all addresses of the nodes`, 'Protect the port with a firewall, or do not publish it.');
     }
     #translate(entry, key, path) {
         const { document } = this;
@@ -43451,6 +43510,14 @@ class Translator {
                 else
                     this.#shape(site, entry, key.shape, path);
                 return;
+            case 'host_ip': {
+                document.cut.add(pair);
+                const address = document.value(value) ?? '';
+                const shown = (0,dist/* isScalar */.jn)(value) && document.isFilledIn(value) ? 'an address' : address;
+                if (!isEveryAddress(address))
+                    this.#everywhere(entry.key, path, shown);
+                return;
+            }
             case 'pull_policy': {
                 document.cut.add(pair);
                 const policy = document.value(value) ?? '';
@@ -44705,9 +44772,14 @@ const NAMED_SINCE = '3.5';
  * `STACK_KEY-HASH`, cut in front of the hash where it would be too long; the hash is of stack and key,
  * too, so that no two of them share a name.
  * @param secretKey only who has it can tell what a hash is of; undefined for what is no secret
+ * @param driver its `template_driver`, which decides what a task sees of the content; the engine never
+ *   changes that of an object that exists, and does not say so
  */
-function rotatedName(stack, key, content, secretKey) {
+function rotatedName(stack, key, content, secretKey, driver) {
     const hash = secretKey === undefined ? (0,external_node_crypto_namespaceObject.createHash)('sha256') : (0,external_node_crypto_namespaceObject.createHmac)('sha256', secretKey);
+    // No name of a stack starts like that.
+    if (driver !== undefined)
+        hash.update(`\0${driver}\0`);
     const digits = hash
         .update(`${stack}\0${key}\0`)
         .update(content)
@@ -44740,7 +44812,8 @@ function rotateStack(stack, objects, settings) {
         const keyFor = kind === 'secret' ? secretKey : undefined;
         if (ownName !== undefined && keyFor === undefined)
             continue;
-        const name = ownName ?? rotatedName(settings.stack, key, content, keyFor);
+        const driver = rotate_valueOf(entries.get('template_driver')) || undefined;
+        const name = ownName ?? rotatedName(settings.stack, key, content, keyFor, driver);
         if (ownName === undefined)
             objectNames.set(`${kind} ${key}`, name);
         const label = ownName === undefined || keyFor === undefined
@@ -53110,8 +53183,6 @@ const paragraphs = (...texts) => texts
     .filter((text) => text !== '')
     .join('\n');
 
-;// CONCATENATED MODULE: external "node:net"
-const external_node_net_namespaceObject = require("node:net");
 // EXTERNAL MODULE: ./node_modules/is-stream/index.js
 var is_stream = __nccwpck_require__(6543);
 // EXTERNAL MODULE: ./node_modules/node-ssh/node_modules/make-dir/index.js

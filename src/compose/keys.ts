@@ -10,6 +10,7 @@
  * - `plain-bool`, `plain-int`: it does not
  * - `size`: a text such as `64m`; `bytes`: a number of them
  * - `mode`: a file mode; a text is octal
+ * - `port`: the short form of one
  * - `entry`: of labels and variables, a text or a number
  */
 export type Kind =
@@ -24,6 +25,7 @@ export type Kind =
   | 'size'
   | 'bytes'
   | 'cpus'
+  | 'port'
   | 'mode'
   | 'entry';
 
@@ -75,6 +77,7 @@ export type Translation =
   | 'pull_policy'
   | 'command'
   | 'published'
+  | 'host_ip'
   | 'create_host_path'
   | 'default'
   | 'content'
@@ -193,7 +196,7 @@ const reference: Shape = {
 
 const ports: Shape = {
   list: {
-    scalar: 'any',
+    scalar: 'port',
     keys: {
       mode: kept(text),
       target: kept(int),
@@ -205,8 +208,10 @@ const ports: Shape = {
       protocol: kept(text),
       name: warned('is a label that Swarm has no place for'),
       app_protocol: warned('is a hint that Swarm has no place for'),
-      host_ip: warned(
-        'has no equivalent: Swarm publishes the port on all addresses of the nodes',
+      host_ip: translated(
+        'host_ip',
+        text,
+        'All addresses (`0.0.0.0`, `::`) are what Swarm publishes on anyway; any other one gets a warning, as it does in the short form.',
         'Protect the port with a firewall, or do not publish it.',
       ),
     },
@@ -425,7 +430,10 @@ export const SERVICE_KEYS: Keys = {
     'is not passed on by `docker stack deploy`',
     'Choose the nodes with deploy.placement.constraints, `node.platform.arch == x86_64`.',
   ),
-  ports: kept(ports),
+  ports: kept(
+    ports,
+    'In the short form, an address other than all of them (`127.0.0.1:80:80`) gets a warning: Swarm publishes on all addresses of the nodes.',
+  ),
   post_start: refused(NO_HOOKS, 'Do it in the entrypoint of the image.'),
   pre_start: refused(NO_HOOKS, 'Do it in the entrypoint of the image, or in a job of its own.'),
   pre_stop: refused(NO_HOOKS, 'Handle the stop signal in the container.'),
@@ -451,7 +459,7 @@ export const SERVICE_KEYS: Keys = {
   scale: translated('scale', int, 'Becomes deploy.replicas.'),
   secrets: kept(reference),
   security_opt: kept(texts, 'Ignored by Swarm.'),
-  shm_size: kept({ scalar: 'any' }, 'Ignored by Swarm.'),
+  shm_size: kept(text, 'Ignored by Swarm.'),
   stdin_open: kept(bool),
   stop_grace_period: kept(duration),
   stop_signal: kept(text),

@@ -56,14 +56,19 @@ const NAMED_SINCE = '3.5';
  * `STACK_KEY-HASH`, cut in front of the hash where it would be too long; the hash is of stack and key,
  * too, so that no two of them share a name.
  * @param secretKey only who has it can tell what a hash is of; undefined for what is no secret
+ * @param driver its `template_driver`, which decides what a task sees of the content; the engine never
+ *   changes that of an object that exists, and does not say so
  */
 export function rotatedName(
   stack: string,
   key: string,
   content: Uint8Array,
   secretKey?: Buffer,
+  driver?: string,
 ): string {
   const hash = secretKey === undefined ? createHash('sha256') : createHmac('sha256', secretKey);
+  // No name of a stack starts like that.
+  if (driver !== undefined) hash.update(`\0${driver}\0`);
   const digits = hash
     .update(`${stack}\0${key}\0`)
     .update(content)
@@ -118,7 +123,8 @@ export function rotateStack(
     if (kind === 'secret' && secretKey === undefined) throw new TypeError('secrets without a key');
     const keyFor = kind === 'secret' ? secretKey : undefined;
     if (ownName !== undefined && keyFor === undefined) continue;
-    const name = ownName ?? rotatedName(settings.stack, key, content, keyFor);
+    const driver = valueOf(entries.get('template_driver')) || undefined;
+    const name = ownName ?? rotatedName(settings.stack, key, content, keyFor, driver);
     if (ownName === undefined) objectNames.set(`${kind} ${key}`, name);
     const label: readonly [string, string] =
       ownName === undefined || keyFor === undefined

@@ -5,6 +5,7 @@
 import { isMap, isScalar, isSeq, type Node, type Pair } from 'yaml';
 import type { Document } from './document.js';
 import { FILE_KEYS, type Key, type Keys, type Kind, type Shape } from './keys.js';
+import { isEveryAddress, readShortPort } from './ports.js';
 import { plainType, readBoolean, readBytes, readDuration, readInteger } from './spelling.js';
 import { quoted } from './splice.js';
 import { isNull, type Entry } from './tree.js';
@@ -185,7 +186,8 @@ class Translator {
       case 'int':
       case 'plain-int': {
         if (type === 'int') return;
-        const read = readInteger(value);
+        const whole = type === 'float' && Number.isSafeInteger(Number(value));
+        const read = whole ? String(Number(value)) : readInteger(value);
         if (read === undefined) refuse('a whole number');
         else if (!(filledIn && kind === 'int')) write(read);
         return;
@@ -218,12 +220,32 @@ class Translator {
         else if (!/^\d*\.?\d+$|^\d+\.$|^\d+\/\d+$/.test(value))
           refuse('a number of CPUs such as 0.5');
         return;
+      case 'port': {
+        if (type === 'int') return;
+        const read = readShortPort(value);
+        if ('problem' in read)
+          refuse(
+            `[address:][published:]target[/protocol], such as "8080:80"${filledIn ? '' : `: ${read.problem}`}`,
+            'Ports are 0 to 65535, and ranges of the same length: "8080-8090:80-90".',
+          );
+        else if (read.address !== undefined)
+          this.#everywhere(site, path, filledIn ? 'an address' : read.address);
+        return;
+      }
       case 'mode':
         if (type === 'int' || filledIn) return;
         if (/^(?:0o?)?[0-7]+$/.test(value))
           write(String(Number.parseInt(value.replace('o', ''), 8)));
         else refuse('a file mode such as 0440');
     }
+  }
+
+  #everywhere(at: Node, path: string, address: string): void {
+    this.document.warn(
+      at,
+      `\`${path}\` names ${address}, and Swarm publishes the port on all addresses of the nodes`,
+      'Protect the port with a firewall, or do not publish it.',
+    );
   }
 
   #translate(entry: Entry, key: Key, path: string): void {
@@ -248,6 +270,13 @@ class Translator {
           );
         else this.#shape(site, entry, key.shape, path);
         return;
+      case 'host_ip': {
+        document.cut.add(pair);
+        const address = document.value(value) ?? '';
+        const shown = isScalar(value) && document.isFilledIn(value) ? 'an address' : address;
+        if (!isEveryAddress(address)) this.#everywhere(entry.key, path, shown);
+        return;
+      }
       case 'pull_policy': {
         document.cut.add(pair);
         const policy = document.value(value) ?? '';

@@ -62,7 +62,8 @@ export function lint({ files, services, nodes, logins, ignore }: LintRequest): r
 
 function finding(id: RuleId, service: string, text: string, { file, line }: Position): Finding {
   const { group, level, reason, mend } = RULES[id];
-  const why = group === 'Ignored by Swarm' ? `. ${reason}` : '';
+  // Where a mend follows, a full stop comes with it.
+  const why = group === 'Ignored by Swarm' ? `. ${reason.replace(/\.$/, '')}` : '';
   const message = `service ${service}: ${text}${why}`;
   return { id, level, message, file, line: line ?? null, service, mend };
 }

@@ -57,8 +57,8 @@ function added({ files }: RenderedStack): {
 }
 
 const WEB = 'services: { web: { image: web, configs: [app] } }\n';
-const nameOf = (key: string, content: string, secretKey?: Buffer): string =>
-  rotatedName('shop', key, Buffer.from(content), secretKey);
+const nameOf = (key: string, content: string, secretKey?: Buffer, driver?: string): string =>
+  rotatedName('shop', key, Buffer.from(content), secretKey, driver);
 
 describe('a name that content decides', () => {
   const letter = fc.constantFrom('a', 'b', 'X', 'Z', '0', '9');
@@ -128,12 +128,28 @@ describe('a name that content decides', () => {
           rotatedName(stack, `${each}x`, content),
           rotatedName(stack, each, content, KEY),
           rotatedName(stack, each, content, OTHER_KEY),
+          rotatedName(stack, each, content, undefined, 'golang'),
+          rotatedName(stack, each, content, KEY, 'golang'),
+          rotatedName(stack, each, content, undefined, 'other'),
         ];
-        expect(new Set(names).size).toBe(5);
+        expect(new Set(names).size).toBe(8);
       }),
     );
     // `a_b` + `c` and `a` + `b_c`: the same in front of the hash.
     expect(rotatedName('a_b', 'c', KEY)).not.toBe(rotatedName('a', 'b_c', KEY));
+  });
+
+  it('is another one with another template driver, which the engine would never change', () => {
+    const named = (driver: string): string | undefined =>
+      added(
+        rotated(
+          render(`${WEB}configs: { app: { file: ./app${driver} } }\n`, undefined, { D: 'golang' }),
+        ),
+      ).configs?.['app']?.name;
+    const names = ['', ', template_driver: golang', ', template_driver: "${D}"'].map(named);
+    expect(names[0]).toBe(nameOf('app', 'content'));
+    expect(names[1]).toBe(nameOf('app', 'content', undefined, 'golang'));
+    expect(names[2]).toBe(names[1]);
   });
 
   it('does not tell the content of a secret, nor that two have the same', () => {
@@ -277,7 +293,7 @@ configs:
       configs: {
         app: {
           ...common,
-          name: nameOf('app', 'content'),
+          name: nameOf('app', 'content', undefined, 'golang'),
           labels: { ...labels, 'swarm-deploy.rotated': 'app' },
         },
         list: {
@@ -287,13 +303,13 @@ configs:
         },
         alias: {
           ...common,
-          name: nameOf('alias', 'content'),
+          name: nameOf('alias', 'content', undefined, 'golang'),
           labels: { ...labels, 'swarm-deploy.rotated': 'alias' },
         },
         merged: {
           ...common,
           file: './attachments/002-other',
-          name: nameOf('merged', 'something else'),
+          name: nameOf('merged', 'something else', undefined, 'golang'),
           labels: { ...labels, 'swarm-deploy.rotated': 'merged' },
         },
       },

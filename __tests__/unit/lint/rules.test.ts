@@ -500,7 +500,7 @@ describe('several files', () => {
     const secret = 'hunter2-hunter2';
     const keys = ['container_name', 'domainname', 'network_mode', 'restart', 'shm_size', 'pid'];
     const file = stack(
-      `${keys.map((each) => `${each}: \${S}`).join('\n')}\nimage: app:\${S}\nports: ["\${S}"]\n` +
+      `${keys.map((each) => `${each}: \${S}`).join('\n')}\nimage: app:\${S}\n` +
         'deploy: {update_config: {order: "${S}", failure_action: "${S}"}}',
     );
     const found = lintOf([file], { variables: { S: secret }, engines: ['18.09.0'] });

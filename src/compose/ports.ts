@@ -1,0 +1,47 @@
+/** The short form of a port, as Docker's client reads it (docker/go-connections, nat `ParsePortSpec`). */
+import { isIP } from 'node:net';
+
+export interface ShortPort {
+  /** The address that it is to be published on; undefined for all of them. */
+  readonly address: string | undefined;
+}
+
+/** What follows a second port is nothing to Docker. */
+const PORTS = /^(\d+)(?:-(\d+)(?:-.*)?)?$/;
+const PROTOCOLS = ['tcp', 'udp', 'sctp'];
+
+/** @returns what is said besides the ports themselves, or what is wrong with it */
+export function readShortPort(text: string): ShortPort | { readonly problem: string } {
+  const [before = '', protocol = ''] = text.split('/');
+  if (protocol !== '' && !PROTOCOLS.includes(protocol.toLowerCase()))
+    return { problem: `${protocol} is no protocol: tcp, udp or sctp` };
+  const parts = before.split(':');
+  const [target = '', published = ''] = parts.reverse();
+  const address = parts.slice(2).reverse().join(':');
+  const ranges = [target, published].map(rangeOf);
+  const [targets, hosts] = ranges;
+  for (const [index, port] of [target, published].entries())
+    if (ranges[index] === undefined && (index === 0 || port !== ''))
+      return {
+        problem: port === '' ? 'there is no port of the container' : `${port} is no port`,
+      };
+  if (targets !== undefined && hosts !== undefined && targets > 1 && hosts !== targets)
+    return { problem: `${published} and ${target} are not of the same length` };
+  const bare = /^\[(.*)\]$/.exec(address)?.[1] ?? address;
+  const family = bare.includes('%') ? 0 : isIP(bare);
+  if (bare !== '' && family === 0) return { problem: `${address} is no IP address` };
+  if (family === 6 && bare === address)
+    return { problem: `an IPv6 address stands in brackets: [${bare}]` };
+  return { address: isEveryAddress(bare) ? undefined : bare };
+}
+
+/** Whether it means all addresses of a node, which is what Swarm publishes on. */
+export const isEveryAddress = (address: string): boolean => /^[0.:]*$/.test(address);
+
+/** How many ports it is. */
+function rangeOf(text: string): number | undefined {
+  const [, first, last = first] = PORTS.exec(text) ?? [];
+  if (first === undefined || Number(last) > 65_535 || Number(last) < Number(first))
+    return undefined;
+  return Number(last) - Number(first) + 1;
+}
