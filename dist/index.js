@@ -38410,6 +38410,8 @@ function parseJson(text) {
 function formatJson(value) {
     return stringify(value) ?? 'null';
 }
+/** Whether the swarm takes it as the name of a config or secret (swarmkit, manager/controlapi/common.go). */
+const isObjectName = (name) => name.length <= 64 && /^[a-zA-Z0-9](?:[a-zA-Z0-9_.-]*[a-zA-Z0-9])?$/.test(name);
 class Engine {
     #agent;
     #bodies = new BodyReader();
@@ -38567,8 +38569,13 @@ class Engine {
     async configs(stack) {
         return (await this.#list('/configs', labelled(stack))).map(swarmConfig);
     }
-    /** One config, or undefined where there is none. */
+    /**
+     * One config, or undefined where there is none.
+     * @param id or name; what cannot be a name is none, and is not asked for: `..` would be a path
+     */
     async config(id) {
+        if (!isObjectName(id))
+            return undefined;
         try {
             return swarmConfig((await this.#call('GET', `/configs/${id}`)));
         }
@@ -46764,11 +46771,69 @@ function objectAt(value, key) {
     return canonical_isObject(found) ? found : {};
 }
 
+;// CONCATENATED MODULE: ./src/planning/conceal.ts
+const CONCEALED = '***';
+/** What the name of something that holds a credential has in it. */
+const CREDENTIAL = /pass(?:w|phrase|code)|requirepass|masterauth|secret|token|credential|api[-_.]?key|access[-_.]?key|private[-_.]?key|basic-?auth|bearer/i;
+/** Bounded, and from the start of a word on: what is told may be megabytes without a space. */
+const conceal_NAME = `(?<![\\w.-])[\\w.-]{0,60}(?:${CREDENTIAL.source}|\\bpass\\b)[\\w.-]{0,60}`;
+/** A name that says where the credential is, which is none itself. */
+const PLACE = /(?:file|path|dir|name|id)["']?$/i;
+/** A file, or a variable that a shell in the container fills in. */
+const REFERENCE = /^["']?(?:\$|\/run\/secrets\/)/;
+const OPTION = new RegExp(`^(?=-)${conceal_NAME}$`, 'i');
+const ASSIGNED = new RegExp(`(${conceal_NAME}["']?\\s*[=:]\\s*["']?)((?:bearer|basic)\\s+)?([^\\s"',;&|]+)`, 'gi');
+const FOLLOWED = new RegExp(`((?<!\\S)(?=-)${conceal_NAME}\\s+["']?)([^\\s"'-][^\\s"']*)`, 'gi');
+const HEADER = /(authorization["']?\s*:\s*(?:bearer|basic|token)?\s*)([^\s"']+)/gi;
+const USER_INFO = /((?<![a-z0-9+.-])[a-z][a-z0-9+.-]{0,30}:\/\/)([^\s/@"':]{0,200}:)?([^\s"']{1,2000})@/gi;
+/** `mysqladmin ping -pVALUE`: the one option of its kind that takes no space. */
+const MYSQL = /(\b(?:mysql|mariadb)\w{0,30}\b[^|;&]{0,500}?\s-p)([^\s"']+)/gi;
+/** A text without the credentials in it. */
+function concealText(text) {
+    const name = (lead, value) => REFERENCE.test(value) || PLACE.test(lead.replace(/["'\s=:]+$/, ''))
+        ? `${lead}${value}`
+        : `${lead}${CONCEALED}`;
+    return text
+        .replace(USER_INFO, (whole, scheme, user, rest) => {
+        if (user === undefined && !/^https?:/i.test(scheme))
+            return whole;
+        return REFERENCE.test(rest) ? whole : `${scheme}${user ?? ''}${CONCEALED}@`;
+    })
+        .replace(HEADER, (_, lead, value) => name(lead, value))
+        .replace(ASSIGNED, (_, lead, kind, value) => name(`${lead}${kind ?? ''}`, value))
+        .replace(FOLLOWED, (_, lead, value) => name(lead, value))
+        .replace(MYSQL, (_, lead, value) => name(lead, value));
+}
+/** The same for each text of a value; of a list of words, one may name the next. */
+function conceal(value) {
+    if (typeof value === 'string')
+        return concealText(value);
+    if (Array.isArray(value)) {
+        const words = value;
+        const ofMysql = words.some((word) => typeof word === 'string' && /(?:mysql|mariadb)\w*$/i.test(word));
+        return words.map((word, index) => {
+            const before = words[index - 1];
+            if (typeof word !== 'string')
+                return conceal(word);
+            if (ofMysql && /^-p./.test(word))
+                return `-p${CONCEALED}`;
+            const named = typeof before === 'string' && OPTION.test(before) && !PLACE.test(before);
+            return named && !REFERENCE.test(word) && !word.startsWith('-')
+                ? CONCEALED
+                : concealText(word);
+        });
+    }
+    if (typeof value !== 'object' || value === null)
+        return value;
+    return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, conceal(each ?? null)]));
+}
+
 ;// CONCATENATED MODULE: ./src/planning/fields.ts
 /**
  * A canonical spec as fields, by the words of a stack file where it has some: what a person compares.
  * Values of environment variables, and of options that hold a credential, are compared and never shown.
  */
+
 
 
 
@@ -46785,7 +46850,12 @@ function stable(value) {
         .map((key) => `${JSON.stringify(key)}: ${stable(value[key] ?? null)}`);
     return `{${items.join(', ')}}`;
 }
-const fields_plain = (name, value) => [{ name, value: stable(value), shown: fields_text(value) }];
+const fields_plain = (name, value) => {
+    const shown = fields_text(conceal(value));
+    if (shown === fields_text(value))
+        return [{ name, value: stable(value), shown }];
+    return [{ name, value: hashOf(stable(value)), shown, concealed: true }];
+};
 const as = (show) => (name, value) => [{ name, value: stable(value), shown: show(value) }];
 /** Nanoseconds as `1m30s`; what is no whole millisecond as it is. */
 const fields_duration = as((value) => {
@@ -46808,10 +46878,9 @@ const cpus = as((value) => String(Number(value) / 1e9));
 const octal = (value) => `0${Number(value).toString(8)}`;
 /** What keeps a value to itself, and still tells one from another. */
 function fields_hidden(name, value) {
-    return { name, value: (0,external_node_crypto_namespaceObject.createHash)('sha256').update(value).digest('base64'), shown: undefined };
+    return { name, value: hashOf(value), shown: undefined };
 }
-/** Names of options and labels whose values are credentials. */
-const CREDENTIAL = /passw|secret|token|credential|api[-_.]?key|private[-_.]?key|basicauth/i;
+const hashOf = (value) => (0,external_node_crypto_namespaceObject.createHash)('sha256').update(value).digest('base64');
 /** A map of texts, a field for each key. */
 const map = (name, value) => Object.entries(canonical_isObject(value) ? value : {}).flatMap(([key, item]) => {
     const field = `${name}.${key}`;
@@ -47095,6 +47164,7 @@ function grouped(fields) {
                 shown: other.shown === undefined || field.shown === undefined
                     ? undefined
                     : `${other.shown}, ${field.shown}`,
+                ...(other.concealed === true || field.concealed === true ? { concealed: true } : {}),
             });
     }
     return all;
@@ -47102,12 +47172,13 @@ function grouped(fields) {
 function changeOf(name, was, is) {
     // Two objects of one name, one after the other: then all of the value has to be told.
     const alike = was?.shown !== undefined && was.shown === is?.shown;
+    const untold = alike && (was.concealed === true || is.concealed === true);
     return {
         field: name === IMAGE_LABEL ? 'image, as the file has it' : name,
         change: was === undefined ? 'added' : is === undefined ? 'removed' : 'changed',
-        redacted: (is ?? was)?.shown === undefined,
-        before: (alike ? was.value : was?.shown) ?? null,
-        after: (alike ? is.value : is?.shown) ?? null,
+        redacted: untold || (is ?? was)?.shown === undefined,
+        before: untold ? null : ((alike ? was.value : was?.shown) ?? null),
+        after: untold ? null : ((alike ? is.value : is?.shown) ?? null),
     };
 }
 function plannedObjects(caught, stack) {
@@ -47797,6 +47868,7 @@ async function removeUnneeded(engine, stack, candidates, names) {
 
 
 
+
 /**
  * Names what the files bring, or leaves it to Docker (`rotate: false`). Nothing of the stack is written.
  * @param keep whether a key that is made for the stack's secrets is kept in the swarm; a plan writes nothing
@@ -47806,6 +47878,9 @@ async function rotate(deployment, rendered, keep) {
     const { inputs, session, world } = deployment;
     const { stack } = inputs;
     const objects = fileObjects(rendered);
+    const [misnamed, ...others] = objects.filter(isMisnamed).map(misnamedProblem);
+    if (misnamed !== undefined)
+        throw new InvalidInput([misnamed, ...others]);
     const secretKey = inputs.rotate && objects.some(({ kind }) => kind === 'secret')
         ? await settle(deployment, async (engine) => {
             const fresh = Buffer.from(world.randomName(), 'hex');
@@ -47826,6 +47901,12 @@ async function rotate(deployment, rendered, keep) {
         return { ...rendered, objectNames: new Map(), fixed };
     const clientVersion = session.cliVersion.join('.');
     return { ...rotateStack(rendered, objects, { stack, secretKey, clientVersion }), fixed };
+}
+const isMisnamed = ({ ownName }) => ownName !== undefined && !isObjectName(ownName);
+function misnamedProblem({ kind, key, origin, position }) {
+    return problemAt(position ?? { file: origin }, `the \`name:\` of ${kind} ${key} is none that the swarm takes`, {
+        hint: 'Letters and digits, and between them `-`, `_` and `.`, at most 64 characters; or leave it out, so that the content decides the name.',
+    });
 }
 /** Swarm would refuse them half-way, with a riddle: "only updates to Labels are allowed". */
 async function changedUnderTheirNames(engine, stack, fixed, secretKey) {

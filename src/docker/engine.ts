@@ -104,6 +104,10 @@ export function formatJson(value: Json): string {
   return stringify(value) ?? 'null';
 }
 
+/** Whether the swarm takes it as the name of a config or secret (swarmkit, manager/controlapi/common.go). */
+export const isObjectName = (name: string): boolean =>
+  name.length <= 64 && /^[a-zA-Z0-9](?:[a-zA-Z0-9_.-]*[a-zA-Z0-9])?$/.test(name);
+
 export class Engine {
   readonly #agent: Agent;
   readonly #bodies = new BodyReader();
@@ -309,8 +313,12 @@ export class Engine {
     return (await this.#list('/configs', labelled(stack))).map(swarmConfig);
   }
 
-  /** One config, or undefined where there is none. */
+  /**
+   * One config, or undefined where there is none.
+   * @param id or name; what cannot be a name is none, and is not asked for: `..` would be a path
+   */
   async config(id: string): Promise<SwarmConfig | undefined> {
+    if (!isObjectName(id)) return undefined;
     try {
       return swarmConfig((await this.#call('GET', `/configs/${id}`)) as JsonObject);
     } catch (error) {

@@ -12,7 +12,7 @@ import {
   type RotatedStack,
 } from '../compose/rotate.js';
 import { problemAt } from '../compose/source.js';
-import type { Engine } from '../docker/engine.js';
+import { isObjectName, type Engine } from '../docker/engine.js';
 import { InvalidInput, type Problem } from '../errors.js';
 import { readRotationKey, removeUnneeded, rotationKey } from '../ledger/rotated.js';
 import { at } from '../model.js';
@@ -39,6 +39,8 @@ export async function rotate(
   const { inputs, session, world } = deployment;
   const { stack } = inputs;
   const objects = fileObjects(rendered);
+  const [misnamed, ...others] = objects.filter(isMisnamed).map(misnamedProblem);
+  if (misnamed !== undefined) throw new InvalidInput([misnamed, ...others]);
   const secretKey =
     inputs.rotate && objects.some(({ kind }) => kind === 'secret')
       ? await settle(deployment, async (engine) => {
@@ -61,6 +63,19 @@ export async function rotate(
   if (!inputs.rotate) return { ...rendered, objectNames: new Map(), fixed };
   const clientVersion = session.cliVersion.join('.');
   return { ...rotateStack(rendered, objects, { stack, secretKey, clientVersion }), fixed };
+}
+
+const isMisnamed = ({ ownName }: FileObject): boolean =>
+  ownName !== undefined && !isObjectName(ownName);
+
+function misnamedProblem({ kind, key, origin, position }: FileObject): Problem {
+  return problemAt(
+    position ?? { file: origin },
+    `the \`name:\` of ${kind} ${key} is none that the swarm takes`,
+    {
+      hint: 'Letters and digits, and between them `-`, `_` and `.`, at most 64 characters; or leave it out, so that the content decides the name.',
+    },
+  );
 }
 
 /** Swarm would refuse them half-way, with a riddle: "only updates to Labels are allowed". */

@@ -184,6 +184,7 @@ function grouped(fields: readonly Field[]): ReadonlyMap<string, Field> {
               other.shown === undefined || field.shown === undefined
                 ? undefined
                 : `${other.shown}, ${field.shown}`,
+            ...(other.concealed === true || field.concealed === true ? { concealed: true } : {}),
           },
     );
   }
@@ -193,12 +194,13 @@ function grouped(fields: readonly Field[]): ReadonlyMap<string, Field> {
 function changeOf(name: string, was: Field | undefined, is: Field | undefined): FieldChange {
   // Two objects of one name, one after the other: then all of the value has to be told.
   const alike = was?.shown !== undefined && was.shown === is?.shown;
+  const untold = alike && (was.concealed === true || is.concealed === true);
   return {
     field: name === IMAGE_LABEL ? 'image, as the file has it' : name,
     change: was === undefined ? 'added' : is === undefined ? 'removed' : 'changed',
-    redacted: (is ?? was)?.shown === undefined,
-    before: (alike ? was.value : was?.shown) ?? null,
-    after: (alike ? is.value : is?.shown) ?? null,
+    redacted: untold || (is ?? was)?.shown === undefined,
+    before: untold ? null : ((alike ? was.value : was?.shown) ?? null),
+    after: untold ? null : ((alike ? is.value : is?.shown) ?? null),
   };
 }
 

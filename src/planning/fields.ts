@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { formatDuration } from '../duration.js';
 import { at, type Json, type JsonObject } from '../model.js';
 import { isObject, listOf, without } from './canonical.js';
+import { conceal, CREDENTIAL } from './conceal.js';
 
 export interface Field {
   /** In the words of a stack file: `deploy.replicas`; else where it is in the spec. */
@@ -14,6 +15,8 @@ export interface Field {
   readonly value: string;
   /** What is shown; undefined where the value must not be. */
   readonly shown: string | undefined;
+  /** Some of what is shown has a credential left out. */
+  readonly concealed?: true;
 }
 
 type Shape = (name: string, value: Json) => readonly Field[];
@@ -30,7 +33,11 @@ function stable(value: Json): string {
   return `{${items.join(', ')}}`;
 }
 
-const plain: Shape = (name, value) => [{ name, value: stable(value), shown: text(value) }];
+const plain: Shape = (name, value) => {
+  const shown = text(conceal(value));
+  if (shown === text(value)) return [{ name, value: stable(value), shown }];
+  return [{ name, value: hashOf(stable(value)), shown, concealed: true }];
+};
 
 const as =
   (show: (value: Json) => string): Shape =>
@@ -60,11 +67,10 @@ const octal = (value: Json): string => `0${Number(value).toString(8)}`;
 
 /** What keeps a value to itself, and still tells one from another. */
 function hidden(name: string, value: string): Field {
-  return { name, value: createHash('sha256').update(value).digest('base64'), shown: undefined };
+  return { name, value: hashOf(value), shown: undefined };
 }
 
-/** Names of options and labels whose values are credentials. */
-const CREDENTIAL = /passw|secret|token|credential|api[-_.]?key|private[-_.]?key|basicauth/i;
+const hashOf = (value: string): string => createHash('sha256').update(value).digest('base64');
 
 /** A map of texts, a field for each key. */
 const map: Shape = (name, value) =>

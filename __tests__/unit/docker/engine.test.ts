@@ -63,6 +63,14 @@ const failure = async (promise: Promise<unknown>): Promise<Error> => {
   return error as Error;
 };
 
+it.each(['..', 'a%zz', 'a/b', 'a b', '', 'a?x=1'])(
+  'does not ask for a config by what cannot be a name: %j',
+  async (name) => {
+    expect(await engine.config(name)).toBeUndefined();
+    expect(asked).toEqual([]);
+  },
+);
+
 describe('the version', () => {
   it('is asked for once, and spoken from then on', async () => {
     reply = ({ line }, response) =>

@@ -104,6 +104,30 @@ describe('before a deploy', () => {
     expect(swarm.writes).toEqual([]);
   });
 
+  it.each(['a%zz', '..', 'a b', '-a', 'a.', 'a/b', 'ä', 'a'.repeat(65)])(
+    'refuses a name that is none, and asks the swarm nothing: %s',
+    async (name) => {
+      for (const [on, kind] of [
+        [true, 'config'],
+        [false, 'config'],
+        [true, 'secret'],
+      ] as const) {
+        const yaml = `${kind}s: { a: { file: a, name: "${name}" } }`;
+        const error = await rotate(deploymentOf({ rotate: on }), stackOf(yaml), true).catch(
+          (caught: unknown) => caught,
+        );
+        expect(error).toBeInstanceOf(InvalidInput);
+        expect((error as InvalidInput).problems).toMatchObject([
+          {
+            message: expect.stringContaining(`the \`name:\` of ${kind} a is none that`),
+            position: { line: 2 },
+          },
+        ]);
+      }
+      expect(swarm.requests).toEqual([]);
+    },
+  );
+
   it.each([
     [true, 'configs: { a: { file: a, name: mine } }', 'mine', /Leave its `name:` out/],
     [false, 'configs: { a: { file: a, name: mine } }', 'mine', /Leave its `name:` out/],

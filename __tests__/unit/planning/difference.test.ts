@@ -216,6 +216,20 @@ describe('the canonical form', () => {
     expect(canonical(sent)).toEqual(canonical(kept));
   });
 
+  it('shows no credential of a command, and says that it is another one', () => {
+    const command = (...words: string[]): ServiceSpec =>
+      edited('TaskTemplate.ContainerSpec.Args', ['redis-server', '--requirepass', ...words]);
+    const changes = fieldChanges(canonical(command('hunter2')), canonical(command('swordfish')));
+    expect(changes).toEqual([
+      { field: 'command', change: 'changed', redacted: true, before: null, after: null },
+    ]);
+    const more = fieldChanges(canonical(command('hunter2')), canonical(command('swordfish', '-x')));
+    expect(more).toMatchObject([
+      { redacted: false, after: expect.stringContaining('"***", "-x"') },
+    ]);
+    expect(JSON.stringify([changes, more])).not.toMatch(/hunter2|swordfish/);
+  });
+
   it('has one order for a config or secret at several paths, as the CLI has none', () => {
     const spec = (secrets: readonly (readonly [string, string])[]): ServiceSpec => ({
       Name: 'shop_api',
