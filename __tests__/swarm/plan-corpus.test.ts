@@ -127,7 +127,8 @@ function idle(): Promise<Testbed> {
 const holders = new Map<string, Promise<unknown>>();
 /** One after the other where they publish the same port: Swarm gives it to one service at a time. */
 async function inTurn(ports: readonly string[], work: () => Promise<void>): Promise<void> {
-  const mine = Promise.allSettled(ports.map((port) => holders.get(port))).then(work);
+  const others = ports.flatMap((port) => holders.get(port) ?? []);
+  const mine = Promise.allSettled(others).then(work);
   for (const port of ports) holders.set(port, mine);
   await mine;
 }
@@ -164,9 +165,13 @@ async function prove(
     : undefined;
   if (refusal !== undefined) {
     const planned = await stack.run(plan);
-    for (const each of [run, planned]) {
-      expect(each).toMatchObject({ reason: 'compose-invalid', code: 1, postCode: 0 });
-      expect(each.log).toMatch(refusal);
+    for (const { reason, code, postCode, log } of [run, planned]) {
+      expect({ reason, code, postCode }).toEqual({
+        reason: 'compose-invalid',
+        code: 1,
+        postCode: 0,
+      });
+      expect(log).toMatch(refusal);
     }
     expect(await stateOf(stack)).toEqual({ services: [], objects: {}, ledger: {} });
     return run;
