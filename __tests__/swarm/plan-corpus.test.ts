@@ -10,16 +10,9 @@ import { afterAll, describe, expect, it } from '@jest/globals';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { Inputs, Testbed } from '../support/live.js';
 import { spareSwarm } from '../support/spare-swarm.js';
-import {
-  onSwarm,
-  scenarios,
-  Stack,
-  testbed,
-  type Inputs,
-  type Run,
-  type Testbed,
-} from '../support/swarm.js';
+import { onSwarm, scenarios, Stack, testbed, type Run } from '../support/swarm.js';
 
 const CORPUS = fileURLToPath(new URL('../corpus', import.meta.url));
 const LIMIT_MS = 240_000;
