@@ -92,7 +92,7 @@ const IN_WAVES: ReadonlyMap<string, { readonly outcome: string; readonly inputs:
     ['depends-on-map', { outcome: 'deployed', inputs: {} }],
     ['json-translated', { outcome: 'deployed', inputs: {} }],
     // Its healthchecks ask once a day: nobody waits for the first answer, and what is written stays.
-    ['shared-translated', { outcome: 'failed', inputs: { timeout: '20s', 'on-failure': 'keep' } }],
+    ['shared-translated', { outcome: 'failed', inputs: { timeout: '30s', 'on-failure': 'keep' } }],
   ]);
 
 const spare = spareSwarm();
@@ -118,11 +118,18 @@ function idle(): Promise<Testbed> {
 }
 
 const holders = new Map<string, Promise<unknown>>();
-/** One after the other where they publish the same port: Swarm gives it to one service at a time. */
-async function inTurn(ports: readonly string[], work: () => Promise<void>): Promise<void> {
-  const others = ports.flatMap((port) => holders.get(port) ?? []);
-  const mine = Promise.allSettled(others).then(work);
-  for (const port of ports) holders.set(port, mine);
+/** One after the other where they publish the same port: a swarm gives it to one service at a time. */
+async function inTurn(
+  stack: Stack,
+  ports: readonly string[],
+  work: () => Promise<unknown>,
+): Promise<void> {
+  const places = ports.map((port) => `${stack.bed.name} ${port}`);
+  const former = places.flatMap((place) => holders.get(place) ?? []);
+  const mine = Promise.allSettled(former)
+    .then(work)
+    .finally(() => stack.remove());
+  for (const place of places) holders.set(place, mine);
   await mine;
 }
 
@@ -191,38 +198,7 @@ onSwarm('right after a deploy a plan of the same file has no changes', () => {
     expect(names).toEqual(expect.arrayContaining([...IN_WAVES.keys(), ...REFUSED_BY_20_10.keys()]));
   });
 
-  describe('on a swarm that runs nothing', () => {
-    const nobodyWaits = {
-      outcome: 'deployed',
-      inputs: {
-        wait: false,
-        'resolve-image': 'never',
-        // For each image the client of 20.10 would look up the address of its registry.
-        'with-registry-auth': false,
-        'registry-username': '',
-        'registry-password': '',
-      },
-    };
-    for (const each of cases.filter(({ name }) => !IN_WAVES.has(name)))
-      it.concurrent(
-        each.name,
-        async () => {
-          const stack = new Stack(await idle());
-          await inTurn(each.ports, async () => {
-            try {
-              await prove(stack, each, nobodyWaits);
-            } catch (error) {
-              const words = error instanceof Error ? (error.stack ?? '') : String(error);
-              throw new Error(`${words}\n\n${stack.story()}`);
-            } finally {
-              await stack.remove();
-            }
-          });
-        },
-        LIMIT_MS,
-      );
-  });
-
+  // First, as they take longest.
   describe('in waves', () => {
     scenarios(
       cases.filter(({ name }) => IN_WAVES.has(name)),
@@ -240,13 +216,40 @@ onSwarm('right after a deploy a plan of the same file has no changes', () => {
             text.replaceAll(/(\bimage"?: ?"?)[\w:${}]+/g, `$1${stack.image(image)}`),
           ]),
         );
-        await inTurn(each.ports, async () => {
+        await inTurn(stack, each.ports, async () => {
           const how = IN_WAVES.get(each.name) ?? { outcome: '', inputs: {} };
           const run = await prove(stack, { ...each, files }, how);
           expect(run.log).toMatch(/wave 1 of/);
-          await stack.remove();
         });
       },
     );
+  });
+
+  describe('on a swarm that runs nothing', () => {
+    const nobodyWaits = {
+      outcome: 'deployed',
+      inputs: {
+        wait: false,
+        'resolve-image': 'never',
+        // For each image the client of 20.10 would look up the address of its registry.
+        'with-registry-auth': false,
+        'registry-username': '',
+        'registry-password': '',
+      },
+    };
+    for (const each of cases.filter(({ name }) => !IN_WAVES.has(name)))
+      it.concurrent(
+        each.name,
+        async () => {
+          const stack = new Stack(await idle());
+          await inTurn(stack, each.ports, () => prove(stack, each, nobodyWaits)).catch(
+            (error: unknown) => {
+              const words = error instanceof Error ? (error.stack ?? '') : String(error);
+              throw new Error(`${words}\n\n${stack.story()}`);
+            },
+          );
+        },
+        LIMIT_MS,
+      );
   });
 });
