@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Inputs, Testbed } from '../support/live.js';
 import { spareSwarm } from '../support/spare-swarm.js';
-import { onSwarm, scenarios, Stack, testbed, type Run } from '../support/swarm.js';
+import { onSwarm, scenario, Stack, testbed, type Run } from '../support/swarm.js';
 
 const CORPUS = fileURLToPath(new URL('../corpus', import.meta.url));
 const LIMIT_MS = 240_000;
@@ -200,29 +200,31 @@ onSwarm('right after a deploy a plan of the same file has no changes', () => {
 
   // First, as they take longest.
   describe('in waves', () => {
-    scenarios(
-      cases.filter(({ name }) => IN_WAVES.has(name)),
-      ({ name }) => name,
-      async (stack, each) => {
-        const image = `corpus-${stack.name}`;
-        await stack.bed.pushImage(`${image}:v1`, {
-          command: ['/bin/busybox', 'httpd', '-f', '-p', '80'],
-          files: { 'bin/migrate': '#!/bin/sh\nexit 0\n' },
-          health: { test: ['CMD', '/bin/busybox', 'true'], interval: 1, retries: 3 },
-        });
-        const files = Object.fromEntries(
-          Object.entries(each.files).map(([path, text]) => [
-            path,
-            text.replaceAll(/(\bimage"?: ?"?)[\w:${}]+/g, `$1${stack.image(image)}`),
-          ]),
-        );
-        await inTurn(stack, each.ports, async () => {
-          const how = IN_WAVES.get(each.name) ?? { outcome: '', inputs: {} };
-          const run = await prove(stack, { ...each, files }, how);
-          expect(run.log).toMatch(/wave 1 of/);
-        });
-      },
-    );
+    for (const each of cases.filter(({ name }) => IN_WAVES.has(name)))
+      scenario(
+        each.name,
+        async (stack) => {
+          const image = `corpus-${stack.name}`;
+          await stack.bed.pushImage(`${image}:v1`, {
+            command: ['/bin/busybox', 'httpd', '-f', '-p', '80'],
+            files: { 'bin/migrate': '#!/bin/sh\nexit 0\n' },
+            health: { test: ['CMD', '/bin/busybox', 'true'], interval: 1, retries: 3 },
+          });
+          const files = Object.fromEntries(
+            Object.entries(each.files).map(([path, text]) => [
+              path,
+              text.replaceAll(/(\bimage"?: ?"?)[\w:${}]+/g, `$1${stack.image(image)}`),
+            ]),
+          );
+          await inTurn(stack, each.ports, async () => {
+            const how = IN_WAVES.get(each.name) ?? { outcome: '', inputs: {} };
+            const run = await prove(stack, { ...each, files }, how);
+            expect(run.log).toMatch(/wave 1 of/);
+          });
+        },
+        // Three of them wait for one another.
+        2 * LIMIT_MS,
+      );
   });
 
   describe('on a swarm that runs nothing', () => {
