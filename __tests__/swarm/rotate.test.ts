@@ -352,4 +352,68 @@ configs:
     ]);
     expect(await stack.run({ inputs, files })).toMatchObject({ outcome: 'unchanged' });
   });
+
+  scenario('come from the environment of the step, and stay in no other place', async (stack) => {
+    const valueOf = (word: string): string =>
+      `${stack.name}-${word} $& $$ "quoted" \\\nsecond line`;
+    const [first, second, third] = ['first', 'other', 'third'].map(valueOf) as [
+      string,
+      string,
+      string,
+    ];
+    const runs: Run[] = [];
+    const deployWith = async (token: string, id: number, api?: object): Promise<Run> => {
+      const { env } = workflow(id);
+      const run = await deploy(
+        stack,
+        { conf: 'same', token: 'a file that nothing names' },
+        {
+          ...(api !== undefined && { api }),
+          more: { ...sections, secrets: { token: { environment: 'APP_TOKEN' } } },
+          inputs: { history: 1 },
+          env: { ...env, APP_TOKEN: token },
+        },
+      );
+      runs.push(run);
+      return run;
+    };
+
+    expect(await deployWith(first, 1)).toMatchObject({ outcome: 'deployed', code: 0 });
+    expect(await inside(stack, 'api', TOKEN)).toEqual([first]);
+    const [former = '', ...others] = await named(stack, 'token');
+    expect(others).toEqual([]);
+    const [started, all] = [await stack.startTimes('api'), await starts(stack)];
+
+    // Those that have the secret are replaced, every one of them, and no others.
+    expect(await deployWith(second, 2)).toMatchObject({
+      outcome: 'deployed',
+      changed: [`${stack.name}_api`],
+    });
+    expect(await inside(stack, 'api', TOKEN)).toEqual([second]);
+    const now = await starts(stack);
+    const tasks = Object.keys(all).filter((task) => task in now);
+    expect(tasks.toSorted()).toEqual(
+      Object.keys(all)
+        .filter((task) => !(task in started))
+        .toSorted(),
+    );
+    expect(await deployWith(second, 3)).toMatchObject({ outcome: 'unchanged', changed: [] });
+    expect(await starts(stack)).toEqual(now);
+    expect(await named(stack, 'token')).toHaveLength(1);
+    expect(await named(stack, 'token')).not.toContain(former);
+
+    // A third, with an image that does not start: as if nothing had been.
+    const [specs, objects] = [await stack.specs(), await stack.objectSpecs()];
+    const bad = await deployWith(third, 4, crashing(stack));
+    expect(bad).toMatchObject({ outcome: 'rolled-back', code: 1 });
+    expect(bad.log).toMatch(new RegExp(`Creating secret ${stack.name}_token-[0-9a-f]{12}`));
+    expect(await stack.specs()).toEqual(specs);
+    expect(await stack.objectSpecs()).toEqual(objects);
+    expect(await inside(stack, 'api', TOKEN)).toEqual([second]);
+
+    expect((await stack.revisions()).length).toBeGreaterThan(0);
+    for (const word of ['first', 'other', 'third'])
+      await expectNoTrace(stack, `${stack.name}-${word}`, runs);
+    await expectKeyHidden(stack, runs);
+  });
 });

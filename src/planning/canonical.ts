@@ -2,7 +2,7 @@
  * One form for the spec that the Docker CLI sends and for the one that the engine keeps of it. The engine
  * fills in defaults and ids, and leaves out what is empty; where two specs have the same canonical form,
  * writing one over the other changes nothing (proved on engines 20.10 and 28.5 for every file of the
- * corpus, see __tests__/swarm/plan.test.ts).
+ * corpus, see __tests__/swarm/plan-corpus.test.ts).
  */
 import { at, type Json, type JsonObject, type ServiceSpec } from '../model.js';
 
