@@ -53,7 +53,7 @@ export function readDuration(text: string): string | undefined {
  * RAMInBytes); undefined for anything else.
  */
 export function readBytes(text: string): number | undefined {
-  const match = /^(\d+(?:\.\d+)?) ?([kKmMgGtTpP])?[iI]?[bB]?$/.exec(text);
+  const match = /^(\d+(?:\.\d*)?|\.\d+) ?([kKmMgGtTpP])?[iI]?[bB]?$/.exec(text);
   if (match === null) return undefined;
   const [, number, unit = ''] = match;
   const power = ['', 'k', 'm', 'g', 't', 'p'].indexOf(unit.toLowerCase());

@@ -206,6 +206,8 @@ class Translator {
       }
       case 'size':
         if (readBytes(value) === undefined) refuse('a size such as 512m or 1gb');
+        // As Kubernetes writes it; newer clients want all of `MiB`.
+        else if (/[kmgtp]i$/i.test(value)) write(quoted(`${value}B`));
         else if (type !== 'text') write(quoted(value));
         return;
       case 'bytes': {

@@ -133,7 +133,7 @@ const rules = {
   'ignored-restart': ignored(
     'restart',
     'warning',
-    'Swarm restarts by `deploy.restart_policy`, and always where there is none: `restart: no` is lost, and next to a `restart_policy` any value is.',
+    'Swarm restarts by `deploy.restart_policy`, and always where there is none. Docker reads `always`, `unless-stopped` and `on-failure` as such a policy where none is written, and says itself that it does not support `restart`; `no` is lost, and next to a `restart_policy` any value is.',
     'Write `deploy.restart_policy` with the `condition` any, on-failure or none.',
   ),
   'ignored-security-opt': ignored(

@@ -139,7 +139,9 @@ export const CHECKS: Readonly<Record<Exclude<RuleId, 'expiring-credentials'>, Ch
         ? 'is ignored next to `deploy.restart_policy`'
         : restart.text === 'no' || restart.text === 'false'
           ? 'is ignored: without `deploy.restart_policy`, Swarm always restarts'
-          : 'is not what Swarm restarts by';
+          : restart.text?.startsWith('on-failure') === true
+            ? 'is read as a `deploy.restart_policy` with `condition: on-failure`'
+            : 'says what Swarm does anyway';
     return found(`\`restart\` ${why}`, restart.position);
   },
   'ignored-security-opt': ignored('security_opt', isEmpty),
@@ -288,7 +290,9 @@ export const CHECKS: Readonly<Record<Exclude<RuleId, 'expiring-credentials'>, Ch
     const { isJob, isGlobal, replicas, field } = service;
     const idle = !isGlobal && replicas === 0;
     const limit = field.get('deploy', 'resources', 'limits', 'memory') ?? field.get('mem_limit');
-    if (idle || limit !== undefined) return NOTHING;
+    // 0 limits nothing, in whatever unit.
+    if (idle || (limit !== undefined && !/^0+(?:\.0*)?[a-z ]*$/i.test(limit.text ?? '')))
+      return NOTHING;
     const what = isJob ? 'the job' : 'it';
     return found(
       `no memory limit: ${what} may take all that its node has`,

@@ -1,4 +1,5 @@
 /** What the rules ask of one service, read from the files with the defaults of Docker and Swarm. */
+import { readDuration } from '../compose/spelling.js';
 import type { Position } from '../errors.js';
 import type { Field } from './field.js';
 
@@ -45,7 +46,7 @@ export function readService(name: string, field: Field): LintService {
     isTrue(healthcheck?.get('disable')?.text) || first?.text === 'NONE' || test?.text === 'NONE';
   const isHealthchecked = healthcheck?.isMap === true && !disabled;
   const ports = (field.get('ports')?.items ?? []).map(readPort);
-  const ends = restartCondition(field) !== 'any' && !isHealthchecked && ports.length === 0;
+  const ends = !isHealthchecked && ports.length === 0 && isMeantToEnd(field);
   const update = field.get('deploy', 'update_config');
   return {
     ...{ name, field, isGlobal, isJob, healthcheck, isHealthchecked, update, ports },
@@ -56,11 +57,16 @@ export function readService(name: string, field: Field): LintService {
   };
 }
 
-/** As Docker's client translates `restart` where there is no `restart_policy`. */
-function restartCondition(field: Field): string {
+/**
+ * `on-failure` alone is what people give their workers and caches; with a number of attempts it is a task
+ * that is to come to an end. `restart` counts as Docker's client translates it.
+ */
+function isMeantToEnd(field: Field): boolean {
   const policy = field.get('deploy', 'restart_policy');
-  if (policy !== undefined) return policy.get('condition')?.text ?? 'any';
-  return field.get('restart')?.text?.startsWith('on-failure') === true ? 'on-failure' : 'any';
+  if (policy === undefined) return /^on-failure:[1-9]/.test(field.get('restart')?.text ?? '');
+  const condition = policy.get('condition')?.text ?? 'any';
+  const attempts = numberOf(policy.get('max_attempts')?.text) ?? 0;
+  return condition === 'none' || (condition === 'on-failure' && attempts > 0);
 }
 
 function readPort(field: Field): Port {
@@ -111,11 +117,10 @@ const UNIT_MS: Readonly<Record<string, number>> = {
   ...{ s: 1000, m: 60_000, h: 3_600_000 },
 };
 
-/** Milliseconds of a duration as Go writes it, such as `1m30s` or `1.5h`; undefined if it is none. */
-export function durationMs(text: string | undefined): number | undefined {
-  if (text === '0') return 0;
-  if (text === undefined || !/^(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+$/.test(text))
-    return undefined;
+/** Milliseconds of a duration as the files may have it, such as `1m30s` or `2d`; undefined if it is none. */
+export function durationMs(written: string | undefined): number | undefined {
+  const text = written === undefined ? undefined : readDuration(written);
+  if (text === undefined || text.startsWith('-')) return undefined;
   return [...text.matchAll(/([\d.]+)(ns|us|µs|μs|ms|s|m|h)/g)].reduce(
     (sum, [, number = '0', unit = 's']) => sum + Number(number) * (UNIT_MS[unit] ?? 0),
     0,

@@ -99,6 +99,10 @@ describe('spellings', () => {
 
   it.each([
     ['64m', 64 * 1024 ** 2],
+    ['64Mi', 64 * 1024 ** 2],
+    ['.5g', 512 * 1024 ** 2],
+    ['1.g', 1024 ** 3],
+    ['.g', undefined],
     ['1gb', 1024 ** 3],
     ['1.5 GiB', 1.5 * 1024 ** 3],
     ['512', 512],
@@ -184,6 +188,20 @@ describe('!reset', () => {
     });
     const source = `${laughter.join('\n')}\nservices:\n  web: {image: "w:1"}\n`;
     expect(problems(source)).toMatchObject([{ message: expect.stringContaining('expand it to') }]);
+  });
+});
+
+describe('sizes as Kubernetes writes them', () => {
+  it.each([
+    ['64Mi', '64MiB'],
+    ['1.5Gi', '1.5GiB'],
+    ['64MiB', '64MiB'],
+    ['64m', '64m'],
+  ])('%s is %s', (written, expected) => {
+    const { files } = render(
+      `services:\n  web: {image: w, deploy: {resources: {limits: {memory: ${written}}}}}\n`,
+    );
+    expect(files[0]?.text).toContain(`memory: ${expected === written ? written : `"${expected}"`}`);
   });
 });
 

@@ -188,6 +188,9 @@ const CASES: Readonly<Record<RuleId, Case>> = {
       [ideal('[CMD, curl, -f, http://localhost/]', '[NONE]'), 5],
       [stack('image: a:1\ndeploy: {mode: global}'), 2],
       [stack('image: a:1\nports: [80]\ndeploy: {restart_policy: {condition: on-failure}}'), 2],
+      // What people give their workers.
+      [stack('image: a:1\ndeploy: {restart_policy: {condition: on-failure}}'), 2],
+      [stack('image: a:1\nrestart: on-failure'), 2],
     ],
     silent: [
       [stack(IDEAL)],
@@ -195,7 +198,8 @@ const CASES: Readonly<Record<RuleId, Case>> = {
       [stack('image: a:1\ndeploy: {mode: global-job}')],
       [stack('image: a:1\ndeploy: {replicas: 0}')],
       [stack('image: a:1\ndeploy: {restart_policy: {condition: none}}')],
-      [stack('image: a:1\nrestart: on-failure')],
+      [stack('image: a:1\nrestart: on-failure:3')],
+      [stack('image: a:1\ndeploy: {restart_policy: {condition: on-failure, max_attempts: 3}}')],
     ],
   },
   'stop-first-single-replica': {
@@ -233,12 +237,14 @@ const CASES: Readonly<Record<RuleId, Case>> = {
       [ideal('monitor: 50s', 'monitor: 49s'), 16],
       [ideal('    monitor: 50s\n', ''), 5],
       [ideal('interval: 10s', 'interval: 0s'), 16],
+      [ideal('interval: 10s', 'interval: 1d'), 16],
       [ideal('retries: 3', 'retries: 4'), 16],
       [ideal('start_period: 20s', 'start_period: 1m0.5s'), 16],
     ],
     silent: [
       [stack(IDEAL)],
       [ideal('monitor: 50s', 'monitor: 0.5h')],
+      [ideal('monitor: 50s', 'monitor: 1d')],
       [stack('image: a:1')],
       [ideal('test: [CMD, curl, -f, http://localhost/]', 'disable: true')],
       [stack(`${JOB}healthcheck: {test: [CMD, x]}`)],
@@ -371,6 +377,9 @@ const CASES: Readonly<Record<RuleId, Case>> = {
       [ideal('    limits: {memory: 256M}', '    limits: {cpus: "1"}'), 18],
       [ideal('  resources:\n    limits: {memory: 256M}\n', ''), 2],
       [stack('image: a:1\ndeploy: {mode: replicated-job}'), 2],
+      // Nothing is limited by it.
+      [stack('image: a:1\nmem_limit: 0'), 2],
+      [stack('image: a:1\nmem_limit: 0m'), 2],
     ],
     silent: [
       [
