@@ -7,6 +7,7 @@
 import { isMap } from 'yaml';
 import { InvalidInput, type Position, type Problem } from '../errors.js';
 import { Attachments, type Attachment, type FileAccess } from './attachments.js';
+import { checkConversion } from './conversion.js';
 import { readDependsOn } from './depends-on.js';
 import { Document, type NewerKey, type RenderedFile, type RenderSettings } from './document.js';
 import { positionsOf } from './objects.js';
@@ -56,6 +57,8 @@ export interface RenderedStack {
   readonly warnings: readonly Problem[];
   /** Keys that older clients must do without; see `forClient`. */
   readonly newer: readonly NewerKey[];
+  /** What older clients refuse, and nothing stands in for; see `forClient`. */
+  readonly demands?: readonly NewerKey[];
   /** What else was done to the files that somebody may want to know. */
   readonly notes: readonly Problem[];
   /**
@@ -138,6 +141,10 @@ export function renderStack(request: RenderRequest): RenderedStack {
     problems.push(...versionConflicts(documents));
     if (problems.length === 0) problems.push(...imageless(services.values()));
   }
+  const written = fieldOf(documents);
+  const conversion =
+    problems.length > 0 ? undefined : checkConversion(written, (name) => services.has(name));
+  problems.push(...(conversion?.problems ?? []));
   if (problems.length > MAX_PROBLEMS) {
     const message = `${problems.length - MAX_PROBLEMS} more problems like these`;
     problems.splice(MAX_PROBLEMS, Infinity, { reason: 'compose-invalid', message });
@@ -169,8 +176,9 @@ export function renderStack(request: RenderRequest): RenderedStack {
     mustBeUnset: [...mustBeUnset].sort(),
     warnings,
     newer: documents.flatMap((document) => document.newerKeys()),
+    demands: withExcerpts(conversion?.demands ?? [], parsed),
     notes: documents.flatMap((document) => document.notes),
-    written: handedOver(fieldOf(documents)),
+    written: handedOver(written),
   };
 }
 
@@ -195,7 +203,10 @@ function imageless(services: Iterable<ServiceView>): readonly Problem[] {
 }
 
 /** Shows the lines of the stack files that problems are in; other files may hold secrets. */
-function withExcerpts(problems: readonly Problem[], files: readonly ParsedFile[]): Problem[] {
+function withExcerpts<Each extends Problem>(
+  problems: readonly Each[],
+  files: readonly ParsedFile[],
+): Each[] {
   const sources = new Map(files.map(({ source }) => [source.path, source]));
   return problems.map((problem) => {
     const { file = '', line, column } = problem.position ?? {};

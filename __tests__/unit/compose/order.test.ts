@@ -100,7 +100,7 @@ describe('waves', () => {
       'a < b < c',
     ]);
     expect(waves([one, 'services:\n  a:\n    depends_on: [b]\n'])).toEqual(['a b c']);
-    const again = `services:\n  b:\n${ONCE}    healthcheck: {disable: true}\n  a:\n${needs('b', 'service_completed_successfully')}`;
+    const again = `services:\n  b:\n${ONCE}    healthcheck: {test: [NONE]}\n  a:\n${needs('b', 'service_completed_successfully')}`;
     expect(waves([one, again])).toEqual(['b c', 'a < b!']);
   });
 

@@ -85,9 +85,9 @@ interface Case {
   readonly silent: readonly (readonly [file: string, asked?: Asked])[];
 }
 
-const key = (line: string, harmless: readonly string[] = []): Case => ({
-  fires: [[plus(line), 3]],
-  silent: [[stack(IDEAL)], ...harmless.map((each) => [plus(each)] as const)],
+const key = (line: string, harmless: readonly string[] = [], rest = ''): Case => ({
+  fires: [[plus(line, rest), 3]],
+  silent: [[stack(IDEAL)], ...harmless.map((each) => [plus(each, rest)] as const)],
 });
 const engine = (line: string, before: string, since: string): Case => ({
   fires: [[plus(line), 3, { engines: ['28.5.1', before] }]],
@@ -123,10 +123,11 @@ const CASES: Readonly<Record<RuleId, Case>> = {
   'ignored-ipc': key('ipc: host'),
   'ignored-links': key('links: [db]', ['links: []']),
   'ignored-mac-address': key('mac_address: 02:42:ac:11:65:43'),
-  'ignored-network-address': key('networks: {a: {ipv4_address: 10.0.0.2}}', [
-    'networks: {a: {aliases: [b]}}',
-    'networks: [a]',
-  ]),
+  'ignored-network-address': key(
+    'networks: {a: {ipv4_address: 10.0.0.2}}',
+    ['networks: {a: {aliases: [b]}}', 'networks: [a]'],
+    'networks: {a: {}}',
+  ),
   'ignored-network-mode': key('network_mode: host'),
   'ignored-pid': key('pid: host'),
   'ignored-privileged': key('privileged: true', ['privileged: false']),
@@ -167,6 +168,7 @@ const CASES: Readonly<Record<RuleId, Case>> = {
       [
         plus(
           'volumes:\n  - type: volume\n    source: v\n    target: /v\n    volume:\n      subpath: s',
+          'volumes: {v: {}}',
         ),
         8,
         { engines: ['25.0.5'] },
@@ -174,7 +176,10 @@ const CASES: Readonly<Record<RuleId, Case>> = {
     ],
     silent: [
       [
-        plus('volumes: [{type: volume, source: v, target: /v, volume: {subpath: s}}]'),
+        plus(
+          'volumes: [{type: volume, source: v, target: /v, volume: {subpath: s}}]',
+          'volumes: {v: {}}',
+        ),
         { engines: ['26.1.0'] },
       ],
     ],
@@ -202,9 +207,12 @@ const CASES: Readonly<Record<RuleId, Case>> = {
     fires: [
       [stack('image: a:1'), 2],
       [stack(IDEAL.replace('replicas: 3', 'replicas: 1').replace('start-first', 'stop-first')), 14],
-      [stack('image: a:1\nvolumes: [data:/data]'), 2],
+      [stack('image: a:1\nvolumes: [data:/data]', 'volumes: {data: {}}'), 2],
       [
-        stack('image: a:1\nvolumes: [data:/data:ro]\ndeploy: {update_config: {order: stop-first}}'),
+        stack(
+          'image: a:1\nvolumes: [data:/data:ro]\ndeploy: {update_config: {order: stop-first}}',
+          'volumes: {data: {}}',
+        ),
         5,
       ],
     ],
@@ -215,7 +223,12 @@ const CASES: Readonly<Record<RuleId, Case>> = {
       [stack('image: a:1\ndeploy: {mode: global}')],
       [stack('image: a:1\ndeploy: {replicas: 0}')],
       [stack(JOB)],
-      [stack('image: a:1\nvolumes: [data:/data]\ndeploy: {update_config: {order: stop-first}}')],
+      [
+        stack(
+          'image: a:1\nvolumes: [data:/data]\ndeploy: {update_config: {order: stop-first}}',
+          'volumes: {data: {}}',
+        ),
+      ],
       [stack(`image: a:1\n${HOST_PORT}\ndeploy: {update_config: {order: stop-first}}`)],
     ],
   },
@@ -498,7 +511,7 @@ describe('several files', () => {
 
   it('show what is ignored, and never the values', () => {
     const secret = 'hunter2-hunter2';
-    const keys = ['container_name', 'domainname', 'network_mode', 'restart', 'shm_size', 'pid'];
+    const keys = ['container_name', 'domainname', 'network_mode', 'ipc', 'shm_size', 'pid'];
     const file = stack(
       `${keys.map((each) => `${each}: \${S}`).join('\n')}\nimage: app:\${S}\nports: ["\${S}"]\n` +
         'deploy: {update_config: {order: "${S}", failure_action: "${S}"}}',
