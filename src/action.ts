@@ -3,7 +3,7 @@
  * itself that could be a pure function elsewhere, and knows the world only by its ports.
  */
 import { authFor } from './docker/registry.js';
-import { DeployError, InvalidInput } from './errors.js';
+import { DeployError } from './errors.js';
 import { describeInputs, type Inputs } from './inputs.js';
 import { refuseWithoutWait } from './compose/order.js';
 import type { RenderedStack } from './compose/render.js';
@@ -39,7 +39,6 @@ export async function run(world: World): Promise<RunReport> {
   const begun = clock.now();
   const known: { inputs?: Inputs; manager: string } = { manager: '' };
   let ending: Ending;
-  let error: unknown;
   const seen: Seen = {};
   try {
     const inputs = world.inputs();
@@ -64,7 +63,6 @@ export async function run(world: World): Promise<RunReport> {
       await session.close();
     }
   } catch (caught) {
-    error = caught;
     ending = endingOf(caught, world.signal);
   }
   return {
@@ -75,8 +73,8 @@ export async function run(world: World): Promise<RunReport> {
     reason: ending.reason,
     message: ending.message,
     hint: ending.hint ?? '',
-    position: error instanceof DeployError ? error.position : undefined,
-    problems: error instanceof InvalidInput ? error.problems : [],
+    position: ending.position,
+    problems: ending.problems ?? [],
     services: ending.plan === undefined ? serviceReports(ending) : plannedReports(ending.plan),
     failures: (ending.rollout === undefined ? [] : failuresOf(ending.rollout)).map((failure) => ({
       ...failure,

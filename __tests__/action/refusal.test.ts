@@ -1,5 +1,6 @@
 /** What keeps a deploy from beginning, found before anything is written, and where it is told. */
 import { beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { InvalidInput, type Problem } from '../../src/errors.js';
 import { FakeSwarm } from '../support/fake-swarm.js';
 import { runAction } from '../support/run-action.js';
 
@@ -43,4 +44,21 @@ describe('a client that knows no jobs', () => {
       expect(remembered).toEqual([]);
     },
   );
+});
+
+describe('what is found wrong while the stack is written', () => {
+  const problem = (line: number): Problem => ({
+    ...{ reason: 'compose-invalid', message: `line ${line}`, hint: 'mend it' },
+    position: { file: 'compose.yaml', line },
+  });
+
+  it.each([1, 2])('stands at file and line, be it one problem or several: %i', async (count) => {
+    const problems: [Problem, ...Problem[]] = [problem(3), ...(count === 1 ? [] : [problem(4)])];
+    swarm.onCommand = (argv) => (argv.includes('deploy') ? new InvalidInput(problems) : undefined);
+    const { report } = await runAction(swarm, { yaml: 'services: {api: {image: "a:1"}}' });
+    expect(report).toMatchObject({
+      ...{ outcome: 'invalid', reason: 'compose-invalid', problems },
+      position: { file: 'compose.yaml', line: 3 },
+    });
+  });
 });
