@@ -14,6 +14,7 @@ import { earlierOf, origin, overtakes, place, rerunOf, type Revision } from './l
 import { hostnameOf } from './model.js';
 import { deployFiles } from './modes/deploy.js';
 import type { Deployment, Seen } from './modes/deployment.js';
+import { tellFileLint } from './modes/lint.js';
 import { currentHistory, Record } from './modes/record.js';
 import { showPlan } from './modes/plan.js';
 import { removeStack } from './modes/remove.js';
@@ -43,12 +44,13 @@ export async function run(world: World): Promise<RunReport> {
   try {
     const inputs = world.inputs();
     known.inputs = inputs;
-    const rendered =
+    let rendered =
       inputs.mode === 'deploy' || inputs.mode === 'plan' ? world.renderStack(inputs) : undefined;
     if (rendered !== undefined && !inputs.watch.wait) refuseWithoutWait(rendered.waves);
     for (const note of rendered?.notes ?? []) narrator.say(note.message);
     for (const warning of rendered?.warnings ?? [])
       narrator.warn(warning.message, warning.position);
+    if (rendered !== undefined) rendered = tellFileLint(world, inputs, rendered);
     const session = await Session.open(world.connect(inputs), inputs.docker);
     known.manager = session.transport.description;
     narrator.say(

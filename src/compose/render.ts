@@ -183,7 +183,7 @@ export function renderStack(request: RenderRequest): RenderedStack {
 }
 
 /** Gives a value once, and holds it no longer. */
-function handedOver<Value>(value: Value): () => Value | undefined {
+export function handedOver<Value>(value: Value): () => Value | undefined {
   let left: Value | undefined = value;
   return () => {
     const given = left;

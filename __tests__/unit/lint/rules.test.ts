@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
 import { renderStack } from '../../../src/compose/render.js';
 import { RULE_IDS, RULES, type RuleId } from '../../../src/lint/catalog.js';
+import { NEED_NODES } from '../../../src/lint/rules.js';
 import { lint, type Finding, type LintRequest } from '../../../src/lint/lint.js';
 
 interface Asked {
@@ -12,12 +13,13 @@ interface Asked {
   readonly variables?: Readonly<Record<string, string>>;
   /** Those that are deployed; all of the files where it is not told. */
   readonly deployed?: readonly string[];
+  readonly part?: 'files' | 'nodes';
 }
 
 /** What the lint says of files. */
 function lintOf(
   files: readonly string[],
-  { engines, logins = [], ignore = [], variables = {}, deployed }: Asked = {},
+  { engines, logins = [], ignore = [], variables = {}, deployed, part }: Asked = {},
 ): readonly Finding[] {
   const { written, services } = renderStack({
     files: files.map((text, index) => ({ path: `${'abc'[index]!}.yml`, text: Buffer.from(text) })),
@@ -28,7 +30,7 @@ function lintOf(
     files: written(),
     services: new Set(deployed ?? services.keys()),
     nodes: engines?.map((engine, index) => ({ name: `node-${index + 1}`, engine })),
-    ...{ logins, ignore },
+    ...{ logins, ignore, ...(part === undefined ? {} : { part }) },
   });
 }
 
@@ -482,6 +484,30 @@ describe('files that nothing can be said against', () => {
     ],
   ])('%s', (_, file) => {
     expect(lintOf([file], { engines: ['28.5.1', '20.10.24'] })).toEqual([]);
+  });
+});
+
+describe('the rules that ask for the nodes', () => {
+  it.each(RULE_IDS)('%s finds without them all or nothing', (id) => {
+    for (const [file, , asked = {}] of CASES[id].fires) {
+      const known = lintOf([file], { engines: ['28.5.1'], ...asked }).filter(
+        (each) => each.id === id,
+      );
+      const { engines: _, ...blind } = asked;
+      const found = lintOf([file], blind).filter((each) => each.id === id);
+      expect(found).toEqual(NEED_NODES.has(id) ? [] : known);
+    }
+  });
+
+  it('are the other part of all of them', () => {
+    const file = plus('sysctls: [a=1]\nrestart: always');
+    const asked = { engines: ['18.09.0'] };
+    const parts = (['files', 'nodes'] as const).map((part) => lintOf([file], { ...asked, part }));
+    expect(parts.map((part) => part.map(({ id }) => id))).toEqual([
+      ['ignored-restart'],
+      ['engine-sysctls'],
+    ]);
+    expect(lintOf([file], asked)).toHaveLength(2);
   });
 });
 
