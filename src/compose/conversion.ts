@@ -212,7 +212,7 @@ class Check implements Conversion {
     this.#refuse(
       at,
       `service ${service}: there is no ${name} in the top-level \`${section}\``,
-      `Declare it there${known.size === 0 ? '' : ` (there ${known.size === 1 ? 'is' : 'are'}: ${[...known.keys()].join(', ')})`}; with \`external: true\` if it exists already.`,
+      `Declare it there${known.size === 0 ? '' : ` (there ${known.size === 1 ? 'is' : 'are'}: ${listed(known)})`}; with \`external: true\` if it exists already.`,
     );
   }
 
@@ -223,6 +223,14 @@ class Check implements Conversion {
   #demand(at: Field, since: number, message: string, hint: string): void {
     this.demands.push({ since, ...problemAt(at.position, message, { hint }) });
   }
+}
+
+const MAX_LISTED = 10;
+
+/** The first names, for people. */
+function listed(known: ReadonlyMap<string, unknown>): string {
+  const names = [...known.keys()].slice(0, MAX_LISTED);
+  return `${names.join(', ')}${known.size > names.length ? ', ...' : ''}`;
 }
 
 /** Of several files the last one has a target, as Docker merges mounts. */

@@ -487,6 +487,18 @@ describe('files that nothing can be said against', () => {
   });
 });
 
+describe('a host port of 0, which Swarm chooses', () => {
+  it.each([
+    ['0', []],
+    ['"0"', []],
+    ['8080', ['start-first-host-port']],
+  ])('%s', (published, expected) => {
+    const file = stack(hostPort(IDEAL).replace('published: 80', `published: ${published}`));
+    const ids = lintOf([file], { engines: ['28.5.1'] }).map(({ id }) => id);
+    expect(ids.filter((id) => id.includes('host-port')).slice(0, 1)).toEqual(expected);
+  });
+});
+
 describe('the rules that ask for the nodes', () => {
   it.each(RULE_IDS)('%s finds without them all or nothing', (id) => {
     for (const [file, , asked = {}] of CASES[id].fires) {

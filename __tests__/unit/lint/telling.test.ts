@@ -191,6 +191,17 @@ describe('lint-ignore', () => {
     ]);
   });
 
+  it('knows an id by any part of it, before those that only look like it', () => {
+    const names = ['abcd', 'long-winding-abcx-name', 'abce'];
+    expect(nearest('abcx', names)[0]).toBe('long-winding-abcx-name');
+    expect(nearest('Winding_ABCX', names)[0]).toBe('long-winding-abcx-name');
+    for (const id of RULE_IDS)
+      for (const part of [id.slice(id.indexOf('-') + 1), id.slice(0, id.lastIndexOf('-'))])
+        expect(
+          nearest(part.replaceAll('-', '_'), RULE_IDS).some((each) => each.includes(part)),
+        ).toBe(true);
+  });
+
   it('is not slow on what is no id at all', () => {
     expect(nearest('x'.repeat(1_000_000), RULE_IDS)).toHaveLength(3);
   });
