@@ -10,7 +10,7 @@ import { Attachments, type Attachment, type FileAccess } from './attachments.js'
 import { checkConversion } from './conversion.js';
 import { readDependsOn } from './depends-on.js';
 import { Document, type NewerKey, type RenderedFile, type RenderSettings } from './document.js';
-import { positionsOf } from './objects.js';
+import { positionsOf, unusedObjects } from './objects.js';
 import { orderOf, type Wave } from './order.js';
 import { readProfiles } from './profiles.js';
 import { applyResets, type ParsedFile } from './reset.js';
@@ -101,9 +101,11 @@ export function renderStack(request: RenderRequest): RenderedStack {
   }
   const profiles = readProfiles(documents, request.profiles ?? []);
   const { leftOut } = profiles;
+  let unused: ReadonlySet<string> = new Set();
   if (leftOut.size > 0) {
     attachments = new Attachments(request);
-    const settings = { ...request, leftOut };
+    unused = unusedObjects(fieldOf(documents), leftOut);
+    const settings = { ...request, leftOut, unused };
     documents = documents.map(
       ({ source, tree }) => new Document(source, tree.root, settings, attachments),
     );
@@ -153,11 +155,12 @@ export function renderStack(request: RenderRequest): RenderedStack {
   if (problem !== undefined) throw new InvalidInput([problem, ...more]);
 
   const composeVersion = documents.find((document) => document.version !== undefined)?.version;
-  const names = (section: string): string[] => [
-    ...new Set(
-      documents.flatMap(({ tree }) => [...tree.entries(tree.get(tree.root, section)).keys()]),
-    ),
-  ];
+  const names = (section: string): string[] =>
+    [
+      ...new Set(
+        documents.flatMap(({ tree }) => [...tree.entries(tree.get(tree.root, section)).keys()]),
+      ),
+    ].filter((name) => !unused.has(`${section}.${name}`));
   const mustBeUnset = new Set([NEVER_SET, ...attachments.empty]);
   for (const document of documents) document.empty.forEach((name) => mustBeUnset.add(name));
   const all = documents.flatMap((document, index) => document.rendered(index, composeVersion));
