@@ -3,7 +3,7 @@
  * itself that could be a pure function elsewhere, and knows the world only by its ports.
  */
 import { authFor } from './docker/registry.js';
-import { DeployError, InvalidInput } from './errors.js';
+import { DeployError } from './errors.js';
 import { describeInputs, type Inputs } from './inputs.js';
 import { refuseWithoutWait } from './compose/order.js';
 import type { RenderedStack } from './compose/render.js';
@@ -14,6 +14,7 @@ import { earlierOf, origin, overtakes, place, rerunOf, type Revision } from './l
 import { hostnameOf } from './model.js';
 import { deployFiles } from './modes/deploy.js';
 import type { Deployment, Seen } from './modes/deployment.js';
+import { tellFileLint } from './modes/lint.js';
 import { currentHistory, Record } from './modes/record.js';
 import { showPlan } from './modes/plan.js';
 import { removeStack } from './modes/remove.js';
@@ -39,17 +40,17 @@ export async function run(world: World): Promise<RunReport> {
   const begun = clock.now();
   const known: { inputs?: Inputs; manager: string } = { manager: '' };
   let ending: Ending;
-  let error: unknown;
   const seen: Seen = {};
   try {
     const inputs = world.inputs();
     known.inputs = inputs;
-    const rendered =
+    let rendered =
       inputs.mode === 'deploy' || inputs.mode === 'plan' ? world.renderStack(inputs) : undefined;
     if (rendered !== undefined && !inputs.watch.wait) refuseWithoutWait(rendered.waves);
     for (const note of rendered?.notes ?? []) narrator.say(note.message);
     for (const warning of rendered?.warnings ?? [])
       narrator.warn(warning.message, warning.position);
+    if (rendered !== undefined) rendered = tellFileLint(world, inputs, rendered);
     const session = await Session.open(world.connect(inputs), inputs.docker);
     known.manager = session.transport.description;
     narrator.say(
@@ -64,7 +65,6 @@ export async function run(world: World): Promise<RunReport> {
       await session.close();
     }
   } catch (caught) {
-    error = caught;
     ending = endingOf(caught, world.signal);
   }
   return {
@@ -75,8 +75,8 @@ export async function run(world: World): Promise<RunReport> {
     reason: ending.reason,
     message: ending.message,
     hint: ending.hint ?? '',
-    position: error instanceof DeployError ? error.position : undefined,
-    problems: error instanceof InvalidInput ? error.problems : [],
+    position: ending.position,
+    problems: ending.problems ?? [],
     services: ending.plan === undefined ? serviceReports(ending) : plannedReports(ending.plan),
     failures: (ending.rollout === undefined ? [] : failuresOf(ending.rollout)).map((failure) => ({
       ...failure,

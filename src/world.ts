@@ -1,6 +1,6 @@
 /** What a run touches from outside, and how it can end. */
 import type { RenderedStack } from './compose/render.js';
-import { DeployError, type Outcome } from './errors.js';
+import { DeployError, InvalidInput, type Outcome, type Position, type Problem } from './errors.js';
 import type { Inputs } from './inputs.js';
 import type { Left } from './ledger/left.js';
 import type { Revision } from './ledger/revision.js';
@@ -36,6 +36,10 @@ export interface Ending extends ServicesEnding {
   readonly outcome: Outcome;
   readonly message: string;
   readonly hint?: string;
+  /** Where in a file of the user's the reason lies. */
+  readonly position?: Position;
+  /** Everything that is wrong, where it is more than one thing. */
+  readonly problems?: readonly Problem[];
   /** The revision that this run made, or that runs now. */
   readonly revision?: number;
   readonly previousRevision?: number;
@@ -60,6 +64,8 @@ export function endingOf(error: unknown, signal: AbortSignal): Ending {
       reason: error.reason,
       message: error.message,
       ...(error.hint === undefined ? {} : { hint: error.hint }),
+      ...(error.position === undefined ? {} : { position: error.position }),
+      ...(error instanceof InvalidInput ? { problems: error.problems } : {}),
       fate: 'unknown',
     };
   return {

@@ -1,5 +1,6 @@
 /** The lint in a whole run: where its findings go, and that nothing is said twice. */
 import { beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { ConnectionLost } from '../../src/errors.js';
 import { FakeSwarm } from '../support/fake-swarm.js';
 import { runAction } from '../support/run-action.js';
 
@@ -95,5 +96,60 @@ describe('a deploy', () => {
     ]);
     nodes[1]!.Status.State = 'down';
     expect(await found()).toEqual([]);
+  });
+});
+
+describe('a run that comes no further', () => {
+  const once = (log: readonly string[]): number =>
+    log.filter((line) => line.includes('(no-healthcheck)')).length;
+
+  it('has said what its files say, where no manager can be reached', async () => {
+    const refused = new ConnectionLost('connect ECONNREFUSED');
+    const attempt = runAction(swarm, { yaml: YAML, connect: () => Promise.reject(refused) });
+    const { report, log } = await attempt;
+    expect(report.outcome).toBe('unreachable');
+    expect(report.lint.map(({ id }) => id)).toEqual(['no-healthcheck']);
+    expect(once(log)).toBe(1);
+  });
+
+  it('has said it where the stack is locked', async () => {
+    const holder = new AbortController();
+    const held = runAction(swarm, {
+      yaml: YAML,
+      inputs: { lock: 'true', 'stable-for': '5m' },
+      cancel: holder,
+    });
+    await swarm.clock.sleep(1000, holder.signal);
+    const { report, log } = await runAction(swarm, {
+      yaml: YAML,
+      inputs: { lock: 'true', 'lock-timeout': '5s' },
+    });
+    expect(report.outcome).toBe('locked');
+    expect(report.lint.map(({ id }) => id)).toEqual(['no-healthcheck']);
+    expect(once(log)).toBe(1);
+    await held;
+  });
+
+  it('has said it where the client of the manager refuses the files', async () => {
+    swarm.cliVersion = '20.10.24';
+    const yaml = YAML.replace('replicas: 2', 'mode: replicated-job');
+    const { report } = await runAction(swarm, { yaml: `${yaml}  b: {image: b}\n` });
+    expect(report.outcome).toBe('invalid');
+    expect(report.lint.map(({ id }) => id)).toContain('no-healthcheck');
+  });
+
+  it('sends ten warnings at most, be they of the lint or others', async () => {
+    const services = Array.from(
+      { length: 30 },
+      (_, index) => `  s${index}: {image: "a:latest", pull_policy: never, container_name: x}\n`,
+    );
+    const { report, annotations } = await runAction(swarm, {
+      yaml: `services:\n${services.join('')}`,
+    });
+    expect(report.outcome).toBe('deployed');
+    expect(report.warnings.length).toBeGreaterThan(10);
+    expect(report.lint.length).toBeGreaterThan(60);
+    expect(annotations.filter((level) => level === 'warning')).toHaveLength(10);
+    expect(annotations.filter((level) => level === 'notice').length).toBeLessThanOrEqual(10);
   });
 });

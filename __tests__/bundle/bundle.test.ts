@@ -354,6 +354,21 @@ describe('a run is refused', () => {
     expect(server.connections).toBe(0);
   });
 
+  it('with ten annotations, which is what GitHub shows, and all problems in log and report', async () => {
+    const server = await startHost();
+    const services = Array.from({ length: 14 }, (_, i) => `  s${i}: {image: "a:1", odd${i}: 1}\n`);
+    const result = await run(
+      server,
+      {},
+      { files: { 'compose.yaml': `services:\n${services.join('')}` } },
+    );
+    expectInvalid(result, 'compose-invalid');
+    const lines = result.log.split('\n');
+    expect(lines.filter((line) => line.startsWith('::error'))).toHaveLength(10);
+    expect(lines.filter((line) => /^error: compose\.yaml:\d+:/.test(line))).toHaveLength(4);
+    expect(server.connections).toBe(0);
+  });
+
   it('by a wrong host key, with no try to log in', async () => {
     const server = await startHost();
     const other = makeKey();

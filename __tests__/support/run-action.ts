@@ -6,11 +6,14 @@ import type { Left } from '../../src/ledger/left.js';
 import { runFacts, type Run } from '../../src/ledger/run.js';
 import { createNarrator } from '../../src/report/narrator.js';
 import type { RunReport } from '../../src/report/outcome.js';
+import type { Connect } from '../../src/session.js';
 import type { FakeSwarm } from './fake-swarm.js';
 
 export interface Attempt {
   readonly report: RunReport;
   readonly log: readonly string[];
+  /** The levels of those lines of the log that are annotations, too. */
+  readonly annotations: readonly ('warning' | 'notice')[];
   /** What was kept for `post`, in order; ends with '' where the run cleaned up itself. */
   readonly remembered: readonly string[];
   /** What `post` would have to put right in the swarm. */
@@ -23,12 +26,15 @@ export interface Asked {
   readonly cancel?: AbortController;
   /** The workflow run; attempt 1 of one without a number where it is not told. */
   readonly run?: Partial<Run>;
+  /** In place of the connection to the fake swarm. */
+  readonly connect?: Connect;
 }
 
 let runs = 0;
 
 export async function runAction(swarm: FakeSwarm, asked: Asked): Promise<Attempt> {
   const log: string[] = [];
+  const annotations: ('warning' | 'notice')[] = [];
   const remembered: string[] = [];
   const raw: Partial<Record<InputName, string>> = {
     stack: 'shop',
@@ -60,12 +66,18 @@ export async function runAction(swarm: FakeSwarm, asked: Asked): Promise<Attempt
         home: undefined,
         readFile: () => 'missing',
       }),
-    connect: () => swarm.connect,
+    connect: () => asked.connect ?? swarm.connect,
     narrator: createNarrator(
       {
         line: (text) => log.push(text),
-        warning: (text) => log.push(`warning: ${text}`),
-        notice: (text) => log.push(`notice: ${text}`),
+        warning: (text) => {
+          annotations.push('warning');
+          log.push(`warning: ${text}`);
+        },
+        notice: (text) => {
+          annotations.push('notice');
+          log.push(`notice: ${text}`);
+        },
         startGroup: (text) => log.push(`> ${text}`),
         endGroup: () => undefined,
       },
@@ -81,7 +93,7 @@ export async function runAction(swarm: FakeSwarm, asked: Asked): Promise<Attempt
     },
     signal: (asked.cancel ?? new AbortController()).signal,
   });
-  return { report, log, remembered, left };
+  return { report, log, annotations, remembered, left };
 }
 
 /** A stack file of services by name: the image, and what else it says. */

@@ -40,6 +40,8 @@ export interface RenderSettings {
   readonly allowUnset: boolean;
   /** Services that are not deployed: the files that they refer to may be missing. */
   readonly leftOut?: ReadonlyMap<string, unknown>;
+  /** Configs and secrets that only such services use, as `configs.NAME` and `secrets.NAME`. */
+  readonly unused?: ReadonlySet<string>;
 }
 
 export interface RenderedFile {
@@ -393,6 +395,10 @@ export class Document {
   #readObjects(section: 'configs' | 'secrets'): void {
     const objects = this.tree.get(this.tree.root, section);
     for (const object of this.tree.entries(objects).values()) {
+      if (this.settings.unused?.has(`${section}.${object.name}`) === true) {
+        this.cut.add(object.pair);
+        continue;
+      }
       const entries = this.tree.entries(object.value);
       const what = `${KINDS[section]} ${object.name}`;
       const external = entries.get('external')?.value ?? null;

@@ -189,7 +189,10 @@ const reference: Shape = {
       target: kept(text),
       uid: kept(text),
       gid: kept(text),
-      mode: kept({ scalar: 'mode' }, 'A text is octal, as for Docker Compose.'),
+      mode: kept(
+        { scalar: 'mode' },
+        'A text is octal, as for Docker Compose. Digits out of a variable are decimal for Docker: a warning where they begin with 0.',
+      ),
     },
   },
 };

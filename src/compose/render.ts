@@ -7,9 +7,10 @@
 import { isMap } from 'yaml';
 import { InvalidInput, type Position, type Problem } from '../errors.js';
 import { Attachments, type Attachment, type FileAccess } from './attachments.js';
+import { checkConversion } from './conversion.js';
 import { readDependsOn } from './depends-on.js';
 import { Document, type NewerKey, type RenderedFile, type RenderSettings } from './document.js';
-import { positionsOf } from './objects.js';
+import { positionsOf, unusedObjects } from './objects.js';
 import { orderOf, type Wave } from './order.js';
 import { readProfiles } from './profiles.js';
 import { applyResets, type ParsedFile } from './reset.js';
@@ -56,6 +57,8 @@ export interface RenderedStack {
   readonly warnings: readonly Problem[];
   /** Keys that older clients must do without; see `forClient`. */
   readonly newer: readonly NewerKey[];
+  /** What older clients refuse, and nothing stands in for; see `forClient`. */
+  readonly demands?: readonly NewerKey[];
   /** What else was done to the files that somebody may want to know. */
   readonly notes: readonly Problem[];
   /**
@@ -98,9 +101,11 @@ export function renderStack(request: RenderRequest): RenderedStack {
   }
   const profiles = readProfiles(documents, request.profiles ?? []);
   const { leftOut } = profiles;
+  let unused: ReadonlySet<string> = new Set();
   if (leftOut.size > 0) {
     attachments = new Attachments(request);
-    const settings = { ...request, leftOut };
+    unused = unusedObjects(fieldOf(documents), leftOut);
+    const settings = { ...request, leftOut, unused };
     documents = documents.map(
       ({ source, tree }) => new Document(source, tree.root, settings, attachments),
     );
@@ -138,6 +143,10 @@ export function renderStack(request: RenderRequest): RenderedStack {
     problems.push(...versionConflicts(documents));
     if (problems.length === 0) problems.push(...imageless(services.values()));
   }
+  const written = fieldOf(documents);
+  const conversion =
+    problems.length > 0 ? undefined : checkConversion(written, (name) => services.has(name));
+  problems.push(...(conversion?.problems ?? []));
   if (problems.length > MAX_PROBLEMS) {
     const message = `${problems.length - MAX_PROBLEMS} more problems like these`;
     problems.splice(MAX_PROBLEMS, Infinity, { reason: 'compose-invalid', message });
@@ -146,11 +155,12 @@ export function renderStack(request: RenderRequest): RenderedStack {
   if (problem !== undefined) throw new InvalidInput([problem, ...more]);
 
   const composeVersion = documents.find((document) => document.version !== undefined)?.version;
-  const names = (section: string): string[] => [
-    ...new Set(
-      documents.flatMap(({ tree }) => [...tree.entries(tree.get(tree.root, section)).keys()]),
-    ),
-  ];
+  const names = (section: string): string[] =>
+    [
+      ...new Set(
+        documents.flatMap(({ tree }) => [...tree.entries(tree.get(tree.root, section)).keys()]),
+      ),
+    ].filter((name) => !unused.has(`${section}.${name}`));
   const mustBeUnset = new Set([NEVER_SET, ...attachments.empty]);
   for (const document of documents) document.empty.forEach((name) => mustBeUnset.add(name));
   const all = documents.flatMap((document, index) => document.rendered(index, composeVersion));
@@ -169,13 +179,14 @@ export function renderStack(request: RenderRequest): RenderedStack {
     mustBeUnset: [...mustBeUnset].sort(),
     warnings,
     newer: documents.flatMap((document) => document.newerKeys()),
+    demands: withExcerpts(conversion?.demands ?? [], parsed),
     notes: documents.flatMap((document) => document.notes),
-    written: handedOver(fieldOf(documents)),
+    written: handedOver(written),
   };
 }
 
 /** Gives a value once, and holds it no longer. */
-function handedOver<Value>(value: Value): () => Value | undefined {
+export function handedOver<Value>(value: Value): () => Value | undefined {
   let left: Value | undefined = value;
   return () => {
     const given = left;
@@ -195,7 +206,10 @@ function imageless(services: Iterable<ServiceView>): readonly Problem[] {
 }
 
 /** Shows the lines of the stack files that problems are in; other files may hold secrets. */
-function withExcerpts(problems: readonly Problem[], files: readonly ParsedFile[]): Problem[] {
+function withExcerpts<Each extends Problem>(
+  problems: readonly Each[],
+  files: readonly ParsedFile[],
+): Each[] {
   const sources = new Map(files.map(({ source }) => [source.path, source]));
   return problems.map((problem) => {
     const { file = '', line, column } = problem.position ?? {};

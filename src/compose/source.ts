@@ -175,6 +175,7 @@ class BoundedReader {
   stopped = false;
   /** Whether the first document has begun. */
   #begun = false;
+  readonly #text: string;
   readonly #parser = new Parser();
   readonly #composer = new Composer<ParsedNode, false>({
     schema: 'failsafe',
@@ -186,6 +187,7 @@ class BoundedReader {
   });
 
   constructor(text: string) {
+    this.#text = text;
     // The only way to hear of an error before the document that has it is complete.
     this.#composer['onError'] = (at: ErrorSource, _: unknown, message: string, warning = false) => {
       const offset = typeof at === 'number' ? at : 'offset' in at ? at.offset : at[0];
@@ -232,7 +234,9 @@ class BoundedReader {
       if (!(error instanceof Enough)) throw error;
       this.stopped = true;
     }
-    return this.faults.filter((fault) => fault.offset < offset);
+    // In the line of the cut it is the cut that makes them.
+    const line = this.#text.lastIndexOf('\n', offset - 1) + 1;
+    return this.faults.filter((fault) => fault.offset < line);
   }
 
   #finish(end: number): void {

@@ -143,6 +143,7 @@ class Translator {
     }
     for (const entry of document.tree.entries(value).values()) {
       if (path === 'services' && document.settings.leftOut?.has(entry.name) === true) continue;
+      if (document.settings.unused?.has(`${path}.${entry.name}`) === true) continue;
       this.#shape(entry.site, entry, named, `${path}.${entry.name}`);
     }
   }
@@ -235,7 +236,18 @@ class Translator {
         return;
       }
       case 'mode':
-        if (type === 'int' || filledIn) return;
+        if (type === 'int') return;
+        if (filledIn && /^[+-]?\d+$/.test(value)) {
+          // What Docker makes of it (loader/interpolate.go, toInt) is what the stack has had so far.
+          const octal = Number(value).toString(8).padStart(4, '0');
+          if (/^0+[1-7]/.test(value))
+            document.warn(
+              site,
+              `\`${path}\`: Docker reads digits out of a variable as a decimal number, also behind a 0: this is the mode ${octal}`,
+              'Write the mode into the file, or `0o` before the digits of the variable.',
+            );
+          return;
+        }
         if (/^(?:0o?)?[0-7]+$/.test(value))
           write(String(Number.parseInt(value.replace('o', ''), 8)));
         else refuse('a file mode such as 0440');

@@ -2,7 +2,7 @@
  * The `version:` of a stack file. Clients before 23.0 take a file without one for version 1 and
  * refuse it; all of them refuse files of different versions in one deploy.
  */
-import type { Problem } from '../errors.js';
+import { InvalidInput, type Problem } from '../errors.js';
 import type { RenderedStack } from './render.js';
 
 /** Where a `version:` would go in a text, and what stands around it there. */
@@ -30,12 +30,21 @@ export function composeVersionFor(clientVersion: string): string | undefined {
  * The stack for one client: without the keys that it refuses, and with the `version:` that it needs.
  * @param clientVersion such as `20.10.24`
  * @returns with the warnings for what is left out
+ * @throws InvalidInput where it refuses what nothing stands in for: some of it only after it has made
+ *   networks, configs and secrets
  */
 export function forClient(
   stack: RenderedStack,
   clientVersion: string,
 ): { readonly stack: RenderedStack; readonly warnings: readonly Problem[] } {
   const major = Number.parseInt(clientVersion, 10);
+  const [first, ...more] = (stack.demands ?? [])
+    .filter(({ since }) => major < since)
+    .map(({ since, message, ...problem }) => ({
+      ...problem,
+      message: `${message} needs a Docker client of ${since}.0 or newer, and the manager's is ${clientVersion}`,
+    }));
+  if (first !== undefined) throw new InvalidInput([first, ...more]);
   const files = stack.files.map(({ older = [], ...file }) => {
     const fitting = older.find(({ before }) => major < before);
     return fitting === undefined

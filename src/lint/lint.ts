@@ -5,7 +5,7 @@
 import { RULE_IDS, RULES, type Level, type RuleId } from './catalog.js';
 import { registryOf, type LintLogin } from './credentials.js';
 import type { Field } from './field.js';
-import { CHECKS, type LintNode } from './rules.js';
+import { CHECKS, NEED_NODES, type LintNode } from './rules.js';
 import { readService, type LintService } from './service.js';
 import type { Position } from '../errors.js';
 
@@ -33,11 +33,17 @@ export interface LintRequest {
   readonly logins: readonly LintLogin[];
   /** The `lint-ignore` input. */
   readonly ignore: readonly RuleId[];
+  /** The rules that go by the files alone, or those that ask for the nodes; all where it is not told. */
+  readonly part?: 'files' | 'nodes';
 }
 
 /** All findings, by file and line. */
-export function lint({ files, services, nodes, logins, ignore }: LintRequest): readonly Finding[] {
-  const active = RULE_IDS.filter((id) => !ignore.includes(id));
+export function lint(request: LintRequest): readonly Finding[] {
+  const { files, services, nodes, logins, ignore, part } = request;
+  const active = RULE_IDS.filter(
+    (id) =>
+      !ignore.includes(id) && (part === undefined || NEED_NODES.has(id) === (part === 'nodes')),
+  );
   const read = [...(files?.get('services')?.entries ?? [])]
     .filter(([name, field]) => services.has(name) && field.isMap)
     .map(([name, field]) => readService(name, field));
@@ -52,13 +58,14 @@ export function lint({ files, services, nodes, logins, ignore }: LintRequest): r
     ),
   );
   if (active.includes('expiring-credentials')) findings.push(...expiring(read, logins));
-  return findings.sort(
-    (a, b) =>
-      (a.file === b.file ? 0 : a.file < b.file ? -1 : 1) ||
-      (a.line ?? 0) - (b.line ?? 0) ||
-      RULE_IDS.indexOf(a.id) - RULE_IDS.indexOf(b.id),
-  );
+  return findings.sort(byPlace);
 }
+
+/** As a reader of the files comes by them. */
+export const byPlace = (a: Finding, b: Finding): number =>
+  (a.file === b.file ? 0 : a.file < b.file ? -1 : 1) ||
+  (a.line ?? 0) - (b.line ?? 0) ||
+  RULE_IDS.indexOf(a.id) - RULE_IDS.indexOf(b.id);
 
 function finding(id: RuleId, service: string, text: string, { file, line }: Position): Finding {
   const { group, level, reason, mend } = RULES[id];
@@ -97,10 +104,13 @@ const WEIGHT = {
 } as const;
 
 /**
- * The findings that are worth one of the few annotations of a step: of each level at most `limit`, the
+ * The findings that are worth one of the few annotations of a step: of each level at most `limits`, the
  * first of every rule before the second of any.
  */
-export function mostImportant(findings: readonly Finding[], limit: number): ReadonlySet<Finding> {
+export function mostImportant(
+  findings: readonly Finding[],
+  limits: Readonly<Record<Level, number>>,
+): ReadonlySet<Finding> {
   const seen = new Map<RuleId, number>();
   const ranked = findings.map((each) => {
     const turn = seen.get(each.id) ?? 0;
@@ -109,7 +119,7 @@ export function mostImportant(findings: readonly Finding[], limit: number): Read
   });
   ranked.sort((a, b) => a.turn - b.turn || weight(a.each) - weight(b.each));
   const chosen = (level: Level): readonly Finding[] =>
-    ranked.flatMap(({ each }) => (each.level === level ? [each] : [])).slice(0, limit);
+    ranked.flatMap(({ each }) => (each.level === level ? [each] : [])).slice(0, limits[level]);
   return new Set([...chosen('warning'), ...chosen('notice')]);
 }
 

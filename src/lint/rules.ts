@@ -1,7 +1,7 @@
 /** The check of each rule of the catalog, on one service at a time; credentials apart. */
 import { formatDuration } from '../duration.js';
 import type { Position } from '../errors.js';
-import type { RuleId } from './catalog.js';
+import { RULE_IDS, RULES, type RuleId } from './catalog.js';
 import type { Field } from './field.js';
 import { durationMs, numberOf, type LintService } from './service.js';
 
@@ -99,6 +99,14 @@ const MONITOR_MS = 5000;
 function or(value: number | undefined, otherwise: number): number {
   return value === undefined || value === 0 ? otherwise : value;
 }
+
+/** The rules that find nothing where the nodes are not known; the others do not ask for them. */
+export const NEED_NODES: ReadonlySet<RuleId> = new Set([
+  ...RULE_IDS.filter((id) => RULES[id].group === 'Depends on the engine'),
+  'host-port-replicas',
+  'start-first-max-replicas',
+  'local-volume-moves',
+]);
 
 export const CHECKS: Readonly<Record<Exclude<RuleId, 'expiring-credentials'>, Check>> = {
   'ignored-build': ignored('build'),

@@ -17,7 +17,7 @@ import { errorLine } from '../report/text.js';
 import type { Transport } from '../transport/transport.js';
 import type { Ending } from '../world.js';
 import { settle, type Deployment } from './deployment.js';
-import { tellLint } from './lint.js';
+import { tellNodeLint } from './lint.js';
 import { openingOf, type Record } from './record.js';
 import { readBefore, transact } from './transaction.js';
 
@@ -74,7 +74,7 @@ async function deployIn(
   const reading = readBefore(deployment);
   // Both come to their end, whatever the other does: a directory must not be made after its removal.
   const [, looked] = await Promise.allSettled([preparing, reading]);
-  if (looked.status === 'fulfilled') tellLint(deployment, rendered, looked.value.before.nodes);
+  if (looked.status === 'fulfilled') tellNodeLint(deployment, rendered, looked.value.before.nodes);
   const [workspace, before] = await Promise.all([preparing, reading]);
   world.signal.throwIfAborted();
 

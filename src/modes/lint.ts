@@ -1,30 +1,27 @@
 /** The lint of a run: what it takes from inputs and swarm, and where its findings go. */
-import type { RenderedStack } from '../compose/render.js';
+import { handedOver, type RenderedStack } from '../compose/render.js';
+import type { Inputs } from '../inputs.js';
 import { expiry } from '../lint/credentials.js';
 import { lint } from '../lint/lint.js';
 import type { Node } from '../model.js';
+import type { World } from '../world.js';
 import type { Deployment } from './deployment.js';
 
-/** Looks over the files that are about to be deployed, and tells what it finds. */
-export function tellLint(
-  { inputs, session, world }: Pick<Deployment, 'inputs' | 'session' | 'world'>,
-  { written, services }: RenderedStack,
-  nodes: readonly Node[],
-): void {
-  const active = nodes.filter(
-    ({ Spec, Status }) => Spec.Availability === 'active' && Status.State === 'ready',
-  );
-  world.narrator.lint(
+/**
+ * Looks over the files as soon as they are read, and tells what it finds without knowing the swarm: also
+ * a run that comes no further, for want of a connection or of the lock, has had its files looked at.
+ * @returns the stack, to be looked at once more when the nodes are known
+ */
+export function tellFileLint(
+  { narrator }: Pick<World, 'narrator'>,
+  inputs: Inputs,
+  rendered: RenderedStack,
+): RenderedStack {
+  const files = rendered.written();
+  narrator.lint(
     lint({
-      files: written(),
-      services: new Set(services.keys()),
-      nodes:
-        active.length === 0
-          ? undefined
-          : active.map(({ ID, Description }) => ({
-              name: Description?.Hostname ?? ID,
-              engine: Description?.Engine?.EngineVersion ?? session.engineVersion.version,
-            })),
+      ...{ files, nodes: undefined, part: 'files', ignore: inputs.lintIgnore },
+      services: new Set(rendered.services.keys()),
       logins: !inputs.withRegistryAuth
         ? []
         : inputs.registries.flatMap(({ registry, username, password }) => {
@@ -33,7 +30,30 @@ export function tellLint(
             );
             return expires === undefined ? [] : [{ registry, expires }];
           }),
-      ignore: inputs.lintIgnore,
+    }),
+  );
+  return { ...rendered, written: handedOver(files) };
+}
+
+/** Tells what is wrong with the files for the nodes that there are. */
+export function tellNodeLint(
+  { inputs, session, world }: Pick<Deployment, 'inputs' | 'session' | 'world'>,
+  { written, services }: RenderedStack,
+  nodes: readonly Node[],
+): void {
+  const active = nodes.filter(
+    ({ Spec, Status }) => Spec.Availability === 'active' && Status.State === 'ready',
+  );
+  const files = written();
+  if (active.length === 0) return;
+  world.narrator.lint(
+    lint({
+      ...{ files, logins: [], part: 'nodes', ignore: inputs.lintIgnore },
+      services: new Set(services.keys()),
+      nodes: active.map(({ ID, Description }) => ({
+        name: Description?.Hostname ?? ID,
+        engine: Description?.Engine?.EngineVersion ?? session.engineVersion.version,
+      })),
     }),
   );
 }

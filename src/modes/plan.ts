@@ -19,7 +19,7 @@ import { planLines, planMessage } from '../report/plan.js';
 import type { Ending } from '../world.js';
 import { forget, prepare, type Place } from './deploy.js';
 import { settle, type Deployment } from './deployment.js';
-import { tellLint } from './lint.js';
+import { tellNodeLint } from './lint.js';
 import { rotate } from './rotate.js';
 
 export async function showPlan(deployment: Deployment, rendered: RenderedStack): Promise<Ending> {
@@ -32,7 +32,7 @@ export async function showPlan(deployment: Deployment, rendered: RenderedStack):
     // All of it is reading: after a lost connection it is done again.
     const named = await rotate(deployment, rendered, false);
     const nodes = await settle(deployment, (engine) => engine.nodes());
-    tellLint(deployment, rendered, nodes.items);
+    tellNodeLint(deployment, rendered, nodes.items);
     // What a deploy would do in waves is the same in one.
     const stack = { ...named, waves: [{ services: [...named.services.keys()], needs: [] }] };
     plan = await settle(deployment, async () => {

@@ -126,7 +126,11 @@ export function explainRefusal(
   if (object === undefined) return ending;
   const { message, position, hint = '' } = changedProblem(object, nameIn(place));
   world.narrator.warn(message, position);
-  return { ...ending, hint: `${message}. ${hint}` };
+  return {
+    ...ending,
+    hint: `${message}. ${hint}`,
+    ...(position === undefined ? {} : { position }),
+  };
 }
 
 function changedProblem(

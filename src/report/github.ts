@@ -22,7 +22,7 @@ import { writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Position } from '../errors.js';
-import type { Log } from './narrator.js';
+import { MAX_ANNOTATIONS, type Log } from './narrator.js';
 import type { RunReport } from './outcome.js';
 import { headline, isGreen, outputsOf, reportOf, summaryOf } from './render.js';
 import { safeLine, safeLines, spokenTime } from './text.js';
@@ -90,8 +90,11 @@ function tell(run: RunReport, green: boolean): void {
     return;
   }
   if (run.problems.length > 1)
-    for (const { message, excerpt, hint, position } of run.problems)
-      annotateError(paragraphs(message, excerpt, hint), annotation(position));
+    run.problems.forEach(({ message, excerpt, hint, position }, index) => {
+      // GitHub shows no more of them; one line, as what begins a line of the log may be a command.
+      if (index >= MAX_ANNOTATIONS) info(`error: ${safeLine(message)}`);
+      else annotateError(paragraphs(message, excerpt, hint), annotation(position));
+    });
   else annotateError(paragraphs(headline(run), run.message, run.hint), annotation(run.position));
 }
 

@@ -1,6 +1,6 @@
 /** Tells a person what happens while it happens, and remembers it for the report. */
 import type { Position } from '../errors.js';
-import { mostImportant, placeOf, type Finding } from '../lint/lint.js';
+import { byPlace, mostImportant, placeOf, type Finding } from '../lint/lint.js';
 import type { Clock } from '../rollout/watch.js';
 import type { TimelineEntry } from './outcome.js';
 import { clockTime, safeLine } from './text.js';
@@ -19,14 +19,14 @@ export interface Narrator {
   readonly say: (text: string) => void;
   /** What went wrong, so that it stands out in the log; not yet the verdict. */
   readonly fail: (text: string) => void;
-  /** An annotation, and an entry in the summary. */
+  /** An entry in the summary, and an annotation: of those a step has ten, which the lint shares. */
   readonly warn: (text: string, position?: Position) => void;
   /** Lines that belong together under a title, as those of a table do: without the time. */
   readonly block: (title: string, lines: readonly string[]) => void;
   /** A foldable part of the log. */
   readonly group: <T>(name: string, action: () => Promise<T>) => Promise<T>;
   readonly warnings: () => readonly string[];
-  /** Findings of the lint: the most important ones as annotations, all of them in log and report. */
+  /** Findings of the lint: the most important ones as annotations, all of them in log and report; by and by. */
   readonly lint: (findings: readonly Finding[]) => void;
   readonly findings: () => readonly Finding[];
   readonly timeline: () => readonly TimelineEntry[];
@@ -34,14 +34,28 @@ export interface Narrator {
 
 /** The timeline is for people: beyond this it says nothing more. */
 const MAX_TIMELINE = 2000;
-/** Of each kind in one step; GitHub drops the rest. */
-const MAX_ANNOTATIONS = 10;
+/** Of each level in one step; GitHub drops the rest. */
+export const MAX_ANNOTATIONS = 10;
+/** Of these the lint leaves some to what comes after it, and is more important. */
+const LEFT_BY_LINT = { warning: 3, notice: 1 };
 
 export function createNarrator(log: Log, clock: Clock): Narrator {
   const begun = clock.now();
   const timeline: TimelineEntry[] = [];
   const warnings: string[] = [];
   const findings: Finding[] = [];
+  const annotated = { warning: 0, notice: 0 };
+  /** As an annotation while there is room for one, and else as a line of the log. */
+  const tell = (
+    level: 'warning' | 'notice',
+    text: string,
+    position: Position | undefined,
+    room = annotated[level] < MAX_ANNOTATIONS,
+  ): void => {
+    if (room) annotated[level] += 1;
+    if (room) log[level](text, position);
+    else log.line(`${level}: ${text}`);
+  };
   const say = (text: string): void => {
     const at = clock.now() - begun;
     const safe = safeLine(text);
@@ -55,7 +69,7 @@ export function createNarrator(log: Log, clock: Clock): Narrator {
       const safe = safeLine(text);
       if (warnings.includes(safe)) return;
       warnings.push(safe);
-      log.warning(safe, position);
+      tell('warning', safe, position);
     },
     block: (title, lines) => {
       if (lines.length === 0) return;
@@ -73,16 +87,21 @@ export function createNarrator(log: Log, clock: Clock): Narrator {
     },
     warnings: () => warnings,
     lint: (found) => {
+      // What the files say comes first, and what the nodes say of them may use half of what is left then.
+      const again = findings.length > 0;
+      const limit = (level: 'warning' | 'notice'): number => {
+        const room = MAX_ANNOTATIONS - annotated[level];
+        return Math.max(0, again ? Math.ceil(room / 2) : room - LEFT_BY_LINT[level]);
+      };
       findings.push(...found);
-      const annotated = mostImportant(found, MAX_ANNOTATIONS);
+      const chosen = mostImportant(found, { warning: limit('warning'), notice: limit('notice') });
       for (const finding of found) {
         const { id, level, message, mend, file, line } = finding;
         const text = safeLine(`${placeOf(finding)}: ${message}. ${mend} (${id})`);
-        if (annotated.has(finding)) log[level](text, line === null ? { file } : { file, line });
-        else log.line(`${level}: ${text}`);
+        tell(level, text, line === null ? { file } : { file, line }, chosen.has(finding));
       }
     },
-    findings: () => findings,
+    findings: () => [...findings].sort(byPlace),
     timeline: () => timeline,
   };
 }

@@ -1,5 +1,6 @@
 /** Files that are made to hurt, or that are no stack files at all: a clear error, and little work. */
-import { describe, expect, it } from '@jest/globals';
+import { describe, expect, it, jest } from '@jest/globals';
+import { Parser } from 'yaml';
 import { renderStack } from '../../../src/compose/render.js';
 import { MAX_FILE_BYTES, MAX_TOKENS } from '../../../src/compose/source.js';
 import { parseDotenv } from '../../../src/compose/variables.js';
@@ -217,4 +218,53 @@ describe('what editors and shells leave in files', () => {
     const noise = Buffer.from(Array.from({ length: 400 * KB }, (_, index) => (index * 7919) % 256));
     expect(outcome(noise)).toEqual([expect.stringContaining('this is not a text file')]);
   });
+});
+
+describe('work that is not done', () => {
+  it('is to read on behind the tenth error of syntax', () => {
+    const read = jest.spyOn(Parser.prototype, 'next');
+    try {
+      expect(outcome(broken(']\n'))).toHaveLength(11);
+      expect(read.mock.calls.length).toBeGreaterThan(9);
+      expect(read.mock.calls.length).toBeLessThan(100);
+    } finally {
+      read.mockRestore();
+    }
+  });
+
+  it('is to list all that there is at each of thousands of slips', () => {
+    const services = Array.from(
+      { length: 150 },
+      (_, i) => `  s${i}: {image: a, volumes: [xx:/x]}\n`,
+    );
+    const volumes = Array.from({ length: 2000 }, (_, i) => `  volume${i}: {}\n`);
+    try {
+      renderStack({
+        files: [
+          {
+            path: 'stack.yml',
+            text: Buffer.from(`services:\n${services.join('')}volumes:\n${volumes.join('')}`),
+          },
+        ],
+        ...{ stack: 'demo', variables: new Map(), allowUnset: false },
+        ...{ workingDirectory: '/nowhere', home: undefined, readFile: () => 'missing' as const },
+      });
+      throw new Error('nothing was found');
+    } catch (error) {
+      if (!(error instanceof InvalidInput)) throw error;
+      expect(error.problems).toHaveLength(150);
+      for (const { hint } of error.problems) {
+        expect(hint).toContain('volume0, volume1, ');
+        expect(hint?.length).toBeLessThan(250);
+      }
+    }
+  });
+});
+
+it('a limit is told as the limit, not as what cutting the text there would make of it', () => {
+  const keys = Array.from({ length: 45_000 }, (_, index) => ` k${index}:\n`).join('');
+  for (const start of ['x-a:\n', 'x-ab:\n # c\n', 'x-ab:\n # c\n # d\n'])
+    expect(outcome(`${WEB}${start}${keys}`)).toEqual([
+      expect.stringContaining(`more than ${MAX_TOKENS} words, signs and line breaks`),
+    ]);
 });

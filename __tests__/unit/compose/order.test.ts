@@ -100,7 +100,7 @@ describe('waves', () => {
       'a < b < c',
     ]);
     expect(waves([one, 'services:\n  a:\n    depends_on: [b]\n'])).toEqual(['a b c']);
-    const again = `services:\n  b:\n${ONCE}    healthcheck: {disable: true}\n  a:\n${needs('b', 'service_completed_successfully')}`;
+    const again = `services:\n  b:\n${ONCE}    healthcheck: {test: [NONE]}\n  a:\n${needs('b', 'service_completed_successfully')}`;
     expect(waves([one, again])).toEqual(['b c', 'a < b!']);
   });
 
@@ -305,6 +305,56 @@ describe('profiles', () => {
     expect(warnings(`services:\n${service('a')}`, { profiles: ['q'] })).toEqual([
       'input profiles: no service has the profile q; the files have no profiles',
     ]);
+  });
+
+  describe('leave configs and secrets out that no other service uses', () => {
+    const use = (name: string): string =>
+      `    configs: [${name}]\n    secrets: [{source: ${name}}]\n`;
+    const text =
+      `services:\n${service('a')}${service('b', `    profiles: [x]\n${use('own')}`)}` +
+      service('c', '    profiles: [x]\n    credential_spec: {config: cred}\n');
+    const external = '{external: true}';
+    const objects = (files: RenderedStack): unknown =>
+      files.files.map((file) => {
+        const { configs, secrets } = parse(file.text) as Record<string, object | null>;
+        return [configs, secrets].map((section) => Object.keys(section ?? {}));
+      });
+
+    it.each([
+      ['in blocks', '\n  own: &file\n    file: gone\n', '\n  own:\n    file: gone\n'],
+      ['in flow', ' {own: {file: gone}}\n', ' {own: {file: gone}}\n'],
+    ])('%s: their files may be missing', (_, configs, secrets) => {
+      const stack = render(`${text}configs:${configs}secrets:${secrets}`);
+      expect(objects(stack)).toEqual([[[], []]]);
+      expect([stack.configs, stack.secrets, stack.attachments]).toEqual([[], [], []]);
+    });
+
+    it('also those of credential_spec, of several files, and with their anchors', () => {
+      const first = `${text}configs:\n  cred: &it ${external}\n  kept: *it\nsecrets: {own: {file: gone}}\n`;
+      const second = 'configs: {own: {file: gone}}\nsecrets: {own: {labels: {a: b}}}\n';
+      const stack = render([first, second]);
+      expect(objects(stack)).toEqual([
+        [['kept'], []],
+        [[], []],
+      ]);
+      expect(parse(stack.files[0]?.text ?? '')).toHaveProperty('configs.kept', { external: true });
+    });
+
+    it('not those that another service uses, or none at all, as Docker creates those', () => {
+      const shared = `services:\n${service('a', use('own'))}${service('b', `    profiles: [x]\n${use('own')}`)}`;
+      const tops =
+        'configs: {own: {file: gone}}\nsecrets: {own: {external: true}, odd: {file: gone}}\n';
+      expect(problems(`${shared}${tops}`)).toEqual([
+        expect.stringContaining('config own: the file gone does not exist'),
+        expect.stringContaining('secret odd: the file gone does not exist'),
+      ]);
+      expect(
+        problems(
+          `${text}configs: {own: {file: gone}, cred: ${external}}\nsecrets: {own: ${external}}`,
+          { profiles: ['x'] },
+        ),
+      ).toHaveLength(1);
+    });
   });
 
   it('that leave out what an included service needs are an error, as in Compose', () => {

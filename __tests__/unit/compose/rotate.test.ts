@@ -202,12 +202,19 @@ describe('rotating a stack', () => {
   });
 
   it('goes by what Docker is given, however it came to be there', () => {
-    const stack = render(`${WEB}secrets: { db: { file: app } }`);
+    const stack = render(`${WEB}configs: { app: { external: true } }
+secrets: { db: { file: app } }`);
     const [file] = stack.files;
     if (file === undefined) throw new Error('nothing was rendered');
     const translated: RenderedStack = {
       ...stack,
-      files: [{ ...file, text: `${WEB}secrets: { db: { "file": "./attachments/env-DB" } }` }],
+      files: [
+        {
+          ...file,
+          text: `${WEB}configs: { app: { external: true } }
+secrets: { db: { "file": "./attachments/env-DB" } }`,
+        },
+      ],
       attachments: [
         { name: 'env-DB', content: Buffer.from('hunter2'), origin: 'DB', secret: true },
       ],
@@ -215,7 +222,7 @@ describe('rotating a stack', () => {
     const result = rotated(translated);
     expect(added(result).secrets?.['db']?.name).toBe(nameOf('db', 'hunter2', KEY));
     expect(JSON.stringify(result.files)).not.toContain('hunter2');
-    expect(fileObjects(translated)[0]?.position).toEqual({ file: '0.yml', line: 2, column: 12 });
+    expect(fileObjects(translated)[0]?.position).toEqual({ file: '0.yml', line: 3, column: 12 });
   });
 
   it('leaves a stack alone that brings no content', () => {
@@ -225,7 +232,8 @@ describe('rotating a stack', () => {
       `${WEB}configs: { app: { external: true }, b: { external: { name: x } }, c: { external: "yes", name: d } }`,
     );
     expect(rotated(external).files).toEqual(external.files);
-    const driver = render(`${WEB}secrets: { db: { driver: vault, name: x } }`);
+    const driver = render(`${WEB}configs: { app: { external: true } }
+secrets: { db: { driver: vault, name: x } }`);
     expect(rotated(driver).files).toEqual(driver.files);
   });
 

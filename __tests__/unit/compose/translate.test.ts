@@ -221,6 +221,40 @@ describe('content and environment', () => {
   });
 });
 
+describe('a file mode out of a variable', () => {
+  const attached = (mode: string): string =>
+    `services: {web: {image: w, secrets: [{source: s, mode: "${mode}"}]}}\nsecrets: {s: {external: true}}\n`;
+  const rendered = (mode: string): string => {
+    const [file] = render(attached('${MODE}'), { MODE: mode }).files;
+    return /mode: ("[^"]*"|\d+)/.exec(file?.text ?? '')?.[1] ?? '';
+  };
+  const warnings = (mode: string): readonly string[] =>
+    render(attached('${MODE}'), { MODE: mode }).warnings.map(({ message }) => message);
+
+  it('is what Docker makes of it, a decimal number, with a warning where it looks octal', () => {
+    expect(rendered('0444')).toContain(':-0444}');
+    expect(warnings('0444')).toEqual([
+      expect.stringMatching(
+        /^stack\.yml:1:56: `services\.web\.secrets\.mode`: .* is the mode 0674$/,
+      ),
+    ]);
+    for (const plain of ['292', '444', '0']) expect(warnings(plain)).toEqual([]);
+  });
+
+  it('is octal where Docker would refuse it and it says so, and an error otherwise', () => {
+    expect(rendered('0o444')).toBe('292');
+    expect(warnings('0o444')).toEqual([]);
+    expect(problems(attached('${MODE}'), { MODE: 'u=r' }).map(({ message }) => message)).toEqual([
+      'stack.yml:1:56: `services.web.secrets.mode` takes a file mode such as 0440',
+    ]);
+  });
+
+  it('that stands in the file as a text is octal', () => {
+    const [file] = render(attached('0444')).files;
+    expect(file?.text).toContain('mode: 292');
+  });
+});
+
 describe('older clients', () => {
   const stack = render(
     'services:\n  web:\n    image: w:1\n    oom_score_adj: 5\n    healthcheck: {test: x, start_interval: 1s}\n',

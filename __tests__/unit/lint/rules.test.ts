@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
 import { renderStack } from '../../../src/compose/render.js';
 import { RULE_IDS, RULES, type RuleId } from '../../../src/lint/catalog.js';
+import { NEED_NODES } from '../../../src/lint/rules.js';
 import { lint, type Finding, type LintRequest } from '../../../src/lint/lint.js';
 
 interface Asked {
@@ -12,12 +13,13 @@ interface Asked {
   readonly variables?: Readonly<Record<string, string>>;
   /** Those that are deployed; all of the files where it is not told. */
   readonly deployed?: readonly string[];
+  readonly part?: 'files' | 'nodes';
 }
 
 /** What the lint says of files. */
 function lintOf(
   files: readonly string[],
-  { engines, logins = [], ignore = [], variables = {}, deployed }: Asked = {},
+  { engines, logins = [], ignore = [], variables = {}, deployed, part }: Asked = {},
 ): readonly Finding[] {
   const { written, services } = renderStack({
     files: files.map((text, index) => ({ path: `${'abc'[index]!}.yml`, text: Buffer.from(text) })),
@@ -28,7 +30,7 @@ function lintOf(
     files: written(),
     services: new Set(deployed ?? services.keys()),
     nodes: engines?.map((engine, index) => ({ name: `node-${index + 1}`, engine })),
-    ...{ logins, ignore },
+    ...{ logins, ignore, ...(part === undefined ? {} : { part }) },
   });
 }
 
@@ -85,9 +87,9 @@ interface Case {
   readonly silent: readonly (readonly [file: string, asked?: Asked])[];
 }
 
-const key = (line: string, harmless: readonly string[] = []): Case => ({
-  fires: [[plus(line), 3]],
-  silent: [[stack(IDEAL)], ...harmless.map((each) => [plus(each)] as const)],
+const key = (line: string, harmless: readonly string[] = [], rest = ''): Case => ({
+  fires: [[plus(line, rest), 3]],
+  silent: [[stack(IDEAL)], ...harmless.map((each) => [plus(each, rest)] as const)],
 });
 const engine = (line: string, before: string, since: string): Case => ({
   fires: [[plus(line), 3, { engines: ['28.5.1', before] }]],
@@ -123,10 +125,11 @@ const CASES: Readonly<Record<RuleId, Case>> = {
   'ignored-ipc': key('ipc: host'),
   'ignored-links': key('links: [db]', ['links: []']),
   'ignored-mac-address': key('mac_address: 02:42:ac:11:65:43'),
-  'ignored-network-address': key('networks: {a: {ipv4_address: 10.0.0.2}}', [
-    'networks: {a: {aliases: [b]}}',
-    'networks: [a]',
-  ]),
+  'ignored-network-address': key(
+    'networks: {a: {ipv4_address: 10.0.0.2}}',
+    ['networks: {a: {aliases: [b]}}', 'networks: [a]'],
+    'networks: {a: {}}',
+  ),
   'ignored-network-mode': key('network_mode: host'),
   'ignored-pid': key('pid: host'),
   'ignored-privileged': key('privileged: true', ['privileged: false']),
@@ -167,6 +170,7 @@ const CASES: Readonly<Record<RuleId, Case>> = {
       [
         plus(
           'volumes:\n  - type: volume\n    source: v\n    target: /v\n    volume:\n      subpath: s',
+          'volumes: {v: {}}',
         ),
         8,
         { engines: ['25.0.5'] },
@@ -174,7 +178,10 @@ const CASES: Readonly<Record<RuleId, Case>> = {
     ],
     silent: [
       [
-        plus('volumes: [{type: volume, source: v, target: /v, volume: {subpath: s}}]'),
+        plus(
+          'volumes: [{type: volume, source: v, target: /v, volume: {subpath: s}}]',
+          'volumes: {v: {}}',
+        ),
         { engines: ['26.1.0'] },
       ],
     ],
@@ -206,9 +213,12 @@ const CASES: Readonly<Record<RuleId, Case>> = {
     fires: [
       [stack('image: a:1'), 2],
       [stack(IDEAL.replace('replicas: 3', 'replicas: 1').replace('start-first', 'stop-first')), 14],
-      [stack('image: a:1\nvolumes: [data:/data]'), 2],
+      [stack('image: a:1\nvolumes: [data:/data]', 'volumes: {data: {}}'), 2],
       [
-        stack('image: a:1\nvolumes: [data:/data:ro]\ndeploy: {update_config: {order: stop-first}}'),
+        stack(
+          'image: a:1\nvolumes: [data:/data:ro]\ndeploy: {update_config: {order: stop-first}}',
+          'volumes: {data: {}}',
+        ),
         5,
       ],
     ],
@@ -219,7 +229,12 @@ const CASES: Readonly<Record<RuleId, Case>> = {
       [stack('image: a:1\ndeploy: {mode: global}')],
       [stack('image: a:1\ndeploy: {replicas: 0}')],
       [stack(JOB)],
-      [stack('image: a:1\nvolumes: [data:/data]\ndeploy: {update_config: {order: stop-first}}')],
+      [
+        stack(
+          'image: a:1\nvolumes: [data:/data]\ndeploy: {update_config: {order: stop-first}}',
+          'volumes: {data: {}}',
+        ),
+      ],
       [stack(`image: a:1\n${HOST_PORT}\ndeploy: {update_config: {order: stop-first}}`)],
     ],
   },
@@ -481,6 +496,44 @@ describe('files that nothing can be said against', () => {
   });
 });
 
+describe('a host port of 0, which Swarm chooses', () => {
+  it.each([
+    ['0', []],
+    ['"0"', []],
+    ['8080', ['start-first-host-port']],
+  ])('%s', (published, expected) => {
+    const file = stack(hostPort(IDEAL).replace('published: 80', `published: ${published}`));
+    const ids = lintOf([file], { engines: ['28.5.1'] }).map(({ id }) => id);
+    expect(ids.filter((id) => id.includes('host-port')).slice(0, 1)).toEqual(expected);
+  });
+});
+
+describe('the rules that ask for the nodes', () => {
+  it.each(RULE_IDS)('%s finds without them all or nothing', (id) => {
+    for (const [file, , asked = {}] of CASES[id].fires) {
+      const known = lintOf([file], { engines: ['28.5.1'], ...asked }).filter(
+        (each) => each.id === id,
+      );
+      const blind: Asked = Object.fromEntries(
+        Object.entries(asked).filter(([key]) => key !== 'engines'),
+      );
+      const found = lintOf([file], blind).filter((each) => each.id === id);
+      expect(found).toEqual(NEED_NODES.has(id) ? [] : known);
+    }
+  });
+
+  it('are the other part of all of them', () => {
+    const file = plus('sysctls: [a=1]\nrestart: always');
+    const asked = { engines: ['18.09.0'] };
+    const parts = (['files', 'nodes'] as const).map((part) => lintOf([file], { ...asked, part }));
+    expect(parts.map((part) => part.map(({ id }) => id))).toEqual([
+      ['ignored-restart'],
+      ['engine-sysctls'],
+    ]);
+    expect(lintOf([file], asked)).toHaveLength(2);
+  });
+});
+
 describe('several files', () => {
   it('are looked over for the services that are deployed', () => {
     const file = `${stack(IDEAL)}  idle:\n    image: a\n`;
@@ -507,7 +560,7 @@ describe('several files', () => {
 
   it('show what is ignored, and never the values', () => {
     const secret = 'hunter2-hunter2';
-    const keys = ['container_name', 'domainname', 'network_mode', 'restart', 'shm_size', 'pid'];
+    const keys = ['container_name', 'domainname', 'network_mode', 'ipc', 'shm_size', 'pid'];
     const file = stack(
       `${keys.map((each) => `${each}: \${S}`).join('\n')}\nimage: app:\${S}\n` +
         'deploy: {update_config: {order: "${S}", failure_action: "${S}"}}',

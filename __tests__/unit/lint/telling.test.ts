@@ -7,7 +7,7 @@ import { expiry, registryOf } from '../../../src/lint/credentials.js';
 import { mostImportant, type Finding } from '../../../src/lint/lint.js';
 import { nearest } from '../../../src/lint/nearest.js';
 import { durationMs } from '../../../src/lint/service.js';
-import { createNarrator } from '../../../src/report/narrator.js';
+import { createNarrator, type Narrator } from '../../../src/report/narrator.js';
 import type { RunReport } from '../../../src/report/outcome.js';
 import { reportOf, summaryOf } from '../../../src/report/render.js';
 
@@ -27,9 +27,9 @@ const MANY: readonly Finding[] = [
 
 describe('annotations', () => {
   it('are ten of each level, the first of every rule before the second of any', () => {
-    const chosen = [...mostImportant(MANY, 10)];
+    const chosen = [...mostImportant(MANY, { warning: 10, notice: 8 })];
     expect(chosen.filter(({ level }) => level === 'warning')).toHaveLength(10);
-    expect(chosen.filter(({ level }) => level === 'notice')).toHaveLength(10);
+    expect(chosen.filter(({ level }) => level === 'notice')).toHaveLength(8);
     expect(chosen.slice(0, 5).map(({ id, line }) => [id, line])).toEqual([
       ['no-healthcheck', 1],
       ['mutable-tag', 101],
@@ -39,9 +39,9 @@ describe('annotations', () => {
     ]);
   });
 
-  it('stand at their file and line; the log has all the others, each once', () => {
+  /** A narrator, and what it sends to the runner: `W` and `N` are annotations. */
+  function narrate(): { readonly narrator: Narrator; readonly said: string[] } {
     const said: string[] = [];
-    const clock = { now: () => 0, sleep: () => Promise.resolve() };
     const narrator = createNarrator(
       {
         line: (text) => said.push(text),
@@ -50,14 +50,20 @@ describe('annotations', () => {
         startGroup: () => undefined,
         endGroup: () => undefined,
       },
-      clock,
+      { now: () => 0, sleep: () => Promise.resolve() },
     );
+    return { narrator, said };
+  }
+  const count = (said: readonly string[], start: string): number =>
+    said.filter((line) => line.startsWith(start)).length;
+
+  it('stand at their file and line; the log has all the others, each once', () => {
+    const { narrator, said } = narrate();
     narrator.lint(MANY);
-    expect(narrator.findings()).toEqual(MANY);
+    expect(new Set(narrator.findings())).toEqual(new Set(MANY));
     expect(narrator.warnings()).toEqual([]);
     expect(said).toHaveLength(MANY.length);
-    expect(said.filter((line) => line.startsWith('W '))).toHaveLength(10);
-    expect(said.filter((line) => line.startsWith('N '))).toHaveLength(10);
+    expect([count(said, 'W '), count(said, 'N ')]).toEqual([7, 9]);
     expect(said).toContain(
       `W compose.yaml 101 compose.yaml:101: service s101: something. ${RULES['mutable-tag'].mend} (mutable-tag)`,
     );
@@ -65,6 +71,41 @@ describe('annotations', () => {
       expect(
         said.filter((text) => text.includes(`compose.yaml:${line}: `) && text.includes(`(${id})`)),
       ).toHaveLength(1);
+  });
+
+  it('are shared with all other warnings, which come first: never more than ten of a level', () => {
+    const { narrator, said } = narrate();
+    for (let at = 1; at <= 4; at += 1) narrator.warn(`before ${at}`);
+    narrator.lint(MANY);
+    expect([count(said, 'W '), count(said, 'N ')]).toEqual([7, 9]);
+    const nodes = Array.from({ length: 5 }, (_, index) => finding('engine-ulimits', 200 + index));
+    narrator.lint(nodes);
+    expect(count(said, 'W ')).toBe(9);
+    for (let at = 1; at <= 4; at += 1) narrator.warn(`after ${at}`, { file: 'compose.yaml' });
+    expect(count(said, 'W ')).toBe(10);
+    expect(said.slice(-4)).toEqual([
+      'W compose.yaml  after 1',
+      ...[2, 3, 4].map((at) => `warning: after ${at}`),
+    ]);
+    expect(narrator.warnings()).toHaveLength(8);
+    expect(narrator.findings()).toHaveLength(MANY.length + 5);
+    expect(said).toHaveLength(8 + MANY.length + 5);
+  });
+
+  it('are all for others where those fill them', () => {
+    const { narrator, said } = narrate();
+    for (let at = 1; at <= 30; at += 1) narrator.warn(`before ${at}`);
+    narrator.lint(MANY);
+    expect([count(said, 'W '), count(said, 'N ')]).toEqual([10, 9]);
+    expect(said[9]).toBe('W   before 10');
+    expect(said).toHaveLength(30 + MANY.length);
+  });
+
+  it('are in the order of the files in the report, whenever they were found', () => {
+    const { narrator } = narrate();
+    narrator.lint([finding('no-healthcheck', 3), finding('no-healthcheck', 9)]);
+    narrator.lint([finding('engine-ulimits', 5)]);
+    expect(narrator.findings().map(({ line }) => line)).toEqual([3, 5, 9]);
   });
 });
 
@@ -148,6 +189,17 @@ describe('lint-ignore', () => {
       'engine-volume-subpath',
       'local-volume-moves',
     ]);
+  });
+
+  it('knows an id by any part of it, before those that only look like it', () => {
+    const names = ['abcd', 'long-winding-abcx-name', 'abce'];
+    expect(nearest('abcx', names)[0]).toBe('long-winding-abcx-name');
+    expect(nearest('Winding_ABCX', names)[0]).toBe('long-winding-abcx-name');
+    for (const id of RULE_IDS)
+      for (const part of [id.slice(id.indexOf('-') + 1), id.slice(0, id.lastIndexOf('-'))])
+        expect(
+          nearest(part.replaceAll('-', '_'), RULE_IDS).some((each) => each.includes(part)),
+        ).toBe(true);
   });
 
   it('is not slow on what is no id at all', () => {
