@@ -35787,6 +35787,7 @@ class BoundedReader {
     stopped = false;
     /** Whether the first document has begun. */
     #begun = false;
+    #text;
     #parser = new dist/* Parser */.iX();
     #composer = new dist/* Composer */.Dk({
         schema: 'failsafe',
@@ -35797,6 +35798,7 @@ class BoundedReader {
         strict: false,
     });
     constructor(text) {
+        this.#text = text;
         // The only way to hear of an error before the document that has it is complete.
         this.#composer['onError'] = (at, _, message, warning = false) => {
             const offset = typeof at === 'number' ? at : 'offset' in at ? at.offset : at[0];
@@ -35850,7 +35852,9 @@ class BoundedReader {
                 throw error;
             this.stopped = true;
         }
-        return this.faults.filter((fault) => fault.offset < offset);
+        // In the line of the cut it is the cut that makes them.
+        const line = this.#text.lastIndexOf('\n', offset - 1) + 1;
+        return this.faults.filter((fault) => fault.offset < line);
     }
     #finish(end) {
         for (const token of this.#parser.end())
@@ -36205,7 +36209,7 @@ const rules = {
     'ignored-network-mode': ignored('network_mode', 'warning', 'Swarm services are connected to networks only: the container gets an overlay network instead.', 'For the network of the node, declare `networks: {outside: {external: true, name: host}}` and use it; for single ports, `mode: host`.'),
     'ignored-pid': ignored('pid', 'warning', 'Swarm services cannot share a PID namespace.', 'Remove it, or run that container outside of Swarm.'),
     'ignored-privileged': ignored('privileged', 'warning', 'Swarm services cannot be privileged.', 'Name the capabilities that it needs in `cap_add`, or run that container outside of Swarm.'),
-    'ignored-restart': ignored('restart', 'warning', 'Swarm restarts by `deploy.restart_policy`, and always where there is none: `restart: no` is lost, and next to a `restart_policy` any value is.', 'Write `deploy.restart_policy` with the `condition` any, on-failure or none.'),
+    'ignored-restart': ignored('restart', 'warning', 'Swarm restarts by `deploy.restart_policy`, and always where there is none. Docker reads `always`, `unless-stopped` and `on-failure` as such a policy where none is written, and says itself that it does not support `restart`; `no` is lost, and next to a `restart_policy` any value is.', 'Write `deploy.restart_policy` with the `condition` any, on-failure or none.'),
     'ignored-security-opt': ignored('security_opt', 'warning', 'Swarm services run with the security options of the node.', 'Set them in the daemon.json of the nodes (`no-new-privileges`, `seccomp-profile`).'),
     'ignored-shm-size': ignored('shm_size', 'warning', 'Swarm services have 64 MiB in `/dev/shm`.', 'Mount a tmpfs there: `{type: tmpfs, target: /dev/shm, tmpfs: {size: 268435456}}` in `volumes`.'),
     'ignored-tmpfs': ignored('tmpfs', 'warning', 'Docker drops it without a word: the container writes to its own layer instead.', 'Mount it in `volumes`: `{type: tmpfs, target: /run}`.'),
@@ -36870,6 +36874,11 @@ function refuseWithoutWait(waves) {
 
 ;// CONCATENATED MODULE: ./src/compose/version.ts
 /**
+ * The `version:` of a stack file. Clients before 23.0 take a file without one for version 1 and
+ * refuse it; all of them refuse files of different versions in one deploy.
+ */
+
+/**
  * The newest version that a Docker client without a default takes (docker/cli, cli/compose/schema
  * at each tag), to be given to `withVersion`.
  * @param clientVersion such as `20.10.24`
@@ -36889,9 +36898,19 @@ function composeVersionFor(clientVersion) {
  * The stack for one client: without the keys that it refuses, and with the `version:` that it needs.
  * @param clientVersion such as `20.10.24`
  * @returns with the warnings for what is left out
+ * @throws InvalidInput where it refuses what nothing stands in for: some of it only after it has made
+ *   networks, configs and secrets
  */
 function forClient(stack, clientVersion) {
     const major = Number.parseInt(clientVersion, 10);
+    const [first, ...more] = (stack.demands ?? [])
+        .filter(({ since }) => major < since)
+        .map(({ since, message, ...problem }) => ({
+        ...problem,
+        message: `${message} needs a Docker client of ${since}.0 or newer, and the manager's is ${clientVersion}`,
+    }));
+    if (first !== undefined)
+        throw new InvalidInput([first, ...more]);
     const files = stack.files.map(({ older = [], ...file }) => {
         const fitting = older.find(({ before }) => major < before);
         return fitting === undefined
@@ -41407,470 +41426,8 @@ async function readSwarm(deployment, rollout) {
     });
 }
 
-;// CONCATENATED MODULE: ./src/lint/credentials.ts
-/** Registry logins that end before a node needs them again. */
-/**
- * What is known to expire of a login, by the forms that the registries document.
- * @returns for people, undefined where nothing is known to expire
- */
-function expiry(registry, username, passwordStartsWith) {
-    if (passwordStartsWith('ghs_'))
-        return 'a token of this workflow, which ends with the job';
-    if (username === 'AWS' && /(?:^|\.)ecr[.-]|^public\.ecr\.aws$/.test(registry))
-        return 'a password of Amazon ECR, which ends after 12 hours';
-    if (username === 'oauth2accesstoken' || username === '_dcgcloud_token')
-        return 'an access token of Google, which ends after an hour';
-    if (username === '00000000-0000-0000-0000-000000000000')
-        return 'an access token of Azure, which ends after 3 hours';
-    return undefined;
-}
-/** The host of an image; '' for Docker Hub, as in the inputs. */
-function registryOf(image) {
-    const [first = '', ...rest] = image.split('/');
-    // The rule of distribution/reference: anything else is a path on Docker Hub.
-    const isHost = rest.length > 0 && /[.:]|^localhost$/.test(first);
-    if (!isHost || /^(?:index\.)?docker\.io$/.test(first))
-        return '';
-    return first;
-}
-
-;// CONCATENATED MODULE: ./src/lint/service.ts
-function readService(name, field) {
-    const mode = field.get('deploy', 'mode')?.text ?? 'replicated';
-    const isJob = mode.endsWith('-job');
-    const isGlobal = mode.startsWith('global');
-    const replicas = numberOf((field.get('scale') ?? field.get('deploy', 'replicas'))?.text ?? '1');
-    const healthcheck = field.get('healthcheck');
-    const test = healthcheck?.get('test');
-    const [first] = test?.items ?? [];
-    const disabled = service_isTrue(healthcheck?.get('disable')?.text) || first?.text === 'NONE' || test?.text === 'NONE';
-    const isHealthchecked = healthcheck?.isMap === true && !disabled;
-    const ports = (field.get('ports')?.items ?? []).map(readPort);
-    const ends = service_restartCondition(field) !== 'any' && !isHealthchecked && ports.length === 0;
-    const update = field.get('deploy', 'update_config');
-    return {
-        ...{ name, field, isGlobal, isJob, healthcheck, isHealthchecked, update, ports },
-        replicas: isGlobal ? undefined : replicas,
-        keepsRunning: !isJob && !ends && (isGlobal || replicas !== 0),
-        order: update?.get('order')?.text ?? 'stop-first',
-        mounts: (field.get('volumes')?.items ?? []).map(readMount),
-    };
-}
-/** As Docker's client translates `restart` where there is no `restart_policy`. */
-function service_restartCondition(field) {
-    const policy = field.get('deploy', 'restart_policy');
-    if (policy !== undefined)
-        return policy.get('condition')?.text ?? 'any';
-    return field.get('restart')?.text?.startsWith('on-failure') === true ? 'on-failure' : 'any';
-}
-function readPort(field) {
-    if (field.isMap)
-        return {
-            published: field.get('published')?.text,
-            host: field.get('mode')?.text === 'host',
-            position: field.position,
-        };
-    // The short form is always `ingress`: [[address:]published:]target[/protocol]
-    const parts = (field.text ?? '').split('/')[0]?.split(':') ?? [];
-    return {
-        published: parts.length > 1 ? parts.at(-2) : undefined,
-        host: false,
-        position: field.position,
-    };
-}
-function readMount(field) {
-    if (field.isMap)
-        return {
-            type: field.get('type')?.text ?? 'volume',
-            source: field.get('source')?.text,
-            readOnly: service_isTrue(field.get('read_only')?.text),
-            field,
-        };
-    const [first = '', second, options = ''] = (field.text ?? '').split(':');
-    const source = second === undefined ? undefined : first;
-    const isPath = source !== undefined && /^[.~/\\]/.test(source);
-    return {
-        type: isPath ? 'bind' : 'volume',
-        source,
-        readOnly: options.split(',').includes('ro'),
-        field,
-    };
-}
-function numberOf(text) {
-    return text !== undefined && /^[0-9]{1,15}$/.test(text.trim()) ? Number(text) : undefined;
-}
-function service_isTrue(text) {
-    return ['true', 'yes', 'on', 'y'].includes(text?.toLowerCase() ?? '');
-}
-const UNIT_MS = {
-    ...{ ns: 1e-6, us: 1e-3, \u00b5s: 1e-3, \u03bcs: 1e-3, ms: 1 },
-    ...{ s: 1000, m: 60_000, h: 3_600_000 },
-};
-/** Milliseconds of a duration as Go writes it, such as `1m30s` or `1.5h`; undefined if it is none. */
-function durationMs(text) {
-    if (text === '0')
-        return 0;
-    if (text === undefined || !/^(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|\u00b5s|\u03bcs|ms|s|m|h))+$/.test(text))
-        return undefined;
-    return [...text.matchAll(/([\d.]+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)/g)].reduce((sum, [, number = '0', unit = 's']) => sum + Number(number) * (UNIT_MS[unit] ?? 0), 0);
-}
-
-;// CONCATENATED MODULE: ./src/lint/rules.ts
-/** The check of each rule of the catalog, on one service at a time; credentials apart. */
-
-
-const NOTHING = [];
-const found = (text, position) => [{ text, position }];
-/** A key that is there, whatever its value; those that say "no" to what nobody does say nothing wrong. */
-const rules_ignored = (key, harmless = () => false) => ({ field }) => {
-    const at = field.get(key);
-    if (at === undefined || harmless(at))
-        return NOTHING;
-    return found(`\`${key}\` is ignored`, at.position);
-};
-const isFalse = ({ text }) => ['false', 'no', 'off', 'n'].includes(text ?? '');
-const isEmpty = ({ text, items, entries }) => (text === undefined || text === '') && items.length === 0 && entries.size === 0;
-/** Fields that nodes with an older engine leave out. */
-const rules_engine = (since, fields) => (service, { nodes = [] }) => {
-    const old = nodes.filter(({ engine: version }) => isBefore(version, since));
-    const [first] = old;
-    if (first === undefined)
-        return NOTHING;
-    const others = old.length === 1 ? '' : ` and ${old.length - 1} more`;
-    return fields(service).map(({ label, field }) => ({
-        text: `\`${label}\` is ignored on node ${first.name}${others}, where the engine is ${first.engine ?? ''}`,
-        position: field.position,
-    }));
-};
-const rules_at = (...paths) => ({ field }) => paths.flatMap((path) => {
-    const there = field.get(...path);
-    return there === undefined || isEmpty(there) ? [] : [{ label: path.join('.'), field: there }];
-});
-function isBefore(version, since) {
-    const [, major, minor] = /^v?(\d+)\.(\d+)/.exec(version ?? '') ?? [];
-    if (major === undefined)
-        return false;
-    return Number(major) < since[0] || (Number(major) === since[0] && Number(minor) < since[1]);
-}
-const hostPorts = ({ ports }) => ports.filter(({ host, published }) => host && published !== undefined && published !== '0');
-/** Mounts that two tasks on one node, the old and the new one, would write to at once. */
-const writes = ({ mounts }) => mounts.some(({ type, source, readOnly }) => !readOnly && source !== undefined && ['volume', 'bind', 'cluster'].includes(type));
-const where = (service, ...path) => service.field.get(...path)?.position ?? service.field.firstPosition;
-/** As Docker has them where nothing is written; Swarm's own of `monitor`. */
-const HEALTHCHECK = { interval: 30_000, startPeriod: 0, retries: 3 };
-const MONITOR_MS = 5000;
-/** Zero stands for the default, as Docker has it. */
-function or(value, otherwise) {
-    return value === undefined || value === 0 ? otherwise : value;
-}
-const CHECKS = {
-    'ignored-build': rules_ignored('build'),
-    'ignored-cgroup-parent': rules_ignored('cgroup_parent'),
-    'ignored-cgroupns-mode': rules_ignored('cgroupns_mode'),
-    'ignored-container-name': rules_ignored('container_name'),
-    'ignored-depends-on': ({ field }) => {
-        const depends = field.get('depends_on');
-        if (depends === undefined || isEmpty(depends))
-            return NOTHING;
-        const orders = [...depends.entries.values()].some((one) => {
-            const condition = one.get('condition')?.text ?? 'service_started';
-            return condition !== 'service_started';
-        });
-        return orders ? NOTHING : found('`depends_on` orders nothing here', depends.position);
-    },
-    'ignored-devices': rules_ignored('devices', isEmpty),
-    'ignored-domainname': rules_ignored('domainname'),
-    'ignored-expose': rules_ignored('expose', isEmpty),
-    'ignored-external-links': rules_ignored('external_links', isEmpty),
-    'ignored-ipc': rules_ignored('ipc'),
-    'ignored-links': rules_ignored('links', isEmpty),
-    'ignored-mac-address': rules_ignored('mac_address'),
-    'ignored-network-address': ({ field }) => [...(field.get('networks')?.entries.values() ?? [])].flatMap((network) => ['ipv4_address', 'ipv6_address'].flatMap((key) => {
-        const address = network.get(key);
-        return address === undefined ? [] : found(`\`${key}\` is ignored`, address.position);
-    })),
-    'ignored-network-mode': rules_ignored('network_mode'),
-    'ignored-pid': rules_ignored('pid'),
-    'ignored-privileged': rules_ignored('privileged', isFalse),
-    'ignored-restart': ({ field }) => {
-        const restart = field.get('restart');
-        if (restart === undefined || isEmpty(restart))
-            return NOTHING;
-        const why = field.get('deploy', 'restart_policy') !== undefined
-            ? 'is ignored next to `deploy.restart_policy`'
-            : restart.text === 'no' || restart.text === 'false'
-                ? 'is ignored: without `deploy.restart_policy`, Swarm always restarts'
-                : 'is not what Swarm restarts by';
-        return found(`\`restart\` ${why}`, restart.position);
-    },
-    'ignored-security-opt': rules_ignored('security_opt', isEmpty),
-    'ignored-shm-size': rules_ignored('shm_size'),
-    'ignored-tmpfs': rules_ignored('tmpfs', isEmpty),
-    'ignored-userns-mode': rules_ignored('userns_mode'),
-    'engine-sysctls': rules_engine([19, 3], rules_at(['sysctls'])),
-    'engine-capabilities': rules_engine([20, 10], rules_at(['cap_add'], ['cap_drop'])),
-    'engine-ulimits': rules_engine([20, 10], rules_at(['ulimits'])),
-    'engine-pids-limit': rules_engine([20, 10], rules_at(['deploy', 'resources', 'limits', 'pids'])),
-    'engine-start-interval': rules_engine([25, 0], rules_at(['healthcheck', 'start_interval'])),
-    'engine-volume-subpath': rules_engine([26, 0], ({ mounts }) => mounts.flatMap((mount) => {
-        const field = mount.field.get('volume', 'subpath');
-        return field === undefined ? [] : [{ label: 'volume.subpath', field }];
-    })),
-    'engine-oom-score-adj': rules_engine([27, 0], rules_at(['oom_score_adj'])),
-    'no-healthcheck': (service) => {
-        if (!service.keepsRunning || service.isHealthchecked)
-            return NOTHING;
-        if (service.healthcheck?.isMap === true)
-            return found('the healthcheck is disabled', service.healthcheck.position);
-        return found('no healthcheck, unless the image has one', service.field.firstPosition);
-    },
-    'stop-first-single-replica': (service) => {
-        const { keepsRunning, isGlobal, replicas, order, update } = service;
-        if (!keepsRunning || isGlobal || replicas !== 1 || order !== 'stop-first')
-            return NOTHING;
-        // Where two at once would be wrong, it is a choice; written out, one that was made.
-        const hasToStop = writes(service) || hostPorts(service).length > 0;
-        if (hasToStop && update?.get('order') !== undefined)
-            return NOTHING;
-        return found('one replica, stopped before its successor starts: down in every update', where(service, 'deploy', 'update_config', 'order'));
-    },
-    'failure-action': (service) => {
-        if (!service.keepsRunning)
-            return NOTHING;
-        const action = service.update?.get('failure_action');
-        if (action?.text === 'rollback')
-            return NOTHING;
-        const text = action?.text === 'continue'
-            ? '`failure_action` goes on with an update that fails'
-            : 'a failing update is paused half-way, not rolled back';
-        return found(text, action?.position ?? service.update?.position ?? service.field.firstPosition);
-    },
-    'monitor-too-short': (service) => {
-        const { healthcheck, update } = service;
-        if (!service.keepsRunning || !service.isHealthchecked || healthcheck === undefined)
-            return NOTHING;
-        const read = (key) => durationMs(healthcheck.get(key)?.text);
-        const interval = or(read('interval'), HEALTHCHECK.interval);
-        const retries = or(numberOf(healthcheck.get('retries')?.text), HEALTHCHECK.retries);
-        const startPeriod = or(read('start_period'), HEALTHCHECK.startPeriod);
-        const written = update?.get('monitor');
-        const monitor = or(durationMs(written?.text), MONITOR_MS);
-        const needed = startPeriod + interval * retries;
-        if (monitor >= needed)
-            return NOTHING;
-        return found(`\`monitor\` is ${formatDuration(monitor)}${written === undefined ? ' by default' : ''}, ` +
-            `and the healthcheck may take ${formatDuration(needed)} to find a task unhealthy ` +
-            `(start_period ${formatDuration(startPeriod)} + interval ${formatDuration(interval)} * retries ${retries})`, written?.position ?? healthcheck.position);
-    },
-    'start-first-host-port': (service) => {
-        if (!service.keepsRunning || service.order !== 'start-first')
-            return NOTHING;
-        const [port] = hostPorts(service);
-        if (port === undefined)
-            return NOTHING;
-        return found('`start-first` cannot start the new task while the old one has the host port', port.position);
-    },
-    'host-port-replicas': (service, { nodes }) => {
-        const [port] = hostPorts(service);
-        const { replicas = 0 } = service;
-        if (!service.keepsRunning || port === undefined || nodes === undefined)
-            return NOTHING;
-        if (nodes.length === 0 || replicas <= nodes.length)
-            return NOTHING;
-        return found(`${replicas} replicas with a host port on ${nodes.length} active ${nodes.length === 1 ? 'node' : 'nodes'}: not all can run`, port.position);
-    },
-    'start-first-max-replicas': (service, { nodes }) => {
-        const limit = service.field.get('deploy', 'placement', 'max_replicas_per_node');
-        const most = numberOf(limit?.text) ?? 0;
-        const { replicas } = service;
-        if (!service.keepsRunning || service.order !== 'start-first')
-            return NOTHING;
-        if (limit === undefined || most === 0 || nodes === undefined || nodes.length === 0)
-            return NOTHING;
-        if (replicas === undefined || replicas < most * nodes.length)
-            return NOTHING;
-        return found(`\`start-first\` needs a place for one task more, and ${most} per node on ${nodes.length} active ${nodes.length === 1 ? 'node' : 'nodes'} leaves none`, limit.position);
-    },
-    'update-all-at-once': (service) => {
-        const { replicas, isGlobal, update } = service;
-        const parallelism = update?.get('parallelism');
-        const several = isGlobal || (replicas ?? 0) > 1;
-        if (!service.keepsRunning || !several || service.order !== 'stop-first')
-            return NOTHING;
-        const at_once = numberOf(parallelism?.text);
-        if (parallelism === undefined || at_once === undefined)
-            return NOTHING;
-        if (at_once !== 0 && (isGlobal || at_once < (replicas ?? Infinity)))
-            return NOTHING;
-        return found('an update stops all tasks at once', parallelism.position);
-    },
-    'local-volume-moves': (service, { nodes, volumes }) => {
-        const { keepsRunning, isGlobal, field, mounts } = service;
-        if (!keepsRunning || isGlobal || nodes === undefined || nodes.length < 2)
-            return NOTHING;
-        if ((field.get('deploy', 'placement', 'constraints')?.items.length ?? 0) > 0)
-            return NOTHING;
-        return mounts.flatMap((mount) => {
-            if (mount.type !== 'volume' || mount.source === undefined || mount.readOnly)
-                return [];
-            const volume = volumes.get(mount.source);
-            const driver = volume?.get('driver')?.text ?? 'local';
-            // One with options may be a network file system; one from outside may be anything.
-            if (driver !== 'local' || volume?.get('driver_opts') !== undefined)
-                return [];
-            if (volume?.get('external') !== undefined)
-                return [];
-            return found(`the volume ${mount.source} is another one on each node`, mount.field.position);
-        });
-    },
-    'no-stop-grace-period': (service) => {
-        const { keepsRunning, ports, field } = service;
-        if (!keepsRunning || ports.length === 0 || field.get('stop_grace_period') !== undefined)
-            return NOTHING;
-        return found('it has ports, and no `stop_grace_period`: killed 10s after it was asked to stop', where(service, 'ports'));
-    },
-    'mutable-tag': ({ field }) => {
-        const image = field.get('image');
-        const text = image?.text ?? '';
-        if (image === undefined || text === '' || text.includes('@'))
-            return NOTHING;
-        const tag = /:([^:/]+)$/.exec(text)?.[1];
-        if (tag !== undefined && tag !== 'latest')
-            return NOTHING;
-        return found(tag === undefined
-            ? 'the image has no tag, which means `latest`: another image tomorrow'
-            : 'the tag `latest` means another image tomorrow', image.position);
-    },
-    'no-resource-limits': (service) => {
-        const { isJob, isGlobal, replicas, field } = service;
-        const idle = !isGlobal && replicas === 0;
-        const limit = field.get('deploy', 'resources', 'limits', 'memory') ?? field.get('mem_limit');
-        if (idle || limit !== undefined)
-            return NOTHING;
-        const what = isJob ? 'the job' : 'it';
-        return found(`no memory limit: ${what} may take all that its node has`, field.get('deploy', 'resources', 'limits')?.position ??
-            field.get('deploy', 'resources')?.position ??
-            field.firstPosition);
-    },
-    'attached-twice': ({ field }) => ['configs', 'secrets'].flatMap((kind) => {
-        const targets = new Map();
-        return (field.get(kind)?.items ?? []).flatMap((item) => {
-            const source = item.isMap ? item.get('source')?.text : item.text;
-            if (source === undefined)
-                return [];
-            const target = (item.isMap ? item.get('target')?.text : undefined) ?? source;
-            const before = targets.get(source);
-            targets.set(source, target);
-            if (before === undefined || before === target)
-                return [];
-            const what = kind === 'configs' ? 'config' : 'secret';
-            return found(`the ${what} ${source} is attached twice, as ${before} and as ${target}: a deploy without changes may restart all tasks`, item.position);
-        });
-    }),
-    'job-update-config': ({ isJob, update }) => isJob && update !== undefined
-        ? found('Swarm refuses `update_config` on a job', update.position)
-        : NOTHING,
-};
-
-;// CONCATENATED MODULE: ./src/lint/lint.ts
-/**
- * Looks over the stack files as the user wrote them, for what Swarm ignores, what an engine in this
- * swarm does not know, and what makes a rolling update dangerous. Changes nothing.
- */
-
-
-
-
-/** All findings, by file and line. */
-function lint({ files, services, nodes, logins, ignore }) {
-    const active = RULE_IDS.filter((id) => !ignore.includes(id));
-    const read = [...(files?.get('services')?.entries ?? [])]
-        .filter(([name, field]) => services.has(name) && field.isMap)
-        .map(([name, field]) => readService(name, field));
-    const volumes = files?.get('volumes')?.entries ?? new Map();
-    const findings = read.flatMap((service) => active.flatMap((id) => id === 'expiring-credentials'
-        ? []
-        : CHECKS[id](service, { nodes, volumes }).map(({ text, position }) => finding(id, service.name, text, position))));
-    if (active.includes('expiring-credentials'))
-        findings.push(...expiring(read, logins));
-    return findings.sort((a, b) => (a.file === b.file ? 0 : a.file < b.file ? -1 : 1) ||
-        (a.line ?? 0) - (b.line ?? 0) ||
-        RULE_IDS.indexOf(a.id) - RULE_IDS.indexOf(b.id));
-}
-function finding(id, service, text, { file, line }) {
-    const { group, level, reason, mend } = RULES[id];
-    // Where a mend follows, a full stop comes with it.
-    const why = group === 'Ignored by Swarm' ? `. ${reason.replace(/\.$/, '')}` : '';
-    const message = `service ${service}: ${text}${why}`;
-    return { id, level, message, file, line: line ?? null, service, mend };
-}
-/** One for each login, at the first image that is pulled with it. */
-function expiring(services, logins) {
-    return logins.flatMap(({ registry, expires }) => {
-        const users = services.flatMap(({ name, field }) => {
-            const image = field.get('image');
-            return image?.text !== undefined && registryOf(image.text) === registryOf(`${registry}/`)
-                ? [{ name, image }]
-                : [];
-        });
-        const [first] = users;
-        if (first === undefined)
-            return [];
-        const others = users.length === 1 ? '' : `, as ${users.length - 1} more do`;
-        const text = `it pulls from ${registry === '' ? 'Docker Hub' : registry}${others}, where the login is ${expires}: ` +
-            'a node that has to pull the image later cannot';
-        return [finding('expiring-credentials', first.name, text, first.image.position)];
-    });
-}
-const WEIGHT = {
-    'Dangers to a rolling update': 0,
-    'Depends on the engine': 1,
-    'Ignored by Swarm': 2,
-};
-/**
- * The findings that are worth one of the few annotations of a step: of each level at most `limit`, the
- * first of every rule before the second of any.
- */
-function mostImportant(findings, limit) {
-    const seen = new Map();
-    const ranked = findings.map((each) => {
-        const turn = seen.get(each.id) ?? 0;
-        seen.set(each.id, turn + 1);
-        return { each, turn };
-    });
-    ranked.sort((a, b) => a.turn - b.turn || weight(a.each) - weight(b.each));
-    const chosen = (level) => ranked.flatMap(({ each }) => (each.level === level ? [each] : [])).slice(0, limit);
-    return new Set([...chosen('warning'), ...chosen('notice')]);
-}
-const weight = ({ id }) => WEIGHT[RULES[id].group];
-/** Where it is, as `compose.yaml:12`. */
-const lint_placeOf = ({ file, line }) => line === null ? file : `${file}:${line}`;
-
-;// CONCATENATED MODULE: ./src/modes/lint.ts
-
-
-/** Looks over the files that are about to be deployed, and tells what it finds. */
-function tellLint({ inputs, session, world }, { written, services }, nodes) {
-    const active = nodes.filter(({ Spec, Status }) => Spec.Availability === 'active' && Status.State === 'ready');
-    world.narrator.lint(lint({
-        files: written(),
-        services: new Set(services.keys()),
-        nodes: active.length === 0
-            ? undefined
-            : active.map(({ ID, Description }) => ({
-                name: Description?.Hostname ?? ID,
-                engine: Description?.Engine?.EngineVersion ?? session.engineVersion.version,
-            })),
-        logins: !inputs.withRegistryAuth
-            ? []
-            : inputs.registries.flatMap(({ registry, username, password }) => {
-                const expires = expiry(registry, username, (prefix) => password.reveal().startsWith(prefix));
-                return expires === undefined ? [] : [{ registry, expires }];
-            }),
-        ignore: inputs.lintIgnore,
-    }));
-}
-
+;// CONCATENATED MODULE: external "node:path"
+const external_node_path_namespaceObject = require("node:path");
 ;// CONCATENATED MODULE: ./src/compose/interpolate.ts
 /**
  * `$NAME` and `${...}` in one string, by the rules of the Compose specification. Knows nothing of
@@ -42021,8 +41578,6 @@ function brief(expression) {
     return line.length > 60 ? `${line.slice(0, 60)}...` : line;
 }
 
-;// CONCATENATED MODULE: external "node:path"
-const external_node_path_namespaceObject = require("node:path");
 ;// CONCATENATED MODULE: ./src/compose/variables.ts
 
 
@@ -42413,6 +41968,224 @@ function sanitised(path) {
     return (0,external_node_path_namespaceObject.basename)(path)
         .replace(/[^A-Za-z0-9._-]/g, '_')
         .slice(-64);
+}
+
+;// CONCATENATED MODULE: ./src/compose/conversion.ts
+
+/** Looks at the services that are deployed, with all files merged. */
+function checkConversion(files, isIncluded) {
+    const check = new Check(files);
+    for (const [name, service] of files?.get('services')?.entries ?? [])
+        if (isIncluded(name) && service.isMap)
+            check.service(name, service);
+    return check;
+}
+/** The first client of each mode and mount type that not all have: docker/cli#2907, #3606 and #5845. */
+const MODES_SINCE = 23;
+const MOUNTS_SINCE = { cluster: 23, image: 28 };
+const conversion_MODES = ['replicated', 'global', 'replicated-job', 'global-job'];
+/** Each type of mount, and the options that are not for it. */
+const MOUNTS = {
+    volume: ['tmpfs', 'bind', 'cluster', 'image'],
+    bind: ['volume', 'tmpfs', 'cluster', 'image'],
+    tmpfs: ['bind', 'volume', 'cluster', 'image'],
+    npipe: ['volume', 'tmpfs', 'image'],
+    image: ['volume', 'bind', 'tmpfs', 'cluster'],
+    cluster: ['tmpfs', 'bind', 'volume'],
+};
+const RESTARTS = /^(?:no|always|unless-stopped|on-failure)?(?::[+-]?\d+)?$/;
+/** Any other first word of a healthcheck's list: moby, daemon/health.go, starts no probe for it. */
+const PROBES = ['NONE', 'CMD', 'CMD-SHELL'];
+const WORDS = [
+    [
+        ['deploy', 'restart_policy', 'condition'],
+        ['none', 'on-failure', 'any'],
+    ],
+    [
+        ['deploy', 'update_config', 'failure_action'],
+        ['pause', 'continue', 'rollback'],
+    ],
+    [
+        ['deploy', 'rollback_config', 'failure_action'],
+        ['pause', 'continue', 'rollback'],
+    ],
+    [
+        ['deploy', 'update_config', 'order'],
+        ['stop-first', 'start-first'],
+    ],
+    [
+        ['deploy', 'rollback_config', 'order'],
+        ['stop-first', 'start-first'],
+    ],
+    [
+        ['deploy', 'endpoint_mode'],
+        ['vip', 'dnsrr'],
+    ],
+];
+class Check {
+    problems = [];
+    demands = [];
+    #files;
+    constructor(files) {
+        this.#files = files;
+    }
+    service(name, service) {
+        this.#mode(name, service);
+        this.#restart(name, service);
+        this.#healthcheck(name, service);
+        this.#words(name, service);
+        this.#references(name, service);
+        for (const mount of lastOfEachTarget(service.get('volumes')?.items ?? []))
+            this.#mount(name, mount);
+        this.#credentials(name, service);
+    }
+    #mode(name, service) {
+        const mode = service.get('deploy', 'mode');
+        const text = mode?.text ?? '';
+        if (mode === undefined || text === '')
+            return;
+        if (!conversion_MODES.includes(text)) {
+            this.#refuse(mode, `service ${name}: there is no such mode`, `There are: ${conversion_MODES.join(', ')}.`);
+            return;
+        }
+        if (text.endsWith('-job'))
+            this.#demand(mode, MODES_SINCE, `service ${name}: \`deploy.mode: ${text}\``, 'Update Docker on the manager; or use `deploy: {restart_policy: {condition: none}}` instead of the mode: its task runs once with every version.');
+        if (!text.startsWith('global'))
+            return;
+        const replicas = service.get('deploy', 'replicas') ?? service.get('scale');
+        if (replicas?.text !== undefined)
+            this.#refuse(replicas, `service ${name}: replicas do not go with \`deploy.mode: ${text}\`, which has one task on each node`, 'Remove one of the two.');
+    }
+    #restart(name, service) {
+        const restart = service.get('restart');
+        const text = restart?.text ?? '';
+        const policy = service.get('deploy', 'restart_policy');
+        if (restart === undefined || policy?.isMap === true || RESTARTS.test(text))
+            return;
+        this.#refuse(restart, `service ${name}: there is no such restart policy`, 'There are: no, always, unless-stopped, on-failure, on-failure:3. Swarm itself goes by deploy.restart_policy.');
+    }
+    #healthcheck(name, service) {
+        const disable = service.get('healthcheck', 'disable');
+        const test = service.get('healthcheck', 'test');
+        const [first] = test?.items ?? [];
+        if (first?.text !== undefined && !PROBES.includes(first.text))
+            this.#refuse(first, `service ${name}: a healthcheck's \`test\` starts with one of ${PROBES.join(', ')}; with anything else no task ever becomes healthy`, 'As a list: `["CMD", "curl", "-f", "http://localhost/"]`, or one text for the shell: `curl -f http://localhost/`.');
+        if (disable?.text?.toLowerCase() !== 'true' || test === undefined)
+            return;
+        if (test.text === undefined && test.items.length === 0)
+            return;
+        this.#refuse(disable, `service ${name}: a healthcheck cannot be disabled and have a \`test\``, 'Keep one of the two; in a file that goes over another one, write `test: ["NONE"]` instead of `disable: true`.');
+    }
+    /** What takes one of a few words, and what the swarm compares with. */
+    #words(name, service) {
+        for (const [path, words] of WORDS) {
+            const field = service.get(...path);
+            const text = field?.text ?? '';
+            if (field !== undefined && text !== '' && !words.includes(text))
+                this.#refuse(field, `service ${name}: \`${path.join('.')}\` takes ${words.slice(0, -1).join(', ')} or ${words.at(-1) ?? ''}`, 'Docker would refuse it after networks, configs and secrets were made.');
+        }
+        for (const item of service.get('deploy', 'placement', 'constraints')?.items ?? [])
+            if (item.text !== undefined && !/^\s*[^\s=!]+\s*(?:==|!=)\s*\S/.test(item.text))
+                this.#refuse(item, `service ${name}: a constraint compares with == or !=`, 'Such as `node.role == worker` or `node.labels.zone != b`.');
+    }
+    #references(name, service) {
+        const networks = service.get('networks');
+        for (const [network, field] of networks?.isMap === true ? networks.entries : [])
+            if (network !== 'default')
+                this.#declared('networks', network, field, name);
+        for (const item of networks?.items ?? [])
+            if (item.text !== undefined && item.text !== 'default')
+                this.#declared('networks', item.text, item, name);
+        for (const kind of ['configs', 'secrets'])
+            for (const item of service.get(kind)?.items ?? []) {
+                const source = item.isMap ? item.get('source') : item;
+                if (source?.text !== undefined)
+                    this.#declared(kind, source.text, source, name);
+            }
+    }
+    #mount(name, mount) {
+        if (!mount.isMap) {
+            const source = shortSource(mount.text ?? '');
+            if (source !== undefined)
+                this.#declared('volumes', source, mount, name);
+            return;
+        }
+        const type = mount.get('type');
+        const text = type?.text ?? '';
+        if (type === undefined || text === '')
+            return;
+        const foreign = Object.hasOwn(MOUNTS, text) ? MOUNTS[text] : undefined;
+        if (foreign === undefined) {
+            this.#refuse(type, `service ${name}: there is no such type of mount`, `There are: ${Object.keys(MOUNTS).join(', ')}.`);
+            return;
+        }
+        const since = MOUNTS_SINCE[text];
+        if (since !== undefined)
+            this.#demand(type, since, `service ${name}: a mount of type ${text}`, 'Update Docker on the manager, or use another type of mount.');
+        for (const option of foreign) {
+            const found = mount.get(option);
+            if (found?.isMap === true)
+                this.#refuse(found, `service ${name}: \`${option}\` options do not go with a mount of type ${text}`, 'Remove them, or mount another type.');
+        }
+        const source = mount.get('source');
+        const from = source?.text ?? '';
+        if (from !== '' && source !== undefined) {
+            if (text === 'tmpfs')
+                this.#refuse(source, `service ${name}: a mount of type tmpfs has no \`source\``, 'Remove it.');
+            else if (text === 'volume' || (text === 'cluster' && !from.startsWith('group:')))
+                this.#declared('volumes', from, source, name);
+        }
+        else if (['npipe', 'image', 'cluster'].includes(text)) {
+            this.#refuse(source ?? mount, `service ${name}: a mount of type ${text} needs a \`source\``, 'Give it one.');
+        }
+    }
+    #credentials(name, service) {
+        const spec = service.get('credential_spec');
+        const given = ['config', 'file', 'registry'].flatMap((key) => {
+            const field = spec?.get(key);
+            return (field?.text ?? '') === '' || field === undefined ? [] : [{ key, field }];
+        });
+        const [first, second] = given;
+        if (second !== undefined)
+            this.#refuse(second.field, `service ${name}: \`credential_spec\` takes one of ${given.map(({ key }) => key).join(' and ')}`, 'Keep one of them.');
+        if (first?.key === 'config')
+            this.#declared('configs', first.field.text ?? '', first.field, name);
+    }
+    /** That the files have what a service refers to. */
+    #declared(section, name, at, service) {
+        const known = this.#files?.get(section)?.entries ?? new Map();
+        if (known.has(name))
+            return;
+        this.#refuse(at, `service ${service}: there is no ${name} in the top-level \`${section}\``, `Declare it there${known.size === 0 ? '' : ` (there ${known.size === 1 ? 'is' : 'are'}: ${listed(known)})`}; with \`external: true\` if it exists already.`);
+    }
+    #refuse(at, message, hint) {
+        this.problems.push(problemAt(at.position, message, { hint }));
+    }
+    #demand(at, since, message, hint) {
+        this.demands.push({ since, ...problemAt(at.position, message, { hint }) });
+    }
+}
+const MAX_LISTED = 10;
+/** The first names, for people. */
+function listed(known) {
+    const names = [...known.keys()].slice(0, MAX_LISTED);
+    return `${names.join(', ')}${known.size > names.length ? ', ...' : ''}`;
+}
+/** Of several files the last one has a target, as Docker merges mounts. */
+function lastOfEachTarget(mounts) {
+    const last = new Map();
+    for (const mount of mounts)
+        last.set((mount.isMap ? mount.get('target')?.text : shortTarget(mount.text)) ?? '', mount);
+    return [...last.values()];
+}
+const shortTarget = (text = '') => text.split(':')[1] ?? text;
+/**
+ * The volume that `volume:/path` names; undefined where there is none. One letter is taken for a drive
+ * of Windows (docker/cli, cli/compose/loader/volume.go).
+ */
+function shortSource(text) {
+    const [source = '', target] = text.split(':');
+    return target === undefined || source.length < 2 || /^[.~/\\]/.test(source) ? undefined : source;
 }
 
 ;// CONCATENATED MODULE: ./src/compose/depends-on.ts
@@ -42859,7 +42632,7 @@ const reference = {
             target: kept(keys_text),
             uid: kept(keys_text),
             gid: kept(keys_text),
-            mode: kept({ scalar: 'mode' }, 'A text is octal, as for Docker Compose.'),
+            mode: kept({ scalar: 'mode' }, 'A text is octal, as for Docker Compose. Digits out of a variable are decimal for Docker: a warning where they begin with 0.'),
         },
     },
 };
@@ -43231,7 +43004,7 @@ function readDuration(text) {
  * RAMInBytes); undefined for anything else.
  */
 function readBytes(text) {
-    const match = /^(\d+(?:\.\d+)?) ?([kKmMgGtTpP])?[iI]?[bB]?$/.exec(text);
+    const match = /^(\d+(?:\.\d*)?|\.\d+) ?([kKmMgGtTpP])?[iI]?[bB]?$/.exec(text);
     if (match === null)
         return undefined;
     const [, number, unit = ''] = match;
@@ -43380,6 +43153,8 @@ class Translator {
         for (const entry of document.tree.entries(value).values()) {
             if (path === 'services' && document.settings.leftOut?.has(entry.name) === true)
                 continue;
+            if (document.settings.unused?.has(`${path}.${entry.name}`) === true)
+                continue;
             this.#shape(entry.site, entry, named, `${path}.${entry.name}`);
         }
     }
@@ -43455,6 +43230,9 @@ class Translator {
             case 'size':
                 if (readBytes(value) === undefined)
                     refuse('a size such as 512m or 1gb');
+                // As Kubernetes writes it; newer clients want all of `MiB`.
+                else if (/[kmgtp]i$/i.test(value))
+                    write(quoted(`${value}B`));
                 else if (type !== 'text')
                     write(quoted(value));
                 return;
@@ -43485,8 +43263,15 @@ class Translator {
                 return;
             }
             case 'mode':
-                if (type === 'int' || filledIn)
+                if (type === 'int')
                     return;
+                if (filledIn && /^[+-]?\d+$/.test(value)) {
+                    // What Docker makes of it (loader/interpolate.go, toInt) is what the stack has had so far.
+                    const octal = Number(value).toString(8).padStart(4, '0');
+                    if (/^0+[1-7]/.test(value))
+                        document.warn(site, `\`${path}\`: Docker reads digits out of a variable as a decimal number, also behind a 0: this is the mode ${octal}`, 'Write the mode into the file, or `0o` before the digits of the variable.');
+                    return;
+                }
                 if (/^(?:0o?)?[0-7]+$/.test(value))
                     write(String(Number.parseInt(value.replace('o', ''), 8)));
                 else
@@ -44001,6 +43786,10 @@ class Document {
     #readObjects(section) {
         const objects = this.tree.get(this.tree.root, section);
         for (const object of this.tree.entries(objects).values()) {
+            if (this.settings.unused?.has(`${section}.${object.name}`) === true) {
+                this.cut.add(object.pair);
+                continue;
+            }
             const entries = this.tree.entries(object.value);
             const what = `${KINDS[section]} ${object.name}`;
             const external = entries.get('external')?.value ?? null;
@@ -44236,6 +44025,27 @@ function positionsOf(documents) {
             }
     }
     return positions;
+}
+/**
+ * Those that services which are left out use and no other does, as `configs.NAME` and `secrets.NAME`: as
+ * for Docker Compose their files may be missing, and they are not created. What no service uses at all
+ * is created, as Docker does it.
+ */
+function unusedObjects(files, leftOut) {
+    const unused = new Set();
+    const used = new Set();
+    for (const [name, service] of files?.get('services')?.entries ?? []) {
+        const uses = leftOut.has(name) ? unused : used;
+        for (const section of ['configs', 'secrets'])
+            for (const item of service.get(section)?.items ?? [])
+                uses.add(`${section}.${(item.isMap ? item.get('source') : item)?.text ?? ''}`);
+        const config = service.get('credential_spec', 'config')?.text;
+        if (config !== undefined)
+            uses.add(`configs.${config}`);
+    }
+    for (const object of used)
+        unused.delete(object);
+    return unused;
 }
 
 ;// CONCATENATED MODULE: ./src/compose/reset.ts
@@ -44601,6 +44411,7 @@ function fieldOf(documents) {
 
 
 
+
 /** Nobody reads more, and a file of another kind can have a hundred thousand. */
 const MAX_PROBLEMS = 200;
 /**
@@ -44633,9 +44444,11 @@ function renderStack(request) {
     }
     const profiles = readProfiles(documents, request.profiles ?? []);
     const { leftOut } = profiles;
+    let unused = new Set();
     if (leftOut.size > 0) {
         attachments = new Attachments(request);
-        const settings = { ...request, leftOut };
+        unused = unusedObjects(fieldOf(documents), leftOut);
+        const settings = { ...request, leftOut, unused };
         documents = documents.map(({ source, tree }) => new Document(source, tree.root, settings, attachments));
     }
     for (const document of documents) {
@@ -44670,6 +44483,9 @@ function renderStack(request) {
         if (problems.length === 0)
             problems.push(...imageless(services.values()));
     }
+    const written = fieldOf(documents);
+    const conversion = problems.length > 0 ? undefined : checkConversion(written, (name) => services.has(name));
+    problems.push(...(conversion?.problems ?? []));
     if (problems.length > MAX_PROBLEMS) {
         const message = `${problems.length - MAX_PROBLEMS} more problems like these`;
         problems.splice(MAX_PROBLEMS, Infinity, { reason: 'compose-invalid', message });
@@ -44680,7 +44496,7 @@ function renderStack(request) {
     const composeVersion = documents.find((document) => document.version !== undefined)?.version;
     const names = (section) => [
         ...new Set(documents.flatMap(({ tree }) => [...tree.entries(tree.get(tree.root, section)).keys()])),
-    ];
+    ].filter((name) => !unused.has(`${section}.${name}`));
     const mustBeUnset = new Set([NEVER_SET, ...attachments.empty]);
     for (const document of documents)
         document.empty.forEach((name) => mustBeUnset.add(name));
@@ -44700,8 +44516,9 @@ function renderStack(request) {
         mustBeUnset: [...mustBeUnset].sort(),
         warnings,
         newer: documents.flatMap((document) => document.newerKeys()),
+        demands: withExcerpts(conversion?.demands ?? [], parsed),
         notes: documents.flatMap((document) => document.notes),
-        written: handedOver(fieldOf(documents)),
+        written: handedOver(written),
     };
 }
 /** Gives a value once, and holds it no longer. */
@@ -44742,6 +44559,505 @@ function versionConflicts(documents) {
     return written
         .filter((document) => document.version !== first?.version)
         .map((document) => problemAt({ file: document.source.path }, `\`version\` is ${document.version ?? ''} here and ${first?.version ?? ''} in ${first?.source.path ?? ''}`, { hint: 'Give all files the same version, or leave it out of all but one.' }));
+}
+
+;// CONCATENATED MODULE: ./src/lint/credentials.ts
+/** Registry logins that end before a node needs them again. */
+/**
+ * What is known to expire of a login, by the forms that the registries document.
+ * @returns for people, undefined where nothing is known to expire
+ */
+function expiry(registry, username, passwordStartsWith) {
+    if (passwordStartsWith('ghs_'))
+        return 'a token of this workflow, which ends with the job';
+    if (username === 'AWS' && /(?:^|\.)ecr[.-]|^public\.ecr\.aws$/.test(registry))
+        return 'a password of Amazon ECR, which ends after 12 hours';
+    if (username === 'oauth2accesstoken' || username === '_dcgcloud_token')
+        return 'an access token of Google, which ends after an hour';
+    if (username === '00000000-0000-0000-0000-000000000000')
+        return 'an access token of Azure, which ends after 3 hours';
+    return undefined;
+}
+/** The host of an image; '' for Docker Hub, as in the inputs. */
+function registryOf(image) {
+    const [first = '', ...rest] = image.split('/');
+    // The rule of distribution/reference: anything else is a path on Docker Hub.
+    const isHost = rest.length > 0 && /[.:]|^localhost$/.test(first);
+    if (!isHost || /^(?:index\.)?docker\.io$/.test(first))
+        return '';
+    return first;
+}
+
+;// CONCATENATED MODULE: ./src/lint/service.ts
+/** What the rules ask of one service, read from the files with the defaults of Docker and Swarm. */
+
+function readService(name, field) {
+    const mode = field.get('deploy', 'mode')?.text ?? 'replicated';
+    const isJob = mode.endsWith('-job');
+    const isGlobal = mode.startsWith('global');
+    const replicas = numberOf((field.get('scale') ?? field.get('deploy', 'replicas'))?.text ?? '1');
+    const healthcheck = field.get('healthcheck');
+    const test = healthcheck?.get('test');
+    const [first] = test?.items ?? [];
+    const disabled = service_isTrue(healthcheck?.get('disable')?.text) || first?.text === 'NONE' || test?.text === 'NONE';
+    const isHealthchecked = healthcheck?.isMap === true && !disabled;
+    const ports = (field.get('ports')?.items ?? []).map(readPort);
+    const ends = !isHealthchecked && ports.length === 0 && isMeantToEnd(field);
+    const update = field.get('deploy', 'update_config');
+    return {
+        ...{ name, field, isGlobal, isJob, healthcheck, isHealthchecked, update, ports },
+        replicas: isGlobal ? undefined : replicas,
+        keepsRunning: !isJob && !ends && (isGlobal || replicas !== 0),
+        order: update?.get('order')?.text ?? 'stop-first',
+        mounts: (field.get('volumes')?.items ?? []).map(readMount),
+    };
+}
+/**
+ * `on-failure` alone is what people give their workers and caches; with a number of attempts it is a task
+ * that is to come to an end. `restart` counts as Docker's client translates it.
+ */
+function isMeantToEnd(field) {
+    const policy = field.get('deploy', 'restart_policy');
+    if (policy === undefined)
+        return /^on-failure:[1-9]/.test(field.get('restart')?.text ?? '');
+    const condition = policy.get('condition')?.text ?? 'any';
+    const attempts = numberOf(policy.get('max_attempts')?.text) ?? 0;
+    return condition === 'none' || (condition === 'on-failure' && attempts > 0);
+}
+function readPort(field) {
+    if (field.isMap)
+        return {
+            published: field.get('published')?.text,
+            host: field.get('mode')?.text === 'host',
+            position: field.position,
+        };
+    // The short form is always `ingress`: [[address:]published:]target[/protocol]
+    const parts = (field.text ?? '').split('/')[0]?.split(':') ?? [];
+    return {
+        published: parts.length > 1 ? parts.at(-2) : undefined,
+        host: false,
+        position: field.position,
+    };
+}
+function readMount(field) {
+    if (field.isMap)
+        return {
+            type: field.get('type')?.text ?? 'volume',
+            source: field.get('source')?.text,
+            readOnly: service_isTrue(field.get('read_only')?.text),
+            field,
+        };
+    const [first = '', second, options = ''] = (field.text ?? '').split(':');
+    const source = second === undefined ? undefined : first;
+    const isPath = source !== undefined && /^[.~/\\]/.test(source);
+    return {
+        type: isPath ? 'bind' : 'volume',
+        source,
+        readOnly: options.split(',').includes('ro'),
+        field,
+    };
+}
+function numberOf(text) {
+    return text !== undefined && /^[0-9]{1,15}$/.test(text.trim()) ? Number(text) : undefined;
+}
+function service_isTrue(text) {
+    return ['true', 'yes', 'on', 'y'].includes(text?.toLowerCase() ?? '');
+}
+const UNIT_MS = {
+    ...{ ns: 1e-6, us: 1e-3, \u00b5s: 1e-3, \u03bcs: 1e-3, ms: 1 },
+    ...{ s: 1000, m: 60_000, h: 3_600_000 },
+};
+/** Milliseconds of a duration as the files may have it, such as `1m30s` or `2d`; undefined if it is none. */
+function durationMs(written) {
+    const text = written === undefined ? undefined : readDuration(written);
+    if (text === undefined || text.startsWith('-'))
+        return undefined;
+    return [...text.matchAll(/([\d.]+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)/g)].reduce((sum, [, number = '0', unit = 's']) => sum + Number(number) * (UNIT_MS[unit] ?? 0), 0);
+}
+
+;// CONCATENATED MODULE: ./src/lint/rules.ts
+/** The check of each rule of the catalog, on one service at a time; credentials apart. */
+
+
+
+const NOTHING = [];
+const found = (text, position) => [{ text, position }];
+/** A key that is there, whatever its value; those that say "no" to what nobody does say nothing wrong. */
+const rules_ignored = (key, harmless = () => false) => ({ field }) => {
+    const at = field.get(key);
+    if (at === undefined || harmless(at))
+        return NOTHING;
+    return found(`\`${key}\` is ignored`, at.position);
+};
+const isFalse = ({ text }) => ['false', 'no', 'off', 'n'].includes(text ?? '');
+const isEmpty = ({ text, items, entries }) => (text === undefined || text === '') && items.length === 0 && entries.size === 0;
+/** Fields that nodes with an older engine leave out. */
+const rules_engine = (since, fields) => (service, { nodes = [] }) => {
+    const old = nodes.filter(({ engine: version }) => isBefore(version, since));
+    const [first] = old;
+    if (first === undefined)
+        return NOTHING;
+    const others = old.length === 1 ? '' : ` and ${old.length - 1} more`;
+    return fields(service).map(({ label, field }) => ({
+        text: `\`${label}\` is ignored on node ${first.name}${others}, where the engine is ${first.engine ?? ''}`,
+        position: field.position,
+    }));
+};
+const rules_at = (...paths) => ({ field }) => paths.flatMap((path) => {
+    const there = field.get(...path);
+    return there === undefined || isEmpty(there) ? [] : [{ label: path.join('.'), field: there }];
+});
+function isBefore(version, since) {
+    const [, major, minor] = /^v?(\d+)\.(\d+)/.exec(version ?? '') ?? [];
+    if (major === undefined)
+        return false;
+    return Number(major) < since[0] || (Number(major) === since[0] && Number(minor) < since[1]);
+}
+const hostPorts = ({ ports }) => ports.filter(({ host, published }) => host && published !== undefined && published !== '0');
+/** Mounts that two tasks on one node, the old and the new one, would write to at once. */
+const writes = ({ mounts }) => mounts.some(({ type, source, readOnly }) => !readOnly && source !== undefined && ['volume', 'bind', 'cluster'].includes(type));
+const where = (service, ...path) => service.field.get(...path)?.position ?? service.field.firstPosition;
+/** As Docker has them where nothing is written; Swarm's own of `monitor`. */
+const HEALTHCHECK = { interval: 30_000, startPeriod: 0, retries: 3 };
+const MONITOR_MS = 5000;
+/** Zero stands for the default, as Docker has it. */
+function or(value, otherwise) {
+    return value === undefined || value === 0 ? otherwise : value;
+}
+/** The rules that find nothing where the nodes are not known; the others do not ask for them. */
+const NEED_NODES = new Set([
+    ...RULE_IDS.filter((id) => RULES[id].group === 'Depends on the engine'),
+    'host-port-replicas',
+    'start-first-max-replicas',
+    'local-volume-moves',
+]);
+const CHECKS = {
+    'ignored-build': rules_ignored('build'),
+    'ignored-cgroup-parent': rules_ignored('cgroup_parent'),
+    'ignored-cgroupns-mode': rules_ignored('cgroupns_mode'),
+    'ignored-container-name': rules_ignored('container_name'),
+    'ignored-depends-on': ({ field }) => {
+        const depends = field.get('depends_on');
+        if (depends === undefined || isEmpty(depends))
+            return NOTHING;
+        const orders = [...depends.entries.values()].some((one) => {
+            const condition = one.get('condition')?.text ?? 'service_started';
+            return condition !== 'service_started';
+        });
+        return orders ? NOTHING : found('`depends_on` orders nothing here', depends.position);
+    },
+    'ignored-devices': rules_ignored('devices', isEmpty),
+    'ignored-domainname': rules_ignored('domainname'),
+    'ignored-expose': rules_ignored('expose', isEmpty),
+    'ignored-external-links': rules_ignored('external_links', isEmpty),
+    'ignored-ipc': rules_ignored('ipc'),
+    'ignored-links': rules_ignored('links', isEmpty),
+    'ignored-mac-address': rules_ignored('mac_address'),
+    'ignored-network-address': ({ field }) => [...(field.get('networks')?.entries.values() ?? [])].flatMap((network) => ['ipv4_address', 'ipv6_address'].flatMap((key) => {
+        const address = network.get(key);
+        return address === undefined ? [] : found(`\`${key}\` is ignored`, address.position);
+    })),
+    'ignored-network-mode': rules_ignored('network_mode'),
+    'ignored-pid': rules_ignored('pid'),
+    'ignored-privileged': rules_ignored('privileged', isFalse),
+    'ignored-restart': ({ field }) => {
+        const restart = field.get('restart');
+        if (restart === undefined || isEmpty(restart))
+            return NOTHING;
+        const why = field.get('deploy', 'restart_policy') !== undefined
+            ? 'is ignored next to `deploy.restart_policy`'
+            : restart.text === 'no' || restart.text === 'false'
+                ? 'is ignored: without `deploy.restart_policy`, Swarm always restarts'
+                : restart.text?.startsWith('on-failure') === true
+                    ? 'is read as a `deploy.restart_policy` with `condition: on-failure`'
+                    : 'says what Swarm does anyway';
+        return found(`\`restart\` ${why}`, restart.position);
+    },
+    'ignored-security-opt': rules_ignored('security_opt', isEmpty),
+    'ignored-shm-size': rules_ignored('shm_size'),
+    'ignored-tmpfs': rules_ignored('tmpfs', isEmpty),
+    'ignored-userns-mode': rules_ignored('userns_mode'),
+    'engine-sysctls': rules_engine([19, 3], rules_at(['sysctls'])),
+    'engine-capabilities': rules_engine([20, 10], rules_at(['cap_add'], ['cap_drop'])),
+    'engine-ulimits': rules_engine([20, 10], rules_at(['ulimits'])),
+    'engine-pids-limit': rules_engine([20, 10], rules_at(['deploy', 'resources', 'limits', 'pids'])),
+    'engine-start-interval': rules_engine([25, 0], rules_at(['healthcheck', 'start_interval'])),
+    'engine-volume-subpath': rules_engine([26, 0], ({ mounts }) => mounts.flatMap((mount) => {
+        const field = mount.field.get('volume', 'subpath');
+        return field === undefined ? [] : [{ label: 'volume.subpath', field }];
+    })),
+    'engine-oom-score-adj': rules_engine([27, 0], rules_at(['oom_score_adj'])),
+    'no-healthcheck': (service) => {
+        if (!service.keepsRunning || service.isHealthchecked)
+            return NOTHING;
+        if (service.healthcheck?.isMap === true)
+            return found('the healthcheck is disabled', service.healthcheck.position);
+        return found('no healthcheck, unless the image has one', service.field.firstPosition);
+    },
+    'stop-first-single-replica': (service) => {
+        const { keepsRunning, isGlobal, replicas, order, update } = service;
+        if (!keepsRunning || isGlobal || replicas !== 1 || order !== 'stop-first')
+            return NOTHING;
+        // Where two at once would be wrong, it is a choice; written out, one that was made.
+        const hasToStop = writes(service) || hostPorts(service).length > 0;
+        if (hasToStop && update?.get('order') !== undefined)
+            return NOTHING;
+        return found('one replica, stopped before its successor starts: down in every update', where(service, 'deploy', 'update_config', 'order'));
+    },
+    'failure-action': (service) => {
+        if (!service.keepsRunning)
+            return NOTHING;
+        const action = service.update?.get('failure_action');
+        if (action?.text === 'rollback')
+            return NOTHING;
+        const text = action?.text === 'continue'
+            ? '`failure_action` goes on with an update that fails'
+            : 'a failing update is paused half-way, not rolled back';
+        return found(text, action?.position ?? service.update?.position ?? service.field.firstPosition);
+    },
+    'monitor-too-short': (service) => {
+        const { healthcheck, update } = service;
+        if (!service.keepsRunning || !service.isHealthchecked || healthcheck === undefined)
+            return NOTHING;
+        const read = (key) => durationMs(healthcheck.get(key)?.text);
+        const interval = or(read('interval'), HEALTHCHECK.interval);
+        const retries = or(numberOf(healthcheck.get('retries')?.text), HEALTHCHECK.retries);
+        const startPeriod = or(read('start_period'), HEALTHCHECK.startPeriod);
+        const written = update?.get('monitor');
+        const monitor = or(durationMs(written?.text), MONITOR_MS);
+        const needed = startPeriod + interval * retries;
+        if (monitor >= needed)
+            return NOTHING;
+        return found(`\`monitor\` is ${formatDuration(monitor)}${written === undefined ? ' by default' : ''}, ` +
+            `and the healthcheck may take ${formatDuration(needed)} to find a task unhealthy ` +
+            `(start_period ${formatDuration(startPeriod)} + interval ${formatDuration(interval)} * retries ${retries})`, written?.position ?? healthcheck.position);
+    },
+    'start-first-host-port': (service) => {
+        if (!service.keepsRunning || service.order !== 'start-first')
+            return NOTHING;
+        const [port] = hostPorts(service);
+        if (port === undefined)
+            return NOTHING;
+        return found('`start-first` cannot start the new task while the old one has the host port', port.position);
+    },
+    'host-port-replicas': (service, { nodes }) => {
+        const [port] = hostPorts(service);
+        const { replicas = 0 } = service;
+        if (!service.keepsRunning || port === undefined || nodes === undefined)
+            return NOTHING;
+        if (nodes.length === 0 || replicas <= nodes.length)
+            return NOTHING;
+        return found(`${replicas} replicas with a host port on ${nodes.length} active ${nodes.length === 1 ? 'node' : 'nodes'}: not all can run`, port.position);
+    },
+    'start-first-max-replicas': (service, { nodes }) => {
+        const limit = service.field.get('deploy', 'placement', 'max_replicas_per_node');
+        const most = numberOf(limit?.text) ?? 0;
+        const { replicas } = service;
+        if (!service.keepsRunning || service.order !== 'start-first')
+            return NOTHING;
+        if (limit === undefined || most === 0 || nodes === undefined || nodes.length === 0)
+            return NOTHING;
+        if (replicas === undefined || replicas < most * nodes.length)
+            return NOTHING;
+        return found(`\`start-first\` needs a place for one task more, and ${most} per node on ${nodes.length} active ${nodes.length === 1 ? 'node' : 'nodes'} leaves none`, limit.position);
+    },
+    'update-all-at-once': (service) => {
+        const { replicas, isGlobal, update } = service;
+        const parallelism = update?.get('parallelism');
+        const several = isGlobal || (replicas ?? 0) > 1;
+        if (!service.keepsRunning || !several || service.order !== 'stop-first')
+            return NOTHING;
+        const at_once = numberOf(parallelism?.text);
+        if (parallelism === undefined || at_once === undefined)
+            return NOTHING;
+        if (at_once !== 0 && (isGlobal || at_once < (replicas ?? Infinity)))
+            return NOTHING;
+        return found('an update stops all tasks at once', parallelism.position);
+    },
+    'local-volume-moves': (service, { nodes, volumes }) => {
+        const { keepsRunning, isGlobal, field, mounts } = service;
+        if (!keepsRunning || isGlobal || nodes === undefined || nodes.length < 2)
+            return NOTHING;
+        if ((field.get('deploy', 'placement', 'constraints')?.items.length ?? 0) > 0)
+            return NOTHING;
+        return mounts.flatMap((mount) => {
+            if (mount.type !== 'volume' || mount.source === undefined || mount.readOnly)
+                return [];
+            const volume = volumes.get(mount.source);
+            const driver = volume?.get('driver')?.text ?? 'local';
+            // One with options may be a network file system; one from outside may be anything.
+            if (driver !== 'local' || volume?.get('driver_opts') !== undefined)
+                return [];
+            if (volume?.get('external') !== undefined)
+                return [];
+            return found(`the volume ${mount.source} is another one on each node`, mount.field.position);
+        });
+    },
+    'no-stop-grace-period': (service) => {
+        const { keepsRunning, ports, field } = service;
+        if (!keepsRunning || ports.length === 0 || field.get('stop_grace_period') !== undefined)
+            return NOTHING;
+        return found('it has ports, and no `stop_grace_period`: killed 10s after it was asked to stop', where(service, 'ports'));
+    },
+    'mutable-tag': ({ field }) => {
+        const image = field.get('image');
+        const text = image?.text ?? '';
+        if (image === undefined || text === '' || text.includes('@'))
+            return NOTHING;
+        const tag = /:([^:/]+)$/.exec(text)?.[1];
+        if (tag !== undefined && tag !== 'latest')
+            return NOTHING;
+        return found(tag === undefined
+            ? 'the image has no tag, which means `latest`: another image tomorrow'
+            : 'the tag `latest` means another image tomorrow', image.position);
+    },
+    'no-resource-limits': (service) => {
+        const { isJob, isGlobal, replicas, field } = service;
+        const idle = !isGlobal && replicas === 0;
+        const limit = field.get('deploy', 'resources', 'limits', 'memory') ?? field.get('mem_limit');
+        // 0 limits nothing, in whatever unit.
+        if (idle || (limit !== undefined && !/^0+(?:\.0*)?[a-z ]*$/i.test(limit.text ?? '')))
+            return NOTHING;
+        const what = isJob ? 'the job' : 'it';
+        return found(`no memory limit: ${what} may take all that its node has`, field.get('deploy', 'resources', 'limits')?.position ??
+            field.get('deploy', 'resources')?.position ??
+            field.firstPosition);
+    },
+    'attached-twice': ({ field }) => ['configs', 'secrets'].flatMap((kind) => {
+        const targets = new Map();
+        return (field.get(kind)?.items ?? []).flatMap((item) => {
+            const source = item.isMap ? item.get('source')?.text : item.text;
+            if (source === undefined)
+                return [];
+            const target = (item.isMap ? item.get('target')?.text : undefined) ?? source;
+            const before = targets.get(source);
+            targets.set(source, target);
+            if (before === undefined || before === target)
+                return [];
+            const what = kind === 'configs' ? 'config' : 'secret';
+            return found(`the ${what} ${source} is attached twice, as ${before} and as ${target}: a deploy without changes may restart all tasks`, item.position);
+        });
+    }),
+    'job-update-config': ({ isJob, update }) => isJob && update !== undefined
+        ? found('Swarm refuses `update_config` on a job', update.position)
+        : NOTHING,
+};
+
+;// CONCATENATED MODULE: ./src/lint/lint.ts
+/**
+ * Looks over the stack files as the user wrote them, for what Swarm ignores, what an engine in this
+ * swarm does not know, and what makes a rolling update dangerous. Changes nothing.
+ */
+
+
+
+
+/** All findings, by file and line. */
+function lint(request) {
+    const { files, services, nodes, logins, ignore, part } = request;
+    const active = RULE_IDS.filter((id) => !ignore.includes(id) && (part === undefined || NEED_NODES.has(id) === (part === 'nodes')));
+    const read = [...(files?.get('services')?.entries ?? [])]
+        .filter(([name, field]) => services.has(name) && field.isMap)
+        .map(([name, field]) => readService(name, field));
+    const volumes = files?.get('volumes')?.entries ?? new Map();
+    const findings = read.flatMap((service) => active.flatMap((id) => id === 'expiring-credentials'
+        ? []
+        : CHECKS[id](service, { nodes, volumes }).map(({ text, position }) => finding(id, service.name, text, position))));
+    if (active.includes('expiring-credentials'))
+        findings.push(...expiring(read, logins));
+    return findings.sort(byPlace);
+}
+/** As a reader of the files comes by them. */
+const byPlace = (a, b) => (a.file === b.file ? 0 : a.file < b.file ? -1 : 1) ||
+    (a.line ?? 0) - (b.line ?? 0) ||
+    RULE_IDS.indexOf(a.id) - RULE_IDS.indexOf(b.id);
+function finding(id, service, text, { file, line }) {
+    const { group, level, reason, mend } = RULES[id];
+    // Where a mend follows, a full stop comes with it.
+    const why = group === 'Ignored by Swarm' ? `. ${reason.replace(/\.$/, '')}` : '';
+    const message = `service ${service}: ${text}${why}`;
+    return { id, level, message, file, line: line ?? null, service, mend };
+}
+/** One for each login, at the first image that is pulled with it. */
+function expiring(services, logins) {
+    return logins.flatMap(({ registry, expires }) => {
+        const users = services.flatMap(({ name, field }) => {
+            const image = field.get('image');
+            return image?.text !== undefined && registryOf(image.text) === registryOf(`${registry}/`)
+                ? [{ name, image }]
+                : [];
+        });
+        const [first] = users;
+        if (first === undefined)
+            return [];
+        const others = users.length === 1 ? '' : `, as ${users.length - 1} more do`;
+        const text = `it pulls from ${registry === '' ? 'Docker Hub' : registry}${others}, where the login is ${expires}: ` +
+            'a node that has to pull the image later cannot';
+        return [finding('expiring-credentials', first.name, text, first.image.position)];
+    });
+}
+const WEIGHT = {
+    'Dangers to a rolling update': 0,
+    'Depends on the engine': 1,
+    'Ignored by Swarm': 2,
+};
+/**
+ * The findings that are worth one of the few annotations of a step: of each level at most `limits`, the
+ * first of every rule before the second of any.
+ */
+function mostImportant(findings, limits) {
+    const seen = new Map();
+    const ranked = findings.map((each) => {
+        const turn = seen.get(each.id) ?? 0;
+        seen.set(each.id, turn + 1);
+        return { each, turn };
+    });
+    ranked.sort((a, b) => a.turn - b.turn || weight(a.each) - weight(b.each));
+    const chosen = (level) => ranked.flatMap(({ each }) => (each.level === level ? [each] : [])).slice(0, limits[level]);
+    return new Set([...chosen('warning'), ...chosen('notice')]);
+}
+const weight = ({ id }) => WEIGHT[RULES[id].group];
+/** Where it is, as `compose.yaml:12`. */
+const lint_placeOf = ({ file, line }) => line === null ? file : `${file}:${line}`;
+
+;// CONCATENATED MODULE: ./src/modes/lint.ts
+/** The lint of a run: what it takes from inputs and swarm, and where its findings go. */
+
+
+
+/**
+ * Looks over the files as soon as they are read, and tells what it finds without knowing the swarm: also
+ * a run that comes no further, for want of a connection or of the lock, has had its files looked at.
+ * @returns the stack, to be looked at once more when the nodes are known
+ */
+function tellFileLint({ narrator }, inputs, rendered) {
+    const files = rendered.written();
+    narrator.lint(lint({
+        ...{ files, nodes: undefined, part: 'files', ignore: inputs.lintIgnore },
+        services: new Set(rendered.services.keys()),
+        logins: !inputs.withRegistryAuth
+            ? []
+            : inputs.registries.flatMap(({ registry, username, password }) => {
+                const expires = expiry(registry, username, (prefix) => password.reveal().startsWith(prefix));
+                return expires === undefined ? [] : [{ registry, expires }];
+            }),
+    }));
+    return { ...rendered, written: handedOver(files) };
+}
+/** Tells what is wrong with the files for the nodes that there are. */
+function tellNodeLint({ inputs, session, world }, { written, services }, nodes) {
+    const active = nodes.filter(({ Spec, Status }) => Spec.Availability === 'active' && Status.State === 'ready');
+    const files = written();
+    if (active.length === 0)
+        return;
+    world.narrator.lint(lint({
+        ...{ files, logins: [], part: 'nodes', ignore: inputs.lintIgnore },
+        services: new Set(services.keys()),
+        nodes: active.map(({ ID, Description }) => ({
+            name: Description?.Hostname ?? ID,
+            engine: Description?.Engine?.EngineVersion ?? session.engineVersion.version,
+        })),
+    }));
 }
 
 ;// CONCATENATED MODULE: ./src/compose/rotate.ts
@@ -46048,6 +46364,8 @@ function endingOf(error, signal) {
             reason: error.reason,
             message: error.message,
             ...(error.hint === undefined ? {} : { hint: error.hint }),
+            ...(error.position === undefined ? {} : { position: error.position }),
+            ...(error instanceof InvalidInput ? { problems: error.problems } : {}),
             fate: 'unknown',
         };
     return {
@@ -46518,7 +46836,7 @@ async function deployIn(deployment, rendered, record, place) {
     // Both come to their end, whatever the other does: a directory must not be made after its removal.
     const [, looked] = await Promise.allSettled([preparing, reading]);
     if (looked.status === 'fulfilled')
-        tellLint(deployment, rendered, looked.value.before.nodes);
+        tellNodeLint(deployment, rendered, looked.value.before.nodes);
     const [workspace, before] = await Promise.all([preparing, reading]);
     world.signal.throwIfAborted();
     await record.open(openingOf(rendered));
@@ -46626,7 +46944,7 @@ async function recover(deployment, lost) {
  * One form for the spec that the Docker CLI sends and for the one that the engine keeps of it. The engine
  * fills in defaults and ids, and leaves out what is empty; where two specs have the same canonical form,
  * writing one over the other changes nothing (proved on engines 20.10 and 28.5 for every file of the
- * corpus, see __tests__/swarm/plan.test.ts).
+ * corpus, see __tests__/swarm/plan-corpus.test.ts).
  */
 
 function canonicalSpec(spec, networks) {
@@ -46948,7 +47266,7 @@ const networks = keyed((item) => fields_string(at(item, 'Target')), (name, item)
     ];
 });
 /** Names of the stack file and how the values are shown, by where they are in the spec. */
-const WORDS = {
+const fields_WORDS = {
     Labels: ['deploy.labels', map],
     'Mode.Name': ['deploy.mode', fields_plain],
     'Mode.Replicas': ['deploy.replicas', fields_plain],
@@ -47050,7 +47368,7 @@ function fieldsOf(name, value) {
 function specFields(spec, path = '') {
     return Object.entries(spec).flatMap(([key, value]) => {
         const place = path === '' ? key : `${path}.${key}`;
-        const known = WORDS[place];
+        const known = fields_WORDS[place];
         if (known !== undefined)
             return known[1](known[0], value ?? null);
         return canonical_isObject(value) && Object.keys(value).length > 0
@@ -47945,7 +48263,11 @@ function explainRefusal({ world }, ending, fixed) {
         return ending;
     const { message, position, hint = '' } = changedProblem(object, rotate_nameIn(place));
     world.narrator.warn(message, position);
-    return { ...ending, hint: `${message}. ${hint}` };
+    return {
+        ...ending,
+        hint: `${message}. ${hint}`,
+        ...(position === undefined ? {} : { position }),
+    };
 }
 function changedProblem({ kind, key, ownName, origin, position }, name) {
     return problemAt(position ?? { file: origin }, `the content of ${kind} ${key} has changed (${origin}), but Swarm changes no content of a ${kind} that exists: ${name}`, {
@@ -48000,7 +48322,7 @@ async function showPlan(deployment, rendered) {
         // All of it is reading: after a lost connection it is done again.
         const named = await rotate(deployment, rendered, false);
         const nodes = await settle(deployment, (engine) => engine.nodes());
-        tellLint(deployment, rendered, nodes.items);
+        tellNodeLint(deployment, rendered, nodes.items);
         // What a deploy would do in waves is the same in one.
         const stack = { ...named, waves: [{ services: [...named.services.keys()], needs: [] }] };
         plan = await settle(deployment, async () => {
@@ -49601,24 +49923,26 @@ async function chatter(transport, error) {
 
 
 
+
 /** Runs the whole action; never throws: every way it can end is in the report. */
 async function run(world) {
     const { narrator, clock } = world;
     const begun = clock.now();
     const known = { manager: '' };
     let ending;
-    let error;
     const seen = {};
     try {
         const inputs = world.inputs();
         known.inputs = inputs;
-        const rendered = inputs.mode === 'deploy' || inputs.mode === 'plan' ? world.renderStack(inputs) : undefined;
+        let rendered = inputs.mode === 'deploy' || inputs.mode === 'plan' ? world.renderStack(inputs) : undefined;
         if (rendered !== undefined && !inputs.watch.wait)
             refuseWithoutWait(rendered.waves);
         for (const note of rendered?.notes ?? [])
             narrator.say(note.message);
         for (const warning of rendered?.warnings ?? [])
             narrator.warn(warning.message, warning.position);
+        if (rendered !== undefined)
+            rendered = tellFileLint(world, inputs, rendered);
         const session = await Session.open(world.connect(inputs), inputs.docker);
         known.manager = session.transport.description;
         narrator.say(`manager ${session.nodeName}: engine ${session.engineVersion.version}, ` +
@@ -49634,7 +49958,6 @@ async function run(world) {
         }
     }
     catch (caught) {
-        error = caught;
         ending = endingOf(caught, world.signal);
     }
     return {
@@ -49645,8 +49968,8 @@ async function run(world) {
         reason: ending.reason,
         message: ending.message,
         hint: ending.hint ?? '',
-        position: error instanceof DeployError ? error.position : undefined,
-        problems: error instanceof InvalidInput ? error.problems : [],
+        position: ending.position,
+        problems: ending.problems ?? [],
         services: ending.plan === undefined ? serviceReports(ending) : plannedReports(ending.plan),
         failures: (ending.rollout === undefined ? [] : failuresOf(ending.rollout)).map((failure) => ({
             ...failure,
@@ -49958,13 +50281,25 @@ async function settleLeft(engine, { lease, revision }) {
 
 /** The timeline is for people: beyond this it says nothing more. */
 const MAX_TIMELINE = 2000;
-/** Of each kind in one step; GitHub drops the rest. */
+/** Of each level in one step; GitHub drops the rest. */
 const MAX_ANNOTATIONS = 10;
+/** Of these the lint leaves some to what comes after it, and is more important. */
+const LEFT_BY_LINT = { warning: 3, notice: 1 };
 function createNarrator(log, clock) {
     const begun = clock.now();
     const timeline = [];
     const warnings = [];
     const findings = [];
+    const annotated = { warning: 0, notice: 0 };
+    /** As an annotation while there is room for one, and else as a line of the log. */
+    const tell = (level, text, position, room = annotated[level] < MAX_ANNOTATIONS) => {
+        if (room)
+            annotated[level] += 1;
+        if (room)
+            log[level](text, position);
+        else
+            log.line(`${level}: ${text}`);
+    };
     const say = (text) => {
         const at = clock.now() - begun;
         const safe = safeLine(text);
@@ -49980,7 +50315,7 @@ function createNarrator(log, clock) {
             if (warnings.includes(safe))
                 return;
             warnings.push(safe);
-            log.warning(safe, position);
+            tell('warning', safe, position);
         },
         block: (title, lines) => {
             if (lines.length === 0)
@@ -50001,18 +50336,21 @@ function createNarrator(log, clock) {
         },
         warnings: () => warnings,
         lint: (found) => {
+            // What the files say comes first, and what the nodes say of them may use half of what is left then.
+            const again = findings.length > 0;
+            const limit = (level) => {
+                const room = MAX_ANNOTATIONS - annotated[level];
+                return Math.max(0, again ? Math.ceil(room / 2) : room - LEFT_BY_LINT[level]);
+            };
             findings.push(...found);
-            const annotated = mostImportant(found, MAX_ANNOTATIONS);
+            const chosen = mostImportant(found, { warning: limit('warning'), notice: limit('notice') });
             for (const finding of found) {
                 const { id, level, message, mend, file, line } = finding;
                 const text = safeLine(`${lint_placeOf(finding)}: ${message}. ${mend} (${id})`);
-                if (annotated.has(finding))
-                    log[level](text, line === null ? { file } : { file, line });
-                else
-                    log.line(`${level}: ${text}`);
+                tell(level, text, line === null ? { file } : { file, line }, chosen.has(finding));
             }
         },
-        findings: () => findings,
+        findings: () => [...findings].sort(byPlace),
         timeline: () => timeline,
     };
 }
@@ -53196,6 +53534,7 @@ function render_reportOf(run) {
 
 
 
+
 /** The exact text of an input, as the workflow gave it. */
 const rawInput = (name) => getInput(name, { trimWhitespace: false });
 const rememberState = saveState;
@@ -53254,8 +53593,13 @@ function tell(run, green) {
         return;
     }
     if (run.problems.length > 1)
-        for (const { message, excerpt, hint, position } of run.problems)
-            error(paragraphs(message, excerpt, hint), annotation(position));
+        run.problems.forEach(({ message, excerpt, hint, position }, index) => {
+            // GitHub shows no more of them; one line, as what begins a line of the log may be a command.
+            if (index >= MAX_ANNOTATIONS)
+                info(`error: ${safeLine(message)}`);
+            else
+                error(paragraphs(message, excerpt, hint), annotation(position));
+        });
     else
         error(paragraphs(headline(run), run.message, run.hint), annotation(run.position));
 }

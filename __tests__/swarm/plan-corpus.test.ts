@@ -81,8 +81,8 @@ const SECRETS = [
 
 /** What the client of 20.10 does not know; every other file is deployed on every engine. */
 const REFUSED_BY_20_10: ReadonlyMap<string, RegExp> = new Map([
-  ['jobs', /Unknown mode: (replicated|global)-job/],
-  ['depends-on-map', /Unknown mode: replicated-job/],
+  ['jobs', /`deploy\.mode: (replicated|global)-job` needs a Docker client of 23\.0 or newer/],
+  ['depends-on-map', /`deploy\.mode: replicated-job` needs a Docker client of 23\.0 or newer/],
 ]);
 
 /** How a deploy of those ends whose services wait for one another. */

@@ -42,6 +42,35 @@ const MOUNTS: Readonly<Record<string, readonly string[]>> = {
 };
 const RESTARTS = /^(?:no|always|unless-stopped|on-failure)?(?::[+-]?\d+)?$/;
 
+/** Any other first word of a healthcheck's list: moby, daemon/health.go, starts no probe for it. */
+const PROBES = ['NONE', 'CMD', 'CMD-SHELL'];
+const WORDS: readonly (readonly [readonly [string, ...string[]], readonly string[]])[] = [
+  [
+    ['deploy', 'restart_policy', 'condition'],
+    ['none', 'on-failure', 'any'],
+  ],
+  [
+    ['deploy', 'update_config', 'failure_action'],
+    ['pause', 'continue', 'rollback'],
+  ],
+  [
+    ['deploy', 'rollback_config', 'failure_action'],
+    ['pause', 'continue', 'rollback'],
+  ],
+  [
+    ['deploy', 'update_config', 'order'],
+    ['stop-first', 'start-first'],
+  ],
+  [
+    ['deploy', 'rollback_config', 'order'],
+    ['stop-first', 'start-first'],
+  ],
+  [
+    ['deploy', 'endpoint_mode'],
+    ['vip', 'dnsrr'],
+  ],
+];
+
 class Check implements Conversion {
   readonly problems: Problem[] = [];
   readonly demands: NewerKey[] = [];
@@ -55,6 +84,7 @@ class Check implements Conversion {
     this.#mode(name, service);
     this.#restart(name, service);
     this.#healthcheck(name, service);
+    this.#words(name, service);
     this.#references(name, service);
     for (const mount of lastOfEachTarget(service.get('volumes')?.items ?? []))
       this.#mount(name, mount);
@@ -105,6 +135,13 @@ class Check implements Conversion {
   #healthcheck(name: string, service: Field): void {
     const disable = service.get('healthcheck', 'disable');
     const test = service.get('healthcheck', 'test');
+    const [first] = test?.items ?? [];
+    if (first?.text !== undefined && !PROBES.includes(first.text))
+      this.#refuse(
+        first,
+        `service ${name}: a healthcheck's \`test\` starts with one of ${PROBES.join(', ')}; with anything else no task ever becomes healthy`,
+        'As a list: `["CMD", "curl", "-f", "http://localhost/"]`, or one text for the shell: `curl -f http://localhost/`.',
+      );
     if (disable?.text?.toLowerCase() !== 'true' || test === undefined) return;
     if (test.text === undefined && test.items.length === 0) return;
     this.#refuse(
@@ -112,6 +149,27 @@ class Check implements Conversion {
       `service ${name}: a healthcheck cannot be disabled and have a \`test\``,
       'Keep one of the two; in a file that goes over another one, write `test: ["NONE"]` instead of `disable: true`.',
     );
+  }
+
+  /** What takes one of a few words, and what the swarm compares with. */
+  #words(name: string, service: Field): void {
+    for (const [path, words] of WORDS) {
+      const field = service.get(...path);
+      const text = field?.text ?? '';
+      if (field !== undefined && text !== '' && !words.includes(text))
+        this.#refuse(
+          field,
+          `service ${name}: \`${path.join('.')}\` takes ${words.slice(0, -1).join(', ')} or ${words.at(-1) ?? ''}`,
+          'Docker would refuse it after networks, configs and secrets were made.',
+        );
+    }
+    for (const item of service.get('deploy', 'placement', 'constraints')?.items ?? [])
+      if (item.text !== undefined && !/^\s*[^\s=!]+\s*(?:==|!=)\s*\S/.test(item.text))
+        this.#refuse(
+          item,
+          `service ${name}: a constraint compares with == or !=`,
+          'Such as `node.role == worker` or `node.labels.zone != b`.',
+        );
   }
 
   #references(name: string, service: Field): void {

@@ -37,6 +37,22 @@ const mount = (fields: string): string => `volumes: [{${fields}, target: /x}]`;
 const TOP =
   'networks: {n: {}}\nvolumes: {vol: {}}\nconfigs: {c: {external: true}}\nsecrets: {s: {external: true}}\n';
 
+describe('what the swarm takes', () => {
+  it.each([
+    'healthcheck: {test: [CMD, x]}',
+    'healthcheck: {test: [CMD-SHELL, x]}',
+    'healthcheck: {test: [NONE]}',
+    'healthcheck: {test: []}',
+    'healthcheck: {test: "true"}',
+    'deploy: {restart_policy: {condition: on-failure}, endpoint_mode: dnsrr}',
+    'deploy: {update_config: {failure_action: rollback, order: start-first}}',
+    'deploy: {rollback_config: {failure_action: rollback, order: start-first}}',
+    'deploy: {placement: {constraints: ["node.role==worker", " node.labels.a != b "]}}',
+  ])('is no problem: %s', (lines) => {
+    expect(problems(() => render([stack(lines)]))).toEqual([]);
+  });
+});
+
 describe('what no client can convert', () => {
   it.each<[string, string]>([
     ['deploy: {mode: sometimes}', '4:14: service web: there is no such mode'],
@@ -49,6 +65,40 @@ describe('what no client can convert', () => {
       '4:32: service web: replicas do not go with `deploy.mode: global-job`',
     ],
     ['scale: 2\ndeploy: {mode: global}', '4:5: service web: replicas do not go with'],
+    [
+      'healthcheck: {test: ["true"]}',
+      "4:26: service web: a healthcheck's `test` starts with one of",
+    ],
+    ['healthcheck: {test: [curl, -f, x]}', "4:26: service web: a healthcheck's `test` starts with"],
+    [
+      'deploy: {restart_policy: {condition: always}}',
+      '4:31: service web: `deploy.restart_policy.condition` takes none, on-failure or any',
+    ],
+    [
+      'deploy: {update_config: {failure_action: rolback}}',
+      '4:30: service web: `deploy.update_config.failure_action` takes pause, continue or rollback',
+    ],
+    [
+      'deploy: {rollback_config: {failure_action: stop}}',
+      '4:32: service web: `deploy.rollback_config.failure_action` takes',
+    ],
+    [
+      'deploy: {update_config: {order: first}}',
+      '4:30: service web: `deploy.update_config.order` takes stop-first or start-first',
+    ],
+    [
+      'deploy: {rollback_config: {order: first}}',
+      '4:32: service web: `deploy.rollback_config.order` takes',
+    ],
+    ['deploy: {endpoint_mode: ip}', '4:14: service web: `deploy.endpoint_mode` takes vip or dnsrr'],
+    [
+      'deploy: {placement: {constraints: [node.role=manager]}}',
+      '4:40: service web: a constraint compares with == or !=',
+    ],
+    [
+      'deploy: {placement: {constraints: ["node.labels.a == "]}}',
+      '4:40: service web: a constraint compares with == or !=',
+    ],
     ['restart: sometimes', '4:5: service web: there is no such restart policy'],
     ['restart: on-failure:x', '4:5: service web: there is no such restart policy'],
     [

@@ -563,7 +563,7 @@ describe('several files', () => {
     const keys = ['container_name', 'domainname', 'network_mode', 'ipc', 'shm_size', 'pid'];
     const file = stack(
       `${keys.map((each) => `${each}: \${S}`).join('\n')}\nimage: app:\${S}\n` +
-        'deploy: {update_config: {order: "${S}", failure_action: "${S}"}}',
+        'hostname: "${S}"\ncommand: run ${S}',
     );
     const found = lintOf([file], { variables: { S: secret }, engines: ['18.09.0'] });
     expect(found.length).toBeGreaterThan(keys.length);
