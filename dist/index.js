@@ -42812,7 +42812,7 @@ const SERVICE_KEYS = {
     pull_policy: translated('pull_policy', { scalar: 'text' }, '`always`, `missing` and `if_not_present` are what Swarm does with `resolve-image`; others get a warning.', 'The input `resolve-image` decides.'),
     pull_refresh_after: warned('has no equivalent: Swarm pulls what is deployed', 'Deploy again for a newer image.'),
     read_only: kept(bool),
-    restart: kept(keys_text, 'Ignored by Swarm, which has deploy.restart_policy.'),
+    restart: kept(keys_text, 'Read as a deploy.restart_policy where none is written; `no` is lost, and next to a policy any value is.'),
     runtime: refused('has no equivalent in Swarm', 'Set default-runtime for the Docker daemons of the nodes, and choose those with deploy.placement.constraints.'),
     scale: translated('scale', keys_int, 'Becomes deploy.replicas.'),
     secrets: kept(reference),

@@ -514,7 +514,7 @@ describe('the view of the services', () => {
       'a.yml':
         'x-b: &b {image: "b:$T", healthcheck: {test: x}}\nservices:\n  web:\n    <<: *b\n    deploy: {mode: replicated, replicas: "$N"}\n  off:\n    image: o\n    healthcheck: {disable: true}\nnetworks: {n: {}}\nvolumes: {v: {}}\n',
       'b.yml':
-        'services:\n  web:\n    image: c:$T\n  off: {healthcheck: {test: [CMD, x]}}\n  none: {image: n, healthcheck: {test: [NONE]}, deploy: {mode: global}}\nsecrets: {s: {external: true}}\nnetworks: {m: {}}\n',
+        'services:\n  web:\n    image: c:$T\n  off: {healthcheck: {timeout: 5s}}\n  none: {image: n, healthcheck: {test: [NONE]}, deploy: {mode: global}}\nsecrets: {s: {external: true}}\nnetworks: {m: {}}\n',
     },
     { T: '1', N: '4' },
   );
