@@ -454,7 +454,10 @@ export const SERVICE_KEYS: Keys = {
     'Deploy again for a newer image.',
   ),
   read_only: kept(bool),
-  restart: kept(text, 'Read as a deploy.restart_policy where none is written; `no` is lost, and next to a policy any value is.'),
+  restart: kept(
+    text,
+    'Read as a deploy.restart_policy where none is written; `no` is lost, and next to a policy any value is.',
+  ),
   runtime: refused(
     'has no equivalent in Swarm',
     'Set default-runtime for the Docker daemons of the nodes, and choose those with deploy.placement.constraints.',

@@ -317,7 +317,8 @@ describe('bind mounts', () => {
   it.each(['/d:/x', 'named:/x', '/x', 'C:\\d:/x', '${D}:/x', './', '\\\\.\\pipe\\d:/x'])(
     '%s is fine',
     (volume) => {
-      expect(messages(`${WEB}    volumes: ['${volume}']\n`, { D: '/e' })).toEqual([]);
+      const source = `${WEB}    volumes: ['${volume}']\nvolumes: {named: {}}\n`;
+      expect(messages(source, { D: '/e' })).toEqual([]);
     },
   );
 });
