@@ -49944,13 +49944,13 @@ async function run(world) {
         if (rendered !== undefined)
             rendered = tellFileLint(world, inputs, rendered);
         const session = await Session.open(world.connect(inputs), inputs.docker);
-        known.manager = session.transport.description;
-        narrator.say(`manager ${session.nodeName}: engine ${session.engineVersion.version}, ` +
-            `CLI ${session.cliVersion.join('.')}`);
-        const fitted = rendered && forClient(rendered, session.cliVersion.join('.'));
-        for (const warning of fitted?.warnings ?? [])
-            narrator.warn(warning.message, warning.position);
         try {
+            known.manager = session.transport.description;
+            narrator.say(`manager ${session.nodeName}: engine ${session.engineVersion.version}, ` +
+                `CLI ${session.cliVersion.join('.')}`);
+            const fitted = rendered && forClient(rendered, session.cliVersion.join('.'));
+            for (const warning of fitted?.warnings ?? [])
+                narrator.warn(warning.message, warning.position);
             ending = await connected({ world, inputs, session, seen, begun, rendered: fitted?.stack });
         }
         finally {

@@ -22,10 +22,19 @@ describe('a client that knows no jobs', () => {
     'is told of before anything is written, by mode: %s',
     async (mode) => {
       swarm.cliVersion = '20.10.24';
+      const closing: (() => boolean)[] = [];
       const { report, remembered } = await runAction(swarm, {
         yaml: JOB,
         inputs: { mode },
+        connect: async (accept) => {
+          const transport = await swarm.connect(accept);
+          const close = jest.spyOn(transport, 'close');
+          closing.push(() => close.mock.calls.length > 0);
+          return transport;
+        },
       });
+      // A connection that is left open keeps the step from ending.
+      expect(closing.map((isClosed) => isClosed())).toEqual([true]);
       expect(report).toMatchObject({
         ...{ outcome: 'invalid', reason: 'compose-invalid' },
         position: { file: 'compose.yaml', line: 5, column: 7 },
