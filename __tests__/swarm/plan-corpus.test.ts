@@ -85,6 +85,9 @@ const REFUSED_BY_20_10: ReadonlyMap<string, RegExp> = new Map([
   ['depends-on-map', /`deploy\.mode: replicated-job` needs a Docker client of 23\.0 or newer/],
 ]);
 
+const refusalOf = ({ bed }: Stack, name: string): RegExp | undefined =>
+  bed.engineVersion.startsWith('20.10') ? REFUSED_BY_20_10.get(name) : undefined;
+
 /** How a deploy of those ends whose services wait for one another. */
 const IN_WAVES: ReadonlyMap<string, { readonly outcome: string; readonly inputs: Inputs }> =
   new Map([
@@ -160,9 +163,7 @@ async function prove(
   const step = { files, inputs: { ...inputs, ...more } };
   const plan = { files, inputs: { ...step.inputs, mode: 'plan' } };
   const run = await stack.run(step);
-  const refusal = stack.bed.engineVersion.startsWith('20.10')
-    ? REFUSED_BY_20_10.get(name)
-    : undefined;
+  const refusal = refusalOf(stack, name);
   if (refusal !== undefined) {
     const planned = await stack.run(plan);
     for (const { reason, code, postCode, log } of [run, planned]) {
@@ -219,7 +220,8 @@ onSwarm('right after a deploy a plan of the same file has no changes', () => {
           await inTurn(stack, each.ports, async () => {
             const how = IN_WAVES.get(each.name) ?? { outcome: '', inputs: {} };
             const run = await prove(stack, { ...each, files }, how);
-            expect(run.log).toMatch(/wave 1 of/);
+            // Refused, it does not come that far.
+            if (refusalOf(stack, each.name) === undefined) expect(run.log).toMatch(/wave 1 of/);
           });
         },
         // Three of them wait for one another.
