@@ -36233,6 +36233,13 @@ const rules = {
     'no-stop-grace-period': danger('notice', 'A service with `ports` has no `stop_grace_period`.', 'Docker kills it ten seconds after it was asked to stop: requests that take longer are cut off in every update.', 'Set `stop_grace_period` to what the longest request may take.'),
     'mutable-tag': danger('warning', 'An image has no tag, or the tag `latest`, and no digest.', 'The same file means another image tomorrow, and nobody can tell from it what runs.', 'Deploy a tag of its own for each build, as the commit: `image: app:${GITHUB_SHA}`.'),
     'no-resource-limits': danger('notice', 'A service has no `deploy.resources.limits.memory`.', 'One task that leaks takes the memory of its node, and with it the other services there.', 'Set `deploy.resources.limits.memory`, and `cpus` where it may starve others.'),
+    'network-stays': {
+        group: 'Ignored by Swarm',
+        level: 'warning',
+        when: 'The files define a network otherwise than the one of the stack that is there.',
+        reason: 'Docker creates the networks of a stack and never changes one',
+        mend: 'Give it another `name:` or key, so that it is made anew; or remove the stack first.',
+    },
     'attached-twice': danger('warning', 'A service has the same config or secret at two paths.', "Docker's client writes the two in an order that differs from run to run, and Swarm replaces all tasks for it: a deploy that changes nothing may restart the service (docker/cli `ParseSecrets` and `ParseConfigs` walk a map of Go, and sort by the name of the object alone).", 'Attach it once, or give the second path an entry of its own at the top level, with the same `file`.'),
     'job-update-config': danger('warning', 'A job has `deploy.update_config`.', 'Swarm refuses it: a job is run again, not updated.', 'Remove `update_config` from it.'),
     'expiring-credentials': danger('warning', 'The login of a registry that a service pulls from is one that expires: the token of the workflow (`GITHUB_TOKEN`), a password of Amazon ECR, an access token of Google or Azure.', 'The nodes keep it with the service, and pull by it when a task is moved to another node, next week.', 'Log in with credentials that last: a personal access token with `read:packages`, a service account key, a repository token. Or give the nodes a credential helper, and set `with-registry-auth: false`.'),
@@ -36773,6 +36780,10 @@ function judged({ name }, on, { condition, required, position }, needed, profile
         return say('problem', `waits for ${on} to complete, which never ends: Swarm starts it again`, needed.healthcheck === 'declared'
             ? `A service with a healthcheck is meant to keep running. Leave it out, and give ${on} \`deploy: {mode: replicated-job}\`, or \`deploy: {restart_policy: {condition: none}}\`.`
             : `Give ${on} \`deploy: {mode: replicated-job}\` (Docker 23 and newer), or \`deploy: {restart_policy: {condition: none}}\`; Swarm ignores \`restart:\`.`);
+    if (condition !== 'service_started' && needed.isScaledToNothing === true)
+        return say('warning', `waits for ${on}, which has no replicas: there is nothing to wait for`, `Give ${on} a replica, or leave the dependency out.`);
+    if (condition === 'service_healthy' && needed.ends === 'job')
+        return say('warning', `waits for ${on} to be healthy, which is a job: it waits until that has completed`, 'Write `condition: service_completed_successfully`.');
     if (condition !== 'service_healthy' || needed.ends !== undefined)
         return undefined;
     if (needed.healthcheck === 'disabled')
@@ -38545,6 +38556,7 @@ class Engine {
                 kind: 'network',
                 id: textAt(item, 'Id'),
                 name: textAt(item, 'Name'),
+                definition: item,
             })),
             ...configs
                 .filter((item) => !isLedger(swarmConfig(item)))
@@ -40979,15 +40991,16 @@ function endsLate({ holding, seen }, kind, tasks) {
     return seen.tasks.some(({ ID, Status }) => Status.State === 'running' && ended.has(ID));
 }
 /**
- * The failure of a task that Swarm does not start again, as `max_attempts` are used up. Until Swarm has
+ * The failure of a task that Swarm does not start again, as `max_attempts` are used up, or as it starts
+ * none again; be it one of before this deploy, in a service that did not change. Until Swarm has
  * seen to a task that failed, that one itself is still wanted; then another is, in its place, unless
  * Swarm has given up.
  */
 function givenUp({ name, spec }, kind, service, tasks, { upToDate, nodes }) {
-    if (!limitsRestarts(spec))
+    const condition = restartCondition(spec);
+    if (!limitsRestarts(spec) && condition !== 'none')
         return undefined;
     const place = placeIn(kind);
-    const condition = restartCondition(spec);
     const thisRun = ofThisRun(kind, service, tasks);
     const alive = new Set(thisRun
         .filter((task) => hasToRun(kind, task) ||
@@ -41111,7 +41124,7 @@ function endOf(rollout, partial) {
             kind: 'failed',
             reason: over.givenUp.failure.reason,
             service: over.name,
-            message: `Swarm has given up a task of ${over.name}, its max_attempts are used up: ${over.givenUp.failure.error}`,
+            message: `${givenUpText(over.name, goal)}: ${over.givenUp.failure.error}`,
         };
     const { holding } = rollout;
     if (isDue(rollout) && !partial)
@@ -41153,6 +41166,15 @@ function endOf(rollout, partial) {
                 ` ${late.limit}` +
                 (lead === undefined ? '' : `; last failure: ${lead.error}`),
     };
+}
+function givenUpText(service, { targets }) {
+    const target = targets.find(({ name }) => name === service);
+    if (target === undefined || restartCondition(target.spec) !== 'none')
+        return `Swarm has given up a task of ${service}, its max_attempts are used up`;
+    const text = `a task of ${service} has failed, and its restart_policy starts none again`;
+    return target.change === 'unchanged'
+        ? `${text}; it did so before this deploy, which changed nothing of it (docker service update --force ${service} runs it once more)`
+        : text;
 }
 /** What the reservations of former tasks may have to do with it. */
 function roomFor({ name, older, unplaced = '' }, { targets }) {
@@ -42202,7 +42224,7 @@ const CONDITIONS = [
     'service_completed_successfully',
 ];
 /** What several files say of a service adds up; of one dependency the last file wins. */
-function readDependsOn(documents, healthchecks) {
+function readDependsOn(documents, views) {
     const problems = [];
     const warnings = [];
     const services = new Map();
@@ -42229,7 +42251,7 @@ function readDependsOn(documents, healthchecks) {
             const read = new Reader(document, service.name).read(entry);
             problems.push(...read.problems);
             warnings.push(...read.warnings);
-            const { healthcheck = 'none' } = healthchecks.get(service.name) ?? {};
+            const { healthcheck = 'none', replicas } = views.get(service.name) ?? {};
             services.set(service.name, {
                 name: service.name,
                 dependencies: new Map([
@@ -42238,6 +42260,7 @@ function readDependsOn(documents, healthchecks) {
                 ]),
                 ends: endsBy(settings, healthcheck),
                 healthcheck,
+                isScaledToNothing: replicas === 0 && settings.mode?.startsWith('global') !== true,
             });
         }
     }
@@ -42916,8 +42939,8 @@ function readShortPort(text) {
     if (protocol !== '' && !PROTOCOLS.includes(protocol.toLowerCase()))
         return { problem: `${protocol} is no protocol: tcp, udp or sctp` };
     const parts = before.split(':');
-    const [target = '', published = ''] = parts.reverse();
-    const address = parts.slice(2).reverse().join(':');
+    const [published = '', target = ''] = parts.length === 1 ? ['', before] : parts.slice(-2);
+    const address = parts.slice(0, -2).join(':');
     const ranges = [target, published].map(rangeOf);
     const [targets, hosts] = ranges;
     for (const [index, port] of [target, published].entries())
@@ -44675,6 +44698,69 @@ function durationMs(written) {
     return [...text.matchAll(/([\d.]+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)/g)].reduce((sum, [, number = '0', unit = 's']) => sum + Number(number) * (UNIT_MS[unit] ?? 0), 0);
 }
 
+;// CONCATENATED MODULE: ./src/lint/networks.ts
+/** Networks of the files that are there already and were others: Docker leaves them as they are. */
+
+
+/** What the client makes a network of where nothing is written (docker/cli, defaultNetworkDriver). */
+const DRIVER = 'overlay';
+/** @param files all of them at once */
+function networksThatDiffer(files, stack, live) {
+    return [...(files?.get('networks')?.entries ?? [])].flatMap(([key, field]) => {
+        const external = field.get('external');
+        if (external !== undefined && (external.isMap || service_isTrue(external.text)))
+            return [];
+        const name = field.get('name')?.text ?? `${stack}_${key}`;
+        const there = live.find((network) => network.name === name);
+        const [first, ...more] = there === undefined ? [] : differences(field, there.definition);
+        if (first === undefined)
+            return [];
+        const names = [first, ...more].map((each) => `\`${each}\``).join(', ');
+        return [
+            {
+                text: `network ${key}: ${names} ${more.length === 0 ? 'differs' : 'differ'} from what ${name} has, which stays as it is`,
+                position: field.get(first)?.position ?? field.position,
+            },
+        ];
+    });
+}
+/** The keys whose values are not those of the network. */
+function differences(field, definition) {
+    const flag = (key) => service_isTrue(field.get(key)?.text);
+    const subnets = (field.get('ipam', 'config')?.items ?? []).flatMap((item) => item.get('subnet')?.text ?? []);
+    const known = list(at(definition, 'IPAM', 'Config')).map((config) => at(config, 'Subnet'));
+    const labels = pairs(field.get('labels'));
+    return [
+        ...((field.get('driver')?.text ?? DRIVER) === at(definition, 'Driver') ? [] : ['driver']),
+        ...(flag('attachable') === (at(definition, 'Attachable') === true) ? [] : ['attachable']),
+        ...(flag('internal') === (at(definition, 'Internal') === true) ? [] : ['internal']),
+        ...(sameLabels(labels, at(definition, 'Labels')) ? [] : ['labels']),
+        // The driver adds options of its own.
+        ...([...pairs(field.get('driver_opts'))].every(([name, value]) => at(definition, 'Options', name) === value)
+            ? []
+            : ['driver_opts']),
+        ...(subnets.every((subnet) => known.includes(subnet)) ? [] : ['ipam']),
+    ];
+}
+function sameLabels(written, live) {
+    const others = Object.keys(typeof live === 'object' && live !== null ? live : {}).filter((name) => !name.startsWith('com.docker.stack.') && !written.has(name));
+    return others.length === 0 && [...written].every(([name, value]) => at(live, name) === value);
+}
+/** Of a mapping, or of a list of `NAME=VALUE`. */
+function pairs(field) {
+    return new Map([
+        ...[...(field?.entries ?? [])].map(([name, value]) => [
+            name,
+            value.text ?? '',
+        ]),
+        ...(field?.items ?? []).map((item) => {
+            const [name = '', ...value] = (item.text ?? '').split('=');
+            return [name, value.join('=')];
+        }),
+    ]);
+}
+const list = (value) => Array.isArray(value) ? value : [];
+
 ;// CONCATENATED MODULE: ./src/lint/rules.ts
 /** The check of each rule of the catalog, on one service at a time; credentials apart. */
 
@@ -44730,6 +44816,7 @@ const NEED_NODES = new Set([
     'host-port-replicas',
     'start-first-max-replicas',
     'local-volume-moves',
+    'network-stays',
 ]);
 const CHECKS = {
     'ignored-build': rules_ignored('build'),
@@ -44952,6 +45039,7 @@ const CHECKS = {
 
 
 
+
 /** All findings, by file and line. */
 function lint(request) {
     const { files, services, nodes, logins, ignore, part } = request;
@@ -44960,9 +45048,11 @@ function lint(request) {
         .filter(([name, field]) => services.has(name) && field.isMap)
         .map(([name, field]) => readService(name, field));
     const volumes = files?.get('volumes')?.entries ?? new Map();
-    const findings = read.flatMap((service) => active.flatMap((id) => id === 'expiring-credentials'
+    const findings = read.flatMap((service) => active.flatMap((id) => id === 'expiring-credentials' || id === 'network-stays'
         ? []
         : CHECKS[id](service, { nodes, volumes }).map(({ text, position }) => finding(id, service.name, text, position))));
+    if (active.includes('network-stays'))
+        findings.push(...networksThatDiffer(files, request.stack, request.networks).map(({ text, position }) => finding('network-stays', '', text, position)));
     if (active.includes('expiring-credentials'))
         findings.push(...expiring(read, logins));
     return findings.sort(byPlace);
@@ -44975,7 +45065,7 @@ function finding(id, service, text, { file, line }) {
     const { group, level, reason, mend } = RULES[id];
     // Where a mend follows, a full stop comes with it.
     const why = group === 'Ignored by Swarm' ? `. ${reason.replace(/\.$/, '')}` : '';
-    const message = `service ${service}: ${text}${why}`;
+    const message = `${service === '' ? '' : `service ${service}: `}${text}${why}`;
     return { id, level, message, file, line: line ?? null, service, mend };
 }
 /** One for each login, at the first image that is pulled with it. */
@@ -45034,6 +45124,7 @@ function tellFileLint({ narrator }, inputs, rendered) {
     const files = rendered.written();
     narrator.lint(lint({
         ...{ files, nodes: undefined, part: 'files', ignore: inputs.lintIgnore },
+        ...{ stack: inputs.stack, networks: [] },
         services: new Set(rendered.services.keys()),
         logins: !inputs.withRegistryAuth
             ? []
@@ -45044,15 +45135,15 @@ function tellFileLint({ narrator }, inputs, rendered) {
     }));
     return { ...rendered, written: handedOver(files) };
 }
-/** Tells what is wrong with the files for the nodes that there are. */
-function tellNodeLint({ inputs, session, world }, { written, services }, nodes) {
+/** Tells what is wrong with the files for the nodes that there are, and the networks of the stack. */
+function tellNodeLint({ inputs, session, world }, { written, services }, nodes, objects) {
     const active = nodes.filter(({ Spec, Status }) => Spec.Availability === 'active' && Status.State === 'ready');
     const files = written();
-    if (active.length === 0)
-        return;
     world.narrator.lint(lint({
         ...{ files, logins: [], part: 'nodes', ignore: inputs.lintIgnore },
         services: new Set(services.keys()),
+        stack: inputs.stack,
+        networks: objects.flatMap(({ name, definition }) => definition === undefined ? [] : [{ name, definition }]),
         nodes: active.map(({ ID, Description }) => ({
             name: Description?.Hostname ?? ID,
             engine: Description?.Engine?.EngineVersion ?? session.engineVersion.version,
@@ -45293,7 +45384,7 @@ function sealedFrom(parts) {
             id: content_text(network, 'id'),
             name: content_text(network, 'name'),
         })),
-        others: list(at(content, 'others')).map((each) => typeof each === 'string' ? { name: each } : recorded(content_object(each))),
+        others: content_list(at(content, 'others')).map((each) => typeof each === 'string' ? { name: each } : recorded(content_object(each))),
         pinned: content_text(content, 'pinned'),
     }));
 }
@@ -45323,7 +45414,7 @@ function fingerprintOf({ services, others, networks, }) {
     const all = [...services, ...others];
     // One after the other: the JSON of a thousand services at once is tens of megabytes of memory.
     all
-        .toSorted((one, other) => byName([one.name, one], [other.name, other]))
+        .toSorted((one, other) => byText(one.name, other.name))
         .forEach(({ name, spec }, index) => {
         const value = spec === undefined ? null : sorted({ ...spec, TaskTemplate: templateOf(spec) });
         hash.update(`${index === 0 ? '[' : ','}${formatJson([name, value])}`);
@@ -45333,7 +45424,8 @@ function fingerprintOf({ services, others, networks, }) {
         .digest('hex')
         .slice(0, 32);
 }
-const byName = ([a], [b]) => a < b ? -1 : a > b ? 1 : 0;
+const byText = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
+const byName = ([a], [b]) => byText(a, b);
 function packed(content) {
     const bytes = (0,external_node_zlib_namespaceObject.gzipSync)(formatJson(content), { level: 9 });
     const count = Math.ceil(bytes.length / PART_BYTES);
@@ -45360,7 +45452,7 @@ function content_object(value) {
         throw new TypeError('not an object');
     return value;
 }
-function list(value) {
+function content_list(value) {
     if (!Array.isArray(value))
         throw new TypeError('not a list');
     return value;
@@ -45370,7 +45462,7 @@ function string(value) {
         throw new TypeError('not a text');
     return value;
 }
-const objects = (value, key) => list(at(value, key)).map((each) => content_object(each));
+const objects = (value, key) => content_list(at(value, key)).map((each) => content_object(each));
 const content_text = (value, key) => string(at(value, key));
 
 ;// CONCATENATED MODULE: ./src/ledger/history.ts
@@ -46835,8 +46927,10 @@ async function deployIn(deployment, rendered, record, place) {
     const reading = readBefore(deployment);
     // Both come to their end, whatever the other does: a directory must not be made after its removal.
     const [, looked] = await Promise.allSettled([preparing, reading]);
-    if (looked.status === 'fulfilled')
-        tellNodeLint(deployment, rendered, looked.value.before.nodes);
+    if (looked.status === 'fulfilled') {
+        const { before, objectsBefore } = looked.value;
+        tellNodeLint(deployment, rendered, before.nodes, objectsBefore);
+    }
     const [workspace, before] = await Promise.all([preparing, reading]);
     world.signal.throwIfAborted();
     await record.open(openingOf(rendered));
@@ -47098,29 +47192,37 @@ const conceal_NAME = `(?<![\\w.-])[\\w.-]{0,60}(?:${CREDENTIAL.source}|\\bpass\\
 /** A name that says where the credential is, which is none itself. */
 const PLACE = /(?:file|path|dir|name|id)["']?$/i;
 /** A file, or a variable that a shell in the container fills in. */
-const REFERENCE = /^["']?(?:\$|\/run\/secrets\/)/;
+const REFERENCE = /^["']?(?:\$(?:\w+|\{[^}]*\}|\([^)]*\))["']?$|\/run\/secrets\/)/;
+/** A value as a shell takes it for one: all of what is quoted. */
+const VALUE = `"[^"]{0,2000}"|'[^']{0,2000}'|["']?[^\\s"';&|]+`;
 const OPTION = new RegExp(`^(?=-)${conceal_NAME}$`, 'i');
-const ASSIGNED = new RegExp(`(${conceal_NAME}["']?\\s*[=:]\\s*["']?)((?:bearer|basic)\\s+)?([^\\s"',;&|]+)`, 'gi');
-const FOLLOWED = new RegExp(`((?<!\\S)(?=-)${conceal_NAME}\\s+["']?)([^\\s"'-][^\\s"']*)`, 'gi');
+/** A word by itself, whose value ends where the word does. */
+const WHOLE = new RegExp(`^(${conceal_NAME}=)(.+)$`, 'is');
+const ASSIGNED = new RegExp(`(${conceal_NAME}["']?\\s*[=:]\\s*)((?:bearer|basic)\\s+)?(${VALUE})`, 'gi');
+const FOLLOWED = new RegExp(`((?<!\\S)(?=-)${conceal_NAME}\\s+)(?!["']?-)(${VALUE})`, 'gi');
 const HEADER = /(authorization["']?\s*:\s*(?:bearer|basic|token)?\s*)([^\s"']+)/gi;
 const USER_INFO = /((?<![a-z0-9+.-])[a-z][a-z0-9+.-]{0,30}:\/\/)([^\s/@"':]{0,200}:)?([^\s"']{1,2000})@/gi;
 /** `mysqladmin ping -pVALUE`: the one option of its kind that takes no space. */
-const MYSQL = /(\b(?:mysql|mariadb)\w{0,30}\b[^|;&]{0,500}?\s-p)([^\s"']+)/gi;
+const MYSQL = new RegExp(`(\\b(?:mysql|mariadb)\\w{0,30}\\b[^|;&]{0,500}?\\s-p)(${VALUE})`, 'gi');
 /** A text without the credentials in it. */
 function concealText(text) {
-    const name = (lead, value) => REFERENCE.test(value) || PLACE.test(lead.replace(/["'\s=:]+$/, ''))
-        ? `${lead}${value}`
-        : `${lead}${CONCEALED}`;
     return text
         .replace(USER_INFO, (whole, scheme, user, rest) => {
         if (user === undefined && !/^https?:/i.test(scheme))
             return whole;
         return REFERENCE.test(rest) ? whole : `${scheme}${user ?? ''}${CONCEALED}@`;
     })
-        .replace(HEADER, (_, lead, value) => name(lead, value))
-        .replace(ASSIGNED, (_, lead, kind, value) => name(`${lead}${kind ?? ''}`, value))
-        .replace(FOLLOWED, (_, lead, value) => name(lead, value))
-        .replace(MYSQL, (_, lead, value) => name(lead, value));
+        .replace(HEADER, (_, lead, value) => hide(lead, value))
+        .replace(ASSIGNED, (_, lead, kind, value) => hide(`${lead}${kind ?? ''}`, value))
+        .replace(FOLLOWED, (_, lead, value) => hide(lead, value))
+        .replace(MYSQL, (_, lead, value) => hide(lead, value));
+}
+/** A value after its name, unless that says where the credential is. */
+function hide(lead, value) {
+    if (REFERENCE.test(value) || PLACE.test(lead.replace(/["'\s=:]+$/, '')))
+        return lead + value;
+    const quote = /^["']/.exec(value)?.[0] ?? '';
+    return `${lead}${quote}${CONCEALED}${quote}`;
 }
 /** The same for each text of a value; of a list of words, one may name the next. */
 function conceal(value) {
@@ -47135,6 +47237,9 @@ function conceal(value) {
                 return conceal(word);
             if (ofMysql && /^-p./.test(word))
                 return `-p${CONCEALED}`;
+            const [, lead, rest = ''] = WHOLE.exec(word) ?? [];
+            if (lead !== undefined && (word.startsWith('-') || !/\s/.test(word)))
+                return hide(lead, rest);
             const named = typeof before === 'string' && OPTION.test(before) && !PLACE.test(before);
             return named && !REFERENCE.test(word) && !word.startsWith('-')
                 ? CONCEALED
@@ -48322,7 +48427,8 @@ async function showPlan(deployment, rendered) {
         // All of it is reading: after a lost connection it is done again.
         const named = await rotate(deployment, rendered, false);
         const nodes = await settle(deployment, (engine) => engine.nodes());
-        tellNodeLint(deployment, rendered, nodes.items);
+        const objects = await settle(deployment, (engine) => engine.stackObjects(inputs.stack));
+        tellNodeLint(deployment, rendered, nodes.items, objects);
         // What a deploy would do in waves is the same in one.
         const stack = { ...named, waves: [{ services: [...named.services.keys()], needs: [] }] };
         plan = await settle(deployment, async () => {

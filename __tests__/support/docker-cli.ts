@@ -1,4 +1,5 @@
 /** Docker's own client, of the versions that the test swarms run; it needs no engine to read files. */
+import { describe } from '@jest/globals';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -7,18 +8,29 @@ import { probe } from '../../testbed/index.mjs';
 import { preparePackages } from '../../testbed/lib/packages.mjs';
 
 /**
- * @returns the path of the client, or why no test swarm and so no client can be had on this machine
- * @throws where one can run and the client can't be had nevertheless
+ * A group of tests with the client of an engine. On a machine where no test swarm can run, no client can
+ * be had either: then they are reported as skipped, with the reason. Where one can run and the client
+ * can't be had nevertheless, that is a failure.
+ * @param tests given the path of the client
  */
-export async function dockerCli(
+export async function withDockerCli(
   engine: string,
-): Promise<{ readonly path: string } | { readonly reason: string }> {
+  title: string,
+  tests: (docker: string) => void,
+): Promise<void> {
   const possible = await probe();
-  if (!possible.ok) return { reason: possible.reason };
+  if (!possible.ok) {
+    describe.skip(`${title} (NOT RUN: ${possible.reason})`, () => {
+      tests('');
+    });
+    return;
+  }
   const [layer = ''] = await preparePackages(engine, () => undefined);
-  const path = join(layer, 'usr/bin/docker');
-  execFileSync(path, ['--version'], { stdio: 'ignore' });
-  return { path };
+  const docker = join(layer, 'usr/bin/docker');
+  execFileSync(docker, ['--version'], { stdio: 'ignore' });
+  describe(title, () => {
+    tests(docker);
+  });
 }
 
 export function writeFiles(

@@ -375,7 +375,7 @@ const slowHostPort = (MARKER) =>
     },
   );
 
-// Jobs are refused by the 20.10 client: its schema of stack files has no such mode.
+// The client of 20.10 knows no jobs: they are refused before anything is written.
 const noJobs = /** @type {Record<string, Partial<Plan>>} */ ({
   '20.10': {
     before: () => [],

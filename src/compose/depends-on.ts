@@ -29,6 +29,8 @@ export interface Dependent {
   /** How a task of it can end well, so that it is not started again; undefined where it cannot. */
   readonly ends: 'job' | 'one-shot' | undefined;
   readonly healthcheck: 'none' | 'declared' | 'disabled';
+  /** It has `replicas: 0`: it is well at once, with no task at all. */
+  readonly isScaledToNothing?: boolean;
 }
 
 export interface Dependents {
@@ -42,7 +44,10 @@ export interface Dependents {
 /** What several files say of a service adds up; of one dependency the last file wins. */
 export function readDependsOn(
   documents: readonly Document[],
-  healthchecks: ReadonlyMap<string, { readonly healthcheck: Dependent['healthcheck'] }>,
+  views: ReadonlyMap<
+    string,
+    { readonly healthcheck: Dependent['healthcheck']; readonly replicas: number | undefined }
+  >,
 ): Dependents {
   const problems: Problem[] = [];
   const warnings: Problem[] = [];
@@ -68,7 +73,7 @@ export function readDependsOn(
       const read = new Reader(document, service.name).read(entry);
       problems.push(...read.problems);
       warnings.push(...read.warnings);
-      const { healthcheck = 'none' } = healthchecks.get(service.name) ?? {};
+      const { healthcheck = 'none', replicas } = views.get(service.name) ?? {};
       services.set(service.name, {
         name: service.name,
         dependencies: new Map([
@@ -77,6 +82,7 @@ export function readDependsOn(
         ]),
         ends: endsBy(settings, healthcheck),
         healthcheck,
+        isScaledToNothing: replicas === 0 && settings.mode?.startsWith('global') !== true,
       });
     }
   }

@@ -88,6 +88,18 @@ function judged(
         ? `A service with a healthcheck is meant to keep running. Leave it out, and give ${on} \`deploy: {mode: replicated-job}\`, or \`deploy: {restart_policy: {condition: none}}\`.`
         : `Give ${on} \`deploy: {mode: replicated-job}\` (Docker 23 and newer), or \`deploy: {restart_policy: {condition: none}}\`; Swarm ignores \`restart:\`.`,
     );
+  if (condition !== 'service_started' && needed.isScaledToNothing === true)
+    return say(
+      'warning',
+      `waits for ${on}, which has no replicas: there is nothing to wait for`,
+      `Give ${on} a replica, or leave the dependency out.`,
+    );
+  if (condition === 'service_healthy' && needed.ends === 'job')
+    return say(
+      'warning',
+      `waits for ${on} to be healthy, which is a job: it waits until that has completed`,
+      'Write `condition: service_completed_successfully`.',
+    );
   if (condition !== 'service_healthy' || needed.ends !== undefined) return undefined;
   if (needed.healthcheck === 'disabled')
     return say(

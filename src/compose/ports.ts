@@ -16,8 +16,8 @@ export function readShortPort(text: string): ShortPort | { readonly problem: str
   if (protocol !== '' && !PROTOCOLS.includes(protocol.toLowerCase()))
     return { problem: `${protocol} is no protocol: tcp, udp or sctp` };
   const parts = before.split(':');
-  const [target = '', published = ''] = parts.reverse();
-  const address = parts.slice(2).reverse().join(':');
+  const [published = '', target = ''] = parts.length === 1 ? ['', before] : parts.slice(-2);
+  const address = parts.slice(0, -2).join(':');
   const ranges = [target, published].map(rangeOf);
   const [targets, hosts] = ranges;
   for (const [index, port] of [target, published].entries())

@@ -53,6 +53,8 @@ export interface StackObject {
   readonly name: string;
   /** Of a config or secret: what `stack deploy` may have changed of one that was there. */
   readonly labels?: Json;
+  /** Of a network: all that the engine lists of it. */
+  readonly definition?: Json;
 }
 
 /** A config of the swarm, which never changes but for its labels. */
@@ -254,6 +256,7 @@ export class Engine {
         kind: 'network' as const,
         id: textAt(item, 'Id'),
         name: textAt(item, 'Name'),
+        definition: item,
       })),
       ...configs
         .filter((item) => !isLedger(swarmConfig(item)))

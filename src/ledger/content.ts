@@ -126,7 +126,7 @@ export function fingerprintOf({
   const all: readonly OtherService[] = [...services, ...others];
   // One after the other: the JSON of a thousand services at once is tens of megabytes of memory.
   all
-    .toSorted((one, other) => byName([one.name, one], [other.name, other]))
+    .toSorted((one, other) => byText(one.name, other.name))
     .forEach(({ name, spec }, index) => {
       const value = spec === undefined ? null : sorted({ ...spec, TaskTemplate: templateOf(spec) });
       hash.update(`${index === 0 ? '[' : ','}${formatJson([name, value])}`);
@@ -137,8 +137,9 @@ export function fingerprintOf({
     .slice(0, 32);
 }
 
+const byText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 const byName = ([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number =>
-  a < b ? -1 : a > b ? 1 : 0;
+  byText(a, b);
 
 function packed(content: Json): readonly Buffer[] {
   const bytes = gzipSync(formatJson(content), { level: 9 });

@@ -265,6 +265,13 @@ const rules = {
     'One task that leaks takes the memory of its node, and with it the other services there.',
     'Set `deploy.resources.limits.memory`, and `cpus` where it may starve others.',
   ),
+  'network-stays': {
+    group: 'Ignored by Swarm',
+    level: 'warning',
+    when: 'The files define a network otherwise than the one of the stack that is there.',
+    reason: 'Docker creates the networks of a stack and never changes one',
+    mend: 'Give it another `name:` or key, so that it is made anew; or remove the stack first.',
+  },
   'attached-twice': danger(
     'warning',
     'A service has the same config or secret at two paths.',

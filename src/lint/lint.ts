@@ -5,6 +5,7 @@
 import { RULE_IDS, RULES, type Level, type RuleId } from './catalog.js';
 import { registryOf, type LintLogin } from './credentials.js';
 import type { Field } from './field.js';
+import { networksThatDiffer, type LintNetwork } from './networks.js';
 import { CHECKS, NEED_NODES, type LintNode } from './rules.js';
 import { readService, type LintService } from './service.js';
 import type { Position } from '../errors.js';
@@ -16,7 +17,7 @@ export interface Finding {
   readonly message: string;
   readonly file: string;
   readonly line: number | null;
-  /** As the files name it. */
+  /** As the files name it; '' for what is none. */
   readonly service: string;
   /** What to do about it. */
   readonly mend: string;
@@ -29,6 +30,9 @@ export interface LintRequest {
   readonly services: ReadonlySet<string>;
   /** Nodes that are up and take tasks; undefined where they are not known. */
   readonly nodes: readonly LintNode[] | undefined;
+  readonly stack: string;
+  /** Those of the stack that are there; none where they are not known. */
+  readonly networks: readonly LintNetwork[];
   /** Logins that expire and that the nodes get. */
   readonly logins: readonly LintLogin[];
   /** The `lint-ignore` input. */
@@ -50,13 +54,19 @@ export function lint(request: LintRequest): readonly Finding[] {
   const volumes = files?.get('volumes')?.entries ?? new Map<string, Field>();
   const findings = read.flatMap((service) =>
     active.flatMap((id) =>
-      id === 'expiring-credentials'
+      id === 'expiring-credentials' || id === 'network-stays'
         ? []
         : CHECKS[id](service, { nodes, volumes }).map(({ text, position }) =>
             finding(id, service.name, text, position),
           ),
     ),
   );
+  if (active.includes('network-stays'))
+    findings.push(
+      ...networksThatDiffer(files, request.stack, request.networks).map(({ text, position }) =>
+        finding('network-stays', '', text, position),
+      ),
+    );
   if (active.includes('expiring-credentials')) findings.push(...expiring(read, logins));
   return findings.sort(byPlace);
 }
@@ -71,7 +81,7 @@ function finding(id: RuleId, service: string, text: string, { file, line }: Posi
   const { group, level, reason, mend } = RULES[id];
   // Where a mend follows, a full stop comes with it.
   const why = group === 'Ignored by Swarm' ? `. ${reason.replace(/\.$/, '')}` : '';
-  const message = `service ${service}: ${text}${why}`;
+  const message = `${service === '' ? '' : `service ${service}: `}${text}${why}`;
   return { id, level, message, file, line: line ?? null, service, mend };
 }
 

@@ -106,9 +106,12 @@ export const NEED_NODES: ReadonlySet<RuleId> = new Set([
   'host-port-replicas',
   'start-first-max-replicas',
   'local-volume-moves',
+  'network-stays',
 ]);
 
-export const CHECKS: Readonly<Record<Exclude<RuleId, 'expiring-credentials'>, Check>> = {
+export const CHECKS: Readonly<
+  Record<Exclude<RuleId, 'expiring-credentials' | 'network-stays'>, Check>
+> = {
   'ignored-build': ignored('build'),
   'ignored-cgroup-parent': ignored('cgroup_parent'),
   'ignored-cgroupns-mode': ignored('cgroupns_mode'),

@@ -74,7 +74,10 @@ async function deployIn(
   const reading = readBefore(deployment);
   // Both come to their end, whatever the other does: a directory must not be made after its removal.
   const [, looked] = await Promise.allSettled([preparing, reading]);
-  if (looked.status === 'fulfilled') tellNodeLint(deployment, rendered, looked.value.before.nodes);
+  if (looked.status === 'fulfilled') {
+    const { before, objectsBefore } = looked.value;
+    tellNodeLint(deployment, rendered, before.nodes, objectsBefore);
+  }
   const [workspace, before] = await Promise.all([preparing, reading]);
   world.signal.throwIfAborted();
 

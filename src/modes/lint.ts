@@ -1,5 +1,6 @@
 /** The lint of a run: what it takes from inputs and swarm, and where its findings go. */
 import { handedOver, type RenderedStack } from '../compose/render.js';
+import type { StackObject } from '../docker/engine.js';
 import type { Inputs } from '../inputs.js';
 import { expiry } from '../lint/credentials.js';
 import { lint } from '../lint/lint.js';
@@ -21,6 +22,7 @@ export function tellFileLint(
   narrator.lint(
     lint({
       ...{ files, nodes: undefined, part: 'files', ignore: inputs.lintIgnore },
+      ...{ stack: inputs.stack, networks: [] },
       services: new Set(rendered.services.keys()),
       logins: !inputs.withRegistryAuth
         ? []
@@ -35,21 +37,25 @@ export function tellFileLint(
   return { ...rendered, written: handedOver(files) };
 }
 
-/** Tells what is wrong with the files for the nodes that there are. */
+/** Tells what is wrong with the files for the nodes that there are, and the networks of the stack. */
 export function tellNodeLint(
   { inputs, session, world }: Pick<Deployment, 'inputs' | 'session' | 'world'>,
   { written, services }: RenderedStack,
   nodes: readonly Node[],
+  objects: readonly StackObject[],
 ): void {
   const active = nodes.filter(
     ({ Spec, Status }) => Spec.Availability === 'active' && Status.State === 'ready',
   );
   const files = written();
-  if (active.length === 0) return;
   world.narrator.lint(
     lint({
       ...{ files, logins: [], part: 'nodes', ignore: inputs.lintIgnore },
       services: new Set(services.keys()),
+      stack: inputs.stack,
+      networks: objects.flatMap(({ name, definition }) =>
+        definition === undefined ? [] : [{ name, definition }],
+      ),
       nodes: active.map(({ ID, Description }) => ({
         name: Description?.Hostname ?? ID,
         engine: Description?.Engine?.EngineVersion ?? session.engineVersion.version,

@@ -32,7 +32,8 @@ export async function showPlan(deployment: Deployment, rendered: RenderedStack):
     // All of it is reading: after a lost connection it is done again.
     const named = await rotate(deployment, rendered, false);
     const nodes = await settle(deployment, (engine) => engine.nodes());
-    tellNodeLint(deployment, rendered, nodes.items);
+    const objects = await settle(deployment, (engine) => engine.stackObjects(inputs.stack));
+    tellNodeLint(deployment, rendered, nodes.items, objects);
     // What a deploy would do in waves is the same in one.
     const stack = { ...named, waves: [{ services: [...named.services.keys()], needs: [] }] };
     plan = await settle(deployment, async () => {

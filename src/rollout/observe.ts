@@ -371,7 +371,8 @@ function endsLate({ holding, seen }: Rollout, kind: Kind, tasks: readonly Task[]
 }
 
 /**
- * The failure of a task that Swarm does not start again, as `max_attempts` are used up. Until Swarm has
+ * The failure of a task that Swarm does not start again, as `max_attempts` are used up, or as it starts
+ * none again; be it one of before this deploy, in a service that did not change. Until Swarm has
  * seen to a task that failed, that one itself is still wanted; then another is, in its place, unless
  * Swarm has given up.
  */
@@ -382,9 +383,9 @@ function givenUp(
   tasks: readonly Task[],
   { upToDate, nodes }: Snapshot,
 ): Failure | undefined {
-  if (!limitsRestarts(spec)) return undefined;
-  const place = placeIn(kind);
   const condition = restartCondition(spec);
+  if (!limitsRestarts(spec) && condition !== 'none') return undefined;
+  const place = placeIn(kind);
   const thisRun = ofThisRun(kind, service, tasks);
   const alive = new Set(
     thisRun
@@ -549,7 +550,7 @@ function endOf(rollout: Rollout, partial: boolean): End | undefined {
       kind: 'failed',
       reason: over.givenUp.failure.reason,
       service: over.name,
-      message: `Swarm has given up a task of ${over.name}, its max_attempts are used up: ${over.givenUp.failure.error}`,
+      message: `${givenUpText(over.name, goal)}: ${over.givenUp.failure.error}`,
     };
 
   const { holding } = rollout;
@@ -597,6 +598,16 @@ function endOf(rollout: Rollout, partial: boolean): End | undefined {
           ` ${late.limit}` +
           (lead === undefined ? '' : `; last failure: ${lead.error}`),
   };
+}
+
+function givenUpText(service: string, { targets }: Goal): string {
+  const target = targets.find(({ name }) => name === service);
+  if (target === undefined || restartCondition(target.spec) !== 'none')
+    return `Swarm has given up a task of ${service}, its max_attempts are used up`;
+  const text = `a task of ${service} has failed, and its restart_policy starts none again`;
+  return target.change === 'unchanged'
+    ? `${text}; it did so before this deploy, which changed nothing of it (docker service update --force ${service} runs it once more)`
+    : text;
 }
 
 /** What the reservations of former tasks may have to do with it. */

@@ -11,13 +11,13 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, describe, expect, it } from '@jest/globals';
+import { afterAll, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { loadStack } from '../../../src/compose-files.js';
 import type { RenderedStack } from '../../../src/compose/render.js';
 import { forClient } from '../../../src/compose/version.js';
 import { InvalidInput } from '../../../src/errors.js';
-import { dockerCli, parseOnly, stackConfig, writeFiles } from '../../support/docker-cli.js';
+import { parseOnly, stackConfig, withDockerCli, writeFiles } from '../../support/docker-cli.js';
 
 const corpus = fileURLToPath(new URL('../../corpus', import.meta.url));
 const work = mkdtempSync(join(tmpdir(), 'corpus-'));
@@ -82,151 +82,118 @@ it.each(taken)('%s has its warnings', (name) => {
   expect(warnings).toEqual(lines(join(corpus, name, 'warnings.txt')));
 });
 
-const docker = await dockerCli('28.5');
-if ('reason' in docker) {
-  it.skip(`means to Docker what is written (NOT RUN: ${docker.reason})`, () => undefined);
-} else {
-  describe('Docker 28', () => {
-    it.each(taken)('%s means what is written', (name) => {
-      const { files = ['stack.yml'], env = {}, misread } = settingsOf(name);
-      const rendered = render(name);
-      const after = stackConfig(
-        docker.path,
-        write(name, rendered),
+await withDockerCli('28.5', 'Docker 28', (docker) => {
+  it.each(taken)('%s means what is written', (name) => {
+    const { files = ['stack.yml'], env = {}, misread } = settingsOf(name);
+    const rendered = render(name);
+    const after = stackConfig(
+      docker,
+      write(name, rendered),
+      rendered.files.map((file) => file.name),
+      {},
+    );
+    const directory = join(corpus, name);
+    const before = stackConfig(docker, directory, files, env);
+    const expected = existsSync(join(directory, 'expected.yml'))
+      ? stackConfig(docker, directory, ['expected.yml'], {})
+      : before;
+    // What Docker takes needs nobody who says what it means.
+    expect('merged' in before && misread === undefined).toBe(expected === before);
+    expect(expected).toHaveProperty('merged');
+    expect(after).toEqual(expected);
+  });
+
+  it('means the same with any variables and expressions', () => {
+    const chars = (text: string): fc.Arbitrary<string> =>
+      fc.string({ unit: fc.constantFrom(...Array.from(text)) });
+    const tricky = ['010', 'true', 'no', 'null', '~', '1e3', '0x1', '', 'a b', '$x', '$$', "it's"];
+    const value = fc.oneof(
+      fc.constantFrom(
+        ...tricky,
+        '"',
+        '\\',
+        '# c',
+        ': x',
+        '{{.Node.ID}}',
+        'a\nb\n',
+        '- x',
+        '*a',
+        '&a',
+        '!t',
+      ),
+      chars('ab1 $"\'\\#:{}[]&*!|>%@`,?-=~ü☃\n\t'),
+    );
+    const plain = chars('ab1 "\'\\#:[]&*!|>%@`,?-=~ü☃\n\t/.');
+    // What Docker knows of the specification; the rest has files of its own.
+    const expression = fc.oneof(
+      plain,
+      fc.constantFrom('$A', '${A}', '${B}', '${N:?no}', '${B?no}', '$$', '$${A}', '$A$B', '${A-x}'),
+      fc
+        .tuple(fc.constantFrom('A', 'B', 'EMPTY', 'UNSET'), fc.constantFrom(':-', '-'), plain)
+        // In `${A-x:-y}` Docker takes `A-x` for the name.
+        .filter(([, , word]) => word !== '' && !word.includes(':-'))
+        .map(([name, operator, word]) => `\${${name}${operator}${word}}`),
+    );
+    const text = fc
+      .array(expression, { minLength: 1, maxLength: 4 })
+      .map((all) => all.join(''))
+      // Docker takes `$A-x` for `${A-x}`, to the end of the text; the specification has the braces.
+      .filter((all) => !/\$[A-Z]+(?::?[-?]|[ab1])/.test(all));
+    const number = fc.constantFrom('${N}', '$N', '${UNSET:-7}', '${N:-7}', '${EMPTY:-0}');
+    let run = 0;
+    fc.assert(
+      fc.property(
+        fc.array(text, { minLength: 60, maxLength: 60 }),
+        fc.record({ A: value, B: value, N: fc.nat(500).map(String) }),
+        fc.array(number, { minLength: 3, maxLength: 3 }),
+        fc.constantFrom('yes', 'off', 'TRUE', 'n'),
+        (texts, given, numbers, flag) => {
+          const quote = (item: string): string => JSON.stringify(item);
+          const variables = { ...given, EMPTY: '', FLAG: flag };
+          const source = [
+            'services:',
+            '  web:',
+            '    image: web:1',
+            '    tty: ${FLAG}',
+            `    command: [${texts.slice(0, 20).map(quote).join(', ')}]`,
+            '    labels:',
+            ...texts.slice(20, 40).map((item, index) => `      l${index}: ${quote(item)}`),
+            '    environment:',
+            ...texts.slice(40).map((item, index) => `      - ${quote(`E${index}=x${item}`)}`),
+            `    healthcheck: {test: x, retries: "${numbers[0] ?? ''}"}`,
+            `    deploy: {replicas: "${numbers[1] ?? ''}", update_config: {parallelism: "${numbers[2] ?? ''}"}}`,
+            '',
+          ].join('\n');
+          run += 1;
+          const [before, after] = [`property-${run}`, `property-${run}-rendered`];
+          writeFiles(join(work, before), [['stack.yml', source]]);
+          const rendered = loadStack(
+            { files: ['stack.yml'], env: new Map(), envFiles: [], allowUnset: false },
+            'corpus',
+            { cwd: join(work, before), environment: variables, home: undefined },
+          );
+          const names = rendered.files.map((file) => file.name);
+          const expected = stackConfig(docker, join(work, before), ['stack.yml'], variables);
+          expect(expected).toHaveProperty('merged');
+          expect(stackConfig(docker, write(after, rendered), names, {})).toEqual(expected);
+        },
+      ),
+      { numRuns: 12, endOnFailure: true },
+    );
+  });
+});
+
+await withDockerCli('20.10', 'Docker 20.10', (docker) => {
+  const fitting = taken.filter((name) => render(name).demands?.length === 0);
+  it.each(fitting)('%s is taken', (name) => {
+    const rendered = forClient(render(name), '20.10.24').stack;
+    const directory = write(`${name}-20.10`, rendered);
+    expect(
+      parseOnly(
+        docker,
+        directory,
         rendered.files.map((file) => file.name),
-        {},
-      );
-      const directory = join(corpus, name);
-      const before = stackConfig(docker.path, directory, files, env);
-      const expected = existsSync(join(directory, 'expected.yml'))
-        ? stackConfig(docker.path, directory, ['expected.yml'], {})
-        : before;
-      // What Docker takes needs nobody who says what it means.
-      expect('merged' in before && misread === undefined).toBe(expected === before);
-      expect(expected).toHaveProperty('merged');
-      expect(after).toEqual(expected);
-    });
-
-    it('means the same with any variables and expressions', () => {
-      const chars = (text: string): fc.Arbitrary<string> =>
-        fc.string({ unit: fc.constantFrom(...Array.from(text)) });
-      const tricky = [
-        '010',
-        'true',
-        'no',
-        'null',
-        '~',
-        '1e3',
-        '0x1',
-        '',
-        'a b',
-        '$x',
-        '$$',
-        "it's",
-      ];
-      const value = fc.oneof(
-        fc.constantFrom(
-          ...tricky,
-          '"',
-          '\\',
-          '# c',
-          ': x',
-          '{{.Node.ID}}',
-          'a\nb\n',
-          '- x',
-          '*a',
-          '&a',
-          '!t',
-        ),
-        chars('ab1 $"\'\\#:{}[]&*!|>%@`,?-=~ü☃\n\t'),
-      );
-      const plain = chars('ab1 "\'\\#:[]&*!|>%@`,?-=~ü☃\n\t/.');
-      // What Docker knows of the specification; the rest has files of its own.
-      const expression = fc.oneof(
-        plain,
-        fc.constantFrom(
-          '$A',
-          '${A}',
-          '${B}',
-          '${N:?no}',
-          '${B?no}',
-          '$$',
-          '$${A}',
-          '$A$B',
-          '${A-x}',
-        ),
-        fc
-          .tuple(fc.constantFrom('A', 'B', 'EMPTY', 'UNSET'), fc.constantFrom(':-', '-'), plain)
-          // In `${A-x:-y}` Docker takes `A-x` for the name.
-          .filter(([, , word]) => word !== '' && !word.includes(':-'))
-          .map(([name, operator, word]) => `\${${name}${operator}${word}}`),
-      );
-      const text = fc
-        .array(expression, { minLength: 1, maxLength: 4 })
-        .map((all) => all.join(''))
-        // Docker takes `$A-x` for `${A-x}`, to the end of the text; the specification has the braces.
-        .filter((all) => !/\$[A-Z]+(?::?[-?]|[ab1])/.test(all));
-      const number = fc.constantFrom('${N}', '$N', '${UNSET:-7}', '${N:-7}', '${EMPTY:-0}');
-      let run = 0;
-      fc.assert(
-        fc.property(
-          fc.array(text, { minLength: 60, maxLength: 60 }),
-          fc.record({ A: value, B: value, N: fc.nat(500).map(String) }),
-          fc.array(number, { minLength: 3, maxLength: 3 }),
-          fc.constantFrom('yes', 'off', 'TRUE', 'n'),
-          (texts, given, numbers, flag) => {
-            const quote = (item: string): string => JSON.stringify(item);
-            const variables = { ...given, EMPTY: '', FLAG: flag };
-            const source = [
-              'services:',
-              '  web:',
-              '    image: web:1',
-              '    tty: ${FLAG}',
-              `    command: [${texts.slice(0, 20).map(quote).join(', ')}]`,
-              '    labels:',
-              ...texts.slice(20, 40).map((item, index) => `      l${index}: ${quote(item)}`),
-              '    environment:',
-              ...texts.slice(40).map((item, index) => `      - ${quote(`E${index}=x${item}`)}`),
-              `    healthcheck: {test: x, retries: "${numbers[0] ?? ''}"}`,
-              `    deploy: {replicas: "${numbers[1] ?? ''}", update_config: {parallelism: "${numbers[2] ?? ''}"}}`,
-              '',
-            ].join('\n');
-            run += 1;
-            const [before, after] = [`property-${run}`, `property-${run}-rendered`];
-            writeFiles(join(work, before), [['stack.yml', source]]);
-            const rendered = loadStack(
-              { files: ['stack.yml'], env: new Map(), envFiles: [], allowUnset: false },
-              'corpus',
-              { cwd: join(work, before), environment: variables, home: undefined },
-            );
-            const names = rendered.files.map((file) => file.name);
-            const expected = stackConfig(docker.path, join(work, before), ['stack.yml'], variables);
-            expect(expected).toHaveProperty('merged');
-            expect(stackConfig(docker.path, write(after, rendered), names, {})).toEqual(expected);
-          },
-        ),
-        { numRuns: 12, endOnFailure: true },
-      );
-    });
+      ),
+    ).toBe('');
   });
-}
-
-const old = await dockerCli('20.10');
-if ('reason' in old) {
-  it.skip(`is taken by Docker 20.10 (NOT RUN: ${old.reason})`, () => undefined);
-} else {
-  describe('Docker 20.10', () => {
-    const fitting = taken.filter((name) => render(name).demands?.length === 0);
-    it.each(fitting)('%s is taken', (name) => {
-      const rendered = forClient(render(name), '20.10.24').stack;
-      const directory = write(`${name}-20.10`, rendered);
-      expect(
-        parseOnly(
-          old.path,
-          directory,
-          rendered.files.map((file) => file.name),
-        ),
-      ).toBe('');
-    });
-  });
-}
+});

@@ -259,6 +259,21 @@ describe('warnings of order', () => {
     ]);
   });
 
+  it.each([
+    ['service_healthy', 'deploy: {replicas: 0}', 'waits for b, which has no replicas'],
+    ['service_healthy', 'scale: 0', 'waits for b, which has no replicas'],
+    [
+      'service_completed_successfully',
+      'deploy: {replicas: 0, restart_policy: {condition: none}}',
+      'waits for b, which has no replicas',
+    ],
+    ['service_healthy', 'deploy: {mode: replicated-job}', 'to be healthy, which is a job'],
+  ])('say what is not waited for: %s of %s', (condition, lines, expected) => {
+    const text = `services:\n${service('a', needs('b', condition))}${service('b', `    ${lines}\n`)}`;
+    expect(warnings(text)).toEqual([expect.stringContaining(`stack.yml:6:9: service a`)]);
+    expect(warnings(text)).toEqual([expect.stringContaining(expected)]);
+  });
+
   it('are none where nothing is lost', () => {
     const more = '        restart: false\n        required: "true"\n';
     const text = `services:\n${service('a', needs('b', 'service_healthy', more))}${service('b', WELL)}`;

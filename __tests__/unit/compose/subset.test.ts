@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { subset } from '../../../src/compose/subset.js';
-import { dockerCli } from '../../support/docker-cli.js';
+import { withDockerCli } from '../../support/docker-cli.js';
 
 interface Config {
   services: Record<string, Record<string, unknown>>;
@@ -16,7 +16,7 @@ interface Config {
 // The client may have to be downloaded first.
 jest.setTimeout(300_000);
 
-const docker = await dockerCli('28.5');
+let docker = '';
 let directory = '';
 
 beforeAll(() => {
@@ -28,20 +28,15 @@ afterAll(() => {
 
 /** What Docker reads in files, or why it does not. */
 function config(texts: readonly string[]): Config | string {
-  if ('reason' in docker) throw new Error(docker.reason);
   const names = texts.map((text, index) => {
     writeFileSync(join(directory, `${index}.yml`), text);
     return `${index}.yml`;
   });
-  const result = spawnSync(
-    docker.path,
-    ['stack', 'config', ...names.flatMap((name) => ['-c', name])],
-    {
-      cwd: directory,
-      encoding: 'utf8',
-      env: { DOCKER_CONFIG: directory },
-    },
-  );
+  const result = spawnSync(docker, ['stack', 'config', ...names.flatMap((name) => ['-c', name])], {
+    cwd: directory,
+    encoding: 'utf8',
+    env: { DOCKER_CONFIG: directory },
+  });
   if (result.status !== 0) return result.stderr;
   const read = parse(result.stdout) as Config & Record<string, unknown>;
   // What an extension field shows of services that went is nothing that is deployed.
@@ -216,14 +211,9 @@ describe('a subset', () => {
   });
 });
 
-const byDocker =
-  'reason' in docker
-    ? (title: string, body: () => void) => {
-        describe.skip(`${title} (NOT RUN: ${docker.reason})`, body);
-      }
-    : describe;
+await withDockerCli('28.5', 'a subset, as Docker reads it,', (path) => {
+  docker = path;
 
-byDocker('a subset, as Docker reads it,', () => {
   it.each(CASES)('leaves the rest as it was: %s', (_, texts, gone) => {
     expectSubset(texts, gone);
   });

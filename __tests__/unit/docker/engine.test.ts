@@ -213,7 +213,12 @@ describe('reading', () => {
           : `[{"ID":"${line.includes('/configs') ? 'c1' : 's1'}","Spec":{"Name":"x","Labels":{"a":"b"}}}]`,
       );
     expect(await engine.stackObjects('shop')).toEqual([
-      { kind: 'network', id: 'n1', name: 'shop_default' },
+      {
+        kind: 'network',
+        id: 'n1',
+        name: 'shop_default',
+        definition: { Id: 'n1', Name: 'shop_default' },
+      },
       { kind: 'config', id: 'c1', name: 'x', labels: { a: 'b' } },
       { kind: 'secret', id: 's1', name: 'x', labels: { a: 'b' } },
     ]);

@@ -3,6 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import { renderStack } from '../../../src/compose/render.js';
 import { RULE_IDS, RULES, type RuleId } from '../../../src/lint/catalog.js';
 import { NEED_NODES } from '../../../src/lint/rules.js';
+import type { JsonObject } from '../../../src/model.js';
 import { lint, type Finding, type LintRequest } from '../../../src/lint/lint.js';
 
 interface Asked {
@@ -14,12 +15,14 @@ interface Asked {
   /** Those that are deployed; all of the files where it is not told. */
   readonly deployed?: readonly string[];
   readonly part?: 'files' | 'nodes';
+  /** Of the stack, as the engine has them. */
+  readonly networks?: LintRequest['networks'];
 }
 
 /** What the lint says of files. */
 function lintOf(
   files: readonly string[],
-  { engines, logins = [], ignore = [], variables = {}, deployed, part }: Asked = {},
+  { engines, logins = [], ignore = [], variables = {}, deployed, part, networks = [] }: Asked = {},
 ): readonly Finding[] {
   const { written, services } = renderStack({
     files: files.map((text, index) => ({ path: `${'abc'[index]!}.yml`, text: Buffer.from(text) })),
@@ -30,7 +33,7 @@ function lintOf(
     files: written(),
     services: new Set(deployed ?? services.keys()),
     nodes: engines?.map((engine, index) => ({ name: `node-${index + 1}`, engine })),
-    ...{ logins, ignore, ...(part === undefined ? {} : { part }) },
+    ...{ logins, ignore, networks, stack: 'demo', ...(part === undefined ? {} : { part }) },
   });
 }
 
@@ -100,6 +103,24 @@ const engine = (line: string, before: string, since: string): Case => ({
     [stack(IDEAL), { engines: [before] }],
   ],
 });
+/** As the engine lists a network that the ideal stack would have made of `networks: {front: {}}`. */
+const front = (definition: JsonObject = {}): Asked => ({
+  networks: [
+    {
+      name: 'demo_front',
+      definition: {
+        Driver: 'overlay',
+        Attachable: false,
+        Internal: false,
+        Options: { 'com.docker.network.driver.overlay.vxlanid_list': '4097' },
+        Labels: { 'com.docker.stack.namespace': 'demo' },
+        IPAM: { Config: [{ Subnet: '10.0.1.0/24' }] },
+        ...definition,
+      },
+    },
+  ],
+});
+const network = (text: string): string => stack(IDEAL, `networks:\n  front: ${text}\n`);
 const AWS = { registry: 'registry.example.com', expires: 'a token' };
 
 const CASES: Readonly<Record<RuleId, Case>> = {
@@ -409,6 +430,30 @@ const CASES: Readonly<Record<RuleId, Case>> = {
       [stack('image: a:1\nscale: 0')],
     ],
   },
+  'network-stays': {
+    fires: [
+      [network('{attachable: true}'), 20, front()],
+      [network('{internal: true}'), 20, front()],
+      [network('{driver: bridge}'), 20, front()],
+      [network('{labels: {a: b}}'), 20, front()],
+      [network('{labels: [a=b]}'), 20, front({ Labels: { a: 'c' } })],
+      [network('{}'), 20, front({ Labels: { a: 'c' } })],
+      [network('{driver_opts: {encrypted: ""}}'), 20, front()],
+      [network('{ipam: {config: [{subnet: 10.9.0.0/24}]}}'), 20, front()],
+      [network('{name: demo_front, internal: true}'), 20, front()],
+    ],
+    silent: [
+      [network('{}'), front()],
+      [network('')],
+      [network('{internal: true}')],
+      [network('{attachable: true}'), front({ Attachable: true })],
+      [network('{labels: {a: b}}'), front({ Labels: { a: 'b' } })],
+      [network('{driver_opts: {encrypted: ""}}'), front({ Options: { encrypted: '' } })],
+      [network('{ipam: {config: [{subnet: 10.0.1.0/24}]}}'), front()],
+      [network('{name: another, internal: true}'), front()],
+      [network('{external: true, name: demo_front}'), front({ Attachable: true })],
+    ],
+  },
   'attached-twice': {
     fires: [
       [plus('secrets:\n  - key\n  - source: key\n    target: other', TOP), 5],
@@ -445,7 +490,8 @@ describe('each rule', () => {
     for (const [file, line, asked] of CASES[id].fires) {
       const found = lintOf([file], asked).filter((finding) => finding.id === id);
       expect([file, found.map((finding) => finding.line)]).toEqual([file, [line]]);
-      expect(found[0]).toMatchObject({ service: 'api', file: 'a.yml', mend: RULES[id].mend });
+      const service = id === 'network-stays' ? '' : 'api';
+      expect(found[0]).toMatchObject({ service, file: 'a.yml', mend: RULES[id].mend });
       expect(lintOf([file], { ...asked, ignore: [id] }).map((other) => other.id)).not.toContain(id);
     }
     for (const [file, asked] of CASES[id].silent)
@@ -508,14 +554,14 @@ describe('a host port of 0, which Swarm chooses', () => {
   });
 });
 
-describe('the rules that ask for the nodes', () => {
+describe('the rules that ask for the swarm', () => {
   it.each(RULE_IDS)('%s finds without them all or nothing', (id) => {
     for (const [file, , asked = {}] of CASES[id].fires) {
       const known = lintOf([file], { engines: ['28.5.1'], ...asked }).filter(
         (each) => each.id === id,
       );
       const blind: Asked = Object.fromEntries(
-        Object.entries(asked).filter(([key]) => key !== 'engines'),
+        Object.entries(asked).filter(([key]) => key !== 'engines' && key !== 'networks'),
       );
       const found = lintOf([file], blind).filter((each) => each.id === id);
       expect(found).toEqual(NEED_NODES.has(id) ? [] : known);

@@ -10,6 +10,12 @@ describe('a text', () => {
     ['run --db-password "hunter2" x', 'run --db-password "***" x'],
     ["run -token 'hunter2'", "run -token '***'"],
     ['PASSWORD=hunter2 exec app', 'PASSWORD=*** exec app'],
+    ["PASSWORD='hunter 2, and more' exec app", "PASSWORD='***' exec app"],
+    ['PASSWORD="hunter2; x', 'PASSWORD="***"; x'],
+    ['PASSWORD=hunter,2 exec app', 'PASSWORD=*** exec app'],
+    ['app --password "hunter 2" x', 'app --password "***" x'],
+    ['app --password=$ecret-of-2', 'app --password=***'],
+    ["mysqldump -p'hunter 2' db", "mysqldump -p'***' db"],
     ['POSTGRES_PASSWORD="hunter2" app', 'POSTGRES_PASSWORD="***" app'],
     ['{"api_key": "hunter2", "n": 1}', '{"api_key": "***", "n": 1}'],
     ['postgres://app:hunter2@db/x', 'postgres://app:***@db/x'],
@@ -50,6 +56,18 @@ describe('a list of words', () => {
     [
       ['app', '--password', 'hunter2', '--port', '80'],
       ['app', '--password', '***', '--port', '80'],
+    ],
+    [
+      ['app', '--password=hunter 2, "and;more"', '--port=80'],
+      ['app', '--password=***', '--port=80'],
+    ],
+    [
+      ['sh', '-c', 'PASSWORD=hunter2 exec app --port 80'],
+      ['sh', '-c', 'PASSWORD=*** exec app --port 80'],
+    ],
+    [
+      ['env', 'DB_PASSWORD=hunt&er|2', 'app'],
+      ['env', 'DB_PASSWORD=***', 'app'],
     ],
     [
       ['app', '--token', '--verbose'],

@@ -1001,6 +1001,26 @@ describe('what Swarm has given up', () => {
       failed,
     );
   });
+  it('is so of a task that nobody starts again, which failed in an earlier deploy', () => {
+    const is = spec(
+      'api:2',
+      { Mode: { Replicated: { Replicas: 1 } } },
+      { RestartPolicy: { Condition: 'none' } },
+    );
+    const aim = {
+      formerTasks: new Set(['a']),
+      targets: [target({ spec: is, change: 'unchanged' as const })],
+    };
+    expect(over(is, [crash('a')], 3000, {}, aim)).toMatchObject({
+      ...failed,
+      message: expect.stringMatching(/starts none again; it did so before this deploy.*--force/),
+    });
+    expect(over(is, [crash('a')], 2999, {}, aim)).toEqual(waiting);
+    // A new one is on its way, or did well, or the failed one is of another version.
+    const newer = { CreatedAt: '2026-01-02T00:00:00Z' };
+    expect(over(is, [crash('a'), task('b', 'starting', newer)], 3000, {}, aim)).toEqual(waiting);
+    expect(over(is, [crash('a')], 3000, { old: ['a'] }, aim)).toEqual(waiting);
+  });
   it('is left alone on the way back', () => {
     expect(over(once, [crash('a')], 3000, {}, { phase: 'restore' })).toEqual(waiting);
   });
