@@ -19,6 +19,7 @@ import { currentHistory, Record } from './modes/record.js';
 import { showPlan } from './modes/plan.js';
 import { removeStack } from './modes/remove.js';
 import { deployRevision, wantedRevision } from './modes/rollback.js';
+import { settleReplicas } from './modes/replicas.js';
 import { explainRefusal, rotate, sweep } from './modes/rotate.js';
 import { showStatus } from './modes/status.js';
 import type { RunReport } from './report/outcome.js';
@@ -177,7 +178,7 @@ async function write(
     rendered === undefined ? await back(deployment, history) : rerun(deployment, history, rendered);
   const files =
     again === undefined && rendered !== undefined
-      ? await rotate(deployment, rendered, true)
+      ? await rotate(deployment, await settleReplicas(deployment, rendered), true)
       : undefined;
   const record = new Record(deployment, history, again?.revision);
   let ending: Ending;

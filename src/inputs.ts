@@ -47,6 +47,8 @@ export interface Inputs {
   };
   /** Rules of the lint that are not looked at. */
   readonly lintIgnore: readonly RuleId[];
+  /** Whether a service that was scaled by hand keeps the number of replicas that it has now. */
+  readonly keepReplicas: boolean;
   readonly prune: boolean;
   /** Whether configs and secrets are named by their content. */
   readonly rotate: boolean;
@@ -90,6 +92,7 @@ export function parseInputs(raw: (name: InputName) => string, context: InputCont
       profiles: profiles(form),
     },
     lintIgnore: lintIgnore(form),
+    keepReplicas: form.flag('keep-replicas'),
     prune: form.flag('prune'),
     rotate: form.flag('rotate'),
     resolveImage: form.choice('resolve-image', ['always', 'changed', 'never']),
@@ -343,6 +346,7 @@ export function describeInputs(inputs: Inputs): object {
       profiles: compose.profiles,
     },
     lintIgnore: inputs.lintIgnore,
+    keepReplicas: inputs.keepReplicas,
     prune: inputs.prune,
     rotate: inputs.rotate,
     resolveImage: inputs.resolveImage,

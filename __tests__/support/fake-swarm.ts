@@ -368,7 +368,7 @@ export class FakeSwarm {
         `update rolled back due to failure or early termination of task ${broken.ID}`,
       );
     } else if (
-      ours.length > 0 &&
+      (ours.length > 0 || at(service.Spec, 'Mode', 'Replicated', 'Replicas') === 0) &&
       ours.filter(wanted).every((task) => task.Status.State === 'running')
     )
       service.UpdateStatus =
@@ -617,8 +617,8 @@ export class FakeSwarm {
     return ok();
   }
 
-  #stackDeploy(words: readonly string[], options: RunOptions): CommandResult {
-    const stack = words.at(-1) ?? '';
+  /** The services of the files of a command, merged as far as the tests need it. */
+  servicesOf(words: readonly string[]): Map<string, Record<string, unknown>> | CommandResult {
     const services = new Map<string, Record<string, unknown>>();
     for (const [index, word] of words.entries()) {
       if (word !== '--compose-file') continue;
@@ -627,9 +627,19 @@ export class FakeSwarm {
       const parsed = parseYaml(file.toString('utf8')) as {
         services?: Record<string, Record<string, unknown>>;
       };
-      for (const [name, service] of Object.entries(parsed.services ?? {}))
-        services.set(name, { ...services.get(name), ...service });
+      for (const [name, service] of Object.entries(parsed.services ?? {})) {
+        const before = services.get(name);
+        const deploy = { ...(before?.['deploy'] as object), ...(service['deploy'] as object) };
+        services.set(name, { ...before, ...service, deploy });
+      }
     }
+    return services;
+  }
+
+  #stackDeploy(words: readonly string[], options: RunOptions): CommandResult {
+    const stack = words.at(-1) ?? '';
+    const services = this.servicesOf(words);
+    if (!(services instanceof Map)) return services;
     this.addObject('network', stack, `${stack}_default`);
     for (const [short, service] of services) {
       const name = `${stack}_${short}`;

@@ -89,6 +89,7 @@ describe('the least inputs', () => {
       registries: [],
       compose: { files: [], env: new Map(), envFiles: [], allowUnset: false, profiles: [] },
       lintIgnore: [],
+      keepReplicas: false,
       prune: false,
       rotate: true,
       resolveImage: 'always',

@@ -13,6 +13,7 @@ import { Document, type NewerKey, type RenderedFile, type RenderSettings } from 
 import { positionsOf, unusedObjects } from './objects.js';
 import { orderOf, type Wave } from './order.js';
 import { readProfiles } from './profiles.js';
+import { withReplicas } from './replicas.js';
 import { applyResets, type ParsedFile } from './reset.js';
 import { decodeText, parseRoot, problemAt, type SourceFile } from './source.js';
 import { NEVER_SET } from './splice.js';
@@ -165,7 +166,8 @@ export function renderStack(request: RenderRequest): RenderedStack {
   for (const document of documents) document.empty.forEach((name) => mustBeUnset.add(name));
   const all = documents.flatMap((document, index) => document.rendered(index, composeVersion));
   const files = leftOut.size === 0 ? all : subset(all, (name) => !leftOut.has(name));
-  return {
+  const toNothing = [...services].filter(([, view]) => view.goesToNothing === true);
+  const stack: RenderedStack = {
     files,
     attachments: attachments.list,
     services,
@@ -183,6 +185,7 @@ export function renderStack(request: RenderRequest): RenderedStack {
     notes: documents.flatMap((document) => document.notes),
     written: handedOver(written),
   };
+  return withReplicas(stack, new Map(toNothing.map(([name]) => [name, 0])));
 }
 
 /** Gives a value once, and holds it no longer. */

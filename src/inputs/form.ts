@@ -31,6 +31,7 @@ export const inputDefaults = {
   'env-file': '',
   'allow-unset': 'false',
   profiles: '',
+  'keep-replicas': 'false',
   'lint-ignore': '',
   prune: 'false',
   rotate: 'true',
