@@ -32,6 +32,8 @@ const pure = [
   'src/rollout/departure.ts',
   'src/rollout/deadlock.ts',
   'src/rollout/stability.ts',
+  'src/report/dossier.ts',
+  'src/report/dossier-markdown.ts',
   'src/report/failure.ts',
   'src/report/history.ts',
   'src/report/plan.ts',

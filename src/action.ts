@@ -94,6 +94,8 @@ export async function run(world: World): Promise<RunReport> {
     previousRevision: ending.previousRevision,
     history: ending.history ?? [],
     plan: ending.plan,
+    dossier: ending.dossier ?? [],
+    verification: ending.verification ?? [],
   };
 }
 

@@ -12,6 +12,7 @@ import { readDependsOn } from './depends-on.js';
 import { Document, type NewerKey, type RenderedFile, type RenderSettings } from './document.js';
 import { positionsOf, unusedObjects } from './objects.js';
 import { orderOf, type Wave } from './order.js';
+import { placesOf, type Places } from './places.js';
 import { readProfiles } from './profiles.js';
 import { withReplicas } from './replicas.js';
 import { applyResets, type ParsedFile } from './reset.js';
@@ -67,6 +68,8 @@ export interface RenderedStack {
    * many times larger than the files, and nothing else needs them.
    */
   readonly written: () => Field | undefined;
+  /** Where in the user's files what fails has its place. */
+  readonly places?: Places;
 }
 
 /** Nobody reads more, and a file of another kind can have a hundred thousand. */
@@ -184,6 +187,7 @@ export function renderStack(request: RenderRequest): RenderedStack {
     demands: withExcerpts(conversion?.demands ?? [], parsed),
     notes: documents.flatMap((document) => document.notes),
     written: handedOver(written),
+    places: placesOf(written),
   };
   return withReplicas(stack, new Map(toNothing.map(([name]) => [name, 0])));
 }

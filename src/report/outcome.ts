@@ -5,6 +5,7 @@ import type { Revision } from '../ledger/revision.js';
 import type { Kind, UpdateState } from '../model.js';
 import type { Plan } from '../planning/difference.js';
 import type { Failure } from '../rollout/classify.js';
+import type { Dossier, Verification } from './dossier.js';
 
 /**
  * How well a service does what it is meant to. Well: `healthy`, `no-healthcheck` (all tasks run, and
@@ -133,4 +134,8 @@ export interface RunReport {
   readonly history: readonly Revision[];
   /** With `mode: plan`. */
   readonly plan?: Plan | undefined;
+  /** Of a deploy that failed: the evidence; empty otherwise. */
+  readonly dossier: Dossier;
+  /** What became of the checks of `verify`, in their order. */
+  readonly verification: readonly Verification[];
 }

@@ -255,6 +255,8 @@ export function reportOf(run: RunReport): string {
     services: run.services,
     tasks: run.tasks,
     failures: run.failures,
+    dossier: run.dossier,
+    verification: run.verification,
     warnings: run.warnings,
     lint: run.lint,
     problems: run.problems,

@@ -48,6 +48,8 @@ const report = (more: Partial<RunReport> = {}): RunReport => ({
   revision: undefined,
   previousRevision: undefined,
   history: [],
+  dossier: [],
+  verification: [],
   ...more,
 });
 const outcomes = [...GREEN_OUTCOMES, ...RED_OUTCOMES];
