@@ -40707,7 +40707,7 @@ function standing(kind, service, tasks, snapshot) {
             older: 0,
             extra: 0,
             complete: done >= wanted,
-            holding: completed.map((task) => task.ID),
+            holding: completed,
         };
     }
     const running = current.filter(isRunning);
@@ -40728,7 +40728,7 @@ function standing(kind, service, tasks, snapshot) {
             older,
             extra,
             complete: done === eligible.length && older === 0 && extra === 0,
-            holding: [...good.values()].map((task) => task.ID),
+            holding: [...good.values()],
         };
     }
     // More tasks than asked for means that Swarm has not scaled down yet; finished one-shot slots beyond
@@ -40742,7 +40742,7 @@ function standing(kind, service, tasks, snapshot) {
         older,
         extra,
         complete: done === kind.replicas && older === 0 && starting === 0 && extra === 0 && !tooMany,
-        holding: [...good.values()].map((task) => task.ID),
+        holding: [...good.values()],
     };
 }
 /**
@@ -40758,18 +40758,23 @@ function sharing(current, { nodes }) {
  * How many slots, nodes or completions of a service do their work in one snapshot, of whatever
  * version: what a restored service has to have again. An update that was left half-way cannot be
  * brought back by its spec, and must not be called restored when less of it runs than before.
+ * @param unsteady places that do not count
  */
-function placedTasks(service, kind, snapshot) {
-    const tasks = snapshot.tasks.filter((task) => task.ServiceID === service.ID);
+function placedTasks(service, kind, snapshot, unsteady = new Set()) {
+    const place = placeIn(kind);
+    const tasks = snapshot.tasks.filter((task) => task.ServiceID === service.ID && !unsteady.has(place(task)));
     const { done, wanted } = standing(kind, service, tasks, snapshot);
     const running = new Set(tasks.filter(isRunning).map(placeOf)).size;
     return Math.min(wanted, Math.max(done, isJob(kind) ? 0 : running));
 }
 /** A restored service need not be better than it was. */
-function lenient(stand, enough) {
+function lenient(stand, kind, { enough, unsteady = new Set() }) {
     if (enough === undefined || enough >= stand.wanted)
         return stand;
-    return { ...stand, complete: stand.older === 0 && stand.done >= enough };
+    const place = placeIn(kind);
+    const holding = stand.holding.filter((task) => !unsteady.has(place(task)));
+    const done = unsteady.size === 0 ? stand.done : holding.length;
+    return { ...stand, complete: stand.older === 0 && done >= enough, holding };
 }
 /** What has a healthcheck is meant to keep running, whatever its restart policy says. */
 function meantToRun(kind, healthchecked) {
@@ -41023,7 +41028,7 @@ function fold(rollout, snapshot) {
             (former !== undefined && 'oneShot' in former.kind && !former.kind.oneShot));
         const stand = service === undefined
             ? { wanted: 0, done: 0, ended: 0, older: 0, extra: 0, complete: false, holding: [] }
-            : lenient(standing(kind, service, countedTasks(goal, tasks, snapshot), snapshot), target.enough);
+            : lenient(standing(kind, service, countedTasks(goal, tasks, snapshot), snapshot), kind, target);
         const failures = collectFailures(former?.failures ?? [], goal, target, kind, tasks, snapshot, service, unwell);
         const lost = service === undefined ? undefined : givenUp(target, kind, service, tasks, snapshot);
         const thisRun = service === undefined ? [] : ofThisRun(kind, service, tasks);
@@ -41073,7 +41078,7 @@ function fold(rollout, snapshot) {
                 : { deadlock: { ...deadlock, since: former?.deadlock?.since ?? snapshot.at } }),
         });
         if (isNeeded(goal, target.id))
-            holding.push(...stand.holding);
+            holding.push(...stand.holding.map(({ ID }) => ID));
         const end = departure(goal, target, service, stand.complete);
         if (end !== undefined)
             departures.push(end);
@@ -46490,11 +46495,94 @@ function progressLog(narrator) {
     };
 }
 
+;// CONCATENATED MODULE: ./src/rollout/stability.ts
+/** How long a rollout has to hold before it counts, and which tasks need not prove themselves. */
+
+
+
+const MIN_STABLE_MS = 5000;
+/** A task that has run for this long has shown that it can, however long ago it was created. */
+const SETTLED_MS = 30_000;
+/** Failures younger than this say that a service is not well now. */
+const RECENT_MS = 120_000;
+/**
+ * `auto` is the longest monitor of what changed: how long Swarm itself would count a failure. Where
+ * tasks of the very spec have failed just before, a few good seconds prove nothing.
+ * @param asked milliseconds, or `auto`
+ * @returns milliseconds
+ */
+function stableForMs(asked, { targets }, before) {
+    if (asked !== 'auto')
+        return asked;
+    const changed = targets.filter(({ change }) => change !== 'unchanged');
+    const monitors = (changed.length > 0 ? changed : targets).map(({ spec }) => monitorMs(spec));
+    const former = new Map(before.services.map((service) => [service.ID, service]));
+    const kept = new Map(targets
+        .filter(({ id, spec }) => keepsTasks(former.get(id), spec))
+        .map(({ id, spec }) => [id, spec]));
+    const flapping = before.tasks.some((task) => {
+        const spec = kept.get(task.ServiceID);
+        return spec !== undefined && failedJustBefore(task, spec, before);
+    });
+    return Math.max(MIN_STABLE_MS, ...monitors, ...(flapping ? [SETTLED_MS] : []));
+}
+/** Whether a task of the spec that is live has failed a moment ago. */
+const failedJustBefore = (task, spec, before) => before.upToDate.has(task.ID) &&
+    hasFailed(task, kindOf(spec), restartCondition(spec)) &&
+    sinceMs(task, before) < RECENT_MS;
+/**
+ * The slots, or nodes, of a service in which a task failed a moment ago and none has lasted since: the
+ * service was failing there already. None of a job's.
+ */
+function unsteadyPlaces({ ID, Spec }, before) {
+    if (isJob(kindOf(Spec)))
+        return new Set();
+    const tasks = before.tasks.filter(({ ServiceID }) => ServiceID === ID);
+    const settled = settledTasks(before);
+    const lasts = (task) => settled.has(task.ID) && !hasFailed(task, kindOf(Spec), restartCondition(Spec));
+    const steady = new Set(tasks.filter(lasts).map(placeOf));
+    const failing = tasks.filter((task) => failedJustBefore(task, Spec, before)).map(placeOf);
+    return new Set(failing.filter((place) => !steady.has(place)));
+}
+/**
+ * Whether Swarm leaves the tasks of before alone, as when only a label changes: those of another task
+ * or endpoint it replaces, those that merely may be placed elsewhere it does not (swarmkit
+ * manager/orchestrator/task.go, IsTaskDirty).
+ */
+function keepsTasks(former, spec) {
+    return former !== undefined && sameJson(madeInto(former.Spec), madeInto(spec));
+}
+/** What of a spec its tasks are made from. */
+function madeInto({ TaskTemplate, EndpointSpec }) {
+    return {
+        TaskTemplate: { ...at(TaskTemplate), Placement: undefined },
+        EndpointSpec,
+    };
+}
+/**
+ * How long a task has been in its state, and no longer than there has been such a task. Nodes stamp the
+ * state, the manager stamps the creation.
+ */
+const sinceMs = ({ CreatedAt, Status }, { managerTime }) => managerTime === undefined || Status.Timestamp === undefined
+    ? 0
+    : managerTime - Math.max(Date.parse(CreatedAt), Date.parse(Status.Timestamp));
+/**
+ * The ids of the tasks that have run for long enough by now to have nothing to prove, and of those
+ * that ended well as long ago.
+ */
+function settledTasks(before) {
+    return new Set(before.tasks
+        .filter(({ Status }) => Status.State === 'running' || Status.State === 'complete')
+        .filter((task) => sinceMs(task, before) >= SETTLED_MS)
+        .map(({ ID }) => ID));
+}
+
 ;// CONCATENATED MODULE: ./src/rollout/rollback.ts
 /**
  * The way back of a failed deploy: restores, watches that the stack runs as before, and removes
  * what the deploy brought. Happens at most once a run.
  */
+
 
 
 
@@ -46541,13 +46629,17 @@ async function attempt(request) {
     const formerTasks = new Set(before.tasks.map(({ ID }) => ID));
     const goal = {
         phase: 'restore',
-        targets: ours.map((former) => ({
-            id: former.ID,
-            name: former.Spec.Name,
-            change: 'updated',
-            spec: former.Spec,
-            enough: placedTasks(former, kindOf(former.Spec), before),
-        })),
+        targets: ours.map((former) => {
+            const unsteady = unsteadyPlaces(former, before);
+            return {
+                id: former.ID,
+                name: former.Spec.Name,
+                change: 'updated',
+                spec: former.Spec,
+                enough: placedTasks(former, kindOf(former.Spec), before, unsteady),
+                unsteady,
+            };
+        }),
         gone: removed,
         formerTasks,
         settledTasks: formerTasks,
@@ -46557,6 +46649,9 @@ async function attempt(request) {
         progressTimeoutMs: limits.progressTimeoutMs,
         maxFailures: Infinity,
     };
+    for (const { name, unsteady } of goal.targets)
+        if (unsteady !== undefined && unsteady.size > 0)
+            narrator.say(`${name} was failing before this deploy, too (${unsteady.size} of its tasks): that is no more than it has to be again`);
     const { rollout, end } = await request.watch(beginRollout(goal));
     const refusals = refused.map(({ name, why }) => `${name} is still as it was deployed: ${why}`);
     if (end.kind !== 'converged')
@@ -46622,72 +46717,6 @@ async function removeBrought(request) {
 /** What ends a job that fails again and again. */
 const jobHint = (names) => `See why: docker service logs ${names[0] ?? ''}; to end it: docker service rm ${names.join(' ')}`;
 const lookHint = (stack) => `Look at it on a manager: docker stack services ${stack}; docker stack ps --no-trunc ${stack}`;
-
-;// CONCATENATED MODULE: ./src/rollout/stability.ts
-/** How long a rollout has to hold before it counts, and which tasks need not prove themselves. */
-
-
-const MIN_STABLE_MS = 5000;
-/** A task that has run for this long has shown that it can, however long ago it was created. */
-const SETTLED_MS = 30_000;
-/** Failures younger than this say that a service is not well now. */
-const RECENT_MS = 120_000;
-/**
- * `auto` is the longest monitor of what changed: how long Swarm itself would count a failure. Where
- * tasks of the very spec have failed just before, a few good seconds prove nothing.
- * @param asked milliseconds, or `auto`
- * @returns milliseconds
- */
-function stableForMs(asked, { targets }, before) {
-    if (asked !== 'auto')
-        return asked;
-    const changed = targets.filter(({ change }) => change !== 'unchanged');
-    const monitors = (changed.length > 0 ? changed : targets).map(({ spec }) => monitorMs(spec));
-    const former = new Map(before.services.map((service) => [service.ID, service]));
-    const kept = new Map(targets
-        .filter(({ id, spec }) => keepsTasks(former.get(id), spec))
-        .map(({ id, spec }) => [id, spec]));
-    const flapping = before.tasks.some((task) => {
-        const spec = kept.get(task.ServiceID);
-        return (spec !== undefined &&
-            before.upToDate.has(task.ID) &&
-            hasFailed(task, kindOf(spec), restartCondition(spec)) &&
-            sinceMs(task, before) < RECENT_MS);
-    });
-    return Math.max(MIN_STABLE_MS, ...monitors, ...(flapping ? [SETTLED_MS] : []));
-}
-/**
- * Whether Swarm leaves the tasks of before alone, as when only a label changes: those of another task
- * or endpoint it replaces, those that merely may be placed elsewhere it does not (swarmkit
- * manager/orchestrator/task.go, IsTaskDirty).
- */
-function keepsTasks(former, spec) {
-    return former !== undefined && sameJson(madeInto(former.Spec), madeInto(spec));
-}
-/** What of a spec its tasks are made from. */
-function madeInto({ TaskTemplate, EndpointSpec }) {
-    return {
-        TaskTemplate: { ...at(TaskTemplate), Placement: undefined },
-        EndpointSpec,
-    };
-}
-/**
- * How long a task has been in its state, and no longer than there has been such a task. Nodes stamp the
- * state, the manager stamps the creation.
- */
-const sinceMs = ({ CreatedAt, Status }, { managerTime }) => managerTime === undefined || Status.Timestamp === undefined
-    ? 0
-    : managerTime - Math.max(Date.parse(CreatedAt), Date.parse(Status.Timestamp));
-/**
- * The ids of the tasks that have run for long enough by now to have nothing to prove, and of those
- * that ended well as long ago.
- */
-function settledTasks(before) {
-    return new Set(before.tasks
-        .filter(({ Status }) => Status.State === 'running' || Status.State === 'complete')
-        .filter((task) => sinceMs(task, before) >= SETTLED_MS)
-        .map(({ ID }) => ID));
-}
 
 ;// CONCATENATED MODULE: ./src/world.ts
 
