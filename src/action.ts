@@ -14,12 +14,12 @@ import { earlierOf, origin, overtakes, place, rerunOf, type Revision } from './l
 import { hostnameOf } from './model.js';
 import { deployFiles } from './modes/deploy.js';
 import type { Deployment, Seen } from './modes/deployment.js';
+import { fitToSwarm } from './modes/fit.js';
 import { tellFileLint } from './modes/lint.js';
 import { currentHistory, Record } from './modes/record.js';
 import { showPlan } from './modes/plan.js';
 import { removeStack } from './modes/remove.js';
 import { deployRevision, wantedRevision } from './modes/rollback.js';
-import { settleReplicas } from './modes/replicas.js';
 import { explainRefusal, rotate, sweep } from './modes/rotate.js';
 import { showStatus } from './modes/status.js';
 import type { RunReport } from './report/outcome.js';
@@ -180,7 +180,7 @@ async function write(
     rendered === undefined ? await back(deployment, history) : rerun(deployment, history, rendered);
   const files =
     again === undefined && rendered !== undefined
-      ? await rotate(deployment, await settleReplicas(deployment, rendered), true)
+      ? await rotate(deployment, await fitToSwarm(deployment, rendered), true)
       : undefined;
   const record = new Record(deployment, history, again?.revision);
   let ending: Ending;

@@ -465,6 +465,9 @@ export class FakeSwarm {
       if (verb === 'update') return this.#updateService(service, query, body);
     }
     if (['networks', 'configs', 'secrets'].includes(kind)) {
+      const named = filters['name'];
+      if (method === 'GET' && id === '' && named !== undefined)
+        return [200, this.objects.filter(isNamed(kind, named)).map(shown)];
       if (method === 'GET' && id === '') return [200, this.#objectsOf(kind, stack)];
       if (method === 'DELETE') return this.#removeObject(id);
       if (kind === 'configs' && id === 'create') return this.#createConfig(body);
@@ -697,9 +700,15 @@ class FakeTransport implements Transport {
   }
 }
 
+/** As the engine filters: parts of names will do. */
+const isNamed =
+  (kinds: string, names: readonly string[]) =>
+  ({ kind, name }: FakeObject): boolean =>
+    `${kind}s` === kinds && names.some((each) => name.includes(each));
+
 const shown = ({ id, name, kind, version, labels, data }: FakeObject): Json =>
   kind === 'network'
-    ? { Id: id, Name: name }
+    ? { Id: id, Name: name, Scope: 'swarm' }
     : {
         ID: id,
         Version: { Index: version ?? 0 },

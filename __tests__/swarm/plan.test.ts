@@ -236,16 +236,20 @@ onSwarm('a plan', () => {
         },
       ),
     };
-    const run = await stack.run({ files, inputs: { mode: 'plan' } });
-    expect(run).toMatchObject({
-      outcome: 'invalid',
-      reason: 'deploy-refused',
-      code: 1,
-      postCode: 0,
-    });
-    expect(run.outputs['has-changes']).toBe('');
-    expect(run.log).toContain(`absent-${stack.name}`);
-    expect(await stateOf(stack)).toEqual({ services: [], objects: {}, ledger: {} });
+    for (const mode of ['plan', 'deploy']) {
+      const run = await stack.run({ files, inputs: { mode } });
+      expect(run).toMatchObject({
+        outcome: 'invalid',
+        reason: 'compose-invalid',
+        code: 1,
+        postCode: 0,
+      });
+      expect(run.outputs['has-changes']).toBe('');
+      expect(run.log).toContain(
+        `the external network absent-${stack.name}, which service api uses, does not exist`,
+      );
+      expect(await stateOf(stack)).toEqual({ services: [], objects: {}, ledger: {} });
+    }
   });
 
   scenario('works for a login that may do no more than use Docker', async (stack) => {

@@ -5,7 +5,7 @@
 import { kindOf, type Service } from '../model.js';
 import type { RenderedFile, RenderedStack } from './render.js';
 import { apart, subset } from './subset.js';
-import { deployFile } from './translate.js';
+import { addedFile } from './translate.js';
 import { insertVersion } from './version.js';
 import type { ServiceView } from './view.js';
 
@@ -53,8 +53,10 @@ export function withReplicas(
       ? [file]
       : [...others, apart(file, toNothing, ['deploy', 'replicas'])];
   });
-  const text = deployFile(
-    new Map([...replicas].map(([service, number]) => [service, { replicas: String(number) }])),
+  const text = addedFile(
+    new Map(
+      [...replicas].map(([service, number]) => [service, { deploy: { replicas: String(number) } }]),
+    ),
   );
   const versionAt = { offset: 0, before: '', after: '\n' };
   const last: RenderedFile = {

@@ -306,6 +306,25 @@ export class Engine {
     return networks.map((item) => ({ id: textAt(item, 'Id'), name: textAt(item, 'Name') }));
   }
 
+  /**
+   * Which of these there are in the swarm, be they of a stack or not.
+   * @returns by name, where each can be used: `swarm`, or `local` for a network of this manager alone
+   */
+  async existing(
+    kind: 'network' | 'config' | 'secret',
+    names: readonly string[],
+  ): Promise<ReadonlyMap<string, string>> {
+    const wanted = new Set(names);
+    const found = new Map<string, string>();
+    // The engine finds parts of names, too.
+    for (const item of await this.#list(`/${kind}s`, { name: [...wanted] })) {
+      const name = kind === 'network' ? textAt(item, 'Name') : textAt(item, 'Spec', 'Name');
+      const scope = kind === 'network' ? textAt(item, 'Scope') : 'swarm';
+      if (wanted.has(name) && found.get(name) !== 'swarm') found.set(name, scope);
+    }
+    return found;
+  }
+
   /** The ids of all configs or secrets of the swarm. */
   async objectIds(kind: 'config' | 'secret'): Promise<ReadonlySet<string>> {
     return new Set((await this.#list(`/${kind}s`, {})).map((item) => textAt(item, 'ID')));
