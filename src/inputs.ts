@@ -115,11 +115,11 @@ export function parseInputs(raw: (name: InputName) => string, context: InputCont
  */
 export function secretValues(inputs: Inputs): readonly string[] {
   const { connection: by, registries: logins } = inputs;
-  const credentials = by.kind === 'ssh' ? by.credentials : {};
+  const credentials = by.kind === 'ssh' ? [by.credentials, by.jump?.credentials ?? {}] : [];
   const texts = [
-    ...[credentials.privateKey, credentials.passphrase, credentials.password].map(
-      (secret) => secret?.reveal() ?? '',
-    ),
+    ...credentials
+      .flatMap(({ privateKey, passphrase, password }) => [privateKey, passphrase, password])
+      .map((secret) => secret?.reveal() ?? ''),
     ...logins.flatMap(({ username, password }) => [
       password.reveal(),
       // As Docker writes both into its config.json.
@@ -335,6 +335,9 @@ export function describeInputs(inputs: Inputs): object {
       connection.kind === 'local'
         ? ['local']
         : connection.managers.map(({ host, port, username }) => ({ host, port, username })),
+    ...(connection.kind === 'local' || connection.jump === undefined
+      ? {}
+      : { jumpHost: connection.jump.target }),
     hostKeys: connection.kind === 'local' ? 'none' : connection.hostKeys.kind,
     docker,
     registries: registries.map(({ registry, username }) => ({ registry, username })),
