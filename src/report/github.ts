@@ -3,11 +3,13 @@
  * speaks to @actions/core.
  */
 import {
+  debug,
   endGroup,
   error as annotateError,
   getInput,
   getState,
   info,
+  isDebug,
   notice as annotateNotice,
   saveState,
   setOutput,
@@ -22,7 +24,7 @@ import { writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Position } from '../errors.js';
-import { MAX_ANNOTATIONS, type Log } from './narrator.js';
+import { MAX_ANNOTATIONS, type Log, type Tone } from './narrator.js';
 import type { RunReport } from './outcome.js';
 import { headline, isGreen, outputsOf, reportOf, summaryOf } from './render.js';
 import { safeLine, safeLines, spokenTime } from './text.js';
@@ -43,12 +45,27 @@ function annotation(position: Position | undefined): AnnotationProperties {
   };
 }
 
+/** Escape sequences of the terminal that the page of a run draws. */
+const STYLE: Readonly<Record<Tone, number>> = { good: 32, bad: 31, faint: 90 };
+const paint = (code: number, text: string): string => `\u001b[${code}m${text}\u001b[0m`;
+
+/** https://no-color.org: set to anything but the empty string. */
+const isPlain = (): boolean => (process.env['NO_COLOR'] ?? '') !== '';
+
+/** The time that a line begins with steps back, the rest says what it is about. */
+function coloured(text: string, tone: Tone | undefined): string {
+  if (isPlain()) return text;
+  const [, time = '', rest = ''] = /^( *\d[\d:]* {2})?(.*)$/s.exec(text) ?? [];
+  return `${time === '' ? '' : paint(STYLE.faint, time)}${tone === undefined || rest === '' ? rest : paint(STYLE[tone], rest)}`;
+}
+
 export const actionsLog: Log = {
-  line: (text) => info(text),
+  line: (text, tone) => info(coloured(text, tone)),
   warning: (text, position) => annotateWarning(text, annotation(position)),
   notice: (text, position) => annotateNotice(text, annotation(position)),
   startGroup,
   endGroup,
+  ...(isDebug() ? { debug } : {}),
 };
 
 /**
