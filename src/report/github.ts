@@ -26,8 +26,9 @@ import { join } from 'node:path';
 import type { Position } from '../errors.js';
 import { MAX_ANNOTATIONS, type Log, type Tone } from './narrator.js';
 import type { RunReport } from './outcome.js';
+import { annotationsOf } from './annotations.js';
 import { headline, isGreen, outputsOf, reportOf, summaryOf } from './render.js';
-import { safeLine, safeLines, spokenTime } from './text.js';
+import { safeLine, spokenTime } from './text.js';
 
 /** The exact text of an input, as the workflow gave it. */
 export const rawInput = (name: string): string => getInput(name, { trimWhitespace: false });
@@ -103,20 +104,13 @@ export async function publish(run: RunReport): Promise<boolean> {
 function tell(run: RunReport, green: boolean): void {
   info('');
   if (green) {
-    info(`${headline(run)} ${safeLine(run.message)} (${spokenTime(run.durationMs)})`);
+    const text = `${headline(run)} ${safeLine(run.message)} (${spokenTime(run.durationMs)})`;
+    info(coloured(text, 'good'));
     return;
   }
-  if (run.problems.length > 1)
-    run.problems.forEach(({ message, excerpt, hint, position }, index) => {
-      // GitHub shows no more of them; one line, as what begins a line of the log may be a command.
-      if (index >= MAX_ANNOTATIONS) info(`error: ${safeLine(message)}`);
-      else annotateError(paragraphs(message, excerpt, hint), annotation(position));
-    });
-  else annotateError(paragraphs(headline(run), run.message, run.hint), annotation(run.position));
+  annotationsOf(run).forEach(({ text, position }, index) => {
+    // GitHub shows no more of them; one line, as what begins a line of the log may be a command.
+    if (index >= MAX_ANNOTATIONS) info(`error: ${safeLine(text)}`);
+    else annotateError(text, annotation(position));
+  });
 }
-
-const paragraphs = (...texts: readonly (string | undefined)[]): string =>
-  texts
-    .map((text) => safeLines(text ?? ''))
-    .filter((text) => text !== '')
-    .join('\n');
