@@ -38447,15 +38447,19 @@ class Engine {
     #bodies = new BodyReader();
     #shared = oneOfEach();
     #fence;
+    #trace;
     #prefix = '';
     /** From the `Date` of the last answer, whole seconds. */
     #managerTime;
     /**
      * @param openStream starts `docker system dial-stdio` and gives its input and output
      * @param fence awaited before every write to the stack; throws where this run may not write any more
+     * @param trace takes a line for each request: what it asks for, what came, how much and how fast; neither
+     *   bodies nor headers
      */
-    constructor(openStream, fence = () => Promise.resolve()) {
+    constructor(openStream, fence = () => Promise.resolve(), trace) {
         this.#fence = fence;
+        this.#trace = trace;
         this.#agent = new external_node_http_namespaceObject.Agent({ keepAlive: true, maxSockets: 1, scheduling: 'fifo' });
         Object.assign(this.#agent, {
             createConnection: (_, done) => {
@@ -38762,6 +38766,7 @@ class Engine {
         const limitMs = timeoutMs ?? REQUEST_TIMEOUT_MS;
         const what = `${method} ${path.split('?')[0] ?? path}`;
         const payload = body === undefined ? undefined : Buffer.from(formatJson(body));
+        const told = this.#trace && requestTrace(this.#trace, method, path, payload?.length ?? 0);
         return new Promise((resolve, reject) => {
             const outgoing = (0,external_node_http_namespaceObject.request)({
                 agent: this.#agent,
@@ -38779,7 +38784,8 @@ class Engine {
                 const time = Date.parse(incoming.headers.date ?? '');
                 if (!Number.isNaN(time))
                     this.#managerTime = time;
-                this.#answer(incoming, what, use).then(resolve, reject);
+                const count = (bytes) => told?.(`${incoming.statusCode ?? 0}`, bytes.length);
+                this.#answer(incoming, what, use, count).then(resolve, reject);
             });
             const timer = setTimeout(() => {
                 const words = `the engine did not answer ${what} within ${limitMs / 1000} s`;
@@ -38787,6 +38793,7 @@ class Engine {
             }, limitMs);
             outgoing.once('close', () => clearTimeout(timer));
             outgoing.once('error', (error) => {
+                told?.(error.message, 0);
                 reject(error instanceof DeployError
                     ? error
                     : new ConnectionLost(`lost the connection to the engine: ${error.message}`, {
@@ -38797,12 +38804,13 @@ class Engine {
         });
     }
     /** @throws EngineError where the engine refused */
-    async #answer(incoming, what, use) {
+    async #answer(incoming, what, use, count) {
         const status = incoming.statusCode ?? 0;
         const arrived = { whole: false };
         try {
             return await this.#bodies.read(incoming, (bytes) => {
                 arrived.whole = true;
+                count(bytes);
                 if (status >= 200 && status < 300)
                     return use(bytes, what);
                 throw new EngineError(status, refusalIn(bytes) || `HTTP ${status}`, what);
@@ -38817,6 +38825,24 @@ class Engine {
         }
     }
 }
+/** @returns tells what came of a request: its status or error, and the bytes of the answer */
+function requestTrace(trace, method, path, sent) {
+    const begun = performance.now();
+    const what = `${method} ${decoded(path)}${sent === 0 ? '' : ` (${sent} bytes)`}`;
+    return (result, bytes) => {
+        const took = (performance.now() - begun).toFixed(1);
+        trace(`engine: ${what} -> ${result}, ${bytes} bytes, ${took} ms`);
+    };
+}
+/** A path with a query that a person can read; lists of hundreds of ids tell no more than their start. */
+function decoded(path) {
+    const [place = '', ...parameters] = path.split('?');
+    // As the query was made; takes any text.
+    const values = [...new URLSearchParams(parameters.join('?'))].map((pair) => pair.join('='));
+    const text = [place, ...values].join(' ');
+    return text.length > MAX_TRACED ? `${text.slice(0, MAX_TRACED)}...` : text;
+}
+const MAX_TRACED = 200;
 const labelled = (stack) => ({ label: [`${STACK_LABEL}=${stack}`] });
 const filtersOf = (scope, more = {}) => JSON.stringify({
     ...('stack' in scope ? labelled(scope.stack) : { service: scope.services }),
@@ -44071,6 +44097,118 @@ function unusedObjects(files, leftOut) {
     return unused;
 }
 
+;// CONCATENATED MODULE: ./src/compose/places.ts
+const KEYS = [
+    'image',
+    'command',
+    'entrypoint',
+    'healthcheck',
+    'healthcheck.test',
+    'mem_limit',
+    'networks',
+    'ports',
+    'volumes',
+    'deploy.mode',
+    'deploy.replicas',
+    'deploy.placement',
+    'deploy.placement.constraints',
+    'deploy.placement.max_replicas_per_node',
+    'deploy.resources.limits',
+    'deploy.resources.limits.memory',
+    'deploy.resources.reservations',
+    'deploy.restart_policy',
+    'deploy.update_config',
+    'deploy.update_config.order',
+    'deploy.update_config.failure_action',
+];
+const LISTS = ['volumes', 'ports'];
+/** Reads the places out of all files at once; none where they cannot be read. */
+function placesOf(files) {
+    const services = files?.get('services')?.entries ?? new Map();
+    return new Map([...services].map(([name, field]) => [name, read(field)]));
+}
+function read(service) {
+    const keys = new Map();
+    for (const key of KEYS) {
+        const [first = '', ...rest] = key.split('.');
+        const found = service.get(first, ...rest);
+        if (found !== undefined)
+            keys.set(key, found.position);
+    }
+    const items = new Map();
+    for (const list of LISTS) {
+        const found = service.get(list)?.items ?? [];
+        if (found.length > 0)
+            items.set(list, found.map((item) => ({ text: textOf(item), position: item.position })));
+    }
+    return { service: service.position, keys, items };
+}
+/** The scalars of an item, whether it is written short or long. */
+const textOf = (item) => item.isMap
+    ? [...item.entries.values()].map(({ text = '' }) => text).join(' ')
+    : (item.text ?? '');
+/** Where Docker's own words say which of several things it was that left no node. */
+const UNPLACED = [
+    {
+        words: /scheduling constraints|constraint/i,
+        keys: ['deploy.placement.constraints', 'deploy.placement'],
+    },
+    { words: /max replicas per node/i, keys: ['deploy.placement.max_replicas_per_node'] },
+    { words: /insufficient resources/i, keys: ['deploy.resources.reservations'] },
+    { words: /port/i, keys: ['ports'] },
+    { words: /unsupported platform/i, keys: ['image'] },
+    { words: /missing plugin|volume/i, keys: ['volumes', 'networks'] },
+];
+/** What in a service a reason is about, the nearest first; the service itself where nothing is nearer. */
+const KEYS_OF = {
+    'image-not-found': ['image'],
+    'registry-auth': ['image'],
+    'registry-unreachable': ['image'],
+    'exec-format': ['image'],
+    // A healthcheck may come with the image.
+    unhealthy: ['healthcheck.test', 'healthcheck', 'image'],
+    'command-not-found': ['entrypoint', 'command', 'image'],
+    'crash-loop': ['command', 'entrypoint', 'image'],
+    'job-failed': ['command', 'entrypoint', 'image'],
+    'out-of-memory': ['deploy.resources.limits.memory', 'mem_limit', 'deploy.resources.limits'],
+    unschedulable: ['deploy.placement.constraints', 'deploy.placement', 'deploy.replicas'],
+    'mount-invalid': ['volumes'],
+    'network-unavailable': ['networks'],
+    'port-in-use': ['ports'],
+    'host-port-deadlock': ['deploy.update_config.order', 'ports'],
+    'update-paused': ['deploy.update_config.failure_action', 'deploy.update_config'],
+    'rolled-back-by-swarm': ['deploy.update_config.failure_action', 'deploy.update_config'],
+};
+/**
+ * Where the files say what a failure is about: the `image:` line for a missing image, the `healthcheck:` for
+ * a service that is not healthy.
+ * @param service as the files name it
+ * @param words Docker's own, which may name one of several volumes or ports
+ * @returns undefined where the files have no such service, as in a rollback to a recorded revision
+ */
+function places_placeOf(places, service, reason, words = '') {
+    const found = places?.get(service);
+    if (found === undefined)
+        return undefined;
+    const list = reason === 'mount-invalid' ? 'volumes' : reason === 'port-in-use' ? 'ports' : '';
+    const item = places_named(found.items.get(list) ?? [], words);
+    if (item !== undefined)
+        return item;
+    const told = reason === 'unschedulable'
+        ? UNPLACED.filter(({ words: pattern }) => pattern.test(words)).flatMap(({ keys }) => keys)
+        : [];
+    const keys = [...told, ...(KEYS_OF[reason] ?? [])];
+    const key = keys.find((each) => found.keys.has(each));
+    return key === undefined ? found.service : (found.keys.get(key) ?? found.service);
+}
+/** The item with a word of Docker's in it that could be a path, a volume's name or a port. */
+function places_named(items, words) {
+    const told = words.match(/\/[\w./-]+|\b\d{2,5}\b/g) ?? [];
+    return items.find(({ text }) => told.some((word) => text.split(/[:\s]/).includes(word.replace(/[.]$/, ''))))?.position;
+}
+/** The name that the files give a service, of its full one. */
+const shortName = (stack, service) => service.startsWith(`${stack}_`) ? service.slice(stack.length + 1) : service;
+
 ;// CONCATENATED MODULE: ./src/compose/reset.ts
 /**
  * `!reset` and `!override` of the Compose specification, which no client of `docker stack deploy`
@@ -44435,6 +44573,7 @@ function fieldOf(documents) {
 
 
 
+
 /** Nobody reads more, and a file of another kind can have a hundred thousand. */
 const MAX_PROBLEMS = 200;
 /**
@@ -44542,6 +44681,7 @@ function renderStack(request) {
         demands: withExcerpts(conversion?.demands ?? [], parsed),
         notes: documents.flatMap((document) => document.notes),
         written: handedOver(written),
+        places: placesOf(written),
     };
 }
 /** Gives a value once, and holds it no longer. */
@@ -46078,9 +46218,16 @@ function plan_short(image) {
 
 /** Above this many tasks moving between two looks, only sums are logged. */
 const MAX_LINES_A_LOOK = 12;
+/** Up to this many tasks in a rollout, each step of each of them is told. */
+const FEW_TASKS = 24;
+/** Beyond these, failures are counted. */
+const MAX_FAILURES_OF_A_SERVICE = 5;
+const MAX_FAILURES = 60;
 /** Said when a task gets there; what lies between is over in a moment. */
-const TOLD = new Set(['starting', 'running', 'complete', 'failed', 'rejected']);
+const TOLD = new Set(['preparing', 'starting', 'running', 'complete', 'failed', 'rejected']);
 const progress_ENDED = new Set(['complete', 'failed', 'rejected']);
+/** On the way to run, in Docker's order; what comes before is over in a moment or waits for a node. */
+const ON_THE_WAY = ['assigned', 'accepted', 'preparing', 'ready', 'starting'];
 /** The state of every task, to compare the next snapshot with. */
 function statesOf(tasks) {
     return new Map(tasks.map((task) => [task.ID, task.Status.State]));
@@ -46096,22 +46243,42 @@ function movedTasks(before, snapshot, { goal, services }, told) {
 }
 /** `api.3 running on worker-2`: a line for each task of this rollout that got somewhere. */
 function transitions(before, snapshot, rollout, told = TOLD) {
-    const names = new Map([...rollout.services].map(([id, { name }]) => [id, name]));
-    const moved = movedTasks(before, snapshot, rollout, told);
+    return progress_linesOf(movedTasks(before, snapshot, rollout, told), snapshot, rollout).map(({ text }) => text);
+}
+const toneOf = (state) => state === 'failed' || state === 'rejected' ? { tone: 'bad' } : {};
+function progress_linesOf(moved, { nodes }, { services }) {
+    const nameOf = (task) => services.get(task.ServiceID)?.name ?? task.ServiceID;
     if (moved.length > MAX_LINES_A_LOOK) {
         const sums = new Map();
         for (const task of moved) {
-            const key = `${names.get(task.ServiceID) ?? ''} ${task.Status.State}`;
-            sums.set(key, (sums.get(key) ?? 0) + 1);
+            const { State: state } = task.Status;
+            const key = `${nameOf(task)} ${state}`;
+            const sum = sums.get(key);
+            if (sum === undefined)
+                sums.set(key, { state, count: 1 });
+            else
+                sum.count += 1;
         }
-        return [...sums].map(([key, count]) => safeLine(`${key}: ${plural(count, 'task')}`));
+        const lines = [...sums].map(([key, { state, count }]) => ({
+            text: safeLine(`${key}: ${plural(count, 'task')}`),
+            ...toneOf(state),
+        }));
+        if (lines.length <= MAX_LINES_A_LOOK)
+            return lines;
+        const states = new Map();
+        for (const { state, count } of sums.values())
+            states.set(state, (states.get(state) ?? 0) + count);
+        return [...states].map(([state, count]) => ({
+            text: `${plural(count, 'task')} of ${plural(lines.length, 'service')} ${state}`,
+            ...toneOf(state),
+        }));
     }
     return moved.map((task) => {
-        const name = names.get(task.ServiceID) ?? task.ServiceID;
-        const place = task.Slot === undefined ? name : `${name}.${task.Slot}`;
-        const node = hostnameOf(snapshot.nodes, task.NodeID);
-        const error = task.Status.Err ?? '';
-        return safeLine(`${place} ${task.Status.State}${node === undefined ? '' : ` on ${node}`}${error === '' ? '' : `: ${error}`}`);
+        const place = task.Slot === undefined ? nameOf(task) : `${nameOf(task)}.${task.Slot}`;
+        const node = hostnameOf(nodes, task.NodeID);
+        const { State: state, Err: error = '' } = task.Status;
+        const text = `${place} ${state}${node === undefined ? '' : ` on ${node}`}${error === '' ? '' : `: ${error}`}`;
+        return { text: safeLine(text), ...toneOf(state) };
     });
 }
 /** `2 of 3 ended with exit code 0, 1 running`: what is left of a service that may end. */
@@ -46132,6 +46299,78 @@ function standingLine(progress) {
         ...(failures.length === 0 ? [] : [`${failures.length} failed`]),
         ...(unplaced === undefined ? [] : [`waiting for a node: ${unplaced}`]),
     ].join(', '));
+}
+/** Of each service, once for a list of tasks. */
+const coming = new WeakMap();
+function comingTasks(tasks) {
+    const known = coming.get(tasks);
+    if (known !== undefined)
+        return known;
+    const states = new Set(ON_THE_WAY);
+    const found = new Map();
+    for (const task of tasks) {
+        const { Status, DesiredState, ServiceID } = task;
+        // Those of a job are meant to complete; those that wait for their turn to start, to be ready.
+        if (!states.has(Status.State) || !['ready', 'running', 'complete'].includes(DesiredState))
+            continue;
+        const list = found.get(ServiceID);
+        if (list === undefined)
+            found.set(ServiceID, [task]);
+        else
+            list.push(task);
+    }
+    coming.set(tasks, found);
+    return found;
+}
+/** `1 starting on worker-2, 2 preparing on worker-1`: tasks on their way to run. */
+function onTheWay(id, { goal, seen }) {
+    if (seen === undefined)
+        return [];
+    const tasks = (comingTasks(seen.tasks).get(id) ?? []).filter(({ ID }) => seen.upToDate.has(ID) && !goal.formerTasks.has(ID));
+    return ON_THE_WAY.flatMap((state) => {
+        const here = tasks.filter(({ Status }) => Status.State === state);
+        if (here.length === 0)
+            return [];
+        const nodes = new Set(here.map(({ NodeID }) => hostnameOf(seen.nodes, NodeID) ?? ''));
+        nodes.delete('');
+        const where = nodes.size === 0
+            ? ''
+            : ` on ${nodes.size > MAX_NODES ? plural(nodes.size, 'node') : [...nodes].sort().join(', ')}`;
+        return [`${here.length} ${state}${where}`];
+    });
+}
+const MAX_NODES = 3;
+/** What a service has come to, as a reader of the log wants it: `api 7/10 updated, 1 failed`. */
+function reachedText(id, progress, { goal }) {
+    const { name, kind, done, wanted, older, extra, failures, unplaced } = progress;
+    const change = targetOf(goal, id)?.change;
+    const noun = kind.kind.endsWith('job')
+        ? 'completed'
+        : goal.phase === 'restore'
+            ? 'as before'
+            : change === 'updated'
+                ? 'updated'
+                : 'running';
+    return [
+        `${name} ${endedText(progress) ?? `${done}/${wanted} ${noun}`}`,
+        // Before that, they are what the new ones replace.
+        ...(older === 0 || done < wanted ? [] : [`${older} still on another version`]),
+        ...(extra === 0 ? [] : [`${extra} too many`]),
+        ...(failures.length === 0 ? [] : [`${failures.length} failed`]),
+        ...(unplaced === undefined ? [] : [`waiting for a node: ${unplaced}`]),
+    ];
+}
+const targets = new WeakMap();
+/** The target of a service, by its id. */
+function targetOf(goal, id) {
+    const known = targets.get(goal) ?? new Map(goal.targets.map((target) => [target.id, target]));
+    targets.set(goal, known);
+    return known.get(id);
+}
+/** `api 7/10 updated, 1 starting on worker-2`: how far a service is right now. */
+function progressLine(id, progress, rollout) {
+    const [reached = '', ...rest] = reachedText(id, progress, rollout);
+    return safeLine([reached, ...onTheWay(id, rollout), ...rest].join(', '));
 }
 /** What a rollout that is well has come to, as one sentence without its full stop. */
 function wellText({ services }) {
@@ -46156,9 +46395,14 @@ function endedLate({ services, goal, end }) {
 }
 /** What the rollout waits for right now, for the heartbeat. */
 function waitingFor(rollout) {
-    const behind = [...rollout.services.values()].filter(({ complete }) => !complete);
-    if (behind.length > 0)
-        return behind.slice(0, 5).map(standingLine).join('; ');
+    const behind = [...rollout.services].filter(([, { complete }]) => !complete);
+    if (behind.length > 0) {
+        const named = behind
+            .slice(0, MAX_NAMED)
+            .map(([id, progress]) => progressLine(id, progress, rollout));
+        const more = behind.length - named.length;
+        return [...named, ...(more === 0 ? [] : [`and ${plural(more, 'more service')}`])].join('; ');
+    }
     if (rollout.lingering > 0)
         return `${rollout.lingering} of the removed services and tasks to go`;
     const updating = [...rollout.services.values()].filter((service) => service.updating);
@@ -46185,59 +46429,134 @@ function arrivalsText(tasks, snapshot) {
     });
     return safeLine(`(+ ${parts.join(', ')})`);
 }
+const MAX_NAMED = 5;
 const HEARTBEAT_MS = 30_000;
-/** What goes well is told in lines this far apart, however many tasks there are. */
-const LULL_MS = 1000;
 const progress_RUNNING = new Set(['running']);
+/** What goes well is told in lines this far apart, in milliseconds: calm, however many tasks there are. */
+const lullMs = (tasks) => tasks <= FEW_TASKS ? 1000 : tasks <= 100 ? 3000 : 10_000;
+/** `142 of 200 services done: 312/500 tasks, 40 on their way, 3 failed`. */
+function sumLine({ services, goal, seen }, tasks) {
+    const all = [...services.values()];
+    const count = (of) => all.reduce((sum, each) => sum + of(each), 0);
+    const onWay = [...comingTasks(seen?.tasks ?? [])]
+        .filter(([id]) => services.has(id))
+        .flatMap(([, here]) => here.filter(({ ID }) => !goal.formerTasks.has(ID))).length;
+    const failed = count(({ failures }) => failures.length);
+    return [
+        `${all.filter(({ complete }) => complete).length} of ${plural(all.length, 'service')} done: ${count(({ done }) => done)}/${plural(tasks, 'task')}`,
+        ...(onWay === 0 ? [] : [`${onWay} on their way`]),
+        ...(failed === 0 ? [] : [`${failed} failed`]),
+    ].join(', ');
+}
+/** Of these failures those that are told; of many, the first ones of each service. */
+function worthTelling(moved, told, narrator) {
+    const total = () => [...told.values()].reduce((sum, each) => sum + each, 0);
+    return moved.filter(({ ServiceID, Status }) => {
+        if (Status.State === 'complete')
+            return true;
+        const before = told.get(ServiceID) ?? 0;
+        if (before < MAX_FAILURES_OF_A_SERVICE && total() < MAX_FAILURES) {
+            told.set(ServiceID, before + 1);
+            if (total() === MAX_FAILURES)
+                narrator.say('so many tasks fail that from here on they are counted, not told', 'faint');
+            return true;
+        }
+        return false;
+    });
+}
 /**
- * Logs a rollout as it is seen: failures at once and one by one, what goes well summed up, and what
- * is waited for when nothing moves.
+ * Logs a rollout as it is seen: failures at once and one by one, the steps of each task where there are
+ * few and sums where there are many, and what is waited for when nothing moves.
  */
 function progressLog(narrator) {
     let states = new Map();
     let seen;
     const standings = new Map();
-    let arrivals = new Map();
+    const arrivals = new Map();
+    const failures = new Map();
     let spoken = -Infinity;
+    let summed = -Infinity;
     let held = '';
+    let told;
     return (after, snapshot) => {
+        const { holding, goal, end } = after;
         const lines = [];
+        // Services of which something was told right now: how far they are is told with it.
+        const touched = new Set();
+        const tasks = [...after.services.values()].reduce((sum, { wanted }) => sum + wanted, 0);
+        const few = tasks <= FEW_TASKS;
         // The reader gives the same list until something moves.
         if (snapshot.tasks !== seen) {
-            lines.push(...transitions(states, snapshot, after, progress_ENDED));
-            for (const task of movedTasks(states, snapshot, after, progress_RUNNING))
-                arrivals.set(task.ServiceID, [...(arrivals.get(task.ServiceID) ?? []), task]);
+            const moved = movedTasks(states, snapshot, after, few ? TOLD : progress_ENDED);
+            const ended = new Set(worthTelling(moved.filter(({ Status }) => progress_ENDED.has(Status.State)), failures, narrator));
+            const worth = moved.filter((task) => !progress_ENDED.has(task.Status.State) || ended.has(task));
+            lines.push(...progress_linesOf(worth, snapshot, after));
+            for (const { ServiceID } of worth)
+                touched.add(ServiceID);
+            if (!few)
+                for (const task of movedTasks(states, snapshot, after, progress_RUNNING))
+                    arrivals.set(task.ServiceID, [...(arrivals.get(task.ServiceID) ?? []), task]);
             states = statesOf(snapshot.tasks);
             seen = snapshot.tasks;
+            for (const [id, progress] of after.services)
+                draw(narrator.chart, id, progress, after);
         }
-        const settled = after.holding !== undefined || after.end !== undefined;
-        if (settled || lines.length > 0 || after.at - spoken >= LULL_MS) {
+        const settled = holding !== undefined || end !== undefined;
+        const due = settled || after.at - summed >= lullMs(tasks);
+        if ((due || touched.size > 0) && after.services !== told) {
+            if (due)
+                [told, summed] = [after.services, after.at];
+            const news = [];
             for (const [id, progress] of after.services) {
-                const line = standingLine(progress);
-                if (standings.get(id) === line)
+                if (!due && !touched.has(id))
                     continue;
-                standings.set(id, line);
-                lines.push(`${line} ${arrivalsText(arrivals.get(id) ?? [], snapshot)}`.trimEnd());
+                const line = progressLine(id, progress, after);
+                // Where each step of a task is told, it is told once.
+                const key = few ? reachedText(id, progress, after).join(', ') : line;
+                if (standings.get(id) === key)
+                    continue;
+                standings.set(id, key);
+                const arrived = arrivalsText(arrivals.get(id) ?? [], snapshot);
+                arrivals.delete(id);
+                news.push({
+                    text: `${line} ${arrived}`.trimEnd(),
+                    ...(progress.complete ? { tone: 'good' } : {}),
+                });
             }
-            arrivals = new Map();
+            if (due)
+                arrivals.clear();
+            if (news.length <= MAX_LINES_A_LOOK)
+                lines.push(...news);
+            else
+                lines.push({ text: sumLine(after, tasks) });
         }
-        const { holding, goal, end } = after;
         const waits = holding !== undefined && !holding.proven && goal.stableForMs > 0;
         if (waits && holding.tasks !== held) {
             held = holding.tasks;
             if (end === undefined)
-                lines.push(`${goal.needed === undefined ? 'everything' : 'what is waited for'} runs; now it must stay so for ${spokenTime(goal.stableForMs)}`);
+                lines.push({
+                    text: `${goal.needed === undefined ? 'everything' : 'what is waited for'} runs; now it must stay so for ${spokenTime(goal.stableForMs)}`,
+                });
         }
         if (waits && end?.kind === 'converged')
-            lines.push(`stayed so for ${spokenTime(goal.stableForMs)}`);
+            lines.push({ text: `stayed so for ${spokenTime(goal.stableForMs)}`, tone: 'good' });
         if (lines.length === 0 && after.at - spoken >= HEARTBEAT_MS && end === undefined)
-            lines.push(`waiting for ${waitingFor(after)}`);
+            lines.push({ text: `waiting for ${waitingFor(after)}`, tone: 'faint' });
         if (lines.length > 0)
             spoken = after.at;
-        lines.forEach(narrator.say);
+        for (const { text, tone } of lines)
+            narrator.say(text, tone);
         for (const line of endedLate(after))
             narrator.warn(line);
+        if (end !== undefined)
+            narrator.chart.close(goal.phase === 'restore' ? 'back' : 'rollout');
     };
+}
+/** How far a service is, for the picture. */
+function draw(chart, id, progress, { goal }) {
+    const { name, complete, updating, done, wanted, failures } = progress;
+    const over = complete && !updating;
+    chart.service(goal.phase === 'restore' ? 'back' : 'rollout', name, over ? 'done' : failures.length > 0 && goal.phase === 'deploy' ? 'failed' : 'open', targetOf(goal, id)?.mustEnd === true && over ? 'ended' : `${done}/${wanted}`);
 }
 
 ;// CONCATENATED MODULE: ./src/rollout/rollback.ts
@@ -47061,7 +47380,7 @@ function canonicalSpec(spec, networks) {
             RestartPolicy: canonicalRestart(task['RestartPolicy']),
             Networks: listOf(attached).map((each) => ({
                 ...each,
-                Target: networks.get(textOf(at(each, 'Target'))) ?? at(each, 'Target'),
+                Target: networks.get(canonical_textOf(at(each, 'Target'))) ?? at(each, 'Target'),
             })),
         },
     });
@@ -47091,8 +47410,8 @@ function canonicalContainer(container) {
  * two paths comes in any order: docker/cli `ParseSecrets` walks a map. No difference of the files.
  */
 function canonicalAttachments(kind, value) {
-    const nameOf = (item) => textOf(at(item, `${kind}Name`));
-    const fileOf = (item) => textOf(at(item, 'File', 'Name'));
+    const nameOf = (item) => canonical_textOf(at(item, `${kind}Name`));
+    const fileOf = (item) => canonical_textOf(at(item, 'File', 'Name'));
     const items = listOf(value);
     const sorted = new Map();
     for (const item of items.toSorted((one, other) => (fileOf(one) < fileOf(other) ? -1 : 1)))
@@ -47142,7 +47461,7 @@ function canonicalEndpoint(endpoint) {
     const { Mode, Ports, ...rest } = canonical_isObject(endpoint) ? endpoint : {};
     return {
         ...rest,
-        Mode: textOf(Mode) === '' ? 'vip' : Mode,
+        Mode: canonical_textOf(Mode) === '' ? 'vip' : Mode,
         Ports: listOf(Ports).map((each) => {
             const { PublishedPort, ...port } = each;
             return {
@@ -47177,7 +47496,7 @@ const canonical_isEmpty = (value) => value === undefined ||
 const isZero = (value) => value === undefined || value === null || Number(value) === 0;
 const canonical_isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
 const listOf = (value) => Array.isArray(value) ? value : [];
-const textOf = (value) => (typeof value === 'string' ? value : '');
+const canonical_textOf = (value) => (typeof value === 'string' ? value : '');
 function objectAt(value, key) {
     const found = value[key];
     return canonical_isObject(found) ? found : {};
@@ -48973,6 +49292,7 @@ const labelText = ({ run }) => run.attempt > 1 ? `${run.runNumber} attempt ${run
  * user name that makes it look like another site's.
  */
 const webAddress = (text) => /^https?:\/\/(?:[\w.-]+|\[[\da-f:.]+\])(?::\d{1,5})?(?:\/[\w.~%+/-]*)?$/i.test(text) ? text : '';
+/** A link in markdown; its label alone where there is no address. */
 const history_link = (label, address) => address === '' ? safeCell(label) : `[${safeCell(label) || 'run'}](${address})`;
 
 ;// CONCATENATED MODULE: ./src/report/failure.ts
@@ -49008,7 +49328,7 @@ function serviceState(service, progress, snapshot, ofImage) {
     const waiting = tasks.filter((task) => isWaiting(task, service));
     const running = tasks.filter(isJob(progress.kind) ? isAtWork : isRunning);
     const healthcheck = healthcheckOf(service.Spec, ofImage);
-    const places = placesOf(progress, waiting, running, snapshot);
+    const places = stack_placesOf(progress, waiting, running, snapshot);
     const { State: update = '', Message: updateMessage = '' } = service.UpdateStatus ?? {};
     return {
         mode: progress.kind.kind,
@@ -49063,7 +49383,7 @@ function healthOf({ kind, complete, wanted, updating, failures, unplaced }, { wa
     return ends && waiting === 0 ? 'failed' : 'down';
 }
 /** The slots or nodes where no task runs that should, or where tasks have failed. */
-function placesOf({ name, failures }, waiting, running, snapshot) {
+function stack_placesOf({ name, failures }, waiting, running, snapshot) {
     const keys = new Set([...waiting.map(placeOf), ...failures.map(placeOfFailure)]);
     const places = [...keys].map((key) => {
         const here = (task) => placeOf(task) === key;
@@ -49377,7 +49697,7 @@ function taskReports(snapshot) {
 
 /** The log is for reading; all of it stands in the report. */
 const MAX_TROUBLE = 50;
-const MAX_NAMED = 10;
+const status_MAX_NAMED = 10;
 async function showStatus(deployment) {
     const { world, inputs } = deployment;
     const { narrator, clock } = world;
@@ -49451,9 +49771,9 @@ function summed(services) {
             ? 'Its one service is as it is meant to be.'
             : `All ${count} are as they are meant to be.`;
     const named = behind
-        .slice(0, MAX_NAMED)
+        .slice(0, status_MAX_NAMED)
         .map(({ name, state }) => (state === undefined ? name : `${name} ${healthText(state)}`));
-    const more = behind.length > MAX_NAMED ? `; and ${behind.length - MAX_NAMED} more` : '';
+    const more = behind.length > status_MAX_NAMED ? `; and ${behind.length - status_MAX_NAMED} more` : '';
     return `Not as they are meant to be, ${behind.length} of ${count}: ${named.join('; ')}${more}.`;
 }
 
@@ -49797,11 +50117,63 @@ const isStill = (was, task) => was.DesiredState === task.DesiredState &&
     was.Status.Err === task.Status.Err;
 const emptyShare = () => ({ tasks: [], upToDate: [] });
 
+;// CONCATENATED MODULE: ./src/transport/traced.ts
+const MAX_COMMAND = 300;
+/** The same transport, with a line for each command: how it ended, how much it wrote and how fast. */
+function traced(transport, trace) {
+    // Anybody on the manager can read it in the list of processes, so that no secret is in it.
+    const told = (argv) => {
+        const text = argv
+            .map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : JSON.stringify(word)))
+            .join(' ');
+        return text.length > MAX_COMMAND ? `${text.slice(0, MAX_COMMAND)}...` : text;
+    };
+    const since = (begun) => `${(performance.now() - begun).toFixed(1)} ms`;
+    const failed = (what, begun, error) => {
+        const words = error instanceof Error ? error.message : String(error);
+        trace(`${what} -> ${words}, ${since(begun)}`);
+    };
+    return {
+        description: transport.description,
+        run: async (argv, options) => {
+            const begun = performance.now();
+            // What goes to standard input may be a password: it is not even counted.
+            const what = `command: ${told(argv)}`;
+            try {
+                const result = await transport.run(argv, options);
+                const { code, signal, stdout, stderr } = result;
+                const end = code === null ? `ended by ${signal ?? 'a signal'}` : `exit code ${code}`;
+                trace(`${what} -> ${end}, ${stdout.length + stderr.length} bytes, ${since(begun)}`);
+                return result;
+            }
+            catch (error) {
+                failed(what, begun, error);
+                throw error;
+            }
+        },
+        open: async (argv) => {
+            const begun = performance.now();
+            const what = `stream: ${told(argv)}`;
+            try {
+                const stream = await transport.open(argv);
+                trace(`${what} -> open, ${since(begun)}`);
+                return stream;
+            }
+            catch (error) {
+                failed(what, begun, error);
+                throw error;
+            }
+        },
+        close: () => transport.close(),
+    };
+}
+
 ;// CONCATENATED MODULE: ./src/session.ts
 /**
  * The connection to a manager as the rest of a run uses it: one transport, one engine on it, and a
  * way to get both again when they are lost.
  */
+
 
 
 
@@ -49818,19 +50190,22 @@ function gaveUp(error) {
 class Session {
     #connect;
     #docker;
+    #trace;
     #line;
     #reconnecting;
     #fence;
-    constructor(connect, docker) {
+    constructor(connect, docker, trace) {
         this.#connect = connect;
         this.#docker = docker;
+        this.#trace = trace;
     }
     /**
+     * @param trace takes a line for each command and request, for debug logging
      * @throws DeployError `not-a-manager`, `engine-too-old`, `docker-unavailable`, or why there is no
      *   connection
      */
-    static async open(connect, docker) {
-        const session = new Session(connect, docker);
+    static async open(connect, docker, trace) {
+        const session = new Session(connect, docker, trace);
         session.#line = await session.#openLine();
         return session;
     }
@@ -49839,7 +50214,7 @@ class Session {
         this.#fence = fence;
     }
     #openLine() {
-        return openLine(this.#connect, this.#docker, async () => this.#fence?.());
+        return openLine(this.#connect, this.#docker, async () => this.#fence?.(), this.#trace);
     }
     get transport() {
         return this.#line.transport;
@@ -49914,18 +50289,19 @@ class Session {
         await this.#line.transport.close();
     }
 }
-async function openLine(connect, docker, fence) {
+async function openLine(connect, docker, fence, trace) {
     let found;
+    const seen = (transport) => trace === undefined ? transport : traced(transport, trace);
     const transport = await connect(async (candidate) => {
-        found = await probe(candidate, docker, fence);
+        found = await probe(seen(candidate), docker, fence, trace);
     });
     if (found === undefined)
         throw new Error('connected without a check of the manager');
-    return { transport, ...found };
+    return { transport: seen(transport), ...found };
 }
 /** Is this a manager, and new enough? */
-async function probe(transport, docker, fence) {
-    const engine = new Engine(() => transport.open(dockerArgv(docker, 'system', 'dial-stdio')), fence);
+async function probe(transport, docker, fence, trace) {
+    const engine = new Engine(() => transport.open(dockerArgv(docker, 'system', 'dial-stdio')), fence, trace);
     try {
         const asking = engine
             .negotiate()
@@ -50041,6 +50417,8 @@ async function run(world) {
         const inputs = world.inputs();
         known.inputs = inputs;
         let rendered = inputs.mode === 'deploy' || inputs.mode === 'plan' ? world.renderStack(inputs) : undefined;
+        if (rendered?.places !== undefined)
+            known.places = rendered.places;
         if (rendered !== undefined && !inputs.watch.wait)
             refuseWithoutWait(rendered.waves);
         for (const note of rendered?.notes ?? [])
@@ -50049,7 +50427,7 @@ async function run(world) {
             narrator.warn(warning.message, warning.position);
         if (rendered !== undefined)
             rendered = tellFileLint(world, inputs, rendered);
-        const session = await Session.open(world.connect(inputs), inputs.docker);
+        const session = await Session.open(world.connect(inputs), inputs.docker, narrator.debug);
         try {
             known.manager = session.transport.description;
             narrator.say(`manager ${session.nodeName}: engine ${session.engineVersion.version}, ` +
@@ -50084,6 +50462,9 @@ async function run(world) {
         warnings: narrator.warnings(),
         lint: narrator.findings(),
         timeline: narrator.timeline(),
+        bars: narrator.bars(),
+        places: known.places,
+        run: world.run,
         durationMs: clock.now() - begun,
         inputs: known.inputs === undefined ? {} : describeInputs(known.inputs),
         tasks: taskReports(seen.snapshot ?? ending.before),
@@ -50091,6 +50472,8 @@ async function run(world) {
         previousRevision: ending.previousRevision,
         history: ending.history ?? [],
         plan: ending.plan,
+        dossier: ending.dossier ?? [],
+        verification: ending.verification ?? [],
     };
 }
 /** With a manager, and with the lock of the stack where anything may be written. */
@@ -50382,7 +50765,137 @@ async function settleLeft(engine, { lease, revision }) {
     return done;
 }
 
+;// CONCATENATED MODULE: ./src/report/chart.ts
+/** What took how long in a run, service by service, and the picture of it that GitHub draws. */
+
+/** Services of a stack that is larger are not told apart. */
+const MAX_BARS = 4000;
+/** Collects bars while the run goes on. */
+class Chart {
+    #now;
+    #bars = [];
+    #services = new Map();
+    /** @param now milliseconds since the run began */
+    constructor(now) {
+        this.#now = now;
+    }
+    /** @returns ends the step */
+    step(name) {
+        const bar = this.#add('step', name);
+        return () => {
+            bar.to = this.#now();
+            bar.state = 'done';
+        };
+    }
+    /**
+     * A service as it was last seen.
+     * @param kind of the rollout
+     * @param reached such as `2/3`
+     */
+    service(kind, name, state, reached) {
+        const key = `${kind} ${name}`;
+        let bar = this.#services.get(key);
+        if (bar === undefined) {
+            // What is as it should be from the first look on has taken no time.
+            if (state === 'done')
+                return;
+            bar = this.#add(kind, name);
+            this.#services.set(key, bar);
+        }
+        if (bar.state === state && bar.reached === reached)
+            return;
+        bar.state = state;
+        bar.reached = reached;
+        bar.to = state === 'done' ? this.#now() : undefined;
+    }
+    /** All of them, those that are not over as far as they came. */
+    bars() {
+        const now = this.#now();
+        return this.#bars.map((bar) => ({ ...bar, to: bar.to ?? now }));
+    }
+    /** Services that did not get there have come to their end with the phase that they were in. */
+    close(kind) {
+        for (const bar of this.#services.values())
+            if (bar.kind === kind)
+                bar.to ??= this.#now();
+    }
+    #add(kind, name) {
+        const from = this.#now();
+        const bar = { kind, name, from, to: undefined, state: 'open', reached: '' };
+        if (this.#bars.length < MAX_BARS)
+            this.#bars.push(bar);
+        return bar;
+    }
+}
+/** More of them are a wall on a phone, and GitHub draws no diagram of more than 50,000 characters. */
+const MAX_DRAWN = 24;
+const MAX_STEPS = 10;
+const MAX_NAME = 48;
+const chart_WEIGHT = { failed: 0, open: 1, done: 2 };
+/** The bars that tell most: what failed, then what took longest; in the order in which they began. */
+function chosen(bars, max) {
+    const ranked = [...bars].sort((a, b) => chart_WEIGHT[a.state] - chart_WEIGHT[b.state] || b.to - b.from - (a.to - a.from));
+    const kept = new Set(ranked.slice(0, max));
+    return bars.filter((bar) => kept.has(bar)).sort((a, b) => a.from - b.from);
+}
+const SIGN = { done: '\u2713', failed: '\u2717', open: '\u2026' };
+const TAG = { done: 'active', failed: 'crit', open: 'done' };
+const SECTION = {
+    step: 'Steps',
+    rollout: 'Rollout',
+    back: 'Back again',
+};
+/** Mermaid ends a name at a colon, and a line at a semicolon; `#` and `%` begin something else. */
+const chart_nameOf = (text) => {
+    const plain = text.replace(/[^\p{L}\p{N} _.,()/-]+/gu, ' ').trim();
+    return plain.length > MAX_NAME ? `${plain.slice(0, MAX_NAME - 3)}...` : plain;
+};
+/** Both ends of the picture go by local time, so that a clock that starts at midnight reads as elapsed. */
+function clock(ms) {
+    const pad = (value, digits = 2) => String(value).padStart(digits, '0');
+    const [h, m, s] = [
+        Math.floor(ms / 3_600_000),
+        Math.floor(ms / 60_000) % 60,
+        Math.floor(ms / 1000) % 60,
+    ];
+    return `2000-01-${pad(1 + Math.floor(h / 24))} ${pad(h % 24)}:${pad(m)}:${pad(s)}.${pad(ms % 1000, 3)}`;
+}
+function line({ name, from, to, state, reached }) {
+    const words = [chart_nameOf(name), reached, spokenTime(to - from)].filter((text) => text !== '');
+    const tookMs = Math.max(1, Math.round(to - from));
+    return `  ${SIGN[state]} ${words.join(' ')} :${TAG[state]}, ${clock(Math.round(from))}, ${tookMs}ms`;
+}
+/**
+ * A Mermaid gantt in a fence, with a line on what is left out; none where nothing was rolled out.
+ * @param durationMs of the whole run
+ */
+function ganttLines(bars, durationMs) {
+    const services = bars.filter(({ kind }) => kind !== 'step');
+    if (services.length === 0)
+        return [];
+    const drawn = [
+        ...chosen(bars.filter(({ kind }) => kind === 'step'), MAX_STEPS),
+        ...chosen(services, MAX_DRAWN),
+    ];
+    const sections = ['step', 'rollout', 'back'].flatMap((kind) => {
+        const here = drawn.filter((bar) => bar.kind === kind);
+        return here.length === 0 ? [] : [` section ${SECTION[kind]}`, ...here.map(line)];
+    });
+    const left = services.length - Math.min(services.length, MAX_DRAWN);
+    return [
+        '```mermaid',
+        'gantt',
+        ' dateFormat YYYY-MM-DD HH:mm:ss.SSS',
+        ` axisFormat ${durationMs < 3_600_000 ? '%M:%S' : '%H:%M:%S'}`,
+        ...sections,
+        '```',
+        '',
+        ...(left > 0 ? [`and ${plural(left, 'more service')}, not drawn`, ''] : []),
+    ];
+}
+
 ;// CONCATENATED MODULE: ./src/report/narrator.ts
+
 
 
 /** The timeline is for people: beyond this it says nothing more. */
@@ -50406,16 +50919,19 @@ function createNarrator(log, clock) {
         else
             log.line(`${level}: ${text}`);
     };
-    const say = (text) => {
-        const at = clock.now() - begun;
+    const elapsed = () => clock.now() - begun;
+    const chart = new Chart(elapsed);
+    const say = (text, tone) => {
+        const at = elapsed();
         const safe = safeLine(text);
         if (timeline.length < MAX_TIMELINE)
             timeline.push({ at, text: safe });
-        log.line(`${clockTime(at).padStart(5)}  ${safe}`);
+        log.line(`${clockTime(at).padStart(5)}  ${safe}`, tone);
     };
+    const { debug } = log;
     return {
         say,
-        fail: (text) => say(`FAILED  ${text}`),
+        fail: (text) => say(`FAILED  ${text}`, 'bad'),
         warn: (text, position) => {
             const safe = safeLine(text);
             if (warnings.includes(safe))
@@ -50433,10 +50949,12 @@ function createNarrator(log, clock) {
         },
         group: async (name, action) => {
             log.startGroup(name);
+            const close = chart.step(name);
             try {
                 return await action();
             }
             finally {
+                close();
                 log.endGroup();
             }
         },
@@ -50458,6 +50976,9 @@ function createNarrator(log, clock) {
         },
         findings: () => [...findings].sort(byPlace),
         timeline: () => timeline,
+        chart,
+        bars: () => chart.bars(),
+        debug: debug && ((text) => debug(`${clockTime(elapsed()).padStart(5)}  ${safeLine(text)}`)),
     };
 }
 
@@ -53286,7 +53807,7 @@ function isDebug() {
  * @param message debug message
  */
 function core_debug(message) {
-    issueCommand('debug', {}, message);
+    command_issueCommand('debug', {}, message);
 }
 /**
  * Adds an error issue
@@ -53404,8 +53925,122 @@ function getIDToken(aud) {
  */
 
 //# sourceMappingURL=core.js.map
+;// CONCATENATED MODULE: ./src/report/dossier-markdown.ts
+
+/**
+ * What failed and why, most important first; '' where nothing did.
+ * @param verification the checks of `verify`
+ */
+function dossierSection(dossier, verification = []) {
+    const failed = verification.filter(({ ok }) => !ok);
+    if (dossier.length + failed.length === 0)
+        return '';
+    return [
+        '### What failed',
+        '',
+        ...dossier.flatMap(({ service, cause, mend, place }) => [
+            `**${safeCell(service)}**: ${safeCell(cause)}`,
+            '',
+            ...(place === undefined ? [] : [`Where: ${code(`${place.file}:${place.line}`)}`, '']),
+            `**Mend:** ${safeCell(mend)}`,
+            '',
+        ]),
+        ...failed.map(({ url, error }) => `- ${code(url)}: ${safeCell(error)}`),
+        '',
+    ].join('\n');
+}
+
+;// CONCATENATED MODULE: ./src/report/next.ts
+
+/** The step that brings a revision back, to be copied. */
+const backTo = ({ stack }, revision) => [
+    '```yaml',
+    'with:',
+    '  mode: rollback',
+    `  stack: ${stack}`,
+    `  revision: ${revision}`,
+    '```',
+    '',
+];
+const folded = (title, lines) => [
+    `<details><summary>${title}</summary>`,
+    '',
+    ...lines,
+    '</details>',
+    '',
+];
+/** On a manager; only names that Docker takes get that far. */
+const lookCommands = ({ stack }) => [
+    '```sh',
+    `docker stack services ${stack}`,
+    `docker stack ps --no-trunc ${stack}`,
+    '```',
+    '',
+];
+/** Markdown; empty where there is nothing to do, and where the message says it all. */
+function nextLines(run) {
+    const { outcome, revision, previousRevision } = run;
+    // What is not known to be a name does not go into a command.
+    if (!/^[\w.-]+$/.test(run.stack))
+        return [];
+    switch (outcome) {
+        case 'deployed':
+            return previousRevision === undefined || previousRevision === revision
+                ? []
+                : folded(`To go back to revision ${previousRevision}`, backTo(run, previousRevision));
+        case 'rolled-back':
+            return previousRevision === undefined
+                ? []
+                : [`Revision ${previousRevision} runs, as before; nothing has to be undone.`, ''];
+        case 'failed':
+            return [
+                ...(previousRevision === undefined
+                    ? []
+                    : [`To go back to revision ${previousRevision}:`, '', ...backTo(run, previousRevision)]),
+                ...folded('To look at it on a manager', lookCommands(run)),
+            ];
+        case 'rollback-failed':
+            return [
+                'To look at it, on a manager:',
+                '',
+                ...lookCommands(run),
+                ...(previousRevision === undefined
+                    ? []
+                    : [
+                        `To deploy revision ${previousRevision} again:`,
+                        '',
+                        ...backTo(run, previousRevision),
+                    ]),
+            ];
+        case 'superseded':
+        case 'cancelled':
+        case 'unreachable':
+            return [
+                `A run with ${code('mode: status')} says what runs now, and what is wrong with it.`,
+                '',
+            ];
+        case 'planned':
+            return run.plan?.hasChanges === true
+                ? [`The same step with ${code('mode: deploy')} makes it so.`, '']
+                : [];
+        case 'reported':
+            return previousRevision === undefined ||
+                run.services.every((each) => each.outcome !== 'failed')
+                ? []
+                : folded(`To go back to revision ${previousRevision}`, backTo(run, previousRevision));
+        case 'unchanged':
+        case 'removed':
+        case 'locked':
+        case 'invalid':
+            return [];
+    }
+}
+
 ;// CONCATENATED MODULE: ./src/report/render.ts
 /** Turns the end of a run into what people and workflows read: outputs, step summary, report. */
+
+
+
 
 
 
@@ -53416,7 +54051,8 @@ function getIDToken(aud) {
 /** GitHub drops a step's summary whole above 1 MiB; stay well below. */
 const SUMMARY_LIMIT = 900_000;
 const MAX_ROWS = 500;
-const MAX_FAILURES = 20;
+const render_MAX_FAILURES = 20;
+const render_MAX_PROBLEMS = 50;
 function isGreen(outcome) {
     return GREEN_OUTCOMES.includes(outcome);
 }
@@ -53493,17 +54129,86 @@ function outcomeCell({ outcome, reason }) {
     const wentBack = outcome === 'restored' || outcome === 'removed';
     return wentBack ? `${outcome} after ${code(reason)}` : `${outcome}: ${code(reason)}`;
 }
-function serviceRow(service) {
-    const { replicas } = service;
-    const cells = [
-        safeCell(service.name),
+const SIGNS = {
+    failed: '\u274c ',
+    unknown: '\u26a0\ufe0f ',
+    restored: '\u21a9\ufe0f ',
+    healthy: '\u2705 ',
+    accepted: '',
+    removed: '',
+    untouched: '',
+};
+const render_HEAD = [
+    'service',
+    'change',
+    'image before',
+    'image asked for',
+    'running',
+    'took',
+    'outcome',
+];
+/** @param took milliseconds that each service was on its way, by its name */
+const serviceRow = (took) => (service) => {
+    const { name, replicas, outcome } = service;
+    const ms = took.get(name);
+    // What was not moved has one image.
+    const same = service.image === service.previousImage && service.digest === service.previousDigest;
+    return [
+        safeCell(name),
         service.change,
-        imageCell(service.previousImage, service.previousDigest),
+        same ? '' : imageCell(service.previousImage, service.previousDigest),
         imageCell(service.image, service.digest),
-        service.outcome === 'removed' ? '' : `${replicas.running}/${replicas.desired}`,
-        outcomeCell(service),
+        outcome === 'removed' ? '' : `${replicas.running}/${replicas.desired}`,
+        ms === undefined ? '' : spokenTime(ms),
+        `${SIGNS[outcome]}${outcomeCell(service)}`,
     ];
-    return `| ${cells.join(' | ')} |`;
+};
+/** Nothing became of it, or nothing had to: few readers look for it among the others. */
+const isQuiet = ({ change, outcome, reason }) => change === 'unchanged' && reason === '' && (outcome === 'healthy' || outcome === 'untouched');
+/** More rows than that hide the others. */
+const MAX_QUIET = 10;
+/** What changed in a table; those that did not in a folded one where there are many. */
+function servicesTable(run) {
+    const took = new Map((run.bars ?? [])
+        .filter(({ kind }) => kind === 'rollout')
+        .map(({ name, from, to }) => [name, to - from]));
+    const row = serviceRow(took);
+    const all = ranked(run.services);
+    const quiet = all.filter(isQuiet);
+    const fold = quiet.length > MAX_QUIET && quiet.length < all.length;
+    const loud = fold ? all.filter((service) => !isQuiet(service)) : all;
+    const table = (services) => [
+        ...markdownTable(render_HEAD, services.slice(0, MAX_ROWS).map(row)),
+        ...(services.length > MAX_ROWS
+            ? [`and ${plural(services.length - MAX_ROWS, 'more service')}`, '']
+            : []),
+    ];
+    return [
+        ...table(loud),
+        ...(fold ? render_folded(`${plural(quiet.length, 'service')} that did not change`, table(quiet)) : []),
+    ];
+}
+const render_folded = (title, lines) => [
+    `<details><summary>${title}</summary>`,
+    '',
+    ...lines,
+    '',
+    '</details>',
+    '',
+];
+/** Docker's words on each failed task; folded where the dossier has told what they mean. */
+function render_failuresOf({ failures, dossier }) {
+    if (failures.length === 0)
+        return [];
+    const title = plural(failures.length, 'failed task');
+    const lines = [
+        ...failures
+            .slice(0, render_MAX_FAILURES)
+            .map((failure) => `- ${code(failure.reason)} ${safeCell(failureLine(failure))}`),
+        '',
+        ...(failures.length > render_MAX_FAILURES ? [`and ${failures.length - render_MAX_FAILURES} more`, ''] : []),
+    ];
+    return dossier.length > 0 ? render_folded(title, lines) : [`**${title}**`, '', ...lines];
 }
 /** The step summary in GitHub's markdown, most important first and below the size limit. */
 function summaryOf(run) {
@@ -53511,35 +54216,55 @@ function summaryOf(run) {
         `## ${render_signOf(run)} ${safeCell(headline(run))}`,
         '',
         ...(run.message === '' ? [] : [safeCell(run.message), '']),
-        ...(run.problems.length < 2
-            ? []
-            : [...run.problems.map(({ message }) => `- ${safeCell(message)}`), '']),
+        ...(run.problems.length < 2 ? [] : [...problemLines(run), '']),
         ...(run.hint === '' ? [] : [`**What to do:** ${safeCell(run.hint)}`, '']),
     ];
-    if (run.outcome === 'reported')
+    const looked = run.outcome === 'reported';
+    const dossier = dossierSection(run.dossier, run.verification);
+    if (dossier !== '')
+        lines.push(...dossier.split('\n'));
+    else if (!looked)
+        lines.push(...render_failuresOf(run));
+    if (looked)
         lines.push(...render_stateOf(run));
     else if (run.plan !== undefined)
         lines.push(...planSummary(run.plan));
-    else if (run.services.length > 0) {
-        lines.push('| service | change | image before | image asked for | running | outcome |', '| --- | --- | --- | --- | --- | --- |', ...ranked(run.services).slice(0, MAX_ROWS).map(serviceRow), '');
-        if (run.services.length > MAX_ROWS)
-            lines.push(`and ${plural(run.services.length - MAX_ROWS, 'more service')}`, '');
+    else if (run.services.length > 0)
+        lines.push(...servicesTable(run));
+    lines.push(...nextLines(run));
+    if (dossier !== '' && !looked)
+        lines.push(...render_failuresOf(run));
+    const chart = ganttLines(run.bars ?? [], run.durationMs);
+    if (chart.length > 0)
+        lines.push('### Timeline', '', ...chart);
+    if (run.warnings.length > 0) {
+        const left = run.warnings.length - render_MAX_FAILURES;
+        lines.push(...render_folded(plural(run.warnings.length, 'warning'), [
+            ...run.warnings.slice(0, render_MAX_FAILURES).map((warning) => `- ${safeCell(warning)}`),
+            ...(left > 0 ? ['', `and ${left} more, in the log and the report`] : []),
+        ]));
     }
-    if (run.outcome !== 'reported' && run.failures.length > 0) {
-        lines.push(`**${plural(run.failures.length, 'failed task')}**`, '', ...run.failures
-            .slice(0, MAX_FAILURES)
-            .map((failure) => `- ${code(failure.reason)} ${safeCell(failureLine(failure))}`), '');
-        if (run.failures.length > MAX_FAILURES)
-            lines.push(`and ${run.failures.length - MAX_FAILURES} more`, '');
-    }
-    if (run.warnings.length > 0)
-        lines.push(`<details><summary>${plural(run.warnings.length, 'warning')}</summary>`, '', ...run.warnings.slice(0, MAX_FAILURES).map((warning) => `- ${safeCell(warning)}`), '', '</details>', '');
     lines.push(...lintOf(run.lint));
     const where = run.manager === '' ? '' : ` through ${code(run.manager)}`;
+    const page = webAddress(run.run?.runUrl ?? '');
     lines.push(`Outcome ${code(run.outcome)}${run.reason === '' ? '' : `, reason ${code(run.reason)}`}, ` +
         (run.revision === undefined ? '' : `revision ${run.revision}, `) +
-        `${spokenTime(run.durationMs)}${where}.`, '');
+        `${spokenTime(run.durationMs)}${where}.${page === '' ? '' : ` ${history_link('The log of this run', page)}.`}`, '');
     return cutToLimit(lines);
+}
+/** The first ones of many, each with its place. */
+function problemLines({ problems }) {
+    const place = ({ file, line }) => line === undefined ? file : `${file}:${line}`;
+    const left = problems.length - render_MAX_PROBLEMS;
+    return [
+        ...problems
+            .slice(0, render_MAX_PROBLEMS)
+            .map(({ message, position, hint }) => [
+            `- ${position === undefined ? '' : `${code(place(position))} `}${safeCell(message)}`,
+            ...(hint === undefined ? [] : [safeCell(hint)]),
+        ].join(' ')),
+        ...(left > 0 ? ['', `and ${plural(left, 'more problem')}`] : []),
+    ];
 }
 /** Folded, with the first ones of many. */
 function lintOf(findings) {
@@ -53572,19 +54297,32 @@ function render_signOf({ outcome, services }) {
 /** With `mode: status`: what runs, what does not, and how it came to it. */
 const render_stateOf = ({ services, history, revision, previousRevision, }) => [
     ...stackTable(services, MAX_ROWS),
-    ...troubleTable(services, MAX_FAILURES),
+    ...troubleTable(services, render_MAX_FAILURES),
     ...historyTable(history, { now: revision, previous: previousRevision }, MAX_ROWS),
 ];
+/** Cuts between lines, and closes what is open there. */
 function cutToLimit(lines) {
     let size = 0;
     const kept = [];
+    let fence = '';
+    let details = 0;
     for (const line of lines) {
         size += Buffer.byteLength(line) + 1;
         if (size > SUMMARY_LIMIT) {
-            kept.push('', 'The rest is too long for a summary; it stands in the report.');
+            if (fence !== '')
+                kept.push(fence);
+            kept.push('', ...Array.from({ length: details }, () => '</details>'), '');
+            kept.push('The rest is too long for a summary; it stands in the log and the report.');
             break;
         }
         kept.push(line);
+        const [mark = ''] = /^`{3,}/.exec(line) ?? [];
+        if (fence === '') {
+            fence = mark;
+            details += line.startsWith('<details>') ? 1 : line === '</details>' ? -1 : 0;
+        }
+        else if (mark === fence && line === mark)
+            fence = '';
     }
     return `${kept.join('\n')}\n`;
 }
@@ -53620,6 +54358,8 @@ function render_reportOf(run) {
         services: run.services,
         tasks: run.tasks,
         failures: run.failures,
+        dossier: run.dossier,
+        verification: run.verification,
         warnings: run.warnings,
         lint: run.lint,
         problems: run.problems,
@@ -53628,11 +54368,73 @@ function render_reportOf(run) {
     return `${JSON.stringify(report, null, 2)}\n`;
 }
 
+;// CONCATENATED MODULE: ./src/report/annotations.ts
+/** What a red run puts at lines of the stack files, most important first. */
+
+
+
+
+const paragraphs = (...texts) => texts
+    .map((text) => safeLines(text ?? ''))
+    .filter((text) => text !== '')
+    .join('\n');
+/** Those with a dossier, then the others; the one whose reason is that of the run before the rest. */
+function culpritsOf({ dossier, services, reason }) {
+    const known = new Set(dossier.map(({ service }) => service));
+    const others = services.flatMap((service) => service.reason === '' || known.has(service.name)
+        ? []
+        : [{ service: service.name, reason: service.reason }]);
+    const first = (culprit) => (culprit.reason === reason ? 0 : 1);
+    return [...dossier, ...others.sort((a, b) => first(a) - first(b))];
+}
+/** Where the files say what a service failed of. */
+function annotations_placeIn(run, { service, reason }) {
+    const failure = run.failures.findLast((each) => each.service === service);
+    // Of what never ran, Docker's words are in the verdict alone.
+    const words = failure?.error ?? run.message;
+    return (run.dossier.find((each) => each.service === service)?.place ??
+        places_placeOf(run.places, shortName(run.stack, service), reason, words));
+}
+/**
+ * The verdict, at the line that it is about, and each other service that failed at its own; or every problem
+ * of inputs and files. Nothing where the run is green.
+ */
+function annotationsOf(run) {
+    if (isGreen(run.outcome))
+        return [];
+    if (run.problems.length > 1)
+        return run.problems.map(({ message, excerpt, hint, position }) => ({
+            text: paragraphs(message, excerpt, hint),
+            position,
+        }));
+    const culprits = culpritsOf(run);
+    const [main, ...others] = culprits;
+    const at = run.position ?? (main === undefined ? undefined : annotations_placeIn(run, main));
+    return [
+        { text: paragraphs(headline(run), run.message, run.hint), position: at },
+        ...others.map((culprit) => {
+            const { service, reason } = culprit;
+            const known = run.dossier.find((each) => each.service === service);
+            const failure = run.failures.findLast((each) => each.service === service);
+            const words = known !== undefined
+                ? paragraphs(known.cause, known.mend)
+                : failure === undefined
+                    ? ''
+                    : failureLine(failure);
+            return {
+                text: paragraphs(`${service} failed as well: ${reason}`, words),
+                position: annotations_placeIn(run, culprit),
+            };
+        }),
+    ];
+}
+
 ;// CONCATENATED MODULE: ./src/report/github.ts
 /**
  * The Actions runner: inputs, log, annotations, outputs, summary and state. The only module that
  * speaks to @actions/core.
  */
+
 
 
 
@@ -53655,12 +54457,25 @@ function annotation(position) {
         ...(position.column === undefined ? {} : { startColumn: position.column }),
     };
 }
+/** Escape sequences of the terminal that the page of a run draws. */
+const STYLE = { good: 32, bad: 31, faint: 90 };
+const paint = (code, text) => `\u001b[${code}m${text}\u001b[0m`;
+/** https://no-color.org: set to anything but the empty string. */
+const isPlain = () => (process.env['NO_COLOR'] ?? '') !== '';
+/** The time that a line begins with steps back, the rest says what it is about. */
+function coloured(text, tone) {
+    if (isPlain())
+        return text;
+    const [, time = '', rest = ''] = /^( *\d[\d:]* {2})?(.*)$/s.exec(text) ?? [];
+    return `${time === '' ? '' : paint(STYLE.faint, time)}${tone === undefined || rest === '' ? rest : paint(STYLE[tone], rest)}`;
+}
 const actionsLog = {
-    line: (text) => info(text),
+    line: (text, tone) => info(coloured(text, tone)),
     warning: (text, position) => warning(text, annotation(position)),
     notice: (text, position) => notice(text, annotation(position)),
     startGroup: startGroup,
     endGroup: endGroup,
+    ...(isDebug() ? { debug: core_debug } : {}),
 };
 /**
  * Writes outputs, report and summary, and annotates a red end. Each is tried for itself: a runner
@@ -53695,24 +54510,18 @@ async function publish(run) {
 function tell(run, green) {
     info('');
     if (green) {
-        info(`${headline(run)} ${safeLine(run.message)} (${spokenTime(run.durationMs)})`);
+        const text = `${headline(run)} ${safeLine(run.message)} (${spokenTime(run.durationMs)})`;
+        info(coloured(text, 'good'));
         return;
     }
-    if (run.problems.length > 1)
-        run.problems.forEach(({ message, excerpt, hint, position }, index) => {
-            // GitHub shows no more of them; one line, as what begins a line of the log may be a command.
-            if (index >= MAX_ANNOTATIONS)
-                info(`error: ${safeLine(message)}`);
-            else
-                error(paragraphs(message, excerpt, hint), annotation(position));
-        });
-    else
-        error(paragraphs(headline(run), run.message, run.hint), annotation(run.position));
+    annotationsOf(run).forEach(({ text, position }, index) => {
+        // GitHub shows no more of them; one line, as what begins a line of the log may be a command.
+        if (index >= MAX_ANNOTATIONS)
+            info(`error: ${safeLine(text)}`);
+        else
+            error(text, annotation(position));
+    });
 }
-const paragraphs = (...texts) => texts
-    .map((text) => safeLines(text ?? ''))
-    .filter((text) => text !== '')
-    .join('\n');
 
 // EXTERNAL MODULE: ./node_modules/is-stream/index.js
 var is_stream = __nccwpck_require__(6543);
@@ -55918,7 +56727,7 @@ function openLocally(argv, env) {
 
 
 
-const clock = {
+const src_clock = {
     now: () => external_node_perf_hooks_namespaceObject.performance.now(),
     sleep: (ms, signal) => (0,promises_namespaceObject.setTimeout)(ms, undefined, signal === undefined ? {} : { signal }),
 };
@@ -55949,7 +56758,7 @@ function connector({ connection }, narrator) {
 }
 async function main() {
     keepYoungSmall();
-    const narrator = createNarrator(actionsLog, clock);
+    const narrator = createNarrator(actionsLog, src_clock);
     const cancel = new AbortController();
     for (const name of ['SIGINT', 'SIGTERM'])
         process.on(name, () => {
@@ -55966,7 +56775,7 @@ async function main() {
         }),
         connect: (inputs) => connector(inputs, narrator),
         narrator,
-        clock,
+        clock: src_clock,
         randomName: () => (0,external_node_crypto_namespaceObject.randomBytes)(16).toString('hex'),
         today: () => new Date(),
         run: runFacts(process.env),
@@ -55986,7 +56795,7 @@ async function post() {
     const left = recallState('left');
     if (workspace === '' && left === '')
         return;
-    const narrator = createNarrator(actionsLog, clock);
+    const narrator = createNarrator(actionsLog, src_clock);
     const inputs = readInputs();
     if (workspace !== '')
         await removeLeftWorkspace(inputs, workspace, narrator);
