@@ -1,5 +1,6 @@
 /** Turns the end of a run into what people and workflows read: outputs, step summary, report. */
 import { GREEN_OUTCOMES, type Outcome } from '../errors.js';
+import { dossierSection } from './dossier-markdown.js';
 import { failureLine } from './failure.js';
 import { historyTable } from './history.js';
 import { placeOf, type Finding } from '../lint/lint.js';
@@ -119,6 +120,7 @@ export function summaryOf(run: RunReport): string {
       ? []
       : [...run.problems.map(({ message }) => `- ${safeCell(message)}`), '']),
     ...(run.hint === '' ? [] : [`**What to do:** ${safeCell(run.hint)}`, '']),
+    ...dossierSection(run.dossier, run.verification).split('\n'),
   ];
   if (run.outcome === 'reported') lines.push(...stateOf(run));
   else if (run.plan !== undefined) lines.push(...planSummary(run.plan));
