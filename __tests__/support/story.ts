@@ -2,9 +2,11 @@
  * What a reader gets to see of a recorded rollout (scripts/record-traces.mjs): log, annotations and summary,
  * from the very code that makes them of a run, on the recording's clock.
  */
+import { shortName } from '../../src/compose/places.js';
 import { renderStack } from '../../src/compose/render.js';
 import { at, imageOf, hostnameOf, kindOf, type Json } from '../../src/model.js';
 import { annotationsOf } from '../../src/report/annotations.js';
+import { failedServices, serviceDossier } from '../../src/report/dossier-facts.js';
 import { createNarrator } from '../../src/report/narrator.js';
 import type { RunReport } from '../../src/report/outcome.js';
 import { progressLog, wellText } from '../../src/report/progress.js';
@@ -93,6 +95,11 @@ export function tell({ goal, snapshots, stack }: Trace): Story {
   const changed = goal.targets.some(({ change }) => change !== 'unchanged');
   const reason = end.kind === 'failed' ? end.reason : end.kind === 'superseded' ? end.kind : '';
   const nodes = rollout.seen?.nodes ?? [];
+  const { places } = renderStack({
+    files: [{ path: 'docker-stack.yml', text: Buffer.from(file) }],
+    ...{ stack, variables: new Map(), allowUnset: false },
+    ...{ workingDirectory: '/nowhere', home: undefined, readFile: () => 'missing' },
+  });
   const run: RunReport = {
     stack,
     mode: 'deploy',
@@ -133,18 +140,19 @@ export function tell({ goal, snapshots, stack }: Trace): Story {
     lint: [],
     timeline: narrator.timeline(),
     bars: narrator.bars(),
-    places: renderStack({
-      files: [{ path: 'docker-stack.yml', text: Buffer.from(file) }],
-      ...{ stack, variables: new Map(), allowUnset: false },
-      ...{ workingDirectory: '/nowhere', home: undefined, readFile: () => 'missing' },
-    }).places,
+    places,
     durationMs: now - goal.startedAt,
     inputs: {},
     tasks: [],
     revision: 7,
     previousRevision: 6,
     history: [],
-    dossier: [],
+    dossier:
+      end.kind === 'failed'
+        ? failedServices(rollout, end).map((service) =>
+            serviceDossier(service, undefined, places, shortName(stack, service.target.name)),
+          )
+        : [],
     verification: [],
   };
   for (const { text, position } of annotationsOf(run))

@@ -18,11 +18,12 @@ const STACK_FILE = `services:
       retries: 2
     deploy:
       replicas: 4
+      resources: { limits: { memory: 64M } }
       update_config:
         order: start-first
         parallelism: 2
         monitor: 5s
-        failure_action: pause
+        failure_action: rollback
   web:
     image: \${REGISTRY}/web:\${WEB_TAG:-3.4.0}
     healthcheck:
@@ -30,18 +31,21 @@ const STACK_FILE = `services:
       interval: 1s
     deploy:
       replicas: 2
+      resources: { limits: { memory: 64M } }
       update_config:
         order: start-first
         monitor: 2s
-        failure_action: pause
+        failure_action: rollback
   worker:
     image: \${REGISTRY}/web:3.4.0
     healthcheck:
       test: ['CMD', '/bin/busybox', 'true']
       interval: 1s
     deploy:
+      resources: { limits: { memory: 64M } }
       update_config:
-        failure_action: pause
+        order: start-first
+        failure_action: rollback
 `;
 
 /**

@@ -443,6 +443,53 @@ export class Engine {
     }
   }
 
+  /**
+   * What a task has written last, as a log stream (`decodeLog`), wherever in the swarm it ran. A node
+   * that does not answer, or a container that writes without end, ends nothing but this reading.
+   * @param tail entries of the log, which are lines or pieces of 16 KiB of them
+   * @param limits milliseconds for all of it, and bytes
+   * @returns with what ended it; for all but `all` there may be more
+   * @throws EngineError 404 where Swarm has forgotten the task, or with why there is no log
+   * @throws ConnectionLost
+   */
+  async taskLog(
+    id: string,
+    tail: number,
+    limits: { readonly timeoutMs: number; readonly maxBytes: number },
+  ): Promise<{ readonly bytes: Buffer; readonly ended: 'all' | 'time' | 'size' }> {
+    const path = `/tasks/${encodeURIComponent(id)}/logs${query({ stdout: '1', stderr: '1', tail: String(tail) })}`;
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const read = (): Buffer => Buffer.concat(chunks).subarray(0, limits.maxBytes);
+    return await new Promise((resolve, reject) => {
+      const outgoing = request(
+        { agent: this.#agent, path: `${this.#prefix}${path}`, headers: { Host: 'docker' } },
+        (incoming) => {
+          incoming.on('data', (chunk: Buffer) => {
+            chunks.push(chunk);
+            size += chunk.length;
+            if (size >= limits.maxBytes) stop('size');
+          });
+          incoming.once('end', () => {
+            const status = incoming.statusCode ?? 0;
+            if (status >= 200 && status < 300) resolve({ bytes: read(), ended: 'all' });
+            else reject(new EngineError(status, refusalIn(read()) || `HTTP ${status}`, path));
+          });
+          incoming.once('error', (error: Error) => reject(connectionLost(error)));
+        },
+      );
+      // The stream behind it goes with it: the engine would go on writing into the next answer.
+      const stop = (ended: 'time' | 'size'): void => {
+        resolve({ bytes: read(), ended });
+        outgoing.destroy();
+      };
+      const timer = setTimeout(() => stop('time'), limits.timeoutMs);
+      outgoing.once('close', () => clearTimeout(timer));
+      outgoing.once('error', (error: Error) => reject(connectionLost(error)));
+      outgoing.end();
+    });
+  }
+
   /** @returns false when the object is still in use */
   async removeObject(object: StackObject): Promise<boolean> {
     await this.#fence();
@@ -528,13 +575,7 @@ export class Engine {
       outgoing.once('close', () => clearTimeout(timer));
       outgoing.once('error', (error: Error) => {
         told?.(error.message, 0);
-        reject(
-          error instanceof DeployError
-            ? error
-            : new ConnectionLost(`lost the connection to the engine: ${error.message}`, {
-                cause: error,
-              }),
-        );
+        reject(connectionLost(error));
       });
       outgoing.end(payload);
     });
@@ -590,6 +631,11 @@ function decoded(path: string): string {
   return text.length > MAX_TRACED ? `${text.slice(0, MAX_TRACED)}...` : text;
 }
 const MAX_TRACED = 200;
+
+const connectionLost = (error: Error): Error =>
+  error instanceof DeployError
+    ? error
+    : new ConnectionLost(`lost the connection to the engine: ${error.message}`, { cause: error });
 
 /** Whose tasks. */
 export type TaskScope = { readonly stack: string } | { readonly services: readonly string[] };

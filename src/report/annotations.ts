@@ -60,9 +60,13 @@ export function annotationsOf(run: RunReport): readonly Annotation[] {
     }));
   const culprits = culpritsOf(run);
   const [main, ...others] = culprits;
+  const told = run.dossier.find(({ service }) => service === main?.service);
   const at = run.position ?? (main === undefined ? undefined : placeIn(run, main));
   return [
-    { text: paragraphs(headline(run), run.message, run.hint), position: at },
+    {
+      text: paragraphs(headline(run), run.message, told?.cause, told?.mend, run.hint),
+      position: at,
+    },
     ...others.map((culprit) => {
       const { service, reason } = culprit;
       const known = run.dossier.find((each) => each.service === service);

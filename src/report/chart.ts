@@ -88,6 +88,10 @@ export class Chart {
 const MAX_DRAWN = 24;
 const MAX_STEPS = 10;
 const MAX_NAME = 48;
+/** Of the whole; shorter steps are not seen. */
+const LEAST_SHARE = 0.01;
+/** Seconds between two marks of the axis, of which there is room for ten. */
+const TICKS = [1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600];
 
 const WEIGHT: Readonly<Record<BarState, number>> = { failed: 0, open: 1, done: 2 };
 
@@ -138,13 +142,9 @@ function line({ name, from, to, state, reached }: Bar): string {
 export function ganttLines(bars: readonly Bar[], durationMs: number): readonly string[] {
   const services = bars.filter(({ kind }) => kind !== 'step');
   if (services.length === 0) return [];
-  const drawn = [
-    ...chosen(
-      bars.filter(({ kind }) => kind === 'step'),
-      MAX_STEPS,
-    ),
-    ...chosen(services, MAX_DRAWN),
-  ];
+  const seen = ({ kind, from, to }: Bar): boolean =>
+    kind === 'step' && to - from >= durationMs * LEAST_SHARE;
+  const drawn = [...chosen(bars.filter(seen), MAX_STEPS), ...chosen(services, MAX_DRAWN)];
   const sections = (['step', 'rollout', 'back'] as const).flatMap((kind) => {
     const here = drawn.filter((bar) => bar.kind === kind);
     return here.length === 0 ? [] : [` section ${SECTION[kind]}`, ...here.map(line)];
@@ -155,6 +155,7 @@ export function ganttLines(bars: readonly Bar[], durationMs: number): readonly s
     'gantt',
     ' dateFormat YYYY-MM-DD HH:mm:ss.SSS',
     ` axisFormat ${durationMs < 3_600_000 ? '%M:%S' : '%H:%M:%S'}`,
+    ` tickInterval ${TICKS.find((seconds) => durationMs / 1000 / seconds <= 10) ?? 7200}second`,
     ...sections,
     '```',
     '',

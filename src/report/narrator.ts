@@ -27,7 +27,7 @@ export interface Narrator {
   readonly fail: (text: string) => void;
   /** An entry in the summary, and an annotation: of those a step has ten, which the lint shares. */
   readonly warn: (text: string, position?: Position) => void;
-  /** Lines that belong together under a title, as those of a table do: without the time. */
+  /** Lines that belong together under a title, if they have one, as those of a table do: without the time. */
   readonly block: (title: string, lines: readonly string[]) => void;
   /** A foldable part of the log. */
   readonly group: <T>(name: string, action: () => Promise<T>) => Promise<T>;
@@ -87,8 +87,10 @@ export function createNarrator(log: Log, clock: Clock): Narrator {
     },
     block: (title, lines) => {
       if (lines.length === 0) return;
-      log.line('');
-      log.line(safeLine(title));
+      if (title !== '') {
+        log.line('');
+        log.line(safeLine(title));
+      }
       for (const line of lines) log.line(`  ${safeLine(line)}`);
     },
     group: async (name, action) => {

@@ -135,7 +135,7 @@ const serviceRow =
       same ? '' : imageCell(service.previousImage, service.previousDigest),
       imageCell(service.image, service.digest),
       outcome === 'removed' ? '' : `${replicas.running}/${replicas.desired}`,
-      ms === undefined ? '' : spokenTime(ms),
+      ms === undefined ? '' : spokenTime(ms).replaceAll(' ', '&nbsp;'),
       `${SIGNS[outcome]}${outcomeCell(service)}`,
     ];
   };
@@ -180,18 +180,18 @@ const folded = (title: string, lines: readonly string[]): readonly string[] => [
   '',
 ];
 
-/** Docker's words on each failed task; folded where the dossier has told what they mean. */
-function failuresOf({ failures, dossier }: RunReport): readonly string[] {
+/** Docker's words on each failed task, where nothing has told what they mean. */
+function failuresOf({ failures }: RunReport): readonly string[] {
   if (failures.length === 0) return [];
-  const title = plural(failures.length, 'failed task');
-  const lines = [
+  return [
+    `**${plural(failures.length, 'failed task')}**`,
+    '',
     ...failures
       .slice(0, MAX_FAILURES)
       .map((failure) => `- ${code(failure.reason)} ${safeCell(failureLine(failure))}`),
     '',
     ...(failures.length > MAX_FAILURES ? [`and ${failures.length - MAX_FAILURES} more`, ''] : []),
   ];
-  return dossier.length > 0 ? folded(title, lines) : [`**${title}**`, '', ...lines];
 }
 
 /** The step summary in GitHub's markdown, most important first and below the size limit. */
@@ -211,7 +211,6 @@ export function summaryOf(run: RunReport): string {
   else if (run.plan !== undefined) lines.push(...planSummary(run.plan));
   else if (run.services.length > 0) lines.push(...servicesTable(run));
   lines.push(...nextLines(run));
-  if (dossier !== '' && !looked) lines.push(...failuresOf(run));
   const chart = ganttLines(run.bars ?? [], run.durationMs);
   if (chart.length > 0) lines.push('### Timeline', '', ...chart);
   if (run.warnings.length > 0) {
