@@ -115,6 +115,7 @@ export class Engine {
   readonly #bodies = new BodyReader();
   readonly #shared = oneOfEach();
   readonly #fence: () => Promise<void>;
+  readonly #trace: ((line: string) => void) | undefined;
   #prefix = '';
   /** From the `Date` of the last answer, whole seconds. */
   #managerTime: number | undefined;
@@ -122,12 +123,16 @@ export class Engine {
   /**
    * @param openStream starts `docker system dial-stdio` and gives its input and output
    * @param fence awaited before every write to the stack; throws where this run may not write any more
+   * @param trace takes a line for each request: what it asks for, what came, how much and how fast; neither
+   *   bodies nor headers
    */
   constructor(
     openStream: () => Promise<Duplex>,
     fence: () => Promise<void> = () => Promise.resolve(),
+    trace?: (line: string) => void,
   ) {
     this.#fence = fence;
+    this.#trace = trace;
     this.#agent = new Agent({ keepAlive: true, maxSockets: 1, scheduling: 'fifo' });
     Object.assign(this.#agent, {
       createConnection: (_: unknown, done: (error: Error | null, stream?: Duplex) => void) => {
@@ -457,6 +462,53 @@ export class Engine {
     }
   }
 
+  /**
+   * What a task has written last, as a log stream (`decodeLog`), wherever in the swarm it ran. A node
+   * that does not answer, or a container that writes without end, ends nothing but this reading.
+   * @param tail entries of the log, which are lines or pieces of 16 KiB of them
+   * @param limits milliseconds for all of it, and bytes
+   * @returns with what ended it; for all but `all` there may be more
+   * @throws EngineError 404 where Swarm has forgotten the task, or with why there is no log
+   * @throws ConnectionLost
+   */
+  async taskLog(
+    id: string,
+    tail: number,
+    limits: { readonly timeoutMs: number; readonly maxBytes: number },
+  ): Promise<{ readonly bytes: Buffer; readonly ended: 'all' | 'time' | 'size' }> {
+    const path = `/tasks/${encodeURIComponent(id)}/logs${query({ stdout: '1', stderr: '1', tail: String(tail) })}`;
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const read = (): Buffer => Buffer.concat(chunks).subarray(0, limits.maxBytes);
+    return await new Promise((resolve, reject) => {
+      const outgoing = request(
+        { agent: this.#agent, path: `${this.#prefix}${path}`, headers: { Host: 'docker' } },
+        (incoming) => {
+          incoming.on('data', (chunk: Buffer) => {
+            chunks.push(chunk);
+            size += chunk.length;
+            if (size >= limits.maxBytes) stop('size');
+          });
+          incoming.once('end', () => {
+            const status = incoming.statusCode ?? 0;
+            if (status >= 200 && status < 300) resolve({ bytes: read(), ended: 'all' });
+            else reject(new EngineError(status, refusalIn(read()) || `HTTP ${status}`, path));
+          });
+          incoming.once('error', (error: Error) => reject(connectionLost(error)));
+        },
+      );
+      // The stream behind it goes with it: the engine would go on writing into the next answer.
+      const stop = (ended: 'time' | 'size'): void => {
+        resolve({ bytes: read(), ended });
+        outgoing.destroy();
+      };
+      const timer = setTimeout(() => stop('time'), limits.timeoutMs);
+      outgoing.once('close', () => clearTimeout(timer));
+      outgoing.once('error', (error: Error) => reject(connectionLost(error)));
+      outgoing.end();
+    });
+  }
+
   /** @returns false when the object is still in use */
   async removeObject(object: StackObject): Promise<boolean> {
     await this.#fence();
@@ -511,6 +563,7 @@ export class Engine {
     const limitMs = timeoutMs ?? REQUEST_TIMEOUT_MS;
     const what = `${method} ${path.split('?')[0] ?? path}`;
     const payload = body === undefined ? undefined : Buffer.from(formatJson(body));
+    const told = this.#trace && requestTrace(this.#trace, method, path, payload?.length ?? 0);
     return new Promise<Result>((resolve, reject) => {
       const outgoing = request(
         {
@@ -529,7 +582,9 @@ export class Engine {
         (incoming) => {
           const time = Date.parse(incoming.headers.date ?? '');
           if (!Number.isNaN(time)) this.#managerTime = time;
-          this.#answer(incoming, what, use).then(resolve, reject);
+          const count = (bytes: Buffer): void =>
+            told?.(`${incoming.statusCode ?? 0}`, bytes.length);
+          this.#answer(incoming, what, use, count).then(resolve, reject);
         },
       );
       const timer = setTimeout(() => {
@@ -538,13 +593,8 @@ export class Engine {
       }, limitMs);
       outgoing.once('close', () => clearTimeout(timer));
       outgoing.once('error', (error: Error) => {
-        reject(
-          error instanceof DeployError
-            ? error
-            : new ConnectionLost(`lost the connection to the engine: ${error.message}`, {
-                cause: error,
-              }),
-        );
+        told?.(error.message, 0);
+        reject(connectionLost(error));
       });
       outgoing.end(payload);
     });
@@ -555,12 +605,14 @@ export class Engine {
     incoming: IncomingMessage,
     what: string,
     use: Use<Result>,
+    count: (bytes: Buffer) => void,
   ): Promise<Result> {
     const status = incoming.statusCode ?? 0;
     const arrived = { whole: false };
     try {
       return await this.#bodies.read(incoming, (bytes) => {
         arrived.whole = true;
+        count(bytes);
         if (status >= 200 && status < 300) return use(bytes, what);
         throw new EngineError(status, refusalIn(bytes) || `HTTP ${status}`, what);
       });
@@ -573,6 +625,36 @@ export class Engine {
     }
   }
 }
+
+/** @returns tells what came of a request: its status or error, and the bytes of the answer */
+function requestTrace(
+  trace: (line: string) => void,
+  method: Method,
+  path: string,
+  sent: number,
+): (result: string, bytes: number) => void {
+  const begun = performance.now();
+  const what = `${method} ${decoded(path)}${sent === 0 ? '' : ` (${sent} bytes)`}`;
+  return (result, bytes) => {
+    const took = (performance.now() - begun).toFixed(1);
+    trace(`engine: ${what} -> ${result}, ${bytes} bytes, ${took} ms`);
+  };
+}
+
+/** A path with a query that a person can read; lists of hundreds of ids tell no more than their start. */
+function decoded(path: string): string {
+  const [place = '', ...parameters] = path.split('?');
+  // As the query was made; takes any text.
+  const values = [...new URLSearchParams(parameters.join('?'))].map((pair) => pair.join('='));
+  const text = [place, ...values].join(' ');
+  return text.length > MAX_TRACED ? `${text.slice(0, MAX_TRACED)}...` : text;
+}
+const MAX_TRACED = 200;
+
+const connectionLost = (error: Error): Error =>
+  error instanceof DeployError
+    ? error
+    : new ConnectionLost(`lost the connection to the engine: ${error.message}`, { cause: error });
 
 /** Whose tasks. */
 export type TaskScope = { readonly stack: string } | { readonly services: readonly string[] };

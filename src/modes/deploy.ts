@@ -12,6 +12,7 @@ import {
   type Workspace,
 } from '../docker/workspace.js';
 import type { ConnectionLost } from '../errors.js';
+import { secretLines } from '../inputs/form.js';
 import type { Service } from '../model.js';
 import { showsWrite } from '../plan.js';
 import { errorLine } from '../report/text.js';
@@ -93,6 +94,7 @@ async function deployIn(
     waves,
     origin: rendered.files.filter(({ origin }) => origin !== '').length === 1 ? 'file' : 'files',
     linted: true,
+    background: { places: rendered.places, confidential: secretsIn(rendered) },
     apply: async (wave, live, startedAt) => {
       // While the waves before were watched, another manager may have taken over.
       if (place.ready !== session.transport)
@@ -122,6 +124,12 @@ async function deployIn(
     removes: () => inputs.prune,
   });
 }
+
+/** The contents of the secrets that the files bring, line by line. */
+const secretsIn = ({ attachments }: RenderedStack): readonly string[] =>
+  attachments
+    .filter(({ secret }) => secret)
+    .flatMap(({ content }) => secretLines(content.toString('utf8')));
 
 /** Puts the files on the manager, and beside them the logins that the registries have accepted. */
 export async function prepare(

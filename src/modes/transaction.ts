@@ -31,6 +31,7 @@ import { jobHint, ranAgain, rollBack } from '../rollout/rollback.js';
 import { settledTasks, stableForMs } from '../rollout/stability.js';
 import { endingOf, type Ending } from '../world.js';
 import { look, settle, type Deployment } from './deployment.js';
+import { gather, tell, type Background } from './evidence.js';
 import {
   byName,
   calmMs,
@@ -72,6 +73,8 @@ export interface Change {
   readonly origin: string;
   /** The lint has said already which of them have no healthcheck. */
   readonly linted?: true;
+  /** For the dossier, where it fails. */
+  readonly background?: Background;
 }
 
 /** What was there before anything was written. */
@@ -466,10 +469,17 @@ async function fail(
   end: Exclude<End, { kind: 'converged' }>,
   rollout: Rollout | undefined,
 ): Promise<Ending> {
-  const { deployment, before, changes, unreached } = context;
+  const { deployment, before, change, changes, unreached } = context;
   const { inputs, world } = deployment;
   world.narrator.fail(end.message);
+  // Before anything is taken back: what failed tasks wrote goes with them.
+  const dossier =
+    end.kind === 'failed' && rollout !== undefined
+      ? await gather(deployment, rollout, end, change.background ?? {})
+      : [];
+  await tell(deployment, dossier);
   const common = {
+    dossier,
     before,
     changes: withUnreached(context),
     unreached,

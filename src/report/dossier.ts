@@ -39,8 +39,8 @@ export interface DossierTask {
   readonly error: string;
   /** When it came to that state: RFC 3339, on the clock of its node; '' where it does not say. */
   readonly at: string;
-  /** Milliseconds from its creation until then. */
-  readonly tookMs: number;
+  /** Milliseconds from its creation until then; absent where Swarm has forgotten the task. */
+  readonly tookMs?: number;
 }
 
 /** Output of a container: foreign text, as it came but for what is cut and masked. */

@@ -472,7 +472,7 @@ const NEVER_HEALTHY =
 const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
 
 /** The reason that most failures share; the latest one among equals. */
-function leadingFailure(failures: readonly Failure[]): Failure | undefined {
+export function leadingFailure(failures: readonly Failure[]): Failure | undefined {
   const counts = new Map<Reason, number>();
   for (const { reason } of failures) counts.set(reason, (counts.get(reason) ?? 0) + 1);
   return failures.reduce<Failure | undefined>(

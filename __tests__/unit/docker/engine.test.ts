@@ -98,6 +98,34 @@ describe('the version', () => {
   });
 });
 
+it('tells a trace what was asked, what came and how much, and no body or header', async () => {
+  const lines: string[] = [];
+  const seen = new Engine(
+    async () => {
+      const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
+      await once(socket, 'connect');
+      return socket;
+    },
+    undefined,
+    (line) => lines.push(line.replace(/[\d.]+ ms$/, 'N ms')),
+  );
+  try {
+    await seen.tasks({ stack: 'shop' });
+    reply = (_, response) => json(response, '{"message":"no"}', 500);
+    await failure(seen.createService({ Name: 'hunter2' }, 'hunter3'));
+    reply = (_, response) => void response.destroy();
+    await failure(seen.nodes());
+  } finally {
+    seen.close();
+  }
+  expect(lines).toEqual([
+    'engine: GET /tasks filters={"label":["com.docker.stack.namespace=shop"]} -> 200, 2 bytes, N ms',
+    'engine: POST /services/create (18 bytes) -> 500, 16 bytes, N ms',
+    expect.stringMatching(/^engine: GET \/nodes -> .+, 0 bytes, N ms$/),
+  ]);
+  expect(lines.join()).not.toContain('hunter');
+});
+
 describe('exactness', () => {
   const text =
     '{"Name":"api","Max":9223372036854775807,"Min":-9223372036854775808,"Limit":9007199254740993,' +
