@@ -19,7 +19,7 @@ import { nearest } from './lint/nearest.js';
 import { readRegistries, type RegistryLogin } from './inputs/registries.js';
 
 export type { Connection, InputContext } from './inputs/connection.js';
-export { inputDefaults, type InputName, inputNames } from './inputs/form.js';
+export { credentialLines, inputDefaults, type InputName, inputNames } from './inputs/form.js';
 export type { RegistryLogin } from './inputs/registries.js';
 
 const MODES = ['deploy', 'rollback', 'plan', 'status', 'remove'] as const;
