@@ -35270,6 +35270,7 @@ const inputDefaults = {
     'env-file': '',
     'allow-unset': 'false',
     profiles: '',
+    'keep-replicas': 'false',
     'lint-ignore': '',
     prune: 'false',
     rotate: 'true',
@@ -36526,6 +36527,7 @@ function parseInputs(raw, context) {
             profiles: profiles(form),
         },
         lintIgnore: lintIgnore(form),
+        keepReplicas: form.flag('keep-replicas'),
         prune: form.flag('prune'),
         rotate: form.flag('rotate'),
         resolveImage: form.choice('resolve-image', ['always', 'changed', 'never']),
@@ -36720,6 +36722,7 @@ function describeInputs(inputs) {
             profiles: compose.profiles,
         },
         lintIgnore: inputs.lintIgnore,
+        keepReplicas: inputs.keepReplicas,
         prune: inputs.prune,
         rotate: inputs.rotate,
         resolveImage: inputs.resolveImage,
@@ -39703,6 +39706,34 @@ function subset(files, keeps) {
         }),
     }));
 }
+/**
+ * What `subset` takes out of a file, as a file beside it: the services each on one line, aliases and
+ * merge keys written out.
+ * @param takes by the name in the file
+ * @param less the keys that lead to what is left out of each of them
+ */
+function apart({ name, text, older }, takes, less) {
+    const written = (of) => {
+        const { tree } = subset_parsed(name, of);
+        const entries = [...tree.entries(tree.get(tree.root, 'services')).values()];
+        const lines = entries
+            .filter((entry) => takes(entry.name))
+            .map(({ key, site }) => `  ${flowText(tree, key)}: ${flowText(tree, site, less)}`);
+        const services = `services:\n${lines.join('\n')}\n`;
+        const version = tree.get(tree.root, 'version');
+        return version === null
+            ? { text: services, versionAt: { offset: 0, before: '', after: '\n' } }
+            : { text: `version: ${flowText(tree, version)}\n${services}` };
+    };
+    return {
+        name: `apart-${name}`,
+        origin: '',
+        ...written(text),
+        ...(older && {
+            older: older.map((each) => ({ before: each.before, ...written(each.text) })),
+        }),
+    };
+}
 /** The text without the services that `goes` names; the very same where there are none. */
 function withoutServices({ name, text }, goes) {
     const { source, tree } = subset_parsed(name, text);
@@ -39800,8 +39831,11 @@ function linesOf({ text }, { key, value }, next) {
 }
 /** What is neither a number nor anything else for any reader of YAML has to be quoted in a flow mapping. */
 const SAFE = /^[\w.~+/-](?:[\w.~+/@-]|:(?=[\w./])| (?=[\w+/-]))*$/;
-/** A node as one line of flow style, aliases and merge keys written out. */
-function flowText(tree, node) {
+/**
+ * A node as one line of flow style, aliases and merge keys written out.
+ * @param less the keys that lead to what is left out; none for nothing
+ */
+function flowText(tree, node, less = []) {
     const target = tree.resolve(node);
     if (target === null)
         return '~';
@@ -39812,8 +39846,11 @@ function flowText(tree, node) {
             .map((item) => flowText(tree, item))
             .join(', ')}]`;
     if ((0,dist/* isMap */.jh)(target)) {
-        const entries = [...tree.entries(target).values()];
-        return `${tag}{${entries.map(({ key, site }) => `${flowText(tree, key)}: ${flowText(tree, site)}`).join(', ')}}`;
+        const [first, ...rest] = less;
+        const entries = [...tree.entries(target).values()]
+            .filter(({ name }) => name !== first || rest.length > 0)
+            .map(({ name, key, site }) => `${flowText(tree, key)}: ${flowText(tree, site, name === first ? rest : [])}`);
+        return `${tag}{${entries.join(', ')}}`;
     }
     if (!(0,dist/* isScalar */.jn)(target))
         return '~';
@@ -39890,8 +39927,11 @@ function loginFailure(words) {
         return { reason: 'registry-auth', transient: false };
     return { reason: 'registry-unreachable', transient: true };
 }
-/** The managers do not agree in time: they are too busy, or too few of them are left. */
-const UNAVAILABLE = /DeadlineExceeded|swarm does not have a leader/i;
+/**
+ * The managers do not agree in time: they are too busy, too few of them are left, or another one
+ * has just become their leader (swarmkit, manager/state/raft; moby, daemon/cluster).
+ */
+const UNAVAILABLE = /DeadlineExceeded|swarm does not have a leader|lost leader status|code = Unavailable|manager is being prepared or has trouble connecting/i;
 /**
  * Errors of `stack deploy` that go away by themselves: a write that lost against another one, and
  * networks that a `stack rm` just before has not finished removing (moby#39891, tried).
@@ -39902,6 +39942,15 @@ function isTransientDeployError(stderr) {
         /network with name \S+ already exists/i.test(stderr) ||
         /has active endpoints/i.test(stderr) ||
         UNAVAILABLE.test(stderr));
+}
+/**
+ * The engine went away while the CLI spoke to it (docker/cli and moby, client): what it was asked for
+ * last, it may have done. Not where it refuses whoever asks.
+ */
+function engineWentAway(stderr) {
+    if (/permission denied/i.test(stderr))
+        return false;
+    return /error during connect:|cannot connect to the docker daemon|^unexpected EOF$/im.test(stderr);
 }
 /** What `stack deploy` says went wrong: an error in the files, or a refusal by the engine. */
 function deployFailure(stderr) {
@@ -40159,6 +40208,14 @@ async function deployStack(session, { inputs, rendered, workspace, mayWrite, was
         if (result.code === 0)
             return { repeated };
         const words = result.stderr.toString('utf8').trim();
+        if (engineWentAway(words) && attempt < DEPLOY_ATTEMPTS) {
+            const loss = new ConnectionLost(`the engine of ${session.transport.description} went away: ${saidIn(words)}`);
+            if (await wasWritten(loss))
+                return { repeated };
+            narrator.say('the stack was not deployed in full; repeating the command');
+            await clock.sleep(RETRY_MS, signal);
+            continue;
+        }
         if (!isTransientDeployError(words) || attempt === DEPLOY_ATTEMPTS)
             return { failure: explain(words, result.code), repeated };
         narrator.say(`that passes by itself; trying again (${attempt} of ${DEPLOY_ATTEMPTS - 1})`);
@@ -40167,13 +40224,17 @@ async function deployStack(session, { inputs, rendered, workspace, mayWrite, was
 }
 function explain(words, code) {
     const reason = engineUnreachable(words) ? 'docker-unavailable' : deployFailure(words);
-    const lines = words.split('\n').filter((line) => !/^(Ignoring|Updating|Creating)\b/.test(line));
-    const said = safeLine(lines.join(' ')) || `exit code ${code ?? 'none'}`;
+    const said = saidIn(words) || `exit code ${code ?? 'none'}`;
     return {
         reason,
         message: `docker stack deploy failed: ${said}`,
         hint: hintFor(reason, words),
     };
+}
+/** The lines of the command that say what went wrong, as one. */
+function saidIn(words) {
+    const lines = words.split('\n').filter((line) => !/^(Ignoring|Updating|Creating)\b/.test(line));
+    return safeLine(lines.join(' '));
 }
 function hintFor(reason, words) {
     if (reason === 'docker-unavailable')
@@ -40198,6 +40259,112 @@ function linePrinter(narrator) {
         },
         end: () => print(rest),
     };
+}
+
+;// CONCATENATED MODULE: ./src/plan.ts
+/** What a deploy did to each service, by comparing specs before and after; nothing else is trusted. */
+
+const iterationOf = (service) => service.JobStatus?.JobIteration.Index ?? 0;
+/**
+ * Whether the deploy changed the service. A job starts again with every deploy, and a service that
+ * Swarm rolled back at once has its former spec: both were changed all the same.
+ */
+function wasChanged(former, live) {
+    if (!sameJson(former.Spec, live.Spec) || iterationOf(former) !== iterationOf(live))
+        return true;
+    const state = live.UpdateStatus?.State;
+    return (state?.startsWith('rollback_') === true &&
+        !(former.UpdateStatus?.State === state &&
+            former.UpdateStatus.StartedAt === live.UpdateStatus?.StartedAt));
+}
+/**
+ * Whether the service shows that it was written since, after a write whose answer was lost. Its version
+ * does not tell: it also moves with the status of an update, which Swarm writes by itself. A write like
+ * the one before it leaves nothing that shows; such a service does not count as written.
+ * @param former the service right before; undefined where there was none
+ */
+function showsWrite(former, live) {
+    if (former?.ID !== live.ID || wasChanged(former, live))
+        return true;
+    // Every write puts the spec that it replaces there, and takes the status of the last update away.
+    const isKept = (previous) => previous !== undefined && sameJson(previous, former.Spec);
+    return ((isKept(live.PreviousSpec) && !isKept(former.PreviousSpec)) ||
+        (former.UpdateStatus?.State !== undefined && live.UpdateStatus?.State === undefined));
+}
+/**
+ * Whether somebody else wrote the service while it was deployed. The engine keeps the spec before the
+ * last write (moby, `PreviousSpec`), and `stack deploy` writes every service once, changed or not
+ * (docker/cli, deployServices): so that must be the spec from before, or none of a created service.
+ * @param repeated our own write may have come twice
+ */
+function wasWrittenByOthers(former, live, repeated) {
+    const previous = live.PreviousSpec;
+    if (repeated && previous !== undefined && sameJson(previous, live.Spec))
+        return false;
+    if (former?.ID !== live.ID)
+        return previous !== undefined;
+    if (previous !== undefined && sameJson(previous, former.Spec))
+        return false;
+    // Not written at all, or taken back by Swarm itself, which forgets the spec that it takes back.
+    return !(sameJson(live.Spec, former.Spec) &&
+        (previous === undefined ||
+            (former.PreviousSpec !== undefined && sameJson(previous, former.PreviousSpec))));
+}
+/**
+ * @param before the swarm before the deploy
+ * @param live the stack's services after it
+ * @param names full names of the services in the files
+ * @param repeated whether services may have been written more than once
+ */
+function changesOf(before, live, names, repeated = false) {
+    const wanted = new Set(names);
+    const formerByName = new Map(before.services.map((service) => [service.Spec.Name, service]));
+    const targets = [];
+    const updated = [];
+    const created = [];
+    const foreign = [];
+    const lines = [];
+    for (const service of [...live].sort((a, b) => a.Spec.Name.localeCompare(b.Spec.Name, 'en'))) {
+        const { Name: name } = service.Spec;
+        if (!wanted.has(name))
+            continue;
+        const former = formerByName.get(name);
+        const change = former?.ID !== service.ID ? 'created' : wasChanged(former, service) ? 'updated' : 'unchanged';
+        targets.push({
+            id: service.ID,
+            name,
+            change,
+            spec: service.Spec,
+            ...(former?.UpdateStatus === undefined ? {} : { staleStatus: former.UpdateStatus }),
+        });
+        if (wasWrittenByOthers(former, service, repeated))
+            foreign.push(name);
+        if (change === 'created')
+            created.push({ id: service.ID, name });
+        if (change === 'updated' && former !== undefined)
+            updated.push(former);
+        lines.push(describe(name, change, former, service));
+    }
+    return {
+        targets,
+        updated,
+        created,
+        orphans: live.filter(({ Spec }) => !wanted.has(Spec.Name)),
+        any: updated.length > 0 || created.length > 0,
+        foreign,
+        lines,
+    };
+}
+function describe(name, change, former, live) {
+    const [was, is] = [former === undefined ? '' : imageOf(former.Spec), imageOf(live.Spec)];
+    if (change !== 'updated' || was === is)
+        return `${name} ${change}: ${plan_short(is)}`;
+    return `${name} ${change}: ${plan_short(was)} -> ${plan_short(is)}`;
+}
+/** The reference with its digest shortened. */
+function plan_short(image) {
+    const { name, digest } = splitImage(image);
+    return digest === undefined ? name : `${name}@${digest.slice(0, 19)}`;
 }
 
 ;// CONCATENATED MODULE: ./src/rollout/causes.ts
@@ -40540,7 +40707,7 @@ function standing(kind, service, tasks, snapshot) {
             older: 0,
             extra: 0,
             complete: done >= wanted,
-            holding: completed.map((task) => task.ID),
+            holding: completed,
         };
     }
     const running = current.filter(isRunning);
@@ -40561,7 +40728,7 @@ function standing(kind, service, tasks, snapshot) {
             older,
             extra,
             complete: done === eligible.length && older === 0 && extra === 0,
-            holding: [...good.values()].map((task) => task.ID),
+            holding: [...good.values()],
         };
     }
     // More tasks than asked for means that Swarm has not scaled down yet; finished one-shot slots beyond
@@ -40575,7 +40742,7 @@ function standing(kind, service, tasks, snapshot) {
         older,
         extra,
         complete: done === kind.replicas && older === 0 && starting === 0 && extra === 0 && !tooMany,
-        holding: [...good.values()].map((task) => task.ID),
+        holding: [...good.values()],
     };
 }
 /**
@@ -40591,18 +40758,23 @@ function sharing(current, { nodes }) {
  * How many slots, nodes or completions of a service do their work in one snapshot, of whatever
  * version: what a restored service has to have again. An update that was left half-way cannot be
  * brought back by its spec, and must not be called restored when less of it runs than before.
+ * @param unsteady places that do not count
  */
-function placedTasks(service, kind, snapshot) {
-    const tasks = snapshot.tasks.filter((task) => task.ServiceID === service.ID);
+function placedTasks(service, kind, snapshot, unsteady = new Set()) {
+    const place = placeIn(kind);
+    const tasks = snapshot.tasks.filter((task) => task.ServiceID === service.ID && !unsteady.has(place(task)));
     const { done, wanted } = standing(kind, service, tasks, snapshot);
     const running = new Set(tasks.filter(isRunning).map(placeOf)).size;
     return Math.min(wanted, Math.max(done, isJob(kind) ? 0 : running));
 }
 /** A restored service need not be better than it was. */
-function lenient(stand, enough) {
+function lenient(stand, kind, { enough, unsteady = new Set() }) {
     if (enough === undefined || enough >= stand.wanted)
         return stand;
-    return { ...stand, complete: stand.older === 0 && stand.done >= enough };
+    const place = placeIn(kind);
+    const holding = stand.holding.filter((task) => !unsteady.has(place(task)));
+    const done = unsteady.size === 0 ? stand.done : holding.length;
+    return { ...stand, complete: stand.older === 0 && done >= enough, holding };
 }
 /** What has a healthcheck is meant to keep running, whatever its restart policy says. */
 function meantToRun(kind, healthchecked) {
@@ -40856,7 +41028,7 @@ function fold(rollout, snapshot) {
             (former !== undefined && 'oneShot' in former.kind && !former.kind.oneShot));
         const stand = service === undefined
             ? { wanted: 0, done: 0, ended: 0, older: 0, extra: 0, complete: false, holding: [] }
-            : lenient(standing(kind, service, countedTasks(goal, tasks, snapshot), snapshot), target.enough);
+            : lenient(standing(kind, service, countedTasks(goal, tasks, snapshot), snapshot), kind, target);
         const failures = collectFailures(former?.failures ?? [], goal, target, kind, tasks, snapshot, service, unwell);
         const lost = service === undefined ? undefined : givenUp(target, kind, service, tasks, snapshot);
         const thisRun = service === undefined ? [] : ofThisRun(kind, service, tasks);
@@ -40906,7 +41078,7 @@ function fold(rollout, snapshot) {
                 : { deadlock: { ...deadlock, since: former?.deadlock?.since ?? snapshot.at } }),
         });
         if (isNeeded(goal, target.id))
-            holding.push(...stand.holding);
+            holding.push(...stand.holding.map(({ ID }) => ID));
         const end = departure(goal, target, service, stand.complete);
         if (end !== undefined)
             departures.push(end);
@@ -44071,6 +44243,174 @@ function unusedObjects(files, leftOut) {
     return unused;
 }
 
+;// CONCATENATED MODULE: ./src/compose/places.ts
+const KEYS = [
+    'image',
+    'command',
+    'entrypoint',
+    'healthcheck',
+    'healthcheck.test',
+    'mem_limit',
+    'networks',
+    'ports',
+    'volumes',
+    'deploy.mode',
+    'deploy.replicas',
+    'deploy.placement',
+    'deploy.placement.constraints',
+    'deploy.placement.max_replicas_per_node',
+    'deploy.resources.limits',
+    'deploy.resources.limits.memory',
+    'deploy.resources.reservations',
+    'deploy.restart_policy',
+    'deploy.update_config',
+    'deploy.update_config.order',
+    'deploy.update_config.failure_action',
+];
+const LISTS = ['volumes', 'ports'];
+/** Reads the places out of all files at once; none where they cannot be read. */
+function placesOf(files) {
+    const services = files?.get('services')?.entries ?? new Map();
+    return new Map([...services].map(([name, field]) => [name, read(field)]));
+}
+function read(service) {
+    const keys = new Map();
+    for (const key of KEYS) {
+        const [first = '', ...rest] = key.split('.');
+        const found = service.get(first, ...rest);
+        if (found !== undefined)
+            keys.set(key, found.position);
+    }
+    const items = new Map();
+    for (const list of LISTS) {
+        const found = service.get(list)?.items ?? [];
+        if (found.length > 0)
+            items.set(list, found.map((item) => ({ text: textOf(item), position: item.position })));
+    }
+    return { service: service.position, keys, items };
+}
+/** The scalars of an item, whether it is written short or long. */
+const textOf = (item) => item.isMap
+    ? [...item.entries.values()].map(({ text = '' }) => text).join(' ')
+    : (item.text ?? '');
+/** Where Docker's own words say which of several things it was that left no node. */
+const UNPLACED = [
+    {
+        words: /scheduling constraints|constraint/i,
+        keys: ['deploy.placement.constraints', 'deploy.placement'],
+    },
+    { words: /max replicas per node/i, keys: ['deploy.placement.max_replicas_per_node'] },
+    { words: /insufficient resources/i, keys: ['deploy.resources.reservations'] },
+    { words: /port/i, keys: ['ports'] },
+    { words: /unsupported platform/i, keys: ['image'] },
+    { words: /missing plugin|volume/i, keys: ['volumes', 'networks'] },
+];
+/** What in a service a reason is about, the nearest first; the service itself where nothing is nearer. */
+const KEYS_OF = {
+    'image-not-found': ['image'],
+    'registry-auth': ['image'],
+    'registry-unreachable': ['image'],
+    'exec-format': ['image'],
+    // A healthcheck may come with the image.
+    unhealthy: ['healthcheck.test', 'healthcheck', 'image'],
+    'command-not-found': ['entrypoint', 'command', 'image'],
+    'crash-loop': ['command', 'entrypoint', 'image'],
+    'job-failed': ['command', 'entrypoint', 'image'],
+    'out-of-memory': ['deploy.resources.limits.memory', 'mem_limit', 'deploy.resources.limits'],
+    unschedulable: ['deploy.placement.constraints', 'deploy.placement', 'deploy.replicas'],
+    'mount-invalid': ['volumes'],
+    'network-unavailable': ['networks'],
+    'port-in-use': ['ports'],
+    'host-port-deadlock': ['deploy.update_config.order', 'ports'],
+    'update-paused': ['deploy.update_config.failure_action', 'deploy.update_config'],
+    'rolled-back-by-swarm': ['deploy.update_config.failure_action', 'deploy.update_config'],
+};
+/**
+ * Where the files say what a failure is about: the `image:` line for a missing image, the `healthcheck:` for
+ * a service that is not healthy.
+ * @param service as the files name it
+ * @param words Docker's own, which may name one of several volumes or ports
+ * @returns undefined where the files have no such service, as in a rollback to a recorded revision
+ */
+function places_placeOf(places, service, reason, words = '') {
+    const found = places?.get(service);
+    if (found === undefined)
+        return undefined;
+    const list = reason === 'mount-invalid' ? 'volumes' : reason === 'port-in-use' ? 'ports' : '';
+    const item = places_named(found.items.get(list) ?? [], words);
+    if (item !== undefined)
+        return item;
+    const told = reason === 'unschedulable'
+        ? UNPLACED.filter(({ words: pattern }) => pattern.test(words)).flatMap(({ keys }) => keys)
+        : [];
+    const keys = [...told, ...(KEYS_OF[reason] ?? [])];
+    const key = keys.find((each) => found.keys.has(each));
+    return key === undefined ? found.service : (found.keys.get(key) ?? found.service);
+}
+/** The item with a word of Docker's in it that could be a path, a volume's name or a port. */
+function places_named(items, words) {
+    const told = words.match(/\/[\w./-]+|\b\d{2,5}\b/g) ?? [];
+    return items.find(({ text }) => told.some((word) => text.split(/[:\s]/).includes(word.replace(/[.]$/, ''))))?.position;
+}
+/** The name that the files give a service, of its full one. */
+const shortName = (stack, service) => service.startsWith(`${stack}_`) ? service.slice(stack.length + 1) : service;
+
+;// CONCATENATED MODULE: ./src/compose/replicas.ts
+/**
+ * How many replicas a service has in the swarm, and what the files say: the number is put into the
+ * rendered files, so that Docker deploys it and a revision records it.
+ */
+
+
+
+
+/**
+ * The services that are replicated now, and will be by the files, with different numbers; jobs and
+ * global services have none, and what is created has no former one.
+ * @param live services of the stack
+ */
+function scaledServices(stack, services, live) {
+    const former = new Map(live.map(({ Spec }) => [Spec.Name, kindOf(Spec)]));
+    return [...services].flatMap(([service, { mode = '', replicas: written = 1 }]) => {
+        const name = `${stack}_${service}`;
+        const kind = former.get(name);
+        if (kind?.kind !== 'replicated' || !['', 'replicated'].includes(mode))
+            return [];
+        return kind.replicas === written ? [] : [{ service, name, live: kind.replicas, written }];
+    });
+}
+/** The stack with other numbers of replicas for some of its services. */
+function withReplicas(stack, replicas) {
+    if (replicas.size === 0)
+        return stack;
+    const { services, composeVersion } = stack;
+    // To a client before 23.0 a number of 0 is none, and does not go over that of another file (tried).
+    const toNothing = (service) => replicas.get(service) === 0;
+    const files = stack.files.flatMap((file) => {
+        const others = subset([file], (service) => !toNothing(service));
+        return others[0]?.text === file.text
+            ? [file]
+            : [...others, apart(file, toNothing, ['deploy', 'replicas'])];
+    });
+    const text = deployFile(new Map([...replicas].map(([service, number]) => [service, { replicas: String(number) }])));
+    const versionAt = { offset: 0, before: '', after: '\n' };
+    const last = {
+        name: `${files.length}-replicas.yml`,
+        origin: '',
+        ...(composeVersion === undefined
+            ? { text, versionAt }
+            : { text: insertVersion(text, versionAt, composeVersion) }),
+    };
+    return {
+        ...stack,
+        files: [...files, last],
+        services: new Map([...services].map(([name, view]) => [
+            name,
+            { ...view, replicas: replicas.get(name) ?? view.replicas },
+        ])),
+    };
+}
+
 ;// CONCATENATED MODULE: ./src/compose/reset.ts
 /**
  * `!reset` and `!override` of the Compose specification, which no client of `docker stack deploy`
@@ -44296,12 +44636,14 @@ function viewServices(documents) {
                 document.value(entries.get('scale')?.value ?? null) ??
                 '';
             const name = document.value(image?.value ?? null);
+            const toNothing = /^0+$/.test(replicas) && (before?.replicas ?? 0) > 0;
             views.set(service.name, {
                 name: service.name,
                 image: name ?? before?.image,
                 healthcheck: viewHealthcheck(document, entries.get('healthcheck'), before?.healthcheck),
                 mode: document.value(tree.get(deploy, 'mode')) ?? before?.mode,
                 replicas: /^[0-9]+$/.test(replicas) ? Number(replicas) : before?.replicas,
+                ...(toNothing ? { goesToNothing: true } : {}),
                 position: before?.position ?? document.position(service.key),
                 imagePosition: image === undefined || name === undefined
                     ? before?.imagePosition
@@ -44435,6 +44777,8 @@ function fieldOf(documents) {
 
 
 
+
+
 /** Nobody reads more, and a file of another kind can have a hundred thousand. */
 const MAX_PROBLEMS = 200;
 /**
@@ -44525,7 +44869,8 @@ function renderStack(request) {
         document.empty.forEach((name) => mustBeUnset.add(name));
     const all = documents.flatMap((document, index) => document.rendered(index, composeVersion));
     const files = leftOut.size === 0 ? all : subset(all, (name) => !leftOut.has(name));
-    return {
+    const toNothing = [...services].filter(([, view]) => view.goesToNothing === true);
+    const stack = {
         files,
         attachments: attachments.list,
         services,
@@ -44542,7 +44887,9 @@ function renderStack(request) {
         demands: withExcerpts(conversion?.demands ?? [], parsed),
         notes: documents.flatMap((document) => document.notes),
         written: handedOver(written),
+        places: placesOf(written),
     };
+    return withReplicas(stack, new Map(toNothing.map(([name]) => [name, 0])));
 }
 /** Gives a value once, and holds it no longer. */
 function handedOver(value) {
@@ -45980,98 +46327,6 @@ function openingOf(rendered) {
     };
 }
 
-;// CONCATENATED MODULE: ./src/plan.ts
-/** What a deploy did to each service, by comparing specs before and after; nothing else is trusted. */
-
-const iterationOf = (service) => service.JobStatus?.JobIteration.Index ?? 0;
-/**
- * Whether the deploy changed the service. A job starts again with every deploy, and a service that
- * Swarm rolled back at once has its former spec: both were changed all the same.
- */
-function wasChanged(former, live) {
-    if (!sameJson(former.Spec, live.Spec) || iterationOf(former) !== iterationOf(live))
-        return true;
-    const state = live.UpdateStatus?.State;
-    return (state?.startsWith('rollback_') === true &&
-        !(former.UpdateStatus?.State === state &&
-            former.UpdateStatus.StartedAt === live.UpdateStatus?.StartedAt));
-}
-/**
- * Whether somebody else wrote the service while it was deployed. The engine keeps the spec before the
- * last write (moby, `PreviousSpec`), and `stack deploy` writes every service once, changed or not
- * (docker/cli, deployServices): so that must be the spec from before, or none of a created service.
- * @param repeated our own write may have come twice
- */
-function wasWrittenByOthers(former, live, repeated) {
-    const previous = live.PreviousSpec;
-    if (repeated && previous !== undefined && sameJson(previous, live.Spec))
-        return false;
-    if (former?.ID !== live.ID)
-        return previous !== undefined;
-    if (previous !== undefined && sameJson(previous, former.Spec))
-        return false;
-    // Not written at all, or taken back by Swarm itself, which forgets the spec that it takes back.
-    return !(sameJson(live.Spec, former.Spec) &&
-        (previous === undefined ||
-            (former.PreviousSpec !== undefined && sameJson(previous, former.PreviousSpec))));
-}
-/**
- * @param before the swarm before the deploy
- * @param live the stack's services after it
- * @param names full names of the services in the files
- * @param repeated whether services may have been written more than once
- */
-function changesOf(before, live, names, repeated = false) {
-    const wanted = new Set(names);
-    const formerByName = new Map(before.services.map((service) => [service.Spec.Name, service]));
-    const targets = [];
-    const updated = [];
-    const created = [];
-    const foreign = [];
-    const lines = [];
-    for (const service of [...live].sort((a, b) => a.Spec.Name.localeCompare(b.Spec.Name, 'en'))) {
-        const { Name: name } = service.Spec;
-        if (!wanted.has(name))
-            continue;
-        const former = formerByName.get(name);
-        const change = former?.ID !== service.ID ? 'created' : wasChanged(former, service) ? 'updated' : 'unchanged';
-        targets.push({
-            id: service.ID,
-            name,
-            change,
-            spec: service.Spec,
-            ...(former?.UpdateStatus === undefined ? {} : { staleStatus: former.UpdateStatus }),
-        });
-        if (wasWrittenByOthers(former, service, repeated))
-            foreign.push(name);
-        if (change === 'created')
-            created.push({ id: service.ID, name });
-        if (change === 'updated' && former !== undefined)
-            updated.push(former);
-        lines.push(describe(name, change, former, service));
-    }
-    return {
-        targets,
-        updated,
-        created,
-        orphans: live.filter(({ Spec }) => !wanted.has(Spec.Name)),
-        any: updated.length > 0 || created.length > 0,
-        foreign,
-        lines,
-    };
-}
-function describe(name, change, former, live) {
-    const [was, is] = [former === undefined ? '' : imageOf(former.Spec), imageOf(live.Spec)];
-    if (change !== 'updated' || was === is)
-        return `${name} ${change}: ${plan_short(is)}`;
-    return `${name} ${change}: ${plan_short(was)} -> ${plan_short(is)}`;
-}
-/** The reference with its digest shortened. */
-function plan_short(image) {
-    const { name, digest } = splitImage(image);
-    return digest === undefined ? name : `${name}@${digest.slice(0, 19)}`;
-}
-
 ;// CONCATENATED MODULE: ./src/report/progress.ts
 /** The live log of a rollout: what changed from one snapshot to the next, in Docker's words. */
 
@@ -46240,11 +46495,94 @@ function progressLog(narrator) {
     };
 }
 
+;// CONCATENATED MODULE: ./src/rollout/stability.ts
+/** How long a rollout has to hold before it counts, and which tasks need not prove themselves. */
+
+
+
+const MIN_STABLE_MS = 5000;
+/** A task that has run for this long has shown that it can, however long ago it was created. */
+const SETTLED_MS = 30_000;
+/** Failures younger than this say that a service is not well now. */
+const RECENT_MS = 120_000;
+/**
+ * `auto` is the longest monitor of what changed: how long Swarm itself would count a failure. Where
+ * tasks of the very spec have failed just before, a few good seconds prove nothing.
+ * @param asked milliseconds, or `auto`
+ * @returns milliseconds
+ */
+function stableForMs(asked, { targets }, before) {
+    if (asked !== 'auto')
+        return asked;
+    const changed = targets.filter(({ change }) => change !== 'unchanged');
+    const monitors = (changed.length > 0 ? changed : targets).map(({ spec }) => monitorMs(spec));
+    const former = new Map(before.services.map((service) => [service.ID, service]));
+    const kept = new Map(targets
+        .filter(({ id, spec }) => keepsTasks(former.get(id), spec))
+        .map(({ id, spec }) => [id, spec]));
+    const flapping = before.tasks.some((task) => {
+        const spec = kept.get(task.ServiceID);
+        return spec !== undefined && failedJustBefore(task, spec, before);
+    });
+    return Math.max(MIN_STABLE_MS, ...monitors, ...(flapping ? [SETTLED_MS] : []));
+}
+/** Whether a task of the spec that is live has failed a moment ago. */
+const failedJustBefore = (task, spec, before) => before.upToDate.has(task.ID) &&
+    hasFailed(task, kindOf(spec), restartCondition(spec)) &&
+    sinceMs(task, before) < RECENT_MS;
+/**
+ * The slots, or nodes, of a service in which a task failed a moment ago and none has lasted since: the
+ * service was failing there already. None of a job's.
+ */
+function unsteadyPlaces({ ID, Spec }, before) {
+    if (isJob(kindOf(Spec)))
+        return new Set();
+    const tasks = before.tasks.filter(({ ServiceID }) => ServiceID === ID);
+    const settled = settledTasks(before);
+    const lasts = (task) => settled.has(task.ID) && !hasFailed(task, kindOf(Spec), restartCondition(Spec));
+    const steady = new Set(tasks.filter(lasts).map(placeOf));
+    const failing = tasks.filter((task) => failedJustBefore(task, Spec, before)).map(placeOf);
+    return new Set(failing.filter((place) => !steady.has(place)));
+}
+/**
+ * Whether Swarm leaves the tasks of before alone, as when only a label changes: those of another task
+ * or endpoint it replaces, those that merely may be placed elsewhere it does not (swarmkit
+ * manager/orchestrator/task.go, IsTaskDirty).
+ */
+function keepsTasks(former, spec) {
+    return former !== undefined && sameJson(madeInto(former.Spec), madeInto(spec));
+}
+/** What of a spec its tasks are made from. */
+function madeInto({ TaskTemplate, EndpointSpec }) {
+    return {
+        TaskTemplate: { ...at(TaskTemplate), Placement: undefined },
+        EndpointSpec,
+    };
+}
+/**
+ * How long a task has been in its state, and no longer than there has been such a task. Nodes stamp the
+ * state, the manager stamps the creation.
+ */
+const sinceMs = ({ CreatedAt, Status }, { managerTime }) => managerTime === undefined || Status.Timestamp === undefined
+    ? 0
+    : managerTime - Math.max(Date.parse(CreatedAt), Date.parse(Status.Timestamp));
+/**
+ * The ids of the tasks that have run for long enough by now to have nothing to prove, and of those
+ * that ended well as long ago.
+ */
+function settledTasks(before) {
+    return new Set(before.tasks
+        .filter(({ Status }) => Status.State === 'running' || Status.State === 'complete')
+        .filter((task) => sinceMs(task, before) >= SETTLED_MS)
+        .map(({ ID }) => ID));
+}
+
 ;// CONCATENATED MODULE: ./src/rollout/rollback.ts
 /**
  * The way back of a failed deploy: restores, watches that the stack runs as before, and removes
  * what the deploy brought. Happens at most once a run.
  */
+
 
 
 
@@ -46291,13 +46629,17 @@ async function attempt(request) {
     const formerTasks = new Set(before.tasks.map(({ ID }) => ID));
     const goal = {
         phase: 'restore',
-        targets: ours.map((former) => ({
-            id: former.ID,
-            name: former.Spec.Name,
-            change: 'updated',
-            spec: former.Spec,
-            enough: placedTasks(former, kindOf(former.Spec), before),
-        })),
+        targets: ours.map((former) => {
+            const unsteady = unsteadyPlaces(former, before);
+            return {
+                id: former.ID,
+                name: former.Spec.Name,
+                change: 'updated',
+                spec: former.Spec,
+                enough: placedTasks(former, kindOf(former.Spec), before, unsteady),
+                unsteady,
+            };
+        }),
         gone: removed,
         formerTasks,
         settledTasks: formerTasks,
@@ -46307,6 +46649,9 @@ async function attempt(request) {
         progressTimeoutMs: limits.progressTimeoutMs,
         maxFailures: Infinity,
     };
+    for (const { name, unsteady } of goal.targets)
+        if (unsteady !== undefined && unsteady.size > 0)
+            narrator.say(`${name} was failing before this deploy, too (${unsteady.size} of its tasks): that is no more than it has to be again`);
     const { rollout, end } = await request.watch(beginRollout(goal));
     const refusals = refused.map(({ name, why }) => `${name} is still as it was deployed: ${why}`);
     if (end.kind !== 'converged')
@@ -46372,72 +46717,6 @@ async function removeBrought(request) {
 /** What ends a job that fails again and again. */
 const jobHint = (names) => `See why: docker service logs ${names[0] ?? ''}; to end it: docker service rm ${names.join(' ')}`;
 const lookHint = (stack) => `Look at it on a manager: docker stack services ${stack}; docker stack ps --no-trunc ${stack}`;
-
-;// CONCATENATED MODULE: ./src/rollout/stability.ts
-/** How long a rollout has to hold before it counts, and which tasks need not prove themselves. */
-
-
-const MIN_STABLE_MS = 5000;
-/** A task that has run for this long has shown that it can, however long ago it was created. */
-const SETTLED_MS = 30_000;
-/** Failures younger than this say that a service is not well now. */
-const RECENT_MS = 120_000;
-/**
- * `auto` is the longest monitor of what changed: how long Swarm itself would count a failure. Where
- * tasks of the very spec have failed just before, a few good seconds prove nothing.
- * @param asked milliseconds, or `auto`
- * @returns milliseconds
- */
-function stableForMs(asked, { targets }, before) {
-    if (asked !== 'auto')
-        return asked;
-    const changed = targets.filter(({ change }) => change !== 'unchanged');
-    const monitors = (changed.length > 0 ? changed : targets).map(({ spec }) => monitorMs(spec));
-    const former = new Map(before.services.map((service) => [service.ID, service]));
-    const kept = new Map(targets
-        .filter(({ id, spec }) => keepsTasks(former.get(id), spec))
-        .map(({ id, spec }) => [id, spec]));
-    const flapping = before.tasks.some((task) => {
-        const spec = kept.get(task.ServiceID);
-        return (spec !== undefined &&
-            before.upToDate.has(task.ID) &&
-            hasFailed(task, kindOf(spec), restartCondition(spec)) &&
-            sinceMs(task, before) < RECENT_MS);
-    });
-    return Math.max(MIN_STABLE_MS, ...monitors, ...(flapping ? [SETTLED_MS] : []));
-}
-/**
- * Whether Swarm leaves the tasks of before alone, as when only a label changes: those of another task
- * or endpoint it replaces, those that merely may be placed elsewhere it does not (swarmkit
- * manager/orchestrator/task.go, IsTaskDirty).
- */
-function keepsTasks(former, spec) {
-    return former !== undefined && sameJson(madeInto(former.Spec), madeInto(spec));
-}
-/** What of a spec its tasks are made from. */
-function madeInto({ TaskTemplate, EndpointSpec }) {
-    return {
-        TaskTemplate: { ...at(TaskTemplate), Placement: undefined },
-        EndpointSpec,
-    };
-}
-/**
- * How long a task has been in its state, and no longer than there has been such a task. Nodes stamp the
- * state, the manager stamps the creation.
- */
-const sinceMs = ({ CreatedAt, Status }, { managerTime }) => managerTime === undefined || Status.Timestamp === undefined
-    ? 0
-    : managerTime - Math.max(Date.parse(CreatedAt), Date.parse(Status.Timestamp));
-/**
- * The ids of the tasks that have run for long enough by now to have nothing to prove, and of those
- * that ended well as long ago.
- */
-function settledTasks(before) {
-    return new Set(before.tasks
-        .filter(({ Status }) => Status.State === 'running' || Status.State === 'complete')
-        .filter((task) => sinceMs(task, before) >= SETTLED_MS)
-        .map(({ ID }) => ID));
-}
 
 ;// CONCATENATED MODULE: ./src/world.ts
 
@@ -46549,6 +46828,7 @@ function waveTitle(stack, waves, index) {
 
 
 
+
 const CLEAN_UP_LIMIT_MS = 30_000;
 /** A deploy that was given little time is no reason to give up on the way back. */
 const MIN_ROLLBACK_MS = 5 * 60_000;
@@ -46566,7 +46846,9 @@ function readBefore(deployment) {
 /** Makes a change of a stack come true, or takes it back. */
 async function transact(deployment, { before, objectsBefore }, change) {
     const waves = change.waves ?? [{ names: change.names, needs: [] }];
-    let written = await write(deployment, { before, objectsBefore }, change, waves, 0);
+    let written = await write(deployment, { before, objectsBefore }, change, waves, 0).catch((error) => {
+        throw withLastSeen(deployment, { before, objectsBefore }, change, error);
+    });
     try {
         for (let next = 1; next < waves.length; next += 1) {
             const { context, deployed, live } = written;
@@ -46711,11 +46993,26 @@ async function judge(context, deployed, live) {
         return await succeed(context, rollout);
     return await fail(context, end, rollout);
 }
+/** What the swarm did when nothing was written yet: the last that is known where no look came after it. */
+function withLastSeen(deployment, { before, objectsBefore }, change, error) {
+    if (!(error instanceof ConnectionLost))
+        return error;
+    const changes = changesOf(before, before.services, change.names);
+    const startedAt = before.at;
+    const context = { deployment, before, objectsBefore, change, changes, startedAt, unreached: [] };
+    const { services } = observe(beginRollout(goalOf(context)), before);
+    const last = [...services.values()].map(standingLine).join('; ') || 'no service of it was there';
+    return new ConnectionLost(`${error.message}. Last seen before the stack was written: ${last}. What was written since could not be read`, {
+        cause: error,
+        hint: [...(error.hint === undefined ? [] : [error.hint]), seeYourself(deployment)].join('\n'),
+    });
+}
+const seeYourself = ({ inputs: { stack } }) => `See how it went on: docker stack services ${stack}; docker stack ps --no-trunc ${stack}`;
 /** A run that was cut short after the swarm had been written to. */
 function interrupted(context, interruption) {
     const { deployment, before } = context;
     const changes = withUnreached(context);
-    const { seen, inputs } = deployment;
+    const { seen } = deployment;
     const ending = endingOf(interruption, deployment.cancelled);
     const last = seen.rollout === undefined
         ? ''
@@ -46723,8 +47020,7 @@ function interrupted(context, interruption) {
     return {
         ...ending,
         message: `${ending.message}${last}${context.unreached.length === 0 ? '' : ` Not begun: ${context.unreached.join(', ')}.`}`,
-        hint: ending.hint ??
-            `See how it went on: docker stack services ${inputs.stack}; docker stack ps --no-trunc ${inputs.stack}`,
+        hint: ending.hint ?? seeYourself(deployment),
         before,
         changes,
         unreached: context.unreached,
@@ -46891,6 +47187,7 @@ async function fail(context, end, rollout) {
 
 
 
+
 /** From stack files to a verdict; the workspace is gone afterwards, whatever happened. */
 async function deployFiles(deployment, rendered, record) {
     const { world } = deployment;
@@ -47011,12 +47308,13 @@ function waveFiles({ files, waves }, wave) {
 /** A file under the name that it has in a wave; its own where there is but one. */
 const nameIn = ({ waves }, wave) => (file) => waves.length === 1 ? file : { ...file, name: `wave${wave + 1}-${file.name}` };
 /**
- * After a connection lost in mid-deploy: `stack deploy` writes each service once, so that a service
- * which has not moved was not reached. The directory may be gone, or on the manager before.
+ * After a connection lost in mid-deploy: whether every service shows the write. Where one does not, the
+ * command is to be repeated, which changes nothing in those that were reached. The directory may be
+ * gone, or on the manager before.
  */
 async function recover(deployment, lost) {
     const { world, session } = deployment;
-    world.narrator.say(`connection lost while the stack was being deployed: ${lost.loss.message}`);
+    world.narrator.say(`connection lost while the stack was being deployed: ${errorLine(lost.loss)}`);
     const live = await settle(deployment, async (engine) => {
         // What was sent over the lost connection must not write any more from here on.
         await stopCommand(session.transport, lost.workspace);
@@ -47025,7 +47323,7 @@ async function recover(deployment, lost) {
     const former = new Map(lost.live.map((service) => [service.ID, service]));
     const written = lost.names.every((name) => {
         const service = live.find(({ Spec }) => Spec.Name === name);
-        return service !== undefined && former.get(service.ID)?.Version.Index !== service.Version.Index;
+        return service !== undefined && showsWrite(former.get(service.ID), service);
     });
     if (written)
         return true;
@@ -47061,7 +47359,7 @@ function canonicalSpec(spec, networks) {
             RestartPolicy: canonicalRestart(task['RestartPolicy']),
             Networks: listOf(attached).map((each) => ({
                 ...each,
-                Target: networks.get(textOf(at(each, 'Target'))) ?? at(each, 'Target'),
+                Target: networks.get(canonical_textOf(at(each, 'Target'))) ?? at(each, 'Target'),
             })),
         },
     });
@@ -47091,8 +47389,8 @@ function canonicalContainer(container) {
  * two paths comes in any order: docker/cli `ParseSecrets` walks a map. No difference of the files.
  */
 function canonicalAttachments(kind, value) {
-    const nameOf = (item) => textOf(at(item, `${kind}Name`));
-    const fileOf = (item) => textOf(at(item, 'File', 'Name'));
+    const nameOf = (item) => canonical_textOf(at(item, `${kind}Name`));
+    const fileOf = (item) => canonical_textOf(at(item, 'File', 'Name'));
     const items = listOf(value);
     const sorted = new Map();
     for (const item of items.toSorted((one, other) => (fileOf(one) < fileOf(other) ? -1 : 1)))
@@ -47142,7 +47440,7 @@ function canonicalEndpoint(endpoint) {
     const { Mode, Ports, ...rest } = canonical_isObject(endpoint) ? endpoint : {};
     return {
         ...rest,
-        Mode: textOf(Mode) === '' ? 'vip' : Mode,
+        Mode: canonical_textOf(Mode) === '' ? 'vip' : Mode,
         Ports: listOf(Ports).map((each) => {
             const { PublishedPort, ...port } = each;
             return {
@@ -47177,7 +47475,7 @@ const canonical_isEmpty = (value) => value === undefined ||
 const isZero = (value) => value === undefined || value === null || Number(value) === 0;
 const canonical_isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
 const listOf = (value) => Array.isArray(value) ? value : [];
-const textOf = (value) => (typeof value === 'string' ? value : '');
+const canonical_textOf = (value) => (typeof value === 'string' ? value : '');
 function objectAt(value, key) {
     const found = value[key];
     return canonical_isObject(found) ? found : {};
@@ -48194,6 +48492,28 @@ function plannedReports({ services }) {
     });
 }
 
+;// CONCATENATED MODULE: ./src/modes/replicas.ts
+/** `keep-replicas`: services that have another number of replicas than the files say. */
+
+
+
+/**
+ * Tells where the swarm and the files differ, and puts the number that is kept into the files.
+ * @throws ConnectionLost
+ */
+async function settleReplicas(deployment, rendered) {
+    const { inputs, world, reader } = deployment;
+    const live = await settle(deployment, (engine) => reader.services(engine));
+    const scaled = scaledServices(inputs.stack, rendered.services, live);
+    for (const { name, live: now, written } of scaled)
+        world.narrator.say(inputs.keepReplicas
+            ? `${name} keeps ${plural(now, 'replica')}, where the files say ${written} (keep-replicas: true)`
+            : `${name} has ${plural(now, 'replica')}, and gets the ${written} of the files (keep-replicas: true keeps ${now})`);
+    if (!inputs.keepReplicas)
+        return rendered;
+    return withReplicas(rendered, new Map(scaled.map((each) => [each.service, each.live])));
+}
+
 ;// CONCATENATED MODULE: ./src/ledger/rotated.ts
 /**
  * What the swarm keeps for configs and secrets that are named by their content: the key that the names
@@ -48417,6 +48737,7 @@ async function sweep(deployment, { fate }, names = new Map()) {
 
 
 
+
 async function showPlan(deployment, rendered) {
     const { world, inputs } = deployment;
     const { narrator } = world;
@@ -48425,7 +48746,8 @@ async function showPlan(deployment, rendered) {
     let plan;
     try {
         // All of it is reading: after a lost connection it is done again.
-        const named = await rotate(deployment, rendered, false);
+        const scaled = await settleReplicas(deployment, rendered);
+        const named = await rotate(deployment, scaled, false);
         const nodes = await settle(deployment, (engine) => engine.nodes());
         const objects = await settle(deployment, (engine) => engine.stackObjects(inputs.stack));
         tellNodeLint(deployment, rendered, nodes.items, objects);
@@ -49008,7 +49330,7 @@ function serviceState(service, progress, snapshot, ofImage) {
     const waiting = tasks.filter((task) => isWaiting(task, service));
     const running = tasks.filter(isJob(progress.kind) ? isAtWork : isRunning);
     const healthcheck = healthcheckOf(service.Spec, ofImage);
-    const places = placesOf(progress, waiting, running, snapshot);
+    const places = stack_placesOf(progress, waiting, running, snapshot);
     const { State: update = '', Message: updateMessage = '' } = service.UpdateStatus ?? {};
     return {
         mode: progress.kind.kind,
@@ -49063,7 +49385,7 @@ function healthOf({ kind, complete, wanted, updating, failures, unplaced }, { wa
     return ends && waiting === 0 ? 'failed' : 'down';
 }
 /** The slots or nodes where no task runs that should, or where tasks have failed. */
-function placesOf({ name, failures }, waiting, running, snapshot) {
+function stack_placesOf({ name, failures }, waiting, running, snapshot) {
     const keys = new Set([...waiting.map(placeOf), ...failures.map(placeOfFailure)]);
     const places = [...keys].map((key) => {
         const here = (task) => placeOf(task) === key;
@@ -50030,6 +50352,7 @@ async function chatter(transport, error) {
 
 
 
+
 /** Runs the whole action; never throws: every way it can end is in the report. */
 async function run(world) {
     const { narrator, clock } = world;
@@ -50091,6 +50414,8 @@ async function run(world) {
         previousRevision: ending.previousRevision,
         history: ending.history ?? [],
         plan: ending.plan,
+        dossier: ending.dossier ?? [],
+        verification: ending.verification ?? [],
     };
 }
 /** With a manager, and with the lock of the stack where anything may be written. */
@@ -50153,7 +50478,7 @@ async function action_write(deployment, rendered, begun) {
     const history = await currentHistory(deployment);
     const again = rendered === undefined ? await back(deployment, history) : rerun(deployment, history, rendered);
     const files = again === undefined && rendered !== undefined
-        ? await rotate(deployment, rendered, true)
+        ? await rotate(deployment, await settleReplicas(deployment, rendered), true)
         : undefined;
     const record = new Record(deployment, history, again?.revision);
     let ending;
@@ -53620,6 +53945,8 @@ function render_reportOf(run) {
         services: run.services,
         tasks: run.tasks,
         failures: run.failures,
+        dossier: run.dossier,
+        verification: run.verification,
         warnings: run.warnings,
         lint: run.lint,
         problems: run.problems,

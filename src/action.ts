@@ -6,6 +6,7 @@ import { authFor } from './docker/registry.js';
 import { DeployError } from './errors.js';
 import { describeInputs, type Inputs } from './inputs.js';
 import { refuseWithoutWait } from './compose/order.js';
+import type { Places } from './compose/places.js';
 import type { RenderedStack } from './compose/render.js';
 import { forClient } from './compose/version.js';
 import { acquire, type Lease } from './ledger/lease.js';
@@ -14,6 +15,7 @@ import { earlierOf, origin, overtakes, place, rerunOf, type Revision } from './l
 import { hostnameOf } from './model.js';
 import { deployFiles } from './modes/deploy.js';
 import type { Deployment, Seen } from './modes/deployment.js';
+import { fitToSwarm } from './modes/fit.js';
 import { tellFileLint } from './modes/lint.js';
 import { currentHistory, Record } from './modes/record.js';
 import { showPlan } from './modes/plan.js';
@@ -38,7 +40,7 @@ export type { World } from './world.js';
 export async function run(world: World): Promise<RunReport> {
   const { narrator, clock } = world;
   const begun = clock.now();
-  const known: { inputs?: Inputs; manager: string } = { manager: '' };
+  const known: { inputs?: Inputs; places?: Places; manager: string } = { manager: '' };
   let ending: Ending;
   const seen: Seen = {};
   try {
@@ -46,12 +48,13 @@ export async function run(world: World): Promise<RunReport> {
     known.inputs = inputs;
     let rendered =
       inputs.mode === 'deploy' || inputs.mode === 'plan' ? world.renderStack(inputs) : undefined;
+    if (rendered?.places !== undefined) known.places = rendered.places;
     if (rendered !== undefined && !inputs.watch.wait) refuseWithoutWait(rendered.waves);
     for (const note of rendered?.notes ?? []) narrator.say(note.message);
     for (const warning of rendered?.warnings ?? [])
       narrator.warn(warning.message, warning.position);
     if (rendered !== undefined) rendered = tellFileLint(world, inputs, rendered);
-    const session = await Session.open(world.connect(inputs), inputs.docker);
+    const session = await Session.open(world.connect(inputs), inputs.docker, narrator.debug);
     try {
       known.manager = session.transport.description;
       narrator.say(
@@ -86,6 +89,9 @@ export async function run(world: World): Promise<RunReport> {
     warnings: narrator.warnings(),
     lint: narrator.findings(),
     timeline: narrator.timeline(),
+    bars: narrator.bars(),
+    places: known.places,
+    run: world.run,
     durationMs: clock.now() - begun,
     inputs: known.inputs === undefined ? {} : describeInputs(known.inputs),
     tasks: taskReports(seen.snapshot ?? ending.before),
@@ -93,6 +99,8 @@ export async function run(world: World): Promise<RunReport> {
     previousRevision: ending.previousRevision,
     history: ending.history ?? [],
     plan: ending.plan,
+    dossier: ending.dossier ?? [],
+    verification: ending.verification ?? [],
   };
 }
 
@@ -177,7 +185,7 @@ async function write(
     rendered === undefined ? await back(deployment, history) : rerun(deployment, history, rendered);
   const files =
     again === undefined && rendered !== undefined
-      ? await rotate(deployment, rendered, true)
+      ? await rotate(deployment, await fitToSwarm(deployment, rendered), true)
       : undefined;
   const record = new Record(deployment, history, again?.revision);
   let ending: Ending;

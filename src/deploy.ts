@@ -4,6 +4,7 @@ import {
   deployFailure,
   dockerArgv,
   engineUnreachable,
+  engineWentAway,
   isTransientDeployError,
   loginFailure,
   stackDeployArgs,
@@ -193,6 +194,15 @@ export async function deployStack(
     const repeated = attempt > 1;
     if (result.code === 0) return { repeated };
     const words = result.stderr.toString('utf8').trim();
+    if (engineWentAway(words) && attempt < DEPLOY_ATTEMPTS) {
+      const loss = new ConnectionLost(
+        `the engine of ${session.transport.description} went away: ${saidIn(words)}`,
+      );
+      if (await wasWritten(loss)) return { repeated };
+      narrator.say('the stack was not deployed in full; repeating the command');
+      await clock.sleep(RETRY_MS, signal);
+      continue;
+    }
     if (!isTransientDeployError(words) || attempt === DEPLOY_ATTEMPTS)
       return { failure: explain(words, result.code), repeated };
     narrator.say(`that passes by itself; trying again (${attempt} of ${DEPLOY_ATTEMPTS - 1})`);
@@ -202,13 +212,18 @@ export async function deployStack(
 
 function explain(words: string, code: number | null): NonNullable<Deployed['failure']> {
   const reason: Reason = engineUnreachable(words) ? 'docker-unavailable' : deployFailure(words);
-  const lines = words.split('\n').filter((line) => !/^(Ignoring|Updating|Creating)\b/.test(line));
-  const said = safeLine(lines.join(' ')) || `exit code ${code ?? 'none'}`;
+  const said = saidIn(words) || `exit code ${code ?? 'none'}`;
   return {
     reason,
     message: `docker stack deploy failed: ${said}`,
     hint: hintFor(reason, words),
   };
+}
+
+/** The lines of the command that say what went wrong, as one. */
+function saidIn(words: string): string {
+  const lines = words.split('\n').filter((line) => !/^(Ignoring|Updating|Creating)\b/.test(line));
+  return safeLine(lines.join(' '));
 }
 
 function hintFor(reason: Reason, words: string): string {

@@ -52,6 +52,7 @@ function connector({ connection }: Inputs, narrator: Narrator): Connect {
     connect({
       targets: connection.managers,
       credentials: connection.credentials,
+      jump: connection.jump,
       hostKeys: connection.hostKeys,
       connectTimeoutMs: connection.connectTimeoutMs,
       log: narrator.say,

@@ -47,6 +47,8 @@ export interface Inputs {
   };
   /** Rules of the lint that are not looked at. */
   readonly lintIgnore: readonly RuleId[];
+  /** Whether a service that was scaled by hand keeps the number of replicas that it has now. */
+  readonly keepReplicas: boolean;
   readonly prune: boolean;
   /** Whether configs and secrets are named by their content. */
   readonly rotate: boolean;
@@ -90,6 +92,7 @@ export function parseInputs(raw: (name: InputName) => string, context: InputCont
       profiles: profiles(form),
     },
     lintIgnore: lintIgnore(form),
+    keepReplicas: form.flag('keep-replicas'),
     prune: form.flag('prune'),
     rotate: form.flag('rotate'),
     resolveImage: form.choice('resolve-image', ['always', 'changed', 'never']),
@@ -112,11 +115,11 @@ export function parseInputs(raw: (name: InputName) => string, context: InputCont
  */
 export function secretValues(inputs: Inputs): readonly string[] {
   const { connection: by, registries: logins } = inputs;
-  const credentials = by.kind === 'ssh' ? by.credentials : {};
+  const credentials = by.kind === 'ssh' ? [by.credentials, by.jump?.credentials ?? {}] : [];
   const texts = [
-    ...[credentials.privateKey, credentials.passphrase, credentials.password].map(
-      (secret) => secret?.reveal() ?? '',
-    ),
+    ...credentials
+      .flatMap(({ privateKey, passphrase, password }) => [privateKey, passphrase, password])
+      .map((secret) => secret?.reveal() ?? ''),
     ...logins.flatMap(({ username, password }) => [
       password.reveal(),
       // As Docker writes both into its config.json.
@@ -332,6 +335,9 @@ export function describeInputs(inputs: Inputs): object {
       connection.kind === 'local'
         ? ['local']
         : connection.managers.map(({ host, port, username }) => ({ host, port, username })),
+    ...(connection.kind === 'local' || connection.jump === undefined
+      ? {}
+      : { jumpHost: connection.jump.target }),
     hostKeys: connection.kind === 'local' ? 'none' : connection.hostKeys.kind,
     docker,
     registries: registries.map(({ registry, username }) => ({ registry, username })),
@@ -343,6 +349,7 @@ export function describeInputs(inputs: Inputs): object {
       profiles: compose.profiles,
     },
     lintIgnore: inputs.lintIgnore,
+    keepReplicas: inputs.keepReplicas,
     prune: inputs.prune,
     rotate: inputs.rotate,
     resolveImage: inputs.resolveImage,

@@ -13,6 +13,7 @@ import { Engine, EngineError, type EngineVersion } from './docker/engine.js';
 import { ConnectionLost, DeployError } from './errors.js';
 import { safeLine } from './report/text.js';
 import type { Clock } from './rollout/watch.js';
+import { traced, type Trace } from './transport/traced.js';
 import type { Transport } from './transport/transport.js';
 
 /** Makes a connection that `accept` agrees to, trying one manager after another. */
@@ -47,21 +48,24 @@ function gaveUp(error: Error): ConnectionLost {
 export class Session {
   readonly #connect: Connect;
   readonly #docker: DockerCommand;
+  readonly #trace: Trace | undefined;
   #line!: Line;
   #reconnecting: Promise<void> | undefined;
   #fence: (() => Promise<void>) | undefined;
 
-  private constructor(connect: Connect, docker: DockerCommand) {
+  private constructor(connect: Connect, docker: DockerCommand, trace: Trace | undefined) {
     this.#connect = connect;
     this.#docker = docker;
+    this.#trace = trace;
   }
 
   /**
+   * @param trace takes a line for each command and request, for debug logging
    * @throws DeployError `not-a-manager`, `engine-too-old`, `docker-unavailable`, or why there is no
    *   connection
    */
-  static async open(connect: Connect, docker: DockerCommand): Promise<Session> {
-    const session = new Session(connect, docker);
+  static async open(connect: Connect, docker: DockerCommand, trace?: Trace): Promise<Session> {
+    const session = new Session(connect, docker, trace);
     session.#line = await session.#openLine();
     return session;
   }
@@ -72,7 +76,7 @@ export class Session {
   }
 
   #openLine(): Promise<Line> {
-    return openLine(this.#connect, this.#docker, async () => this.#fence?.());
+    return openLine(this.#connect, this.#docker, async () => this.#fence?.(), this.#trace);
   }
 
   get transport(): Transport {
@@ -155,13 +159,16 @@ async function openLine(
   connect: Connect,
   docker: DockerCommand,
   fence: () => Promise<void>,
+  trace: Trace | undefined,
 ): Promise<Line> {
   let found: Omit<Line, 'transport'> | undefined;
+  const seen = (transport: Transport): Transport =>
+    trace === undefined ? transport : traced(transport, trace);
   const transport = await connect(async (candidate) => {
-    found = await probe(candidate, docker, fence);
+    found = await probe(seen(candidate), docker, fence, trace);
   });
   if (found === undefined) throw new Error('connected without a check of the manager');
-  return { transport, ...found };
+  return { transport: seen(transport), ...found };
 }
 
 /** Is this a manager, and new enough? */
@@ -169,10 +176,12 @@ async function probe(
   transport: Transport,
   docker: DockerCommand,
   fence: () => Promise<void>,
+  trace: Trace | undefined,
 ): Promise<Omit<Line, 'transport'>> {
   const engine = new Engine(
     () => transport.open(dockerArgv(docker, 'system', 'dial-stdio')),
     fence,
+    trace,
   );
   try {
     const asking = engine

@@ -6,6 +6,7 @@ import type { Left } from './ledger/left.js';
 import type { Revision } from './ledger/revision.js';
 import type { Run } from './ledger/run.js';
 import type { Plan } from './planning/difference.js';
+import type { Dossier, Verification } from './report/dossier.js';
 import type { Narrator } from './report/narrator.js';
 import type { ServicesEnding } from './report/services.js';
 import type { Clock } from './rollout/watch.js';
@@ -47,6 +48,10 @@ export interface Ending extends ServicesEnding {
   readonly history?: readonly Revision[];
   /** With `mode: plan`. */
   readonly plan?: Plan;
+  /** Of a deploy that failed: the evidence. */
+  readonly dossier?: Dossier;
+  /** What became of the checks of `verify`, in their order. */
+  readonly verification?: readonly Verification[];
 }
 
 /** What an error means that ended the run before there was a verdict. */

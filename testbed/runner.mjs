@@ -64,6 +64,8 @@ export async function runStep(step) {
       PATH: process.env['PATH'] ?? '',
       HOME: home,
       GITHUB_ACTIONS: 'true',
+      // So that what is read back are words alone; a step may set it otherwise.
+      NO_COLOR: '1',
       GITHUB_WORKSPACE: workspace,
       RUNNER_TEMP: join(home, 'temp'),
       ...files,

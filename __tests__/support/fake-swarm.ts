@@ -368,7 +368,7 @@ export class FakeSwarm {
         `update rolled back due to failure or early termination of task ${broken.ID}`,
       );
     } else if (
-      ours.length > 0 &&
+      (ours.length > 0 || at(service.Spec, 'Mode', 'Replicated', 'Replicas') === 0) &&
       ours.filter(wanted).every((task) => task.Status.State === 'running')
     )
       service.UpdateStatus =
@@ -465,6 +465,9 @@ export class FakeSwarm {
       if (verb === 'update') return this.#updateService(service, query, body);
     }
     if (['networks', 'configs', 'secrets'].includes(kind)) {
+      const named = filters['name'];
+      if (method === 'GET' && id === '' && named !== undefined)
+        return [200, this.objects.filter(isNamed(kind, named)).map(shown)];
       if (method === 'GET' && id === '') return [200, this.#objectsOf(kind, stack)];
       if (method === 'DELETE') return this.#removeObject(id);
       if (kind === 'configs' && id === 'create') return this.#createConfig(body);
@@ -617,8 +620,8 @@ export class FakeSwarm {
     return ok();
   }
 
-  #stackDeploy(words: readonly string[], options: RunOptions): CommandResult {
-    const stack = words.at(-1) ?? '';
+  /** The services of the files of a command, merged as far as the tests need it. */
+  servicesOf(words: readonly string[]): Map<string, Record<string, unknown>> | CommandResult {
     const services = new Map<string, Record<string, unknown>>();
     for (const [index, word] of words.entries()) {
       if (word !== '--compose-file') continue;
@@ -627,9 +630,19 @@ export class FakeSwarm {
       const parsed = parseYaml(file.toString('utf8')) as {
         services?: Record<string, Record<string, unknown>>;
       };
-      for (const [name, service] of Object.entries(parsed.services ?? {}))
-        services.set(name, { ...services.get(name), ...service });
+      for (const [name, service] of Object.entries(parsed.services ?? {})) {
+        const before = services.get(name);
+        const deploy = { ...(before?.['deploy'] as object), ...(service['deploy'] as object) };
+        services.set(name, { ...before, ...service, deploy });
+      }
     }
+    return services;
+  }
+
+  #stackDeploy(words: readonly string[], options: RunOptions): CommandResult {
+    const stack = words.at(-1) ?? '';
+    const services = this.servicesOf(words);
+    if (!(services instanceof Map)) return services;
     this.addObject('network', stack, `${stack}_default`);
     for (const [short, service] of services) {
       const name = `${stack}_${short}`;
@@ -687,9 +700,15 @@ class FakeTransport implements Transport {
   }
 }
 
+/** As the engine filters: parts of names will do. */
+const isNamed =
+  (kinds: string, names: readonly string[]) =>
+  ({ kind, name }: FakeObject): boolean =>
+    `${kind}s` === kinds && names.some((each) => name.includes(each));
+
 const shown = ({ id, name, kind, version, labels, data }: FakeObject): Json =>
   kind === 'network'
-    ? { Id: id, Name: name }
+    ? { Id: id, Name: name, Scope: 'swarm' }
     : {
         ID: id,
         Version: { Index: version ?? 0 },

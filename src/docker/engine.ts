@@ -17,6 +17,7 @@ import {
   type Task,
 } from '../model.js';
 import { BodyReader, itemsOf } from './body.js';
+import { listIn, nodeIn, objectAnswer, objectIn, serviceIn, taskIn } from './well-formed.js';
 import type { AuthConfig } from './registry.js';
 
 /** The engine understood the request and refused it. */
@@ -115,6 +116,7 @@ export class Engine {
   readonly #bodies = new BodyReader();
   readonly #shared = oneOfEach();
   readonly #fence: () => Promise<void>;
+  readonly #trace: ((line: string) => void) | undefined;
   #prefix = '';
   /** From the `Date` of the last answer, whole seconds. */
   #managerTime: number | undefined;
@@ -122,12 +124,16 @@ export class Engine {
   /**
    * @param openStream starts `docker system dial-stdio` and gives its input and output
    * @param fence awaited before every write to the stack; throws where this run may not write any more
+   * @param trace takes a line for each request: what it asks for, what came, how much and how fast; neither
+   *   bodies nor headers
    */
   constructor(
     openStream: () => Promise<Duplex>,
     fence: () => Promise<void> = () => Promise.resolve(),
+    trace?: (line: string) => void,
   ) {
     this.#fence = fence;
+    this.#trace = trace;
     this.#agent = new Agent({ keepAlive: true, maxSockets: 1, scheduling: 'fifo' });
     Object.assign(this.#agent, {
       createConnection: (_: unknown, done: (error: Error | null, stream?: Duplex) => void) => {
@@ -149,26 +155,22 @@ export class Engine {
    * leave out fields of a spec that it does not know, and a restored spec would lose them.
    */
   async negotiate(): Promise<EngineVersion> {
-    const answer = (await this.#call('GET', '/version')) as {
-      Version?: string;
-      ApiVersion?: string;
-    };
-    if (answer.ApiVersion === undefined)
+    const answer = objectAnswer('GET /version', await this.#call('GET', '/version'));
+    const apiVersion = textAt(answer, 'ApiVersion');
+    // It becomes part of every path.
+    if (!/^\d+\.\d+$/.test(apiVersion))
       throw new DeployError('docker-unavailable', 'invalid', 'the engine did not say its version');
-    this.#prefix = `/v${answer.ApiVersion}`;
-    return { version: answer.Version ?? 'unknown', apiVersion: answer.ApiVersion };
+    this.#prefix = `/v${apiVersion}`;
+    return { version: textAt(answer, 'Version') || 'unknown', apiVersion };
   }
 
   async swarmInfo(): Promise<SwarmInfo> {
-    const info = (await this.#call('GET', '/info')) as {
-      Name?: string;
-      Swarm?: { ControlAvailable?: boolean; LocalNodeState?: string; Error?: string };
-    };
+    const info = objectAnswer('GET /info', await this.#call('GET', '/info'));
     return {
-      isManager: info.Swarm?.ControlAvailable === true,
-      state: info.Swarm?.LocalNodeState ?? 'inactive',
-      nodeName: info.Name ?? '',
-      error: info.Swarm?.Error ?? '',
+      isManager: at(info, 'Swarm', 'ControlAvailable') === true,
+      state: textAt(info, 'Swarm', 'LocalNodeState') || 'inactive',
+      nodeName: textAt(info, 'Name'),
+      error: textAt(info, 'Swarm', 'Error'),
     };
   }
 
@@ -204,7 +206,7 @@ export class Engine {
   /** One service with its exact spec, or undefined where there is none. */
   async service(id: string): Promise<Service | undefined> {
     try {
-      return (await this.#call('GET', `/services/${id}`)) as unknown as Service;
+      return serviceIn(await this.#call('GET', `/services/${id}`));
     } catch (error) {
       if (error instanceof EngineError && error.status === 404) return undefined;
       throw error;
@@ -228,16 +230,14 @@ export class Engine {
    */
   async upToDate(scope: TaskScope): Promise<readonly string[]> {
     const filters = filtersOf(scope, { '_up-to-date': ['true'] });
-    const { items } = await this.#listing(
-      `/tasks${query({ filters })}`,
-      undefined,
-      ({ ID }) => ID as string,
+    const { items } = await this.#listing(`/tasks${query({ filters })}`, undefined, (item) =>
+      textAt(item, 'ID'),
     );
     return items;
   }
 
   async nodes(former?: Listing<Node>): Promise<Listing<Node>> {
-    return await this.#listing('/nodes', former, (item) => item as unknown as Node);
+    return await this.#listing('/nodes', former, nodeIn);
   }
 
   /** From the `Date` of the engine's last answer: milliseconds since 1970, in whole seconds. */
@@ -292,7 +292,7 @@ export class Engine {
   async createService(spec: ServiceSpec, registryAuth?: string): Promise<string> {
     await this.#fence();
     const answer = await this.#call('POST', '/services/create', spec, registryAuth);
-    return textAt(answer as JsonObject, 'ID');
+    return newId('POST /services/create', answer);
   }
 
   async removeService(id: string): Promise<void> {
@@ -304,6 +304,25 @@ export class Engine {
   async networks(): Promise<readonly { readonly id: string; readonly name: string }[]> {
     const networks = await this.#list('/networks', {});
     return networks.map((item) => ({ id: textAt(item, 'Id'), name: textAt(item, 'Name') }));
+  }
+
+  /**
+   * Which of these there are in the swarm, be they of a stack or not.
+   * @returns by name, where each can be used: `swarm`, or `local` for a network of this manager alone
+   */
+  async existing(
+    kind: 'network' | 'config' | 'secret',
+    names: readonly string[],
+  ): Promise<ReadonlyMap<string, string>> {
+    const wanted = new Set(names);
+    const found = new Map<string, string>();
+    // The engine finds parts of names, too.
+    for (const item of await this.#list(`/${kind}s`, { name: [...wanted] })) {
+      const name = kind === 'network' ? textAt(item, 'Name') : textAt(item, 'Spec', 'Name');
+      const scope = kind === 'network' ? textAt(item, 'Scope') : 'swarm';
+      if (wanted.has(name) && found.get(name) !== 'swarm') found.set(name, scope);
+    }
+    return found;
   }
 
   /** The ids of all configs or secrets of the swarm. */
@@ -323,7 +342,7 @@ export class Engine {
   async config(id: string): Promise<SwarmConfig | undefined> {
     if (!isObjectName(id)) return undefined;
     try {
-      return swarmConfig((await this.#call('GET', `/configs/${id}`)) as JsonObject);
+      return swarmConfig(await this.#call('GET', `/configs/${id}`));
     } catch (error) {
       if (error instanceof EngineError && error.status === 404) return undefined;
       throw error;
@@ -346,7 +365,7 @@ export class Engine {
         Labels: labels,
         Data: data.toString('base64'),
       });
-      return textAt(answer as JsonObject, 'ID');
+      return newId('POST /configs/create', answer);
     } catch (error) {
       if (error instanceof EngineError && error.status === 409) return undefined;
       throw error;
@@ -438,6 +457,53 @@ export class Engine {
     }
   }
 
+  /**
+   * What a task has written last, as a log stream (`decodeLog`), wherever in the swarm it ran. A node
+   * that does not answer, or a container that writes without end, ends nothing but this reading.
+   * @param tail entries of the log, which are lines or pieces of 16 KiB of them
+   * @param limits milliseconds for all of it, and bytes
+   * @returns with what ended it; for all but `all` there may be more
+   * @throws EngineError 404 where Swarm has forgotten the task, or with why there is no log
+   * @throws ConnectionLost
+   */
+  async taskLog(
+    id: string,
+    tail: number,
+    limits: { readonly timeoutMs: number; readonly maxBytes: number },
+  ): Promise<{ readonly bytes: Buffer; readonly ended: 'all' | 'time' | 'size' }> {
+    const path = `/tasks/${encodeURIComponent(id)}/logs${query({ stdout: '1', stderr: '1', tail: String(tail) })}`;
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const read = (): Buffer => Buffer.concat(chunks).subarray(0, limits.maxBytes);
+    return await new Promise((resolve, reject) => {
+      const outgoing = request(
+        { agent: this.#agent, path: `${this.#prefix}${path}`, headers: { Host: 'docker' } },
+        (incoming) => {
+          incoming.on('data', (chunk: Buffer) => {
+            chunks.push(chunk);
+            size += chunk.length;
+            if (size >= limits.maxBytes) stop('size');
+          });
+          incoming.once('end', () => {
+            const status = incoming.statusCode ?? 0;
+            if (status >= 200 && status < 300) resolve({ bytes: read(), ended: 'all' });
+            else reject(new EngineError(status, refusalIn(read()) || `HTTP ${status}`, path));
+          });
+          incoming.once('error', (error: Error) => reject(connectionLost(error)));
+        },
+      );
+      // The stream behind it goes with it: the engine would go on writing into the next answer.
+      const stop = (ended: 'time' | 'size'): void => {
+        resolve({ bytes: read(), ended });
+        outgoing.destroy();
+      };
+      const timer = setTimeout(() => stop('time'), limits.timeoutMs);
+      outgoing.once('close', () => clearTimeout(timer));
+      outgoing.once('error', (error: Error) => reject(connectionLost(error)));
+      outgoing.end();
+    });
+  }
+
   /** @returns false when the object is still in use */
   async removeObject(object: StackObject): Promise<boolean> {
     await this.#fence();
@@ -461,7 +527,7 @@ export class Engine {
 
   async #list(path: string, filters: Filters): Promise<readonly JsonObject[]> {
     const answer = await this.#call('GET', `${path}${query({ filters: JSON.stringify(filters) })}`);
-    return Array.isArray(answer) ? (answer as readonly JsonObject[]) : [];
+    return listIn(`GET ${path}`, answer);
   }
 
   async #listing<Item>(
@@ -475,7 +541,7 @@ export class Engine {
       const hash = createHash('sha256').update(bytes).digest('base64');
       return hash === former?.hash
         ? former
-        : { hash, items: parsed(what, bytes, () => itemsOf(bytes, parseBody, itemOf)) ?? [] };
+        : { hash, items: parsed(what, bytes, () => itemsOf(bytes, what, parseBody, itemOf)) ?? [] };
     });
   }
 
@@ -492,6 +558,7 @@ export class Engine {
     const limitMs = timeoutMs ?? REQUEST_TIMEOUT_MS;
     const what = `${method} ${path.split('?')[0] ?? path}`;
     const payload = body === undefined ? undefined : Buffer.from(formatJson(body));
+    const told = this.#trace && requestTrace(this.#trace, method, path, payload?.length ?? 0);
     return new Promise<Result>((resolve, reject) => {
       const outgoing = request(
         {
@@ -510,7 +577,9 @@ export class Engine {
         (incoming) => {
           const time = Date.parse(incoming.headers.date ?? '');
           if (!Number.isNaN(time)) this.#managerTime = time;
-          this.#answer(incoming, what, use).then(resolve, reject);
+          const count = (bytes: Buffer): void =>
+            told?.(`${incoming.statusCode ?? 0}`, bytes.length);
+          this.#answer(incoming, what, use, count).then(resolve, reject);
         },
       );
       const timer = setTimeout(() => {
@@ -519,13 +588,8 @@ export class Engine {
       }, limitMs);
       outgoing.once('close', () => clearTimeout(timer));
       outgoing.once('error', (error: Error) => {
-        reject(
-          error instanceof DeployError
-            ? error
-            : new ConnectionLost(`lost the connection to the engine: ${error.message}`, {
-                cause: error,
-              }),
-        );
+        told?.(error.message, 0);
+        reject(connectionLost(error));
       });
       outgoing.end(payload);
     });
@@ -536,12 +600,14 @@ export class Engine {
     incoming: IncomingMessage,
     what: string,
     use: Use<Result>,
+    count: (bytes: Buffer) => void,
   ): Promise<Result> {
     const status = incoming.statusCode ?? 0;
     const arrived = { whole: false };
     try {
       return await this.#bodies.read(incoming, (bytes) => {
         arrived.whole = true;
+        count(bytes);
         if (status >= 200 && status < 300) return use(bytes, what);
         throw new EngineError(status, refusalIn(bytes) || `HTTP ${status}`, what);
       });
@@ -554,6 +620,36 @@ export class Engine {
     }
   }
 }
+
+/** @returns tells what came of a request: its status or error, and the bytes of the answer */
+function requestTrace(
+  trace: (line: string) => void,
+  method: Method,
+  path: string,
+  sent: number,
+): (result: string, bytes: number) => void {
+  const begun = performance.now();
+  const what = `${method} ${decoded(path)}${sent === 0 ? '' : ` (${sent} bytes)`}`;
+  return (result, bytes) => {
+    const took = (performance.now() - begun).toFixed(1);
+    trace(`engine: ${what} -> ${result}, ${bytes} bytes, ${took} ms`);
+  };
+}
+
+/** A path with a query that a person can read; lists of hundreds of ids tell no more than their start. */
+function decoded(path: string): string {
+  const [place = '', ...parameters] = path.split('?');
+  // As the query was made; takes any text.
+  const values = [...new URLSearchParams(parameters.join('?'))].map((pair) => pair.join('='));
+  const text = [place, ...values].join(' ');
+  return text.length > MAX_TRACED ? `${text.slice(0, MAX_TRACED)}...` : text;
+}
+const MAX_TRACED = 200;
+
+const connectionLost = (error: Error): Error =>
+  error instanceof DeployError
+    ? error
+    : new ConnectionLost(`lost the connection to the engine: ${error.message}`, { cause: error });
 
 /** Whose tasks. */
 export type TaskScope = { readonly stack: string } | { readonly services: readonly string[] };
@@ -571,8 +667,7 @@ const query = (parameters: Readonly<Record<string, string>>): string =>
 
 /** Nothing is decided by virtual addresses. */
 function withoutEndpoint(item: JsonObject): Service {
-  const { Version, Spec, PreviousSpec, UpdateStatus, JobStatus, ServiceStatus } =
-    item as unknown as Service;
+  const { Version, Spec, PreviousSpec, UpdateStatus, JobStatus, ServiceStatus } = serviceIn(item);
   return {
     ID: textAt(item, 'ID'),
     Version,
@@ -600,7 +695,7 @@ function oneOfEach(): (text: string) => string {
  * literals: a spread gives each object a hidden class of its own, which is larger than the task (V8 12).
  */
 function reduced(item: JsonObject, shared: (text: string) => string): Task {
-  const task = item as unknown as Task;
+  const task = taskIn(item);
   const { Timestamp, State, Message, Err, ContainerStatus: container, PortStatus } = task.Status;
   return {
     ID: task.ID,
@@ -631,11 +726,17 @@ function textAt(item: JsonObject, ...path: readonly string[]): string {
   return typeof value === 'string' ? value : '';
 }
 
+/** The id of what was created. @throws Malformed where the engine does not say it */
+function newId(what: string, answer: Json): string {
+  return textAt(objectAnswer(what, answer), 'ID');
+}
+
 /** Whether the config is one of the action's own: a lock, or a piece of a history. */
 export const isLedger = ({ labels }: Pick<SwarmConfig, 'labels'>): boolean =>
   labels[LEDGER_LABEL] !== undefined;
 
-function swarmConfig(item: JsonObject): SwarmConfig {
+function swarmConfig(answer: Json): SwarmConfig {
+  const item = objectIn('config', answer);
   const labels = at(item, 'Spec', 'Labels');
   const version = at(item, 'Version', 'Index');
   return {
@@ -647,7 +748,8 @@ function swarmConfig(item: JsonObject): SwarmConfig {
   };
 }
 
-function named(kind: 'config' | 'secret', item: JsonObject): StackObject {
+function named(kind: 'config' | 'secret', answer: Json): StackObject {
+  const item = objectIn(kind, answer);
   return {
     kind,
     id: textAt(item, 'ID'),

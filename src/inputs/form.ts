@@ -19,6 +19,9 @@ export const inputDefaults = {
   'known-hosts': '',
   'host-fingerprint': '',
   'host-key-check': 'strict',
+  'jump-host': '',
+  'jump-private-key': '',
+  'jump-passphrase': '',
   'connect-timeout': '20s',
   sudo: 'false',
   'docker-host': '',
@@ -31,6 +34,7 @@ export const inputDefaults = {
   'env-file': '',
   'allow-unset': 'false',
   profiles: '',
+  'keep-replicas': 'false',
   'lint-ignore': '',
   prune: 'false',
   rotate: 'true',
@@ -58,6 +62,8 @@ const CONFIDENTIAL: readonly InputName[] = [
   'private-key',
   'passphrase',
   'password',
+  'jump-private-key',
+  'jump-passphrase',
   'registry-password',
   'registries',
   'env',
@@ -85,12 +91,25 @@ export class Form {
 
   constructor(raw: (name: InputName) => string) {
     this.#raw = raw;
-    this.#secrets = (['private-key', 'passphrase', 'password', 'registry-password'] as const)
+    this.#secrets = (
+      [
+        'private-key',
+        'passphrase',
+        'password',
+        'jump-private-key',
+        'jump-passphrase',
+        'registry-password',
+      ] as const
+    )
       .flatMap((name) => secretLines(raw(name)))
       .sort((a, b) => b.length - a.length);
     for (const name of inputNames)
       if (!CONFIDENTIAL.includes(name) && PRIVATE_KEY.test(raw(name)))
-        this.reject(name, 'holds a private key', 'A private key goes into private-key only.');
+        this.reject(
+          name,
+          'holds a private key',
+          'A private key goes into private-key or jump-private-key only.',
+        );
   }
 
   /**

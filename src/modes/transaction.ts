@@ -5,6 +5,7 @@
 import type { Deployed } from '../deploy.js';
 import type { Inputs } from '../inputs.js';
 import type { StackObject } from '../docker/engine.js';
+import { ConnectionLost } from '../errors.js';
 import {
   hasOwnHealthcheck,
   imageOf,
@@ -21,6 +22,7 @@ import {
   beginRollout,
   continueRollout,
   failuresOf,
+  observe,
   type End,
   type Goal,
   type Rollout,
@@ -29,6 +31,7 @@ import { jobHint, ranAgain, rollBack } from '../rollout/rollback.js';
 import { settledTasks, stableForMs } from '../rollout/stability.js';
 import { endingOf, type Ending } from '../world.js';
 import { look, settle, type Deployment } from './deployment.js';
+import { gather, tell, type Background } from './evidence.js';
 import {
   byName,
   calmMs,
@@ -70,6 +73,8 @@ export interface Change {
   readonly origin: string;
   /** The lint has said already which of them have no healthcheck. */
   readonly linted?: true;
+  /** For the dossier, where it fails. */
+  readonly background?: Background;
 }
 
 /** What was there before anything was written. */
@@ -120,7 +125,11 @@ export async function transact(
   change: Change,
 ): Promise<Ending> {
   const waves = change.waves ?? [{ names: change.names, needs: [] }];
-  let written = await write(deployment, { before, objectsBefore }, change, waves, 0);
+  let written = await write(deployment, { before, objectsBefore }, change, waves, 0).catch(
+    (error: unknown) => {
+      throw withLastSeen(deployment, { before, objectsBefore }, change, error);
+    },
+  );
   try {
     for (let next = 1; next < waves.length; next += 1) {
       const { context, deployed, live } = written;
@@ -305,11 +314,36 @@ async function judge(
   return await fail(context, end, rollout);
 }
 
+/** What the swarm did when nothing was written yet: the last that is known where no look came after it. */
+function withLastSeen(
+  deployment: Deployment,
+  { before, objectsBefore }: Before,
+  change: Change,
+  error: unknown,
+): unknown {
+  if (!(error instanceof ConnectionLost)) return error;
+  const changes = changesOf(before, before.services, change.names);
+  const startedAt = before.at;
+  const context = { deployment, before, objectsBefore, change, changes, startedAt, unreached: [] };
+  const { services } = observe(beginRollout(goalOf(context)), before);
+  const last = [...services.values()].map(standingLine).join('; ') || 'no service of it was there';
+  return new ConnectionLost(
+    `${error.message}. Last seen before the stack was written: ${last}. What was written since could not be read`,
+    {
+      cause: error,
+      hint: [...(error.hint === undefined ? [] : [error.hint]), seeYourself(deployment)].join('\n'),
+    },
+  );
+}
+
+const seeYourself = ({ inputs: { stack } }: Deployment): string =>
+  `See how it went on: docker stack services ${stack}; docker stack ps --no-trunc ${stack}`;
+
 /** A run that was cut short after the swarm had been written to. */
 function interrupted(context: Context, interruption: unknown): Ending {
   const { deployment, before } = context;
   const changes = withUnreached(context);
-  const { seen, inputs } = deployment;
+  const { seen } = deployment;
   const ending = endingOf(interruption, deployment.cancelled);
   const last =
     seen.rollout === undefined
@@ -318,9 +352,7 @@ function interrupted(context: Context, interruption: unknown): Ending {
   return {
     ...ending,
     message: `${ending.message}${last}${context.unreached.length === 0 ? '' : ` Not begun: ${context.unreached.join(', ')}.`}`,
-    hint:
-      ending.hint ??
-      `See how it went on: docker stack services ${inputs.stack}; docker stack ps --no-trunc ${inputs.stack}`,
+    hint: ending.hint ?? seeYourself(deployment),
     before,
     changes,
     unreached: context.unreached,
@@ -437,10 +469,17 @@ async function fail(
   end: Exclude<End, { kind: 'converged' }>,
   rollout: Rollout | undefined,
 ): Promise<Ending> {
-  const { deployment, before, changes, unreached } = context;
+  const { deployment, before, change, changes, unreached } = context;
   const { inputs, world } = deployment;
   world.narrator.fail(end.message);
+  // Before anything is taken back: what failed tasks wrote goes with them.
+  const dossier =
+    end.kind === 'failed' && rollout !== undefined
+      ? await gather(deployment, rollout, end, change.background ?? {})
+      : [];
+  await tell(deployment, dossier);
   const common = {
+    dossier,
     before,
     changes: withUnreached(context),
     unreached,

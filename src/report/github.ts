@@ -3,11 +3,13 @@
  * speaks to @actions/core.
  */
 import {
+  debug,
   endGroup,
   error as annotateError,
   getInput,
   getState,
   info,
+  isDebug,
   notice as annotateNotice,
   saveState,
   setOutput,
@@ -22,10 +24,11 @@ import { writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Position } from '../errors.js';
-import { MAX_ANNOTATIONS, type Log } from './narrator.js';
+import { MAX_ANNOTATIONS, type Log, type Tone } from './narrator.js';
 import type { RunReport } from './outcome.js';
+import { annotationsOf } from './annotations.js';
 import { headline, isGreen, outputsOf, reportOf, summaryOf } from './render.js';
-import { safeLine, safeLines, spokenTime } from './text.js';
+import { safeLine, spokenTime } from './text.js';
 
 /** The exact text of an input, as the workflow gave it. */
 export const rawInput = (name: string): string => getInput(name, { trimWhitespace: false });
@@ -43,12 +46,27 @@ function annotation(position: Position | undefined): AnnotationProperties {
   };
 }
 
+/** Escape sequences of the terminal that the page of a run draws. */
+const STYLE: Readonly<Record<Tone, number>> = { good: 32, bad: 31, faint: 90 };
+const paint = (code: number, text: string): string => `\u001b[${code}m${text}\u001b[0m`;
+
+/** https://no-color.org: set to anything but the empty string. */
+const isPlain = (): boolean => (process.env['NO_COLOR'] ?? '') !== '';
+
+/** The time that a line begins with steps back, the rest says what it is about. */
+function coloured(text: string, tone: Tone | undefined): string {
+  if (isPlain()) return text;
+  const [, time = '', rest = ''] = /^( *\d[\d:]* {2})?(.*)$/s.exec(text) ?? [];
+  return `${time === '' ? '' : paint(STYLE.faint, time)}${tone === undefined || rest === '' ? rest : paint(STYLE[tone], rest)}`;
+}
+
 export const actionsLog: Log = {
-  line: (text) => info(text),
+  line: (text, tone) => info(coloured(text, tone)),
   warning: (text, position) => annotateWarning(text, annotation(position)),
   notice: (text, position) => annotateNotice(text, annotation(position)),
   startGroup,
   endGroup,
+  ...(isDebug() ? { debug } : {}),
 };
 
 /**
@@ -86,20 +104,13 @@ export async function publish(run: RunReport): Promise<boolean> {
 function tell(run: RunReport, green: boolean): void {
   info('');
   if (green) {
-    info(`${headline(run)} ${safeLine(run.message)} (${spokenTime(run.durationMs)})`);
+    const text = `${headline(run)} ${safeLine(run.message)} (${spokenTime(run.durationMs)})`;
+    info(coloured(text, 'good'));
     return;
   }
-  if (run.problems.length > 1)
-    run.problems.forEach(({ message, excerpt, hint, position }, index) => {
-      // GitHub shows no more of them; one line, as what begins a line of the log may be a command.
-      if (index >= MAX_ANNOTATIONS) info(`error: ${safeLine(message)}`);
-      else annotateError(paragraphs(message, excerpt, hint), annotation(position));
-    });
-  else annotateError(paragraphs(headline(run), run.message, run.hint), annotation(run.position));
+  annotationsOf(run).forEach(({ text, position }, index) => {
+    // GitHub shows no more of them; one line, as what begins a line of the log may be a command.
+    if (index >= MAX_ANNOTATIONS) info(`error: ${safeLine(text)}`);
+    else annotateError(text, annotation(position));
+  });
 }
-
-const paragraphs = (...texts: readonly (string | undefined)[]): string =>
-  texts
-    .map((text) => safeLines(text ?? ''))
-    .filter((text) => text !== '')
-    .join('\n');

@@ -105,8 +105,9 @@ const labelText = ({ run }: Revision): string =>
  * The address, if it is a plain one as run pages have it: nothing that ends a markdown link, and no
  * user name that makes it look like another site's.
  */
-const webAddress = (text: string): string =>
+export const webAddress = (text: string): string =>
   /^https?:\/\/(?:[\w.-]+|\[[\da-f:.]+\])(?::\d{1,5})?(?:\/[\w.~%+/-]*)?$/i.test(text) ? text : '';
 
-const link = (label: string, address: string): string =>
+/** A link in markdown; its label alone where there is no address. */
+export const link = (label: string, address: string): string =>
   address === '' ? safeCell(label) : `[${safeCell(label) || 'run'}](${address})`;

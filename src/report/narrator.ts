@@ -2,26 +2,32 @@
 import type { Position } from '../errors.js';
 import { byPlace, mostImportant, placeOf, type Finding } from '../lint/lint.js';
 import type { Clock } from '../rollout/watch.js';
+import { Chart, type Bar } from './chart.js';
 import type { TimelineEntry } from './outcome.js';
 import { clockTime, safeLine } from './text.js';
 
+/** What a line of the log is about, for the eye; the words alone have to do, too. */
+export type Tone = 'good' | 'bad' | 'faint';
+
 /** Where the words go: the Actions log, or a test. */
 export interface Log {
-  readonly line: (text: string) => void;
+  readonly line: (text: string, tone?: Tone) => void;
   readonly warning: (text: string, position: Position | undefined) => void;
   readonly notice: (text: string, position: Position | undefined) => void;
   readonly startGroup: (name: string) => void;
   readonly endGroup: () => void;
+  /** For whoever looks for a fault of the action itself; absent where nobody does. */
+  readonly debug?: ((text: string) => void) | undefined;
 }
 
 export interface Narrator {
   /** One line of the log, with the time since the run began. */
-  readonly say: (text: string) => void;
+  readonly say: (text: string, tone?: Tone) => void;
   /** What went wrong, so that it stands out in the log; not yet the verdict. */
   readonly fail: (text: string) => void;
   /** An entry in the summary, and an annotation: of those a step has ten, which the lint shares. */
   readonly warn: (text: string, position?: Position) => void;
-  /** Lines that belong together under a title, as those of a table do: without the time. */
+  /** Lines that belong together under a title, if they have one, as those of a table do: without the time. */
   readonly block: (title: string, lines: readonly string[]) => void;
   /** A foldable part of the log. */
   readonly group: <T>(name: string, action: () => Promise<T>) => Promise<T>;
@@ -30,6 +36,11 @@ export interface Narrator {
   readonly lint: (findings: readonly Finding[]) => void;
   readonly findings: () => readonly Finding[];
   readonly timeline: () => readonly TimelineEntry[];
+  /** What took how long, for a picture of the run. */
+  readonly chart: Chart;
+  readonly bars: () => readonly Bar[];
+  /** Requests and commands, one line each; undefined where debug logging is off, so that none are made. */
+  readonly debug: ((text: string) => void) | undefined;
 }
 
 /** The timeline is for people: beyond this it says nothing more. */
@@ -56,15 +67,18 @@ export function createNarrator(log: Log, clock: Clock): Narrator {
     if (room) log[level](text, position);
     else log.line(`${level}: ${text}`);
   };
-  const say = (text: string): void => {
-    const at = clock.now() - begun;
+  const elapsed = (): number => clock.now() - begun;
+  const chart = new Chart(elapsed);
+  const say = (text: string, tone?: Tone): void => {
+    const at = elapsed();
     const safe = safeLine(text);
     if (timeline.length < MAX_TIMELINE) timeline.push({ at, text: safe });
-    log.line(`${clockTime(at).padStart(5)}  ${safe}`);
+    log.line(`${clockTime(at).padStart(5)}  ${safe}`, tone);
   };
+  const { debug } = log;
   return {
     say,
-    fail: (text) => say(`FAILED  ${text}`),
+    fail: (text) => say(`FAILED  ${text}`, 'bad'),
     warn: (text, position) => {
       const safe = safeLine(text);
       if (warnings.includes(safe)) return;
@@ -73,15 +87,19 @@ export function createNarrator(log: Log, clock: Clock): Narrator {
     },
     block: (title, lines) => {
       if (lines.length === 0) return;
-      log.line('');
-      log.line(safeLine(title));
+      if (title !== '') {
+        log.line('');
+        log.line(safeLine(title));
+      }
       for (const line of lines) log.line(`  ${safeLine(line)}`);
     },
     group: async (name, action) => {
       log.startGroup(name);
+      const close = chart.step(name);
       try {
         return await action();
       } finally {
+        close();
         log.endGroup();
       }
     },
@@ -103,5 +121,8 @@ export function createNarrator(log: Log, clock: Clock): Narrator {
     },
     findings: () => [...findings].sort(byPlace),
     timeline: () => timeline,
+    chart,
+    bars: () => chart.bars(),
+    debug: debug && ((text) => debug(`${clockTime(elapsed()).padStart(5)}  ${safeLine(text)}`)),
   };
 }

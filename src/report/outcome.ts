@@ -1,10 +1,14 @@
 /** The end of a run as one value: what outputs, summary, annotations and report are made from. */
 import type { Outcome, Position, Problem, Reason } from '../errors.js';
+import type { Places } from '../compose/places.js';
 import type { Finding } from '../lint/lint.js';
+import type { Run } from '../ledger/run.js';
 import type { Revision } from '../ledger/revision.js';
 import type { Kind, UpdateState } from '../model.js';
 import type { Plan } from '../planning/difference.js';
 import type { Failure } from '../rollout/classify.js';
+import type { Bar } from './chart.js';
+import type { Dossier, Verification } from './dossier.js';
 
 /**
  * How well a service does what it is meant to. Well: `healthy`, `no-healthcheck` (all tasks run, and
@@ -122,6 +126,12 @@ export interface RunReport {
   /** What the lint found in the stack files, by file and line. */
   readonly lint: readonly Finding[];
   readonly timeline: readonly TimelineEntry[];
+  /** What took how long. */
+  readonly bars?: readonly Bar[];
+  /** Where in the stack files what fails has its place; absent where none were deployed. */
+  readonly places?: Places | undefined;
+  /** The workflow run that this was part of. */
+  readonly run?: Run;
   readonly durationMs: number;
   /** The decided inputs without any secret. */
   readonly inputs: object;
@@ -133,4 +143,8 @@ export interface RunReport {
   readonly history: readonly Revision[];
   /** With `mode: plan`. */
   readonly plan?: Plan | undefined;
+  /** Of a deploy that failed: the evidence; empty otherwise. */
+  readonly dossier: Dossier;
+  /** What became of the checks of `verify`, in their order. */
+  readonly verification: readonly Verification[];
 }

@@ -1,15 +1,24 @@
 /** The live log of a rollout: what changed from one snapshot to the next, in Docker's words. */
 import { hostnameOf, type Snapshot, type Task } from '../model.js';
-import type { Rollout, ServiceProgress } from '../rollout/observe.js';
-import type { Narrator } from './narrator.js';
+import type { Goal, Rollout, ServiceProgress, Target } from '../rollout/observe.js';
+import type { Chart } from './chart.js';
+import type { Narrator, Tone } from './narrator.js';
 import { plural, safeLine, spokenTime } from './text.js';
 
 /** Above this many tasks moving between two looks, only sums are logged. */
 const MAX_LINES_A_LOOK = 12;
 
+/** Up to this many tasks in a rollout, each step of each of them is told. */
+const FEW_TASKS = 24;
+/** Beyond these, failures are counted. */
+const MAX_FAILURES_OF_A_SERVICE = 5;
+const MAX_FAILURES = 60;
+
 /** Said when a task gets there; what lies between is over in a moment. */
-const TOLD = new Set(['starting', 'running', 'complete', 'failed', 'rejected']);
+const TOLD = new Set(['preparing', 'starting', 'running', 'complete', 'failed', 'rejected']);
 const ENDED = new Set(['complete', 'failed', 'rejected']);
+/** On the way to run, in Docker's order; what comes before is over in a moment or waits for a node. */
+const ON_THE_WAY = ['assigned', 'accepted', 'preparing', 'ready', 'starting'] as const;
 
 export type TaskStates = ReadonlyMap<string, string>;
 
@@ -43,24 +52,53 @@ export function transitions(
   rollout: Rollout,
   told: ReadonlySet<string> = TOLD,
 ): readonly string[] {
-  const names = new Map([...rollout.services].map(([id, { name }]) => [id, name]));
-  const moved = movedTasks(before, snapshot, rollout, told);
+  return linesOf(movedTasks(before, snapshot, rollout, told), snapshot, rollout).map(
+    ({ text }) => text,
+  );
+}
+
+interface Line {
+  readonly text: string;
+  readonly tone?: Tone;
+}
+
+const toneOf = (state: string): Pick<Line, 'tone'> =>
+  state === 'failed' || state === 'rejected' ? { tone: 'bad' } : {};
+
+function linesOf(
+  moved: readonly Task[],
+  { nodes }: Snapshot,
+  { services }: Rollout,
+): readonly Line[] {
+  const nameOf = (task: Task): string => services.get(task.ServiceID)?.name ?? task.ServiceID;
   if (moved.length > MAX_LINES_A_LOOK) {
-    const sums = new Map<string, number>();
+    const sums = new Map<string, { readonly state: string; count: number }>();
     for (const task of moved) {
-      const key = `${names.get(task.ServiceID) ?? ''} ${task.Status.State}`;
-      sums.set(key, (sums.get(key) ?? 0) + 1);
+      const { State: state } = task.Status;
+      const key = `${nameOf(task)} ${state}`;
+      const sum = sums.get(key);
+      if (sum === undefined) sums.set(key, { state, count: 1 });
+      else sum.count += 1;
     }
-    return [...sums].map(([key, count]) => safeLine(`${key}: ${plural(count, 'task')}`));
+    const lines = [...sums].map(([key, { state, count }]) => ({
+      text: safeLine(`${key}: ${plural(count, 'task')}`),
+      ...toneOf(state),
+    }));
+    if (lines.length <= MAX_LINES_A_LOOK) return lines;
+    const states = new Map<string, number>();
+    for (const { state, count } of sums.values())
+      states.set(state, (states.get(state) ?? 0) + count);
+    return [...states].map(([state, count]) => ({
+      text: `${plural(count, 'task')} of ${plural(lines.length, 'service')} ${state}`,
+      ...toneOf(state),
+    }));
   }
   return moved.map((task) => {
-    const name = names.get(task.ServiceID) ?? task.ServiceID;
-    const place = task.Slot === undefined ? name : `${name}.${task.Slot}`;
-    const node = hostnameOf(snapshot.nodes, task.NodeID);
-    const error = task.Status.Err ?? '';
-    return safeLine(
-      `${place} ${task.Status.State}${node === undefined ? '' : ` on ${node}`}${error === '' ? '' : `: ${error}`}`,
-    );
+    const place = task.Slot === undefined ? nameOf(task) : `${nameOf(task)}.${task.Slot}`;
+    const node = hostnameOf(nodes, task.NodeID);
+    const { State: state, Err: error = '' } = task.Status;
+    const text = `${place} ${state}${node === undefined ? '' : ` on ${node}`}${error === '' ? '' : `: ${error}`}`;
+    return { text: safeLine(text), ...toneOf(state) };
   });
 }
 
@@ -84,6 +122,83 @@ export function standingLine(progress: ServiceProgress): string {
       ...(unplaced === undefined ? [] : [`waiting for a node: ${unplaced}`]),
     ].join(', '),
   );
+}
+
+/** Of each service, once for a list of tasks. */
+const coming = new WeakMap<readonly Task[], ReadonlyMap<string, readonly Task[]>>();
+
+function comingTasks(tasks: readonly Task[]): ReadonlyMap<string, readonly Task[]> {
+  const known = coming.get(tasks);
+  if (known !== undefined) return known;
+  const states: ReadonlySet<string> = new Set(ON_THE_WAY);
+  const found = new Map<string, Task[]>();
+  for (const task of tasks) {
+    const { Status, DesiredState, ServiceID } = task;
+    // Those of a job are meant to complete; those that wait for their turn to start, to be ready.
+    if (!states.has(Status.State) || !['ready', 'running', 'complete'].includes(DesiredState))
+      continue;
+    const list = found.get(ServiceID);
+    if (list === undefined) found.set(ServiceID, [task]);
+    else list.push(task);
+  }
+  coming.set(tasks, found);
+  return found;
+}
+
+/** `1 starting on worker-2, 2 preparing on worker-1`: tasks on their way to run. */
+function onTheWay(id: string, { goal, seen }: Rollout): readonly string[] {
+  if (seen === undefined) return [];
+  const tasks = (comingTasks(seen.tasks).get(id) ?? []).filter(
+    ({ ID }) => seen.upToDate.has(ID) && !goal.formerTasks.has(ID),
+  );
+  return ON_THE_WAY.flatMap((state) => {
+    const here = tasks.filter(({ Status }) => Status.State === state);
+    if (here.length === 0) return [];
+    const nodes = new Set(here.map(({ NodeID }) => hostnameOf(seen.nodes, NodeID) ?? ''));
+    nodes.delete('');
+    const where =
+      nodes.size === 0
+        ? ''
+        : ` on ${nodes.size > MAX_NODES ? plural(nodes.size, 'node') : [...nodes].sort().join(', ')}`;
+    return [`${here.length} ${state}${where}`];
+  });
+}
+const MAX_NODES = 3;
+
+/** What a service has come to, as a reader of the log wants it: `api 7/10 updated, 1 failed`. */
+function reachedText(id: string, progress: ServiceProgress, { goal }: Rollout): readonly string[] {
+  const { name, kind, done, wanted, older, extra, failures, unplaced } = progress;
+  const change = targetOf(goal, id)?.change;
+  const noun = kind.kind.endsWith('job')
+    ? 'completed'
+    : goal.phase === 'restore'
+      ? 'as before'
+      : change === 'updated'
+        ? 'updated'
+        : 'running';
+  return [
+    `${name} ${endedText(progress) ?? `${done}/${wanted} ${noun}`}`,
+    // Before that, they are what the new ones replace.
+    ...(older === 0 || done < wanted ? [] : [`${older} still on another version`]),
+    ...(extra === 0 ? [] : [`${extra} too many`]),
+    ...(failures.length === 0 ? [] : [`${failures.length} failed`]),
+    ...(unplaced === undefined ? [] : [`waiting for a node: ${unplaced}`]),
+  ];
+}
+
+const targets = new WeakMap<Goal, ReadonlyMap<string, Target>>();
+
+/** The target of a service, by its id. */
+function targetOf(goal: Goal, id: string): Target | undefined {
+  const known = targets.get(goal) ?? new Map(goal.targets.map((target) => [target.id, target]));
+  targets.set(goal, known);
+  return known.get(id);
+}
+
+/** `api 7/10 updated, 1 starting on worker-2`: how far a service is right now. */
+export function progressLine(id: string, progress: ServiceProgress, rollout: Rollout): string {
+  const [reached = '', ...rest] = reachedText(id, progress, rollout);
+  return safeLine([reached, ...onTheWay(id, rollout), ...rest].join(', '));
 }
 
 /** What a rollout that is well has come to, as one sentence without its full stop. */
@@ -112,8 +227,14 @@ function endedLate({ services, goal, end }: Rollout): readonly string[] {
 
 /** What the rollout waits for right now, for the heartbeat. */
 export function waitingFor(rollout: Rollout): string {
-  const behind = [...rollout.services.values()].filter(({ complete }) => !complete);
-  if (behind.length > 0) return behind.slice(0, 5).map(standingLine).join('; ');
+  const behind = [...rollout.services].filter(([, { complete }]) => !complete);
+  if (behind.length > 0) {
+    const named = behind
+      .slice(0, MAX_NAMED)
+      .map(([id, progress]) => progressLine(id, progress, rollout));
+    const more = behind.length - named.length;
+    return [...named, ...(more === 0 ? [] : [`and ${plural(more, 'more service')}`])].join('; ');
+  }
   if (rollout.lingering > 0) return `${rollout.lingering} of the removed services and tasks to go`;
   const updating = [...rollout.services.values()].filter((service) => service.updating);
   const inVain = updating.filter(({ waitsInVain }) => waitsInVain);
@@ -140,58 +261,142 @@ function arrivalsText(tasks: readonly Task[], snapshot: Snapshot): string {
   return safeLine(`(+ ${parts.join(', ')})`);
 }
 
+const MAX_NAMED = 5;
 const HEARTBEAT_MS = 30_000;
-/** What goes well is told in lines this far apart, however many tasks there are. */
-const LULL_MS = 1000;
 const RUNNING = new Set(['running']);
 
+/** What goes well is told in lines this far apart, in milliseconds: calm, however many tasks there are. */
+const lullMs = (tasks: number): number =>
+  tasks <= FEW_TASKS ? 1000 : tasks <= 100 ? 3000 : 10_000;
+
+/** `142 of 200 services done: 312/500 tasks, 40 on their way, 3 failed`. */
+function sumLine({ services, goal, seen }: Rollout, tasks: number): string {
+  const all = [...services.values()];
+  const count = (of: (each: ServiceProgress) => number): number =>
+    all.reduce((sum, each) => sum + of(each), 0);
+  const onWay = [...comingTasks(seen?.tasks ?? [])]
+    .filter(([id]) => services.has(id))
+    .flatMap(([, here]) => here.filter(({ ID }) => !goal.formerTasks.has(ID))).length;
+  const failed = count(({ failures }) => failures.length);
+  return [
+    `${all.filter(({ complete }) => complete).length} of ${plural(all.length, 'service')} done: ${count(({ done }) => done)}/${plural(tasks, 'task')}`,
+    ...(onWay === 0 ? [] : [`${onWay} on their way`]),
+    ...(failed === 0 ? [] : [`${failed} failed`]),
+  ].join(', ');
+}
+
+/** Of these failures those that are told; of many, the first ones of each service. */
+function worthTelling(
+  moved: readonly Task[],
+  told: Map<string, number>,
+  narrator: Narrator,
+): readonly Task[] {
+  const total = (): number => [...told.values()].reduce((sum, each) => sum + each, 0);
+  return moved.filter(({ ServiceID, Status }) => {
+    if (Status.State === 'complete') return true;
+    const before = told.get(ServiceID) ?? 0;
+    if (before < MAX_FAILURES_OF_A_SERVICE && total() < MAX_FAILURES) {
+      told.set(ServiceID, before + 1);
+      if (total() === MAX_FAILURES)
+        narrator.say('so many tasks fail that from here on they are counted, not told', 'faint');
+      return true;
+    }
+    return false;
+  });
+}
+
 /**
- * Logs a rollout as it is seen: failures at once and one by one, what goes well summed up, and what
- * is waited for when nothing moves.
+ * Logs a rollout as it is seen: failures at once and one by one, the steps of each task where there are
+ * few and sums where there are many, and what is waited for when nothing moves.
  */
 export function progressLog(narrator: Narrator): (rollout: Rollout, snapshot: Snapshot) => void {
   let states: TaskStates = new Map();
   let seen: readonly Task[] | undefined;
   const standings = new Map<string, string>();
-  let arrivals = new Map<string, Task[]>();
+  const arrivals = new Map<string, Task[]>();
+  const failures = new Map<string, number>();
   let spoken = -Infinity;
+  let summed = -Infinity;
   let held = '';
+  let told: Rollout['services'] | undefined;
   return (after, snapshot) => {
-    const lines: string[] = [];
+    const { holding, goal, end } = after;
+    const lines: Line[] = [];
+    // Services of which something was told right now: how far they are is told with it.
+    const touched = new Set<string>();
+    const tasks = [...after.services.values()].reduce((sum, { wanted }) => sum + wanted, 0);
+    const few = tasks <= FEW_TASKS;
     // The reader gives the same list until something moves.
     if (snapshot.tasks !== seen) {
-      lines.push(...transitions(states, snapshot, after, ENDED));
-      for (const task of movedTasks(states, snapshot, after, RUNNING))
-        arrivals.set(task.ServiceID, [...(arrivals.get(task.ServiceID) ?? []), task]);
+      const moved = movedTasks(states, snapshot, after, few ? TOLD : ENDED);
+      const ended = new Set(
+        worthTelling(
+          moved.filter(({ Status }) => ENDED.has(Status.State)),
+          failures,
+          narrator,
+        ),
+      );
+      const worth = moved.filter((task) => !ENDED.has(task.Status.State) || ended.has(task));
+      lines.push(...linesOf(worth, snapshot, after));
+      for (const { ServiceID } of worth) touched.add(ServiceID);
+      if (!few)
+        for (const task of movedTasks(states, snapshot, after, RUNNING))
+          arrivals.set(task.ServiceID, [...(arrivals.get(task.ServiceID) ?? []), task]);
       states = statesOf(snapshot.tasks);
       seen = snapshot.tasks;
+      for (const [id, progress] of after.services) draw(narrator.chart, id, progress, after);
     }
 
-    const settled = after.holding !== undefined || after.end !== undefined;
-    if (settled || lines.length > 0 || after.at - spoken >= LULL_MS) {
+    const settled = holding !== undefined || end !== undefined;
+    const due = settled || after.at - summed >= lullMs(tasks);
+    if ((due || touched.size > 0) && after.services !== told) {
+      if (due) [told, summed] = [after.services, after.at];
+      const news: Line[] = [];
       for (const [id, progress] of after.services) {
-        const line = standingLine(progress);
-        if (standings.get(id) === line) continue;
-        standings.set(id, line);
-        lines.push(`${line} ${arrivalsText(arrivals.get(id) ?? [], snapshot)}`.trimEnd());
+        if (!due && !touched.has(id)) continue;
+        const line = progressLine(id, progress, after);
+        // Where each step of a task is told, it is told once.
+        const key = few ? reachedText(id, progress, after).join(', ') : line;
+        if (standings.get(id) === key) continue;
+        standings.set(id, key);
+        const arrived = arrivalsText(arrivals.get(id) ?? [], snapshot);
+        arrivals.delete(id);
+        news.push({
+          text: `${line} ${arrived}`.trimEnd(),
+          ...(progress.complete ? { tone: 'good' } : {}),
+        });
       }
-      arrivals = new Map();
+      if (due) arrivals.clear();
+      if (news.length <= MAX_LINES_A_LOOK) lines.push(...news);
+      else lines.push({ text: sumLine(after, tasks) });
     }
-    const { holding, goal, end } = after;
     const waits = holding !== undefined && !holding.proven && goal.stableForMs > 0;
     if (waits && holding.tasks !== held) {
       held = holding.tasks;
       if (end === undefined)
-        lines.push(
-          `${goal.needed === undefined ? 'everything' : 'what is waited for'} runs; now it must stay so for ${spokenTime(goal.stableForMs)}`,
-        );
+        lines.push({
+          text: `${goal.needed === undefined ? 'everything' : 'what is waited for'} runs; now it must stay so for ${spokenTime(goal.stableForMs)}`,
+        });
     }
     if (waits && end?.kind === 'converged')
-      lines.push(`stayed so for ${spokenTime(goal.stableForMs)}`);
+      lines.push({ text: `stayed so for ${spokenTime(goal.stableForMs)}`, tone: 'good' });
     if (lines.length === 0 && after.at - spoken >= HEARTBEAT_MS && end === undefined)
-      lines.push(`waiting for ${waitingFor(after)}`);
+      lines.push({ text: `waiting for ${waitingFor(after)}`, tone: 'faint' });
     if (lines.length > 0) spoken = after.at;
-    lines.forEach(narrator.say);
+    for (const { text, tone } of lines) narrator.say(text, tone);
     for (const line of endedLate(after)) narrator.warn(line);
+    if (end !== undefined) narrator.chart.close(goal.phase === 'restore' ? 'back' : 'rollout');
   };
+}
+
+/** How far a service is, for the picture. */
+function draw(chart: Chart, id: string, progress: ServiceProgress, { goal }: Rollout): void {
+  const { name, complete, updating, done, wanted, failures } = progress;
+  const over = complete && !updating;
+  chart.service(
+    goal.phase === 'restore' ? 'back' : 'rollout',
+    name,
+    over ? 'done' : failures.length > 0 && goal.phase === 'deploy' ? 'failed' : 'open',
+    targetOf(goal, id)?.mustEnd === true && over ? 'ended' : `${done}/${wanted}`,
+  );
 }

@@ -1,17 +1,21 @@
 /** Turns the end of a run into what people and workflows read: outputs, step summary, report. */
-import { GREEN_OUTCOMES, type Outcome } from '../errors.js';
+import { GREEN_OUTCOMES, type Outcome, type Position } from '../errors.js';
+import { ganttLines } from './chart.js';
+import { dossierSection } from './dossier-markdown.js';
 import { failureLine } from './failure.js';
-import { historyTable } from './history.js';
+import { historyTable, link, webAddress } from './history.js';
+import { nextLines } from './next.js';
 import { placeOf, type Finding } from '../lint/lint.js';
 import type { RunReport, ServiceReport } from './outcome.js';
 import { planSummary } from './plan.js';
 import { stackTable, troubleTable } from './stack.js';
-import { clockTime, code, imageCell, plural, safeCell, spokenTime } from './text.js';
+import { clockTime, code, imageCell, markdownTable, plural, safeCell, spokenTime } from './text.js';
 
 /** GitHub drops a step's summary whole above 1 MiB; stay well below. */
 const SUMMARY_LIMIT = 900_000;
 const MAX_ROWS = 500;
 const MAX_FAILURES = 20;
+const MAX_PROBLEMS = 50;
 
 export function isGreen(outcome: Outcome): boolean {
   return (GREEN_OUTCOMES as readonly string[]).includes(outcome);
@@ -96,17 +100,98 @@ function outcomeCell({ outcome, reason }: ServiceReport): string {
   return wentBack ? `${outcome} after ${code(reason)}` : `${outcome}: ${code(reason)}`;
 }
 
-function serviceRow(service: ServiceReport): string {
-  const { replicas } = service;
-  const cells = [
-    safeCell(service.name),
-    service.change,
-    imageCell(service.previousImage, service.previousDigest),
-    imageCell(service.image, service.digest),
-    service.outcome === 'removed' ? '' : `${replicas.running}/${replicas.desired}`,
-    outcomeCell(service),
+const SIGNS: Readonly<Record<ServiceReport['outcome'], string>> = {
+  failed: '❌ ',
+  unknown: '⚠️ ',
+  restored: '↩️ ',
+  healthy: '✅ ',
+  accepted: '',
+  removed: '',
+  untouched: '',
+};
+
+const HEAD = [
+  'service',
+  'change',
+  'image before',
+  'image asked for',
+  'running',
+  'took',
+  'outcome',
+] as const;
+
+/** @param took milliseconds that each service was on its way, by its name */
+const serviceRow =
+  (took: ReadonlyMap<string, number>) =>
+  (service: ServiceReport): readonly string[] => {
+    const { name, replicas, outcome } = service;
+    const ms = took.get(name);
+    // What was not moved has one image.
+    const same =
+      service.image === service.previousImage && service.digest === service.previousDigest;
+    return [
+      safeCell(name),
+      service.change,
+      same ? '' : imageCell(service.previousImage, service.previousDigest),
+      imageCell(service.image, service.digest),
+      outcome === 'removed' ? '' : `${replicas.running}/${replicas.desired}`,
+      ms === undefined ? '' : spokenTime(ms).replaceAll(' ', '&nbsp;'),
+      `${SIGNS[outcome]}${outcomeCell(service)}`,
+    ];
+  };
+
+/** Nothing became of it, or nothing had to: few readers look for it among the others. */
+const isQuiet = ({ change, outcome, reason }: ServiceReport): boolean =>
+  change === 'unchanged' && reason === '' && (outcome === 'healthy' || outcome === 'untouched');
+
+/** More rows than that hide the others. */
+const MAX_QUIET = 10;
+
+/** What changed in a table; those that did not in a folded one where there are many. */
+function servicesTable(run: RunReport): readonly string[] {
+  const took = new Map(
+    (run.bars ?? [])
+      .filter(({ kind }) => kind === 'rollout')
+      .map(({ name, from, to }) => [name, to - from]),
+  );
+  const row = serviceRow(took);
+  const all = ranked(run.services);
+  const quiet = all.filter(isQuiet);
+  const fold = quiet.length > MAX_QUIET && quiet.length < all.length;
+  const loud = fold ? all.filter((service) => !isQuiet(service)) : all;
+  const table = (services: readonly ServiceReport[]): readonly string[] => [
+    ...markdownTable(HEAD, services.slice(0, MAX_ROWS).map(row)),
+    ...(services.length > MAX_ROWS
+      ? [`and ${plural(services.length - MAX_ROWS, 'more service')}`, '']
+      : []),
   ];
-  return `| ${cells.join(' | ')} |`;
+  return [
+    ...table(loud),
+    ...(fold ? folded(`${plural(quiet.length, 'service')} that did not change`, table(quiet)) : []),
+  ];
+}
+
+const folded = (title: string, lines: readonly string[]): readonly string[] => [
+  `<details><summary>${title}</summary>`,
+  '',
+  ...lines,
+  '',
+  '</details>',
+  '',
+];
+
+/** Docker's words on each failed task, where nothing has told what they mean. */
+function failuresOf({ failures }: RunReport): readonly string[] {
+  if (failures.length === 0) return [];
+  return [
+    `**${plural(failures.length, 'failed task')}**`,
+    '',
+    ...failures
+      .slice(0, MAX_FAILURES)
+      .map((failure) => `- ${code(failure.reason)} ${safeCell(failureLine(failure))}`),
+    '',
+    ...(failures.length > MAX_FAILURES ? [`and ${failures.length - MAX_FAILURES} more`, ''] : []),
+  ];
 }
 
 /** The step summary in GitHub's markdown, most important first and below the size limit. */
@@ -115,53 +200,56 @@ export function summaryOf(run: RunReport): string {
     `## ${signOf(run)} ${safeCell(headline(run))}`,
     '',
     ...(run.message === '' ? [] : [safeCell(run.message), '']),
-    ...(run.problems.length < 2
-      ? []
-      : [...run.problems.map(({ message }) => `- ${safeCell(message)}`), '']),
+    ...(run.problems.length < 2 ? [] : [...problemLines(run), '']),
     ...(run.hint === '' ? [] : [`**What to do:** ${safeCell(run.hint)}`, '']),
   ];
-  if (run.outcome === 'reported') lines.push(...stateOf(run));
+  const looked = run.outcome === 'reported';
+  const dossier = dossierSection(run.dossier, run.verification);
+  if (dossier !== '') lines.push(...dossier.split('\n'));
+  else if (!looked) lines.push(...failuresOf(run));
+  if (looked) lines.push(...stateOf(run));
   else if (run.plan !== undefined) lines.push(...planSummary(run.plan));
-  else if (run.services.length > 0) {
+  else if (run.services.length > 0) lines.push(...servicesTable(run));
+  lines.push(...nextLines(run));
+  const chart = ganttLines(run.bars ?? [], run.durationMs);
+  if (chart.length > 0) lines.push('### Timeline', '', ...chart);
+  if (run.warnings.length > 0) {
+    const left = run.warnings.length - MAX_FAILURES;
     lines.push(
-      '| service | change | image before | image asked for | running | outcome |',
-      '| --- | --- | --- | --- | --- | --- |',
-      ...ranked(run.services).slice(0, MAX_ROWS).map(serviceRow),
-      '',
+      ...folded(plural(run.warnings.length, 'warning'), [
+        ...run.warnings.slice(0, MAX_FAILURES).map((warning) => `- ${safeCell(warning)}`),
+        ...(left > 0 ? ['', `and ${left} more, in the log and the report`] : []),
+      ]),
     );
-    if (run.services.length > MAX_ROWS)
-      lines.push(`and ${plural(run.services.length - MAX_ROWS, 'more service')}`, '');
   }
-  if (run.outcome !== 'reported' && run.failures.length > 0) {
-    lines.push(
-      `**${plural(run.failures.length, 'failed task')}**`,
-      '',
-      ...run.failures
-        .slice(0, MAX_FAILURES)
-        .map((failure) => `- ${code(failure.reason)} ${safeCell(failureLine(failure))}`),
-      '',
-    );
-    if (run.failures.length > MAX_FAILURES)
-      lines.push(`and ${run.failures.length - MAX_FAILURES} more`, '');
-  }
-  if (run.warnings.length > 0)
-    lines.push(
-      `<details><summary>${plural(run.warnings.length, 'warning')}</summary>`,
-      '',
-      ...run.warnings.slice(0, MAX_FAILURES).map((warning) => `- ${safeCell(warning)}`),
-      '',
-      '</details>',
-      '',
-    );
   lines.push(...lintOf(run.lint));
   const where = run.manager === '' ? '' : ` through ${code(run.manager)}`;
+  const page = webAddress(run.run?.runUrl ?? '');
   lines.push(
     `Outcome ${code(run.outcome)}${run.reason === '' ? '' : `, reason ${code(run.reason)}`}, ` +
       (run.revision === undefined ? '' : `revision ${run.revision}, `) +
-      `${spokenTime(run.durationMs)}${where}.`,
+      `${spokenTime(run.durationMs)}${where}.${page === '' ? '' : ` ${link('The log of this run', page)}.`}`,
     '',
   );
   return cutToLimit(lines);
+}
+
+/** The first ones of many, each with its place. */
+function problemLines({ problems }: RunReport): readonly string[] {
+  const place = ({ file, line }: Position): string =>
+    line === undefined ? file : `${file}:${line}`;
+  const left = problems.length - MAX_PROBLEMS;
+  return [
+    ...problems
+      .slice(0, MAX_PROBLEMS)
+      .map(({ message, position, hint }) =>
+        [
+          `- ${position === undefined ? '' : `${code(place(position))} `}${safeCell(message)}`,
+          ...(hint === undefined ? [] : [safeCell(hint)]),
+        ].join(' '),
+      ),
+    ...(left > 0 ? ['', `and ${plural(left, 'more problem')}`] : []),
+  ];
 }
 
 /** Folded, with the first ones of many. */
@@ -205,16 +293,26 @@ const stateOf = ({
   ...historyTable(history, { now: revision, previous: previousRevision }, MAX_ROWS),
 ];
 
+/** Cuts between lines, and closes what is open there. */
 function cutToLimit(lines: readonly string[]): string {
   let size = 0;
   const kept: string[] = [];
+  let fence = '';
+  let details = 0;
   for (const line of lines) {
     size += Buffer.byteLength(line) + 1;
     if (size > SUMMARY_LIMIT) {
-      kept.push('', 'The rest is too long for a summary; it stands in the report.');
+      if (fence !== '') kept.push(fence);
+      kept.push('', ...Array.from({ length: details }, () => '</details>'), '');
+      kept.push('The rest is too long for a summary; it stands in the log and the report.');
       break;
     }
     kept.push(line);
+    const [mark = ''] = /^`{3,}/.exec(line) ?? [];
+    if (fence === '') {
+      fence = mark;
+      details += line.startsWith('<details>') ? 1 : line === '</details>' ? -1 : 0;
+    } else if (mark === fence && line === mark) fence = '';
   }
   return `${kept.join('\n')}\n`;
 }
@@ -255,6 +353,8 @@ export function reportOf(run: RunReport): string {
     services: run.services,
     tasks: run.tasks,
     failures: run.failures,
+    dossier: run.dossier,
+    verification: run.verification,
     warnings: run.warnings,
     lint: run.lint,
     problems: run.problems,

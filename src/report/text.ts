@@ -8,17 +8,19 @@ const CONTROL =
 
 const MAX_LINE = 2000;
 
+/** Foreign text on one line and without terminal tricks, nothing else changed. */
+export const withoutControls = (text: string): string =>
+  text
+    .replace(ANSI, '')
+    .replace(/[\r\n\t]+/g, ' ')
+    .replace(CONTROL, '');
+
 /**
  * One line of foreign text as it may stand in a log: no terminal tricks, no line breaks, nothing
  * that the runner takes for a workflow command (`::name::` at the start, `##[name]` anywhere).
  */
 export function safeLine(text: string): string {
-  const flat = text
-    .replace(ANSI, '')
-    .replace(/[\r\n\t]+/g, ' ')
-    .replace(CONTROL, '')
-    .replaceAll('##[', '## [')
-    .trim();
+  const flat = withoutControls(text).replaceAll('##[', '## [').trim();
   const cut = flat.length > MAX_LINE ? `${flat.slice(0, MAX_LINE)} ...` : flat;
   return cut.startsWith('::') ? ` ${cut.replace(/^::/, ': :')}` : cut;
 }

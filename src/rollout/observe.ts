@@ -196,7 +196,8 @@ function fold(rollout: Rollout, snapshot: Snapshot): Rollout {
         ? { wanted: 0, done: 0, ended: 0, older: 0, extra: 0, complete: false, holding: [] }
         : lenient(
             standing(kind, service, countedTasks(goal, tasks, snapshot), snapshot),
-            target.enough,
+            kind,
+            target,
           );
     const failures = collectFailures(
       former?.failures ?? [],
@@ -263,7 +264,7 @@ function fold(rollout: Rollout, snapshot: Snapshot): Rollout {
         ? {}
         : { deadlock: { ...deadlock, since: former?.deadlock?.since ?? snapshot.at } }),
     });
-    if (isNeeded(goal, target.id)) holding.push(...stand.holding);
+    if (isNeeded(goal, target.id)) holding.push(...stand.holding.map(({ ID }) => ID));
     const end = departure(goal, target, service, stand.complete);
     if (end !== undefined) departures.push(end);
 
@@ -471,7 +472,7 @@ const NEVER_HEALTHY =
 const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
 
 /** The reason that most failures share; the latest one among equals. */
-function leadingFailure(failures: readonly Failure[]): Failure | undefined {
+export function leadingFailure(failures: readonly Failure[]): Failure | undefined {
   const counts = new Map<Reason, number>();
   for (const { reason } of failures) counts.set(reason, (counts.get(reason) ?? 0) + 1);
   return failures.reduce<Failure | undefined>(

@@ -115,6 +115,7 @@ describe('summary and report', () => {
     ...{ message: '', hint: '', position: undefined, problems: [], services: [], failures: [] },
     ...{ warnings: [], lint: MANY, timeline: [], durationMs: 0, inputs: {}, tasks: [] },
     ...{ revision: undefined, previousRevision: undefined, history: [] },
+    ...{ dossier: [], verification: [] },
   };
 
   it('fold them up, with nothing that a file can do to the page', () => {

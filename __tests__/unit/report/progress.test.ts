@@ -40,7 +40,7 @@ describe('transitions', () => {
     ]);
   });
   it('leave out what has not moved, what is over in a moment, and what was there before', () => {
-    const now = snapshot(0, [task('a', 'running'), task('b', 'preparing'), task('c', 'failed')]);
+    const now = snapshot(0, [task('a', 'running'), task('b', 'accepted'), task('c', 'failed')]);
     expect(moves(now, [task('a', 'running')], { formerTasks: new Set(['c']) })).toEqual([]);
     expect(moves(now, [task('a', 'starting')], { formerTasks: new Set(['c']) })).toHaveLength(1);
   });
@@ -163,7 +163,7 @@ function warningsOf(snapshots: readonly Snapshot[], aim: Partial<Goal>): readonl
 
 it('says what is waited for', () => {
   const both = [task('a', 'running'), task('b', 'running', { Slot: 2 })];
-  expect(waitingFor(seen(snapshot(0, [])))).toBe('shop_api 0/2 up to date and running');
+  expect(waitingFor(seen(snapshot(0, [])))).toBe('shop_api 0/2 updated');
   expect(waitingFor(seen(snapshot(0, both)))).toContain('stability window');
   const updating = { services: [service(spec(), { UpdateStatus: status('updating') })] };
   expect(waitingFor(seen(snapshot(0, both, updating)))).toBe('Swarm to finish monitoring shop_api');
@@ -194,8 +194,70 @@ describe('the log', () => {
   it('says each thing once', () => {
     const now = [task('a', 'running')];
     expect(logged([snapshot(0, now), snapshot(250, now), snapshot(2500, now)])).toEqual([
-      'shop_api 1/2 up to date and running (+ .1 on host-n1)',
+      'shop_api.1 running on host-n1',
+      'shop_api 1/2 updated',
     ]);
+  });
+  it('tells each step of a task, and how far the service is', () => {
+    const look = (at: number, first: TaskState, second?: TaskState): Snapshot =>
+      snapshot(at, [
+        task('a', first),
+        ...(second === undefined ? [] : [task('b', second, { Slot: 2, NodeID: 'n2' })]),
+      ]);
+    expect(
+      logged([
+        look(0, 'preparing'),
+        look(1000, 'starting'),
+        look(2000, 'running', 'starting'),
+        look(3000, 'running', 'running'),
+      ]),
+    ).toEqual([
+      'shop_api.1 preparing on host-n1',
+      'shop_api 0/2 updated, 1 preparing on host-n1',
+      'shop_api.1 starting on host-n1',
+      'shop_api.1 running on host-n1',
+      'shop_api.2 starting on host-n2',
+      'shop_api 1/2 updated, 1 starting on host-n2',
+      'shop_api.2 running on host-n2',
+      'shop_api 2/2 updated',
+      'everything runs; now it must stay so for 5 s',
+    ]);
+  });
+  it('stays calm with 500 tasks of 200 services, 40 of which crash again and again', () => {
+    const services = Array.from({ length: 200 }, (_, index) =>
+      service(spec('x', { Name: `shop_s${index}`, Mode: { Replicated: { Replicas: 3 } } }), {
+        ID: `s${index}`,
+      }),
+    );
+    const aim = {
+      targets: services.map(({ ID, Spec }) => target({ id: ID, name: Spec.Name, spec: Spec })),
+      maxFailures: 1000,
+    };
+    // A task more runs with every look; each second one of the first 40 services fails once more.
+    const looks = Array.from({ length: 200 }, (_, turn) =>
+      snapshot(
+        turn * 1500,
+        [
+          ...Array.from({ length: Math.min(500, 3 * turn) }, (__, index) =>
+            task(`t${index}`, 'running', {
+              ServiceID: `s${index % 200}`,
+              Slot: 1 + Math.floor(index / 200),
+            }),
+          ),
+          ...Array.from({ length: turn }, (__, index) =>
+            task(`f${index}`, 'failed', { ServiceID: `s${index % 40}`, Slot: 9, Err: 'boom' }),
+          ),
+        ],
+        { services },
+      ),
+    );
+    const lines = logged(looks, aim);
+    expect(lines.length).toBeLessThan(260);
+    expect(lines.filter((line) => line.includes('failed on host-n1: boom'))).toHaveLength(60);
+    expect(lines).toContain('so many tasks fail that from here on they are counted, not told');
+    expect(lines).toContainEqual(
+      expect.stringMatching(/^\d+ of 200 services done: \d+\/600 tasks, \d+ failed$/),
+    );
   });
   it('tells a failure at once, and what the stability window holds', () => {
     const both = [task('b', 'running'), task('c', 'running', { Slot: 2 })];

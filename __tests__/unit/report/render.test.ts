@@ -48,6 +48,8 @@ const report = (more: Partial<RunReport> = {}): RunReport => ({
   revision: undefined,
   previousRevision: undefined,
   history: [],
+  dossier: [],
+  verification: [],
   ...more,
 });
 const outcomes = [...GREEN_OUTCOMES, ...RED_OUTCOMES];
@@ -169,6 +171,86 @@ describe('the summary', () => {
         .filter((line) => line.startsWith('|'))
         .every((line) => line.endsWith('|')),
     ).toBe(true);
+  });
+  it('of 200 services with failures says on its first lines what failed, and is far below the limit', () => {
+    const services = Array.from({ length: 200 }, (_, index) =>
+      serviceReport(`shop_s${String(index).padStart(3, '0')}`, {
+        ...(index % 20 === 7
+          ? { outcome: 'failed', reason: 'unhealthy' }
+          : index % 3 === 0
+            ? { outcome: 'restored' }
+            : { change: 'unchanged', outcome: 'untouched' }),
+      }),
+    );
+    const failed = services.filter(({ outcome }) => outcome === 'failed');
+    const dossier = failed.map(({ name }, index) => ({
+      service: name,
+      reason: 'unhealthy' as const,
+      cause: `Its healthcheck does not pass (${index}).`,
+      mend: 'Mend what the check finds.',
+      place: { file: 'docker-stack.yml', line: 10 * index + 1 },
+      tasks: [],
+    }));
+    const bars = services.map(({ name, outcome }, index) => ({
+      ...{ kind: 'rollout' as const, name, from: 1000, to: 2000 + index, reached: '0/3' },
+      state: outcome === 'failed' ? ('failed' as const) : ('done' as const),
+    }));
+    const text = summaryOf(
+      report({
+        ...{ outcome: 'rolled-back', reason: 'unhealthy', services, dossier, bars },
+        ...{ revision: 8, previousRevision: 7 },
+        message: '3 tasks of shop_s007 failed.',
+        failures: failed.flatMap(({ name }) => [failure({ service: name })]),
+      }),
+    );
+    expect(Buffer.byteLength(text)).toBeLessThan(100_000);
+    const [head, ...rest] = text.split('\n').filter((line) => line !== '');
+    expect(head).toMatch(/^## ❌ The deploy of shop failed and was rolled back/);
+    expect(rest.slice(0, 6).join('\n')).toMatch(
+      /shop&#95;s007[^]*healthcheck does not pass \(0\)[^]*docker-stack\.yml&#58;1<[^]*Mend what the check finds/,
+    );
+    // What failed and what was put back; those that nothing happened to are folded.
+    const [loud = '', quiet = ''] = text.split('services that did not change</summary>');
+    expect(loud.split('\n').filter((line) => line.includes('❌ failed'))).toHaveLength(10);
+    expect(loud).not.toContain('untouched');
+    expect(quiet.split('\n').filter((line) => line.endsWith('untouched |'))).toHaveLength(
+      services.filter(({ outcome }) => outcome === 'untouched').length,
+    );
+    expect(text).toContain('Revision 7 runs, as before');
+    expect(text).toContain('and 176 more services, not drawn');
+  });
+  it('closes what is open where it is cut', () => {
+    const plan = {
+      hasChanges: true,
+      objects: [],
+      services: Array.from({ length: 30_000 }, (_, index) => ({
+        ...{ name: `shop_${index}`, change: 'created' as const, image: 'a:1', previousImage: '' },
+        ...{ replicas: 1, previousReplicas: null, job: false, restarts: 'none' as const },
+        fields: [],
+      })),
+    };
+    const text = summaryOf(report({ outcome: 'planned', plan: plan as never }));
+    expect(Buffer.byteLength(text)).toBeLessThan(1024 * 1024);
+    expect(text.match(/^```/gm)).toHaveLength(2);
+    expect(text.trimEnd().split('\n').at(-1)).toMatch(/^The rest is too long for a summary/);
+  });
+  it('says what can be done next, and takes no strange name into a command', () => {
+    const said = (more: Partial<RunReport>): string =>
+      summaryOf(report({ revision: 8, previousRevision: 7, ...more }));
+    expect(said({})).toContain(
+      'To go back to revision 7</summary>\n\n```yaml\nwith:\n  mode: rollback\n  stack: shop\n  revision: 7\n```',
+    );
+    expect(said({ outcome: 'failed' })).toContain('docker stack ps --no-trunc shop');
+    expect(said({ outcome: 'rollback-failed' })).toContain('To deploy revision 7 again:');
+    expect(said({ outcome: 'unreachable' })).toContain('mode&#58; status');
+    expect(said({ stack: 'a; rm -rf /', outcome: 'failed' })).not.toContain('docker stack ps');
+  });
+  it('links to its run, where that is a plain address', () => {
+    const link = (runUrl: string): string => summaryOf(report({ run: { runUrl } as never }));
+    expect(link('https://github.com/o/r/actions/runs/1')).toContain(
+      '[The log of this run](https://github.com/o/r/actions/runs/1)',
+    );
+    expect(link('javascript:alert(1)')).not.toContain('The log of this run');
   });
   it('shows failures, warnings, problems and what to do as text', () => {
     const text = summaryOf(

@@ -1,0 +1,315 @@
+/** What made a service fail, and what mends it, in plain words: a sentence for each reason. */
+import type { Reason } from '../errors.js';
+import {
+  at,
+  checksHealth,
+  delayMs,
+  hasOwnHealthcheck,
+  imageOf,
+  restartCondition,
+  splitImage,
+  type Json,
+  type ServiceSpec,
+} from '../model.js';
+import { conceal } from '../planning/conceal.js';
+import { exitCodeMeaning, type Failure } from '../rollout/classify.js';
+import type { DossierTask } from './dossier.js';
+import { plural, withoutControls } from './text.js';
+
+/** What is known of a service that failed. */
+export interface Facts {
+  readonly reason: Reason;
+  /** As it was asked for. */
+  readonly spec: ServiceSpec;
+  /** Of this reason; the last one is shown. */
+  readonly failures: readonly (Failure & { readonly node: string })[];
+  /** Its tasks that are still meant to run. */
+  readonly waiting: readonly DossierTask[];
+  /** The verdict's own words, where it is about this service. */
+  readonly message: string;
+  /** Why tasks cannot be placed, in Docker's words. */
+  readonly unplaced: string;
+  /** The last line that the failed task wrote; '' where there is none. */
+  readonly lastWords: string;
+  /** `linux/x86_64` and the like, of the nodes. */
+  readonly platforms: readonly string[];
+}
+
+export interface Words {
+  readonly cause: string;
+  readonly mend: string;
+}
+
+const MAX_WORDS = 400;
+const short = (text: string, most = MAX_WORDS): string => {
+  const flat = withoutControls(text).trim();
+  return flat.length > most ? `${flat.slice(0, most)} ...` : flat;
+};
+
+/** Cause and mend without a full stop's worth of jargon; foreign text in them is not yet made safe. */
+export function wordsFor(facts: Facts): Words {
+  const { cause, mend } = WORDS[facts.reason]?.(facts) ?? {
+    cause: facts.message === '' ? short(lastError(facts)) : facts.message,
+    mend: "Docker's own words say what is wrong; mend that, then run the workflow again.",
+  };
+  return { cause: `${cause.replace(/[.\s]+$/, '')}.`, mend };
+}
+
+type Writer = (facts: Facts) => Words;
+
+const WORDS: Partial<Readonly<Record<Reason, Writer>>> = {
+  'image-not-found': (facts) => ({
+    cause: facts.failures.some(({ fatal }) => fatal)
+      ? `The registry has no image ${image(facts)}`
+      : `${nodes(facts)} could not pull ${image(facts)}: there is no such image, or its registry does not answer`,
+    mend: 'Check the name and the tag in `image:`, and that it was pushed before this step; a private image needs registry-username and registry-password.',
+  }),
+  'registry-auth': (facts) => ({
+    cause: `The registry did not let ${nodes(facts)} pull ${image(facts)}: ${short(lastError(facts))}`,
+    mend: 'Give registry-username and registry-password of an account that may pull it (a token may have expired), and leave with-registry-auth at true.',
+  }),
+  'crash-loop': crashed,
+  unhealthy: (facts) => ({
+    cause: `${healthcheck(facts)} does not pass${tasksSay(facts, 'stopped for it')}`,
+    mend: `Run the check in a container of ${image(facts)} and mend what it finds; if the service only takes longer to start, raise healthcheck.start_period (it is ${startPeriod(facts.spec)}).`,
+  }),
+  'out-of-memory': (facts) => ({
+    cause: `Killed for taking more memory than its limit of ${memoryLimit(facts.spec)} (exit code 137)${tasksSay(facts, 'killed')}`,
+    mend: 'Raise deploy.resources.limits.memory, or make the service use less.',
+  }),
+  'exec-format': (facts) => ({
+    cause: `The program of ${image(facts)} does not run on ${nodes(facts)}: it is for another processor, or a script without a #! line`,
+    mend: `Build the image for the platform of the nodes${facts.platforms.length === 0 ? '' : ` (${facts.platforms.join(', ')})`}, as by docker buildx build --platform; a script begins with #!/bin/sh.`,
+  }),
+  'command-not-found': commandMissing,
+  'mount-invalid': (facts) => {
+    const path = /source path does not exist: ?(\S+)/i.exec(lastError(facts))?.[1];
+    return {
+      cause:
+        path === undefined
+          ? `A mount cannot be made on ${nodes(facts)}: ${short(lastError(facts))}`
+          : `There is no ${path} on ${nodes(facts)}, which a mount asks for`,
+      mend: 'Create it on every node that may run the service, use a named volume, or keep the service to nodes that have it (deploy.placement.constraints).',
+    };
+  },
+  'network-unavailable': (facts) => ({
+    cause: `A network of it cannot be set up on ${nodes(facts)}: ${short(lastError(facts))}`,
+    mend: /overlap/i.test(lastError(facts))
+      ? 'Addresses of a stack that was just removed may still be in use: run the workflow again, or give the network a subnet of its own.'
+      : 'Check that the network exists, and that its driver is there on that node (docker network ls).',
+  }),
+  'port-in-use': (facts) => {
+    const words = lastError(facts);
+    const port = /(?::|port )(\d{2,5})\b(?!.*(?::|port )\d{2,5}\b)/i.exec(words)?.[1];
+    return {
+      cause: `${port === undefined ? 'A host-mode port' : `Port ${port}`} is already in use on ${nodes(facts)}`,
+      mend: 'Stop what listens there or publish another port; where it is the former task of the same service, set deploy.update_config.order: stop-first.',
+    };
+  },
+  'host-port-deadlock': (facts) => ({
+    cause: facts.message,
+    mend: 'Set deploy.update_config.order: stop-first for services with host-mode ports.',
+  }),
+  'task-rejected': (facts) => ({
+    cause: `${nodes(facts)} could not start its task: ${short(lastError(facts))}`,
+    mend: "Docker's words say what is wrong on that node; mend it there, or keep the service to other nodes (deploy.placement.constraints).",
+  }),
+  'job-failed': (facts) => ({
+    cause: `The job ended with ${exitText(facts)}${lastWords(facts)}`,
+    mend: 'Mend what its log complains of, then run the workflow again: a job runs anew with every deploy.',
+  }),
+  unschedulable: unplaceable,
+  'update-paused': (facts) => ({
+    cause: `Swarm paused the update (failure_action: pause)${colon(facts.message)}`,
+    mend: 'See what its tasks died of: their errors are in the table, their output in the log.',
+  }),
+  'rolled-back-by-swarm': (facts) => ({
+    cause: `Swarm rolled the service back by itself (failure_action: rollback)${colon(facts.message)}`,
+    mend: 'See what its tasks died of: their errors are in the table, their output in the log.',
+  }),
+  'progress-timeout': late,
+  timeout: late,
+};
+
+const colon = (text: string): string => (text === '' ? '' : `: ${text}`);
+const image = ({ spec }: Facts): string => splitImage(imageOf(spec)).name;
+const lastError = ({ failures, message }: Facts): string => failures.at(-1)?.error ?? message;
+
+/** `worker-1`, `worker-1 and worker-2`, `4 nodes`. */
+function nodes({ failures }: Facts): string {
+  const names = [...new Set(failures.map(({ node }) => node))].filter((name) => name !== '').sort();
+  if (names.length === 0) return 'the node';
+  return names.length > 3 ? `${names.length} nodes` : listed(names);
+}
+
+const listed = (names: readonly string[]): string =>
+  names.length < 2
+    ? names.join('')
+    : `${names.slice(0, -1).join(', ')} and ${names.slice(-1).join('')}`;
+
+/** `: 3 tasks on worker-1 were stopped for it`. */
+function tasksSay(facts: Facts, what: string): string {
+  const count = facts.failures.length;
+  if (count === 0) return '';
+  return `: ${plural(count, 'task')} on ${nodes(facts)} ${count === 1 ? 'was' : 'were'} ${what}`;
+}
+
+const lastWords = ({ lastWords: words }: Facts): string =>
+  words === '' ? '' : `; its last line: ${short(words, 200)}`;
+
+function exitText({ failures }: Facts): string {
+  const code = failures.at(-1)?.exitCode;
+  if (code === undefined) return 'an error';
+  const meaning = code === 0 ? undefined : exitCodeMeaning(code);
+  return `exit code ${code}${meaning === undefined ? '' : ` (${meaning})`}`;
+}
+
+function crashed(facts: Facts): Words {
+  const last = facts.failures.at(-1);
+  const times = facts.failures.length;
+  const often = times > 1 ? `, ${times} times` : '';
+  const where = `${often} on ${nodes(facts)}`;
+  if (last?.exitCode === 0)
+    return {
+      cause: `Its process ends by itself in good order (exit code 0)${where}, though the service is meant to keep running${lastWords(facts)}`,
+      mend: `Keep it in the foreground; a service that is meant to end takes deploy.restart_policy.condition: none or on-failure${restartCondition(facts.spec) === 'any' ? '' : ' and no healthcheck'}, or mode: replicated-job.`,
+    };
+  return {
+    cause: `Its process ends with ${exitText(facts)}${where}${lastWords(facts)}`,
+    mend:
+      last?.exitCode === 137
+        ? 'Look whether the node ran out of memory (dmesg on it), and give the service deploy.resources.limits.memory; else something kills it.'
+        : facts.lastWords === ''
+          ? `It wrote nothing that could be read: run ${image(facts)} by hand with the same command and environment.`
+          : 'Mend what the last lines of its log complain of.',
+  };
+}
+
+function healthcheck({ spec }: Facts): string {
+  if (!hasOwnHealthcheck(spec)) return 'The healthcheck of its image';
+  const test = at(spec, 'TaskTemplate', 'ContainerSpec', 'Healthcheck', 'Test');
+  const shown = conceal(test ?? null);
+  const [, ...words] = Array.isArray(shown) ? (shown as readonly Json[]) : [];
+  const command = short(words.filter((word) => typeof word === 'string').join(' '), 120);
+  return checksHealth(test) && command !== '' ? `Its healthcheck "${command}"` : 'Its healthcheck';
+}
+
+function startPeriod(spec: ServiceSpec): string {
+  const period = at(spec, 'TaskTemplate', 'ContainerSpec', 'Healthcheck', 'StartPeriod');
+  const seconds = Number(period ?? 0) / 1e9;
+  return seconds > 0
+    ? `${Number(seconds.toFixed(1))} s`
+    : hasOwnHealthcheck(spec)
+      ? '0 s'
+      : "the image's";
+}
+
+function memoryLimit(spec: ServiceSpec): string {
+  const bytes = Number(at(spec, 'TaskTemplate', 'Resources', 'Limits', 'MemoryBytes') ?? 0);
+  const mib = bytes / 2 ** 20;
+  return mib >= 1024 && mib % 1024 === 0 ? `${mib / 1024} GiB` : `${Number(mib.toFixed(1))} MiB`;
+}
+
+function commandMissing(facts: Facts): Words {
+  const words = lastError(facts);
+  const name = /exec: \\?"([^"\\]+)\\?"/.exec(words)?.[1];
+  const denied = /permission denied/i.test(words);
+  return {
+    cause:
+      name === undefined
+        ? `The command of the service is not in ${image(facts)}: ${short(words)}`
+        : denied
+          ? `The command ${name} in ${image(facts)} may not be executed`
+          : `There is no command ${name} in ${image(facts)}`,
+    mend: denied
+      ? 'Give the file the right to be executed (chmod +x) in the image, or correct command or entrypoint.'
+      : 'Correct command or entrypoint, or put the program into the image (an entrypoint script needs its interpreter there, too).',
+  };
+}
+
+/** What Docker's counts of unfit nodes say, and what helps there. */
+const UNFIT: readonly { readonly pattern: RegExp; readonly mend: string }[] = [
+  {
+    pattern: /scheduling constraints/i,
+    mend: 'Correct deploy.placement.constraints, or give a node what they ask for (docker node update --label-add KEY=VALUE NODE).',
+  },
+  {
+    pattern: /insufficient resources/i,
+    mend: 'Lower deploy.resources.reservations, or make room: add a node or remove services.',
+  },
+  {
+    pattern: /unsupported platform/i,
+    mend: 'Build the image for the platform of the nodes (docker buildx build --platform).',
+  },
+  {
+    pattern: /max replicas per node/i,
+    mend: 'Raise deploy.placement.max_replicas_per_node, lower replicas, or add a node.',
+  },
+  {
+    pattern: /host-mode port/i,
+    mend: 'Each node has a host-mode port once: fewer replicas, another port, or deploy.update_config.order: stop-first.',
+  },
+  {
+    pattern: /missing plugin/i,
+    mend: 'Install the plugin of the volume, network or log driver on the nodes.',
+  },
+];
+
+function unplaceable(facts: Facts): Words {
+  const words = facts.unplaced === '' ? facts.message : facts.unplaced;
+  const constraints = at(facts.spec, 'TaskTemplate', 'Placement', 'Constraints');
+  const asked =
+    /constraints/i.test(words) && Array.isArray(constraints) && constraints.length > 0
+      ? `; it asks for ${short((constraints as readonly Json[]).filter((each) => typeof each === 'string').join(', '), 200)}`
+      : '';
+  const mends = UNFIT.filter(({ pattern }) => pattern.test(words)).map(({ mend }) => mend);
+  return {
+    cause: `No node can run it: ${short(words)}${asked}`,
+    mend:
+      mends.join(' ') ||
+      'Look at the nodes (docker node ls): none that is active and ready takes the task.',
+  };
+}
+
+/** Where tasks are when nothing moves, and what that means. */
+const STANDSTILL: Readonly<Record<string, { readonly cause: string; readonly mend: string }>> = {
+  pending: {
+    cause: 'no node has been found for it',
+    mend: 'Look at placement and reservations, and at the nodes (docker node ls).',
+  },
+  assigned: {
+    cause: 'its node has not taken it yet',
+    mend: 'Look whether that node is well (docker node ls), and restart its engine if need be.',
+  },
+  accepted: {
+    cause: 'its node has not begun yet',
+    mend: 'Look whether that node is well (docker node ls), and restart its engine if need be.',
+  },
+  preparing: {
+    cause: 'its image is being pulled, or a network or volume set up',
+    mend: 'Large images and slow registries take time: raise progress-timeout, or pull the image to the nodes beforehand.',
+  },
+  starting: {
+    cause: 'it runs, and its healthcheck has not passed yet',
+    mend: 'Look at the log below and at the healthcheck: a long start_period or many retries may be what is waited for; then raise progress-timeout.',
+  },
+};
+
+function late(facts: Facts): Words {
+  const behind = facts.waiting.filter(({ state }) => state in STANDSTILL);
+  const [first] = behind;
+  const known = first === undefined ? undefined : STANDSTILL[first.state];
+  if (first === undefined || known === undefined) {
+    const pause = delayMs(facts.spec) / 1000;
+    return {
+      cause: facts.message === '' ? short(lastError(facts)) : facts.message,
+      mend: `Raise ${facts.reason} if it only needs longer${pause > 0 ? ` (its update_config has a delay of ${pause} s)` : ''}; else look at its tasks: docker service ps --no-trunc.`,
+    };
+  }
+  const where = first.node === '' ? '' : ` on ${first.node}`;
+  const more = behind.length > 1 ? `, as ${behind.length - 1} more` : '';
+  return {
+    cause: `A task${where} stays "${first.state}"${more}: ${known.cause}${first.error === '' ? '' : ` (${short(first.error)})`}${lastWords(facts)}`,
+    mend: known.mend,
+  };
+}
