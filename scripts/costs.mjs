@@ -38,16 +38,20 @@ const scratch = mkdtempSync(join(root, '.cache-costs-'));
 
 /** @param {string} name of a package @returns {Promise<number>} milliseconds of the processor */
 async function start(name) {
-  const entry = join(scratch, `${name.replaceAll('/', '-')}.cjs`);
-  const built = `${entry}.built.cjs`;
-  writeFileSync(entry, `globalThis.all = require('${name}');\n`);
+  const entry = join(scratch, `${name.replaceAll('/', '-')}.mjs`);
+  const built = `${entry}.built.mjs`;
+  writeFileSync(entry, `import * as all from '${name}';\nglobalThis.all = all;\n`);
   writeFileSync(built, await bundle(entry, name === LEFT_OUT ? [] : [LEFT_OUT]));
   const script = `const from = process.cpuUsage();
-require(process.argv[1]);
+await import(process.argv[1]);
 const { user, system } = process.cpuUsage(from);
 console.log((user + system) / 1000);`;
   const times = Array.from({ length: RUNS }, () =>
-    Number(execFileSync(process.execPath, ['-e', script, built], { encoding: 'utf8' })),
+    Number(
+      execFileSync(process.execPath, ['--input-type=module', '-e', script, built], {
+        encoding: 'utf8',
+      }),
+    ),
   );
   return Math.min(...times);
 }

@@ -39,8 +39,10 @@ type Result = Awaited<ReturnType<typeof runStep>>;
 type Values = Readonly<Record<string, string>>;
 
 const clientKey = makeKey();
+const bastionKey = makeKey();
 const SECRETS: Values = {
   'secrets.SSH_PRIVATE_KEY': clientKey.privateKey,
+  'secrets.BASTION_PRIVATE_KEY': bastionKey.privateKey,
   'secrets.REGISTRY_TOKEN': 'canary-registry-token',
   'secrets.DOCKERHUB_TOKEN': 'canary-docker-hub-token',
   'secrets.OWN_REGISTRY_PASSWORD': 'canary-own-registry',
@@ -91,6 +93,7 @@ interface Expected {
   readonly ends?: readonly string[];
   /** Whether the stack is deployed twice before, with another tag each time. */
   readonly deployedTwice?: boolean;
+  readonly throughBastion?: boolean;
   readonly check?: (host: SwarmHost, results: readonly Result[]) => void;
 }
 
@@ -101,6 +104,7 @@ const EXAMPLES: Readonly<Record<string, Expected>> = {
   'deploy-ecr.yml': API,
   'deploy-own-registry.yml': API,
   'on-the-manager.yml': API,
+  'bastion.yml': { ...API, throughBastion: true },
   'staging-production.yml': {
     outcomes: ['deployed', 'deployed'],
     services: ['shop_api'],
@@ -167,6 +171,8 @@ interface Played {
   readonly results: readonly Result[];
   readonly services: readonly string[];
   readonly left: readonly string[];
+  /** Connections that the bastion has passed on. */
+  readonly forwarded: number;
   readonly check: () => void;
 }
 
@@ -175,6 +181,7 @@ async function play(name: string, expected: Expected): Promise<Played> {
   const { ends, before = {}, deployedTwice = false } = expected;
   const host = await startSwarmHost(ends);
   let server: SshServer | undefined;
+  let bastion: SshServer | undefined;
   try {
     for (const [registry, password] of Object.entries(LOGINS))
       host.swarm.logins.set(registry, password);
@@ -185,11 +192,13 @@ async function play(name: string, expected: Expected): Promise<Played> {
         Spec: specOf('shop', service, { image }),
       });
     server = await startSshServer({ authorizedKeys: [clientKey], env: host.env });
+    bastion = await startSshServer({ authorizedKeys: [bastionKey], forwards: 'pass' });
     const values: Values = {
       ...SECRETS,
       ...FACTS,
       'vars.SWARM_HOST': `deploy@${server.host}:${server.port}`,
-      'vars.SSH_KNOWN_HOSTS': server.knownHosts,
+      'vars.BASTION_HOST': `jump@${bastion.host}:${bastion.port}`,
+      'vars.SSH_KNOWN_HOSTS': server.knownHosts + bastion.knownHosts,
     };
     if (deployedTwice)
       for (const tag of ['first', 'second'])
@@ -199,11 +208,13 @@ async function play(name: string, expected: Expected): Promise<Played> {
     return {
       results,
       services,
+      forwarded: bastion.forwarded.length,
       left: host.left(),
       check: () => expected.check?.(host, results),
     };
   } finally {
     await server?.close();
+    await bastion?.close();
     await host.close();
   }
 }
@@ -282,7 +293,7 @@ describe('examples', () => {
   });
 
   it.each(Object.entries(EXAMPLES))('%s does what it says', async (name, expected) => {
-    const { results, services, left, check } = await played.get(name)!;
+    const { results, services, left, forwarded, check } = await played.get(name)!;
     for (const [index, { log, code, postCode, outputs, state }] of results.entries()) {
       const outcome = expected.outcomes[index];
       expect({ outcome: outputs['outcome'], log }).toEqual({ outcome, log });
@@ -297,6 +308,7 @@ describe('examples', () => {
     expect(results).toHaveLength(expected.outcomes.length);
     expect(services).toEqual(expected.services);
     expect(left).toEqual([]);
+    expect(forwarded > 0).toBe(expected.throughBastion === true);
     const said = JSON.stringify(results).replaceAll(/::add-mask::[^\\]*\\n/g, '');
     for (const secret of Object.values(SECRETS).filter((each) => each.startsWith('canary-')))
       expect(said).not.toContain(secret);

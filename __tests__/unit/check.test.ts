@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
+import { parse } from 'yaml';
 import { anchors, deadLinks } from '../../scripts/check/pages.mjs';
 import { isBundled, licenseProblems, sbom, sbomProblems } from '../../scripts/check/supply.mjs';
 import {
@@ -183,6 +184,24 @@ describe('docs/troubleshooting.md', () => {
   it('has a section for each reason, and for no other', () => {
     const sections = [...file('docs/troubleshooting.md').matchAll(/^### `([a-z-]+)`$/gm)];
     expect(sections.map(([, reason]) => reason).sort()).toEqual([...REASONS].sort());
+  });
+});
+
+describe('docs/migrating.md', () => {
+  const rows = [...file('docs/migrating.md').matchAll(/^\|([^|\n]*)\|([^|\n]*)\|$/gm)];
+  const inputs = Object.keys((parse(file('action.yml')) as { inputs: object }).inputs);
+
+  it('names inputs that there are', () => {
+    const named = rows
+      .map(([, , here = '']) => here.split(/[(;]|, with|, for/)[0] ?? '')
+      .filter((here) => /^ *`/.test(here))
+      .flatMap((here) =>
+        [...here.matchAll(/`([a-z-]+)(?::[^`]*)?`/g)].map(([, name = '']) => name),
+      );
+    // What is of a stack file or workflow, and values.
+    const others = ['replicas', 'networks', 'image', 'on', 'keep'];
+    expect(named.filter((name) => !inputs.includes(name) && !others.includes(name))).toEqual([]);
+    expect(named.length).toBeGreaterThan(60);
   });
 });
 
