@@ -211,7 +211,8 @@ export async function deployStack(
 }
 
 function explain(words: string, code: number | null): NonNullable<Deployed['failure']> {
-  const reason: Reason = engineUnreachable(words) ? 'docker-unavailable' : deployFailure(words);
+  const reason: Reason =
+    engineUnreachable(words) || diskFull(words) ? 'docker-unavailable' : deployFailure(words);
   const said = saidIn(words) || `exit code ${code ?? 'none'}`;
   return {
     reason,
@@ -226,7 +227,13 @@ function saidIn(words: string): string {
   return safeLine(lines.join(' '));
 }
 
+/** Of the shell that writes the logins, or of the engine. */
+const diskFull = (words: string): boolean =>
+  /no space left on device|disk quota exceeded/i.test(words);
+
 function hintFor(reason: Reason, words: string): string {
+  if (diskFull(words))
+    return 'A disk of the manager is full: make room in /tmp (or TMPDIR) and below /var/lib/docker there, then run this again.';
   if (reason === 'docker-unavailable')
     return 'Look at the managers, on one of them: docker node ls. More than half of them must be reachable, and not overloaded.';
   return /only updates to Labels are allowed/i.test(words)

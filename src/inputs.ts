@@ -68,6 +68,7 @@ export interface Inputs {
   /** Which revision `mode: rollback` deploys again: `previous`, a number or the start of a commit SHA. */
   readonly revision: string;
   readonly onRerun: 'restore' | 'redeploy';
+  readonly onCancel: 'keep' | 'rollback';
 }
 
 /**
@@ -103,6 +104,7 @@ export function parseInputs(raw: (name: InputName) => string, context: InputCont
     history: history(form),
     revision: revision(form),
     onRerun: form.choice('on-rerun', ['restore', 'redeploy']),
+    onCancel: form.choice('on-cancel', ['keep', 'rollback']),
   };
   const [first, ...more] = form.problems;
   if (first !== undefined) throw new InvalidInput([first, ...more]);
@@ -360,5 +362,6 @@ export function describeInputs(inputs: Inputs): object {
     history: inputs.history,
     revision: inputs.revision,
     onRerun: inputs.onRerun,
+    onCancel: inputs.onCancel,
   };
 }

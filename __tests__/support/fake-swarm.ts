@@ -613,8 +613,8 @@ export class FakeSwarm {
       this.disk.set(argument, Buffer.from(input));
       return ok();
     }
-    if (script.includes('/cmdline')) return ok();
-    if (!script.includes('rm -rf')) return exits(127, `sh: what is ${script}?`);
+    if (!script.includes('rm -rf'))
+      return script.includes('/cmdline') ? ok() : exits(127, `sh: what is ${script}?`);
     for (const path of this.disk.keys())
       if (path.startsWith(`/tmp/${argument}`)) this.disk.delete(path);
     return ok();

@@ -107,6 +107,7 @@ describe('the least inputs', () => {
       history: 10,
       revision: 'previous',
       onRerun: 'restore',
+      onCancel: 'keep',
     });
   });
 

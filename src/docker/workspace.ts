@@ -31,7 +31,6 @@ mkdir -- "$base/$1" && mkdir -- "$base/$1/docker" "$base/$1/attachments" || exit
 [ $# = 1 ] || cat > "$base/$1/$2" || exit
 printf %s "$base/$1"
 `;
-const REMOVE = `rm -rf -- "\${TMPDIR:-/tmp}/$1"`;
 const WRITE = `umask 077; cat > "$1"`;
 
 const shell = (script: string, ...args: readonly string[]): readonly string[] => [
@@ -87,7 +86,7 @@ export async function upload(
           'docker-unavailable',
           'invalid',
           `cannot write ${file.name} on ${transport.description}: ${result.stderr.toString('utf8').trim()}`,
-          { hint: 'Check that the disk of the manager is not full.' },
+          { hint: 'Check that /tmp (or TMPDIR) on the manager is not full.' },
         );
     }
   };
@@ -95,7 +94,7 @@ export async function upload(
 }
 
 /** Notes the process before it becomes the command, so that it can be stopped by its number. */
-const NOTE = `echo $$ > "$1/pid"; shift; exec "$@"`;
+const NOTE = `echo $$ > "$1/pid" || exit; shift; exec "$@"`;
 /** The same, and what comes in is the registry logins. */
 const NOTE_LOGINS = `umask 077; cat > "$1/docker/config.json" || exit; ${NOTE}`;
 
@@ -114,6 +113,12 @@ done
 exit 1
 `;
 const STOP_LIMIT_MS = 20_000;
+/** A command that a run has left behind goes with its directory: it is noted nowhere else. */
+const REMOVE = `
+set -- "\${TMPDIR:-/tmp}/$1"
+( ${STOP.trim()} )
+rm -rf -- "$1"
+`;
 
 /**
  * Runs a command that must not go on by itself when nobody waits for it any more.

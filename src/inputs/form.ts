@@ -51,6 +51,7 @@ export const inputDefaults = {
   history: '10',
   revision: 'previous',
   'on-rerun': 'restore',
+  'on-cancel': 'keep',
 } as const;
 export type InputName = keyof typeof inputDefaults;
 export const inputNames = Object.keys(inputDefaults) as readonly InputName[];

@@ -30,6 +30,7 @@ import {
 import { jobHint, ranAgain, rollBack } from '../rollout/rollback.js';
 import { settledTasks, stableForMs } from '../rollout/stability.js';
 import { endingOf, type Ending } from '../world.js';
+import { takeBackNow, type Undo } from './cancel.js';
 import { look, settle, type Deployment } from './deployment.js';
 import { gather, tell, type Background } from './evidence.js';
 import {
@@ -125,12 +126,14 @@ export async function transact(
   change: Change,
 ): Promise<Ending> {
   const waves = change.waves ?? [{ names: change.names, needs: [] }];
-  let written = await write(deployment, { before, objectsBefore }, change, waves, 0).catch(
-    (error: unknown) => {
-      throw withLastSeen(deployment, { before, objectsBefore }, change, error);
-    },
-  );
+  const { inputs, world } = deployment;
+  const undo: Undo = {
+    ...{ stack: inputs.stack, names: change.names, before, objects: objectsBefore, begun: [] },
+  };
+  if (inputs.onCancel === 'rollback') world.rememberUndo(undo);
+  let written: Written | undefined;
   try {
+    written = await write(deployment, { before, objectsBefore }, change, waves, 0);
     for (let next = 1; next < waves.length; next += 1) {
       const { context, deployed, live } = written;
       if (isRefused(context, deployed, live)) break;
@@ -148,7 +151,15 @@ export async function transact(
       await change.accepted(changes, others);
     return await judge(context, deployed, live);
   } catch (interruption) {
-    return interrupted(written.context, interruption);
+    const { cancelled, seen } = deployment;
+    if (written === undefined && !cancelled.aborted)
+      throw withLastSeen(deployment, { before, objectsBefore }, change, interruption);
+    const ending =
+      written === undefined
+        ? endingOf(interruption, cancelled)
+        : interrupted(written.context, interruption);
+    const undoes = cancelled.aborted && inputs.onCancel === 'rollback' && seen.well !== true;
+    return undoes ? await takeBackNow(deployment, undo, ending) : ending;
   }
 }
 
@@ -348,7 +359,7 @@ function interrupted(context: Context, interruption: unknown): Ending {
   const last =
     seen.rollout === undefined
       ? ''
-      : ` Last seen: ${[...seen.rollout.services.values()].map(standingLine).join('; ')}.`;
+      : `${seen.rollout.goal.phase === 'restore' ? ' It was being rolled back.' : ''} Last seen: ${[...seen.rollout.services.values()].map(standingLine).join('; ')}.`;
   return {
     ...ending,
     message: `${ending.message}${last}${context.unreached.length === 0 ? '' : ` Not begun: ${context.unreached.join(', ')}.`}`,
@@ -426,6 +437,7 @@ async function objectChanges({ deployment, objectsBefore }: Context): Promise<Ob
 async function succeed(context: Context, rollout: Rollout): Promise<Ending> {
   const { deployment, before, change, changes } = context;
   const { world } = deployment;
+  deployment.seen.well = true;
   const pruned: string[] = [];
   for (const orphan of changes.orphans.filter(change.removes)) {
     world.signal.throwIfAborted();
