@@ -229,7 +229,7 @@ describe('the summary', () => {
         fields: [],
       })),
     };
-    const text = summaryOf(report({ outcome: 'planned', plan: plan as never }));
+    const text = summaryOf(report({ outcome: 'planned', plan: plan }));
     expect(Buffer.byteLength(text)).toBeLessThan(1024 * 1024);
     expect(text.match(/^```/gm)).toHaveLength(2);
     expect(text.trimEnd().split('\n').at(-1)).toMatch(/^The rest is too long for a summary/);
