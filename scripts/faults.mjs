@@ -50,6 +50,7 @@ async function playOn(bed) {
         if (result === undefined) throw new Error(`${fault.id} was not played`);
         const row = rowOf(fault, result);
         played.rows[fault.id] = row;
+        if (record) keep(played);
         const well = row.verdict && row.end && row.left.length === 0;
         if (!well) process.exitCode = 1;
         const { said, wrong, wrongEnd, left, seconds, next } = result;
@@ -66,7 +67,10 @@ async function playOn(bed) {
       }
     }),
   );
-  if (!record) return;
+}
+
+/** In the order of the matrix, and without what is no longer in it. @param {Played} played */
+function keep(played) {
   const rows = FAULTS.flatMap(({ id }) => {
     const row = played.rows[id];
     return row === undefined ? [] : [[id, row]];
