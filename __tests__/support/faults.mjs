@@ -353,13 +353,12 @@ const REGISTRY = [
       id: 'stopped',
       answer: /** @type {const} */ ('refuse'),
       words: 'is stopped',
-      reason: ['registry-unreachable'],
     },
-    { id: '401', answer: 401, words: 'answers 401', reason: ['registry-auth', 'image-not-found'] },
-    { id: '429', answer: 429, words: 'answers 429', reason: ['registry-unreachable'] },
-    { id: '500', answer: 500, words: 'answers 500', reason: ['registry-unreachable'] },
+    { id: '401', answer: 401, words: 'answers 401' },
+    { id: '429', answer: 429, words: 'answers 429' },
+    { id: '500', answer: 500, words: 'answers 500' },
   ].map(
-    ({ id, answer, words, reason }) =>
+    ({ id, answer, words }) =>
       /** @type {Fault} */ ({
         id: `pull-${id}`,
         fault: `the registry ${words}`,
@@ -370,8 +369,10 @@ const REGISTRY = [
         at: DEPLOY,
         strike: answers(answer),
         ...BACK,
-        reason,
+        // As it is told: Docker's own word for whatever keeps an image from coming is "No such image".
+        reason: ['update-paused', 'image-not-found', 'registry-unreachable', 'registry-auth'],
         check: asBefore,
+        says: (run) => assert.match(run.summary, /web:v2/),
       }),
   ),
   {
@@ -429,9 +430,10 @@ const jumpFile = (scene) => `/var/tmp/jump-${scene.stack.name}`;
 const holdLock = (hours) => async (scene) => {
   const { stack } = scene;
   const { promise, resolve } = withResolvers();
+  // Longer than the time after which a lock that does not move may be taken over.
   const other = stack.deploy(
-    { api: service(scene, 'slow', 'v1') },
-    {},
+    { api: service(scene, 'web', 'v3') },
+    { 'stable-for': '50s' },
     {
       ...movedClock(scene, hours),
       onLine: (line) => {

@@ -93,8 +93,8 @@ export function loginFailure(words: string): {
 const UNAVAILABLE = /DeadlineExceeded|swarm does not have a leader/i;
 
 /**
- * Errors of `stack deploy` that go away by themselves: a write that lost against another one, and
- * networks that a `stack rm` just before has not finished removing (moby#39891, tried).
+ * Errors of `stack deploy` that go away by themselves: a write that lost against another one, networks that
+ * a `stack rm` just before has not finished removing (moby#39891, tried), and an engine that restarts (tried).
  */
 export function isTransientDeployError(stderr: string): boolean {
   return (
@@ -102,6 +102,7 @@ export function isTransientDeployError(stderr: string): boolean {
     /network \S+ not found/i.test(stderr) ||
     /network with name \S+ already exists/i.test(stderr) ||
     /has active endpoints/i.test(stderr) ||
+    /cannot connect to the docker daemon/i.test(stderr) ||
     UNAVAILABLE.test(stderr)
   );
 }
