@@ -20,6 +20,12 @@ export interface WorkspaceFile {
 const NAME = /^swarm-deploy-[0-9a-f]{32}$/;
 const PARALLEL_UPLOADS = 4;
 
+/** @param id 32 hexadecimal digits from a strong random source */
+export const workspaceName = (id: string): string => `swarm-deploy-${id}`;
+
+/** Whether it is one: what others say is no path until then. */
+export const isWorkspaceName = (name: string): boolean => NAME.test(name);
+
 /**
  * No core dump of what handles secrets, here and in all that is started from here. A shell that does not
  * know the option says so, and goes on.
@@ -58,7 +64,7 @@ export async function createWorkspace(
   name: string,
   first?: WorkspaceFile,
 ): Promise<Workspace> {
-  if (!NAME.test(name)) throw new Error(`not a workspace name: ${name}`);
+  if (!isWorkspaceName(name)) throw new Error(`not a workspace name: ${name}`);
   const result =
     first === undefined
       ? await transport.run(shell(CREATE, name))
@@ -176,7 +182,7 @@ export async function stopCommand(transport: Transport, { path }: Workspace): Pr
 
 /** Removes the directory; no error where there is none. @returns whether it is gone */
 export async function removeWorkspace(transport: Transport, name: string): Promise<boolean> {
-  if (!NAME.test(name)) throw new Error(`not a workspace name: ${name}`);
+  if (!isWorkspaceName(name)) throw new Error(`not a workspace name: ${name}`);
   const result = await transport.run(shell(REMOVE, name));
   return result.code === 0;
 }

@@ -158,7 +158,7 @@ describe('one line', () => {
           line: (line) => lines.push(line),
           warning: (line) => lines.push(line),
           notice: (line) => lines.push(line),
-          startGroup: () => undefined,
+          startGroup: (name) => lines.push(name),
           endGroup: () => undefined,
         },
         { now: () => 0, sleep: () => Promise.resolve() },
@@ -222,6 +222,25 @@ describe('the end of a run', () => {
         revision: 1,
         previousRevision: undefined,
         history: [],
+        dossier: [
+          {
+            ...{ service: text(6), reason: 'crash-loop', cause: text(0), mend: text(1) },
+            place: { file: text(2), line: 3 },
+            tasks: [
+              {
+                ...{ taskId: text(3), slot: 1, node: text(4), state: 'failed', exitCode: 1 },
+                ...{ exitMeaning: text(5), error: text(7), at: text(8), tookMs: 5 },
+              },
+            ],
+            log: { task: text(9), node: text(10), lines: texts, cut: 3, note: text(11) },
+          },
+        ],
+        verification: [
+          {
+            ...{ url: text(1), expectation: text(2), ok: false, status: 500, tookMs: 5 },
+            ...{ attempts: 2, body: text(3), error: text(4) },
+          },
+        ],
       };
     });
 
@@ -236,7 +255,9 @@ describe('the end of a run', () => {
       expect((html.match(/<details>/g) ?? []).length).toBe(
         (html.match(/<\/details>/g) ?? []).length,
       );
-      expect(html).not.toMatch(/<(?:a|img|script|pre)\b/);
+      expect(html).not.toMatch(/<(?:a|img|script)\b/);
+      // The log of a task, and the body of an answer: of each at most one.
+      expect((html.match(/<pre>/g) ?? []).length).toBeLessThanOrEqual(2);
       // A fence that nobody closed would swallow the end.
       expect(html).toMatch(/Outcome <code>/);
       for (const text of outputsOf(run).values()) expect(text).not.toMatch(/[\r\n\u001b]/);
