@@ -109,16 +109,22 @@ onSwarm('a manager is reached', () => {
   scenario('through a bastion, and by no other way', async (stack) => {
     const { manager, bed } = stack;
     const bastion = bed.node('worker1');
-    await inTurn(() => sshd(manager, 2221, 'LogLevel=VERBOSE'));
+    await inTurn(async () => {
+      await sshd(manager, 2221, 'LogLevel=VERBOSE');
+      // Somebody who has no shell there, and may go to the manager alone.
+      await addUser(bastion, 'hopper', '/usr/sbin/nologin');
+      const rights = `restrict,port-forwarding,permitopen="${manager.address}:2221"`;
+      await must(bastion, `sed -i "s/^ssh-/$1 &/" /home/hopper/.ssh/authorized_keys`, rights);
+    });
     const bastionLog = sshdLogOf(bastion);
     const run = await stack.deploy(api(stack), {
       ...at(manager, 2221),
-      'jump-host': `guest@${bastion.address}`,
+      'jump-host': `hopper@${bastion.address}`,
       'known-hosts': `${at(manager, 2221)['known-hosts']}\n${bastion.hostKeyLine}`,
     });
     await deployed(stack, run);
-    expect(run.log).toContain(`through the jump host guest@${bastion.address}:22`);
-    expect(bastionLog().some((line) => line.includes('Accepted publickey for guest'))).toBe(true);
+    expect(run.log).toContain(`through the jump host hopper@${bastion.address}:22`);
+    expect(bastionLog().some((line) => line.includes('Accepted publickey for hopper'))).toBe(true);
     const from = (await must(manager, 'cat /var/log/way-2221.log'))
       .split('\n')
       .flatMap((line) => /Accepted publickey .* from (\S+)/.exec(line)?.[1] ?? []);
