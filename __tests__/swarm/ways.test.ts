@@ -5,10 +5,14 @@
 import { expect } from '@jest/globals';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Secret } from '../../src/secret.js';
+import { parseKnownHosts } from '../../src/transport/known-hosts.js';
+import { readPrivateKey } from '../../src/transport/private-key.js';
+import { connectSsh } from '../../src/transport/ssh.js';
 import { onSwarm, scenario, scenarios, sshdLogOf, until } from '../support/swarm.js';
 import type { Node, Run, Stack } from '../support/swarm.js';
 
@@ -105,16 +109,22 @@ onSwarm('a manager is reached', () => {
   scenario('through a bastion, and by no other way', async (stack) => {
     const { manager, bed } = stack;
     const bastion = bed.node('worker1');
-    await inTurn(() => sshd(manager, 2221, 'LogLevel=VERBOSE'));
+    await inTurn(async () => {
+      await sshd(manager, 2221, 'LogLevel=VERBOSE');
+      // Somebody who has no shell there, and may go to the manager alone.
+      await addUser(bastion, 'hopper', '/usr/sbin/nologin');
+      const rights = `restrict,port-forwarding,permitopen="${manager.address}:2221"`;
+      await must(bastion, `sed -i "s/^ssh-/$1 &/" /home/hopper/.ssh/authorized_keys`, rights);
+    });
     const bastionLog = sshdLogOf(bastion);
     const run = await stack.deploy(api(stack), {
       ...at(manager, 2221),
-      'jump-host': `guest@${bastion.address}`,
+      'jump-host': `hopper@${bastion.address}`,
       'known-hosts': `${at(manager, 2221)['known-hosts']}\n${bastion.hostKeyLine}`,
     });
     await deployed(stack, run);
-    expect(run.log).toContain(`through the jump host guest@${bastion.address}:22`);
-    expect(bastionLog().some((line) => line.includes('Accepted publickey for guest'))).toBe(true);
+    expect(run.log).toContain(`through the jump host hopper@${bastion.address}:22`);
+    expect(bastionLog().some((line) => line.includes('Accepted publickey for hopper'))).toBe(true);
     const from = (await must(manager, 'cat /var/log/way-2221.log'))
       .split('\n')
       .flatMap((line) => /Accepted publickey .* from (\S+)/.exec(line)?.[1] ?? []);
@@ -258,6 +268,97 @@ onSwarm('a manager is reached', () => {
       }
     },
   );
+});
+
+onSwarm('a real sshd lets in', () => {
+  const PASSPHRASE = 'open sesame';
+  const openssh = (type: string, bits: string, ...more: readonly string[]) => [
+    ['ssh-keygen', '-q', '-a', '4', '-t', type, '-b', bits, '-f', 'KEY', ...more],
+  ];
+  const pkcs8 = (...more: readonly string[]) => [
+    ['openssl', 'genpkey', '-quiet', '-out', 'KEY', ...more],
+  ];
+  const open = ['-N', ''];
+  const locked = ['-N', PASSPHRASE];
+  const rows: readonly (readonly [string, readonly (readonly string[])[]])[] = [
+    ['OpenSSH, ed25519', openssh('ed25519', '256', ...open)],
+    ['OpenSSH, ed25519, locked', openssh('ed25519', '256', ...locked)],
+    ['OpenSSH, RSA', openssh('rsa', '3072', ...open)],
+    ['OpenSSH, RSA, locked', openssh('rsa', '2048', ...locked)],
+    ...['256', '384', '521'].map(
+      (bits) => [`OpenSSH, ECDSA ${bits}`, openssh('ecdsa', bits, ...open)] as const,
+    ),
+    ['PEM, RSA', openssh('rsa', '2048', '-m', 'PEM', ...open)],
+    ['PEM, RSA, locked', openssh('rsa', '2048', '-m', 'PEM', ...locked)],
+    ['PEM, ECDSA', openssh('ecdsa', '256', '-m', 'PEM', ...open)],
+    ['PKCS#8, RSA, by ssh-keygen', openssh('rsa', '2048', '-m', 'PKCS8', ...open)],
+    ['PKCS#8, RSA, locked', openssh('rsa', '2048', '-m', 'PKCS8', ...locked)],
+    ['PKCS#8, RSA', pkcs8('-algorithm', 'RSA', '-pkeyopt', 'rsa_keygen_bits:2048')],
+    ['PKCS#8, ECDSA', pkcs8('-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-256')],
+    ['PKCS#8, ed25519', pkcs8('-algorithm', 'ed25519')],
+  ];
+
+  scenario('keys of every format, also as forms and secret stores mangle them', async (stack) => {
+    const { manager } = stack;
+    await inTurn(() => addUser(manager, 'keys', '/bin/sh'));
+    const directory = mkdtempSync(join(tmpdir(), 'keys-'));
+    const mangled = [
+      (text: string) => text,
+      (text: string) => text.replaceAll('\n', '\r\n').trimEnd(),
+      (text: string) => text.replaceAll('\n', '\n    '),
+      (text: string) => text.trim().replaceAll('\n', '\\n'),
+      (text: string) => Buffer.from(text).toString('base64'),
+    ];
+    try {
+      const keys = new Map<string, string>();
+      rows.forEach(([title, commands], index) => {
+        const path = join(directory, `key${index}`);
+        for (const command of commands) {
+          const [program = '', ...args] = command.map((word) => (word === 'KEY' ? path : word));
+          const { status, stderr } = spawnSync(program, args);
+          if (status !== 0) throw new Error(`${title}: ${stderr.toString()}`);
+        }
+        keys.set(title, readFileSync(path, 'utf8'));
+      });
+      for (const name of ['plain', 'locked'])
+        keys.set(
+          `PuTTY, RSA, ${name}`,
+          readFileSync(new URL(`../support/keys/${name}.ppk`, import.meta.url), 'utf8'),
+        );
+      const passphrase = new Secret(PASSPHRASE);
+      const lines = [...keys.values()].map((text) => {
+        const key = readPrivateKey(new Secret(text), passphrase);
+        if ('reason' in key) throw new Error(key.message);
+        return `${key.type} ${key.getPublicSSH().toString('base64')}`;
+      });
+      await must(
+        manager,
+        'printf %s "$1" >/home/keys/.ssh/authorized_keys',
+        `${lines.join('\n')}\n`,
+      );
+      const { entries } = parseKnownHosts(manager.hostKeyLine);
+      const results: Record<string, string> = {};
+      let turn = 0;
+      for (const [title, text] of keys) {
+        const mangle = mangled[turn++ % mangled.length] ?? String;
+        const transport = await connectSsh({
+          target: { host: manager.address, port: 22, username: 'keys' },
+          credentials: { privateKey: new Secret(mangle(text)), passphrase },
+          hostKeys: { kind: 'known-hosts', entries },
+          connectTimeoutMs: 60_000,
+        });
+        const { stdout } = await transport.run(['id', '-un']);
+        results[title] = stdout.toString();
+        await transport.close();
+      }
+      expect(results).toEqual(
+        Object.fromEntries([...keys.keys()].map((title) => [title, 'keys\n'])),
+      );
+      expect(Object.keys(results)).toHaveLength(rows.length + 2);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
 });
 
 onSwarm('a connection that is lost in mid-watch', () => {
