@@ -6,7 +6,7 @@
  * time to load it alone, the least of several runs, so that other work on the machine counts little.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -34,24 +34,21 @@ async function bundle(entry, externals) {
   return code;
 }
 
-const scratch = mkdtempSync(join(root, '.cache-costs-'));
+mkdirSync(join(root, '.cache'), { recursive: true });
+const scratch = mkdtempSync(join(root, '.cache', 'costs-'));
 
 /** @param {string} name of a package @returns {Promise<number>} milliseconds of the processor */
 async function start(name) {
-  const entry = join(scratch, `${name.replaceAll('/', '-')}.mjs`);
-  const built = `${entry}.built.mjs`;
+  const entry = join(scratch, `${name.replaceAll('/', '-')}.js`);
+  const built = entry.replace(/js$/, 'cjs');
   writeFileSync(entry, `import * as all from '${name}';\nglobalThis.all = all;\n`);
   writeFileSync(built, await bundle(entry, name === LEFT_OUT ? [] : [LEFT_OUT]));
   const script = `const from = process.cpuUsage();
-await import(process.argv[1]);
+require(process.argv[1]);
 const { user, system } = process.cpuUsage(from);
 console.log((user + system) / 1000);`;
   const times = Array.from({ length: RUNS }, () =>
-    Number(
-      execFileSync(process.execPath, ['--input-type=module', '-e', script, built], {
-        encoding: 'utf8',
-      }),
-    ),
+    Number(execFileSync(process.execPath, ['-e', script, built], { encoding: 'utf8' })),
   );
   return Math.min(...times);
 }

@@ -1,8 +1,10 @@
 /** `npm run check` finds what it is there for. */
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it } from '@jest/globals';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { parse } from 'yaml';
 import { anchors, deadLinks } from '../../scripts/check/pages.mjs';
 import { isBundled, licenseProblems, sbom, sbomProblems } from '../../scripts/check/supply.mjs';
@@ -28,13 +30,18 @@ const step = (...lines: string[]): string =>
   job('    timeout-minutes: 5', '    steps:', ...lines.map((line) => `      ${line}`));
 
 describe('workflows', () => {
-  it('are linted', async () => {
-    const good = step('- run: echo');
-    expect(await lint({ path: 'a.yml', text: good })).toEqual([]);
-    const bad = step('- run: echo', '  env:', '    X: ${{ steps.none.outputs.x }}');
-    expect(await lint({ path: 'a.yml', text: bad })).toEqual([
-      expect.stringMatching(/^a\.yml:10: property "none" is not defined/),
-    ]);
+  it('are linted', () => {
+    const home = mkdtempSync(join(tmpdir(), 'swarm-deploy-lint-'));
+    try {
+      writeFileSync(join(home, 'good.yml'), step('- run: echo'));
+      const bad = step('- run: echo', '  env:', '    X: ${{ steps.none.outputs.x }}');
+      writeFileSync(join(home, 'bad.yml'), bad);
+      expect(lint(['good.yml', 'bad.yml'], home)).toEqual([
+        expect.stringMatching(/^bad\.yml:10: property "none" is not defined/),
+      ]);
+    } finally {
+      rmSync(home, { recursive: true });
+    }
   });
 
   it('pin actions by SHA, with a version beside it', () => {
@@ -180,6 +187,67 @@ describe('links', () => {
   });
 });
 
+describe('the look after a cancelled run', () => {
+  let home: string;
+  beforeEach(() => {
+    home = mkdtempSync(join(tmpdir(), 'swarm-deploy-after-'));
+    for (const name of ['bin', 'tmp']) mkdirSync(join(home, name));
+  });
+  afterEach(() => {
+    rmSync(home, { recursive: true });
+  });
+
+  /** Runs the action's post step beside a docker that has these. */
+  function look(swarm: { configs: string; status: string; services: string }): {
+    readonly code: number | null;
+    readonly said: string;
+  } {
+    const docker = `#!/bin/sh
+case "$1 $2" in
+'config ls') printf '${swarm.configs}' ;;
+'config inspect') printf '${swarm.status}' ;;
+'service ls') printf '${swarm.services}' ;;
+*) exit 9 ;;
+esac
+`;
+    writeFileSync(join(home, 'bin', 'docker'), docker, { mode: 0o755 });
+    const script = new URL('../../.github/actions/after-cancel/post.mjs', import.meta.url);
+    const { status, stdout, stderr } = spawnSync(process.execPath, [fileURLToPath(script)], {
+      encoding: 'utf8',
+      env: {
+        PATH: `${join(home, 'bin')}:${process.env['PATH'] ?? ''}`,
+        TMPDIR: join(home, 'tmp'),
+        INPUT_STACK: 'slow',
+        INPUT_SERVICES: '1',
+      },
+    });
+    return { code: status, said: stdout + stderr };
+  }
+
+  it('is content with what should be left', () => {
+    const left = look({ configs: 'slow.revision.1\\n', status: 'cancelled\\n', services: 'a\\n' });
+    expect(left).toEqual({ code: 0, said: 'after-cancel: slow is left as it should be\n' });
+    // The workflow that starts such a run looks for this very line.
+    expect(file('.github/workflows/cancel-test.yml')).toContain(`'${left.said.trim()}'`);
+  });
+
+  it('says all that should not be', () => {
+    mkdirSync(join(home, 'tmp', `swarm-deploy-${'a'.repeat(32)}`));
+    const left = look({
+      configs: 'slow.revision.1\\nslow.lock\\n',
+      status: 'pending\\n',
+      services: 'a\\nb\\n',
+    });
+    expect(left.code).toBe(1);
+    expect(left.said.trim().split('\n')).toEqual([
+      '::error::after-cancel: the lock is still taken',
+      '::error::after-cancel: the revision is pending, not cancelled',
+      '::error::after-cancel: the stack has 2 services, not 1',
+      `::error::after-cancel: swarm-deploy-${'a'.repeat(32)} is still there`,
+    ]);
+  });
+});
+
 describe('docs/troubleshooting.md', () => {
   it('has a section for each reason, and for no other', () => {
     const sections = [...file('docs/troubleshooting.md').matchAll(/^### `([a-z-]+)`$/gm)];
@@ -193,14 +261,17 @@ describe('docs/migrating.md', () => {
 
   it('names inputs that there are', () => {
     const named = rows
-      .map(([, , here = '']) => here.split(/[(;]|, with|, for/)[0] ?? '')
-      .filter((here) => /^ *`/.test(here))
-      .flatMap((here) =>
-        [...here.matchAll(/`([a-z-]+)(?::[^`]*)?`/g)].map(([, name = '']) => name),
-      );
-    // What is of a stack file or workflow, and values.
-    const others = ['replicas', 'networks', 'image', 'on', 'keep'];
-    expect(named.filter((name) => !inputs.includes(name) && !others.includes(name))).toEqual([]);
+      // What is behind a bracket, or other than a list of names, is an explanation.
+      .map(([, , here = '']) => /^ (`[^`]+`(?:, `[^`]+`)*)/.exec(here)?.[1] ?? '')
+      .flatMap((here) => [...here.matchAll(/`([a-z-]+)(?:: [^`]*)?`/g)].map(([, name]) => name));
+    // Of the stack file, the workflow, or an output.
+    const others = ['replicas', 'networks', 'outcome', 'revision', 'changed-services', 'services'];
+    expect(
+      named.filter(
+        (name = '') =>
+          ![...inputs, ...others, 'image', 'on', 'keep', 'true', 'false'].includes(name),
+      ),
+    ).toEqual([]);
     expect(named.length).toBeGreaterThan(60);
   });
 });

