@@ -4,7 +4,7 @@ import { homedir } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { run } from './action.js';
-import { loadStack } from './compose-files.js';
+import { loadChecks, loadStack } from './compose-files.js';
 import { removeWorkspace } from './docker/workspace.js';
 import { parseInputs, secretValues, type Inputs } from './inputs.js';
 import { isLeft, settleLeft, type Left } from './ledger/left.js';
@@ -26,6 +26,8 @@ import { connect } from './transport/connect.js';
 import { unverifiedWarning } from './transport/host-key.js';
 import { localTransport } from './transport/local.js';
 import { checkPrivateKey } from './transport/private-key.js';
+import { secretsOf } from './verify/check.js';
+import { probe } from './verify/probe.js';
 
 const clock: Clock = {
   now: () => performance.now(),
@@ -78,6 +80,16 @@ async function main(): Promise<void> {
         environment: process.env,
         home: homedir(),
       }),
+    checks: (inputs) => {
+      const checks = loadChecks(inputs.verify.checks, inputs.compose, {
+        cwd: process.cwd(),
+        environment: process.env,
+        home: homedir(),
+      });
+      maskSecrets(checks.flatMap(secretsOf));
+      return checks;
+    },
+    probe,
     connect: (inputs) => connector(inputs, narrator),
     narrator,
     clock,
