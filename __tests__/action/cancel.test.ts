@@ -74,6 +74,8 @@ async function post(
       renderStack: () => {
         throw new Error('post reads no files');
       },
+      checks: () => [],
+      probe: () => Promise.resolve({ error: 'post asks nobody' }),
       connect: () => swarm.connect,
       narrator: createNarrator(
         { line: log, warning: log, notice: log, startGroup: log, endGroup: log },
