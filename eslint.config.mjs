@@ -14,6 +14,7 @@ const pure = [
   'src/transport/known-hosts.ts',
   'src/transport/quote.ts',
   'src/docker/cli.ts',
+  'src/docker/well-formed.ts',
   'src/planning/canonical.ts',
   'src/planning/fields.ts',
   'src/planning/difference.ts',

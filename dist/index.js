@@ -35238,6 +35238,15 @@ function parseFingerprints(text, input = 'host-fingerprint') {
     return { fingerprints, problems };
 }
 
+;// CONCATENATED MODULE: ./src/transport/key-inputs.ts
+/** Those of the managers. */
+const KEY_INPUTS = { key: 'private-key', passphrase: 'passphrase' };
+/** Those of the bastion. */
+const JUMP_KEY_INPUTS = {
+    key: 'jump-private-key',
+    passphrase: 'jump-passphrase',
+};
+
 ;// CONCATENATED MODULE: ./src/inputs/form.ts
 /**
  * The form that the inputs are: their names and defaults, the reading of single ones, and the list
@@ -35258,6 +35267,9 @@ const inputDefaults = {
     'known-hosts': '',
     'host-fingerprint': '',
     'host-key-check': 'strict',
+    'jump-host': '',
+    'jump-private-key': '',
+    'jump-passphrase': '',
     'connect-timeout': '20s',
     sudo: 'false',
     'docker-host': '',
@@ -35270,6 +35282,7 @@ const inputDefaults = {
     'env-file': '',
     'allow-unset': 'false',
     profiles: '',
+    'keep-replicas': 'false',
     'lint-ignore': '',
     prune: 'false',
     rotate: 'true',
@@ -35286,6 +35299,7 @@ const inputDefaults = {
     history: '10',
     revision: 'previous',
     'on-rerun': 'restore',
+    'on-cancel': 'keep',
 };
 const inputNames = Object.keys(inputDefaults);
 const PRIVATE_KEY = /-----BEGIN [A-Z0-9 ]*PRIVATE KEY|PuTTY-User-Key-File-/;
@@ -35294,6 +35308,8 @@ const CONFIDENTIAL = [
     'private-key',
     'passphrase',
     'password',
+    'jump-private-key',
+    'jump-passphrase',
     'registry-password',
     'registries',
     'env',
@@ -35311,12 +35327,19 @@ class Form {
     #secrets;
     constructor(raw) {
         this.#raw = raw;
-        this.#secrets = ['private-key', 'passphrase', 'password', 'registry-password']
+        this.#secrets = [
+            'private-key',
+            'passphrase',
+            'password',
+            'jump-private-key',
+            'jump-passphrase',
+            'registry-password',
+        ]
             .flatMap((name) => secretLines(raw(name)))
             .sort((a, b) => b.length - a.length);
         for (const name of inputNames)
             if (!CONFIDENTIAL.includes(name) && PRIVATE_KEY.test(raw(name)))
-                this.reject(name, 'holds a private key', 'A private key goes into private-key only.');
+                this.reject(name, 'holds a private key', 'A private key goes into private-key or jump-private-key only.');
     }
     /**
      * Adds a problem of the input, or of one line of it.
@@ -35469,6 +35492,7 @@ function secretLines(text) {
 
 
 
+
 /** How to reach a manager, from `host` and the inputs that go with it. */
 function readConnection(form, context) {
     const lines = form.lines('host');
@@ -35481,10 +35505,14 @@ function readConnection(form, context) {
         // The inputs for SSH are not looked at: one workflow can then serve runners of both kinds.
         return { kind: 'local' };
     }
+    const targets = managers(form, lines);
+    const login = credentials(form, context);
+    const jump = jumpHost(form, context, login);
     return {
         kind: 'ssh',
-        managers: managers(form, lines),
-        credentials: credentials(form, context),
+        managers: targets,
+        credentials: login,
+        ...(jump === undefined ? {} : { jump }),
         hostKeys: hostKeys(form),
         connectTimeoutMs: form.duration('connect-timeout', 'not zero'),
     };
@@ -35597,7 +35625,7 @@ function credentials(form, { agentSocket, checkPrivateKey }) {
         form.reject('passphrase', 'given, but private-key is empty', EMPTY_SECRET);
     else if (privateKey === undefined && password === undefined && agent === undefined)
         form.reject('private-key', 'empty, password too, and there is no SSH agent (SSH_AUTH_SOCK): nothing to log in with', `private-key: \${{ secrets.SSH_PRIVATE_KEY }} - ${EMPTY_SECRET}`);
-    const wrongKey = privateKey === undefined ? undefined : checkPrivateKey?.(privateKey, passphrase);
+    const wrongKey = privateKey && checkPrivateKey && checkPrivateKey(privateKey, passphrase, KEY_INPUTS);
     if (wrongKey !== undefined)
         form.adopt('private-key', wrongKey);
     return {
@@ -35606,6 +35634,51 @@ function credentials(form, { agentSocket, checkPrivateKey }) {
         ...(password === undefined ? {} : { password }),
         ...(agent === undefined ? {} : { agentSocket: agent }),
     };
+}
+/** As for ssh itself, 22 is the port of a bastion that names none: `port` is that of the managers. */
+const JUMP_PORT = 22;
+function jumpHost(form, { checkPrivateKey }, login) {
+    const lines = form.lines('jump-host');
+    const [line, ...more] = lines;
+    const privateKey = form.isGiven('jump-private-key')
+        ? new Secret(form.exact('jump-private-key'))
+        : undefined;
+    const passphrase = form.secret('jump-passphrase');
+    if (privateKey === undefined && passphrase !== undefined)
+        form.reject('jump-passphrase', 'given, but jump-private-key is empty', EMPTY_SECRET);
+    if (line === undefined) {
+        if (privateKey !== undefined && !form.isBad('jump-host'))
+            form.reject('jump-private-key', 'given, but jump-host is empty', 'Without jump-host the managers are connected to directly.');
+        return undefined;
+    }
+    const wrongKey = privateKey && checkPrivateKey && checkPrivateKey(privateKey, passphrase, JUMP_KEY_INPUTS);
+    if (wrongKey !== undefined)
+        form.adopt('jump-private-key', wrongKey);
+    if (more.length > 0 || line.text.includes(',')) {
+        form.reject('jump-host', 'names more than one host; accepted: one, [user@]host[:port]', 'For a chain of them, let the last one be reached from the runner, or run the job on a runner inside.');
+        return undefined;
+    }
+    const target = jumpTarget(form, line);
+    if (target === undefined)
+        return undefined;
+    return {
+        target,
+        credentials: privateKey === undefined
+            ? login
+            : { privateKey, ...(passphrase === undefined ? {} : { passphrase }) },
+    };
+}
+function jumpTarget(form, { text }) {
+    const address = parseAddress(text, (value) => form.shown(value));
+    if ('problem' in address) {
+        form.reject('jump-host', `${address.problem}; ${ADDRESS_FORM}`, address.hint);
+        return undefined;
+    }
+    const { host, port = JUMP_PORT, username = form.text('username') } = address;
+    if (username !== '')
+        return { host, port, username };
+    form.reject('jump-host', `${form.shown(text)} names no user, and username is not given`, `Write the user in front: ${form.shown(`deploy@${text}`)}`);
+    return undefined;
 }
 const HOW_TO_PIN = 'Give the lines that `ssh-keyscan HOST` prints (`-p PORT` for another port) as known-hosts, once ' +
     'their fingerprints (`ssh-keygen -lf FILE`) are those that `ssh-keygen -lf ' +
@@ -36526,6 +36599,7 @@ function parseInputs(raw, context) {
             profiles: profiles(form),
         },
         lintIgnore: lintIgnore(form),
+        keepReplicas: form.flag('keep-replicas'),
         prune: form.flag('prune'),
         rotate: form.flag('rotate'),
         resolveImage: form.choice('resolve-image', ['always', 'changed', 'never']),
@@ -36536,6 +36610,7 @@ function parseInputs(raw, context) {
         history: inputs_history(form),
         revision: revision(form),
         onRerun: form.choice('on-rerun', ['restore', 'redeploy']),
+        onCancel: form.choice('on-cancel', ['keep', 'rollback']),
     };
     const [first, ...more] = form.problems;
     if (first !== undefined)
@@ -36548,9 +36623,11 @@ function parseInputs(raw, context) {
  */
 function secretValues(inputs) {
     const { connection: by, registries: logins } = inputs;
-    const credentials = by.kind === 'ssh' ? by.credentials : {};
+    const credentials = by.kind === 'ssh' ? [by.credentials, by.jump?.credentials ?? {}] : [];
     const texts = [
-        ...[credentials.privateKey, credentials.passphrase, credentials.password].map((secret) => secret?.reveal() ?? ''),
+        ...credentials
+            .flatMap(({ privateKey, passphrase, password }) => [privateKey, passphrase, password])
+            .map((secret) => secret?.reveal() ?? ''),
         ...logins.flatMap(({ username, password }) => [
             password.reveal(),
             // As Docker writes both into its config.json.
@@ -36709,6 +36786,9 @@ function describeInputs(inputs) {
         hosts: connection.kind === 'local'
             ? ['local']
             : connection.managers.map(({ host, port, username }) => ({ host, port, username })),
+        ...(connection.kind === 'local' || connection.jump === undefined
+            ? {}
+            : { jumpHost: connection.jump.target }),
         hostKeys: connection.kind === 'local' ? 'none' : connection.hostKeys.kind,
         docker,
         registries: registries.map(({ registry, username }) => ({ registry, username })),
@@ -36720,6 +36800,7 @@ function describeInputs(inputs) {
             profiles: compose.profiles,
         },
         lintIgnore: inputs.lintIgnore,
+        keepReplicas: inputs.keepReplicas,
         prune: inputs.prune,
         rotate: inputs.rotate,
         resolveImage: inputs.resolveImage,
@@ -36730,6 +36811,7 @@ function describeInputs(inputs) {
         history: inputs.history,
         revision: inputs.revision,
         onRerun: inputs.onRerun,
+        onCancel: inputs.onCancel,
     };
 }
 
@@ -36962,17 +37044,17 @@ const ANSI = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)
 /** Control characters, and the format characters that reorder or hide text. */
 const CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 const MAX_LINE = 2000;
+/** Foreign text on one line and without terminal tricks, nothing else changed. */
+const withoutControls = (text) => text
+    .replace(ANSI, '')
+    .replace(/[\r\n\t]+/g, ' ')
+    .replace(CONTROL, '');
 /**
  * One line of foreign text as it may stand in a log: no terminal tricks, no line breaks, nothing
  * that the runner takes for a workflow command (`::name::` at the start, `##[name]` anywhere).
  */
 function safeLine(text) {
-    const flat = text
-        .replace(ANSI, '')
-        .replace(/[\r\n\t]+/g, ' ')
-        .replace(CONTROL, '')
-        .replaceAll('##[', '## [')
-        .trim();
+    const flat = withoutControls(text).replaceAll('##[', '## [').trim();
     const cut = flat.length > MAX_LINE ? `${flat.slice(0, MAX_LINE)} ...` : flat;
     return cut.startsWith('::') ? ` ${cut.replace(/^::/, ': :')}` : cut;
 }
@@ -38310,7 +38392,204 @@ function dropBuffers() {
     collector()({ type: 'minor' });
 }
 
+;// CONCATENATED MODULE: ./src/docker/well-formed.ts
+/**
+ * Whether what the engine says has the form that everything after it relies on: decided once, where
+ * an answer comes in, so that no decision is made on a field that is missing or of another type.
+ * What is not read is not looked at: engines of other versions say more, or less.
+ */
+
+
+/** An answer that no engine gives: the truth about the stack could not be read. */
+class Malformed extends DeployError {
+    /** @param what is wrong, and of what: `service "shop_api": Spec.Name is missing` */
+    constructor(what) {
+        super('docker-unavailable', 'unreachable', `an answer of the Docker engine cannot be used: ${what}`, {
+            hint: 'Something between this run and the engine changes its answers, or the engine is of a kind that is not known here. Compare: docker version, on the manager.',
+        });
+        this.name = 'Malformed';
+    }
+}
+/** `name` is a text that is not empty, `count` a whole number from 0 on, `texts` a map to texts. */
+const IS = {
+    text: (value) => typeof value === 'string',
+    name: (value) => typeof value === 'string' && value !== '',
+    number: (value) => typeof value === 'number' && Number.isFinite(value),
+    count: (value) => typeof value === 'number' && Number.isSafeInteger(value) && value >= 0,
+    object: well_formed_isObject,
+    texts: (value) => well_formed_isObject(value) && Object.values(value).every((one) => typeof one === 'string'),
+    objects: (value) => Array.isArray(value) && value.every(well_formed_isObject),
+};
+const WORDS = {
+    text: 'a text',
+    name: 'a text with something in it',
+    number: 'a number',
+    count: 'a whole number',
+    object: 'an object',
+    texts: 'an object of texts',
+    objects: 'a list of objects',
+};
+const must = (path, form) => ({ path: path.split('.'), form, needed: true });
+const may = (path, form) => ({ path: path.split('.'), form, needed: false });
+const SERVICE = [
+    must('ID', 'name'),
+    must('Version.Index', 'count'),
+    must('Spec', 'object'),
+    must('Spec.Name', 'name'),
+    may('Spec.Labels', 'texts'),
+    may('Spec.TaskTemplate', 'object'),
+    may('Spec.Mode', 'object'),
+    may('PreviousSpec', 'object'),
+    may('UpdateStatus', 'object'),
+    may('UpdateStatus.State', 'text'),
+    may('UpdateStatus.Message', 'text'),
+    may('UpdateStatus.StartedAt', 'text'),
+    may('JobStatus', 'object'),
+    may('JobStatus.JobIteration', 'object'),
+    may('JobStatus.JobIteration.Index', 'count'),
+    may('ServiceStatus', 'object'),
+    may('ServiceStatus.RunningTasks', 'count'),
+    may('ServiceStatus.DesiredTasks', 'count'),
+    may('ServiceStatus.CompletedTasks', 'count'),
+];
+const TASK = [
+    must('ID', 'name'),
+    must('CreatedAt', 'text'),
+    may('UpdatedAt', 'text'),
+    must('ServiceID', 'name'),
+    may('Slot', 'count'),
+    may('NodeID', 'text'),
+    must('DesiredState', 'name'),
+    may('JobIteration', 'object'),
+    may('JobIteration.Index', 'count'),
+    must('Status', 'object'),
+    must('Status.State', 'name'),
+    may('Status.Timestamp', 'text'),
+    may('Status.Message', 'text'),
+    may('Status.Err', 'text'),
+    may('Status.ContainerStatus', 'object'),
+    may('Status.ContainerStatus.ExitCode', 'number'),
+    may('Status.ContainerStatus.ContainerID', 'text'),
+    may('Status.PortStatus', 'object'),
+    may('Status.PortStatus.Ports', 'objects'),
+];
+const NODE = [
+    must('ID', 'name'),
+    must('Spec', 'object'),
+    may('Spec.Role', 'text'),
+    may('Spec.Availability', 'text'),
+    may('Spec.Labels', 'texts'),
+    may('Description', 'object'),
+    may('Description.Hostname', 'text'),
+    may('Description.Platform', 'object'),
+    may('Description.Platform.Architecture', 'text'),
+    may('Description.Platform.OS', 'text'),
+    may('Description.Engine', 'object'),
+    may('Description.Engine.EngineVersion', 'text'),
+    may('Description.Engine.Labels', 'texts'),
+    must('Status', 'object'),
+    may('Status.State', 'text'),
+    may('Status.Addr', 'text'),
+];
+/** Of a config or secret. */
+const OBJECT = [
+    must('ID', 'name'),
+    may('Version.Index', 'count'),
+    must('Spec', 'object'),
+    must('Spec.Name', 'name'),
+    may('Spec.Labels', 'texts'),
+    may('Spec.Data', 'text'),
+];
+/** @throws Malformed */
+function serviceIn(item) {
+    return checked('service', item, SERVICE, ['Spec', 'Name']);
+}
+/** @throws Malformed */
+function taskIn(item) {
+    return checked('task', item, TASK, ['ID']);
+}
+/** @throws Malformed */
+function nodeIn(item) {
+    return checked('node', item, NODE, ['Description', 'Hostname']);
+}
+/** A config or a secret. @throws Malformed */
+function objectIn(kind, item) {
+    return checked(kind, item, OBJECT, ['Spec', 'Name']);
+}
+/**
+ * The items of a list; Go writes null for an empty one.
+ * @param what was asked for, as `GET /networks`
+ * @throws Malformed where it is another value, or one of the items is no object
+ */
+function listIn(what, answer) {
+    if (answer === null)
+        return [];
+    if (!Array.isArray(answer))
+        throw new Malformed(`${what} gave ${well_formed_kindOf(answer)} for a list`);
+    const items = answer;
+    const wrong = items.find((item) => !well_formed_isObject(item));
+    if (wrong !== undefined)
+        throw new Malformed(`${what} gave a list with ${well_formed_kindOf(wrong)} in it`);
+    return items;
+}
+/** An answer that is one object. @param what as for `listIn` @throws Malformed */
+function objectAnswer(what, answer) {
+    if (!well_formed_isObject(answer))
+        throw new Malformed(`${what} gave ${well_formed_kindOf(answer)} for an object`);
+    return answer;
+}
+function checked(kind, item, fields, nameAt) {
+    if (!well_formed_isObject(item))
+        throw new Malformed(`a ${kind} is ${well_formed_kindOf(item)}`);
+    for (const { path, form, needed } of fields) {
+        const value = valueAt(item, path);
+        if ((value === undefined || value === null) && !needed)
+            continue;
+        if (value !== undefined && IS[form](value))
+            continue;
+        const given = value === undefined ? 'missing' : `${well_formed_kindOf(value)}, not ${WORDS[form]}`;
+        throw new Malformed(`${titled(kind, item, nameAt)}: ${path.join('.')} is ${given}`);
+    }
+    return item;
+}
+/** Undefined where the path ends early, or leads through something that is no object. */
+function valueAt(item, path) {
+    let here = item;
+    for (const key of path) {
+        if (!well_formed_isObject(here))
+            return undefined;
+        here = Object.hasOwn(here, key) ? here[key] : undefined;
+    }
+    return here;
+}
+function well_formed_isObject(value) {
+    return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+/** `service "shop_api"`, by its id where it has no name. */
+function titled(kind, item, nameAt) {
+    const name = [valueAt(item, nameAt), item['ID']].find((one) => typeof one === 'string' && one !== '');
+    return typeof name === 'string' ? `${kind} "${safeLine(name).slice(0, 80)}"` : `a ${kind}`;
+}
+function well_formed_kindOf(value) {
+    if (value === null)
+        return 'null';
+    if (Array.isArray(value))
+        return 'a list';
+    switch (typeof value) {
+        case 'string':
+            return value === '' ? 'an empty text' : 'a text';
+        case 'boolean':
+            return String(value);
+        case 'number':
+        case 'bigint':
+            return `the number ${value}`;
+        default:
+            return 'an object';
+    }
+}
+
 ;// CONCATENATED MODULE: ./src/docker/body.ts
+
 
 
 /** Bytes: most answers are smaller. */
@@ -38358,14 +38637,13 @@ const BETWEEN = '},{"ID":"';
 /**
  * The items of a list. A long one is parsed in pieces, so that neither its text nor what is not kept of
  * the items lives for long, and the memory for ten thousand tasks stays a few of them.
- * @returns none where the bytes are another JSON value
+ * @param what was asked for, for the message
+ * @returns none where the bytes are null, as which Go writes an empty list
  * @throws SyntaxError where they are no JSON
+ * @throws Malformed where they are another JSON value, or an item is no object
  */
-function itemsOf(bytes, parse, itemOf) {
-    const parsed = (piece) => {
-        const list = parse(piece);
-        return Array.isArray(list) ? list.map(itemOf) : [];
-    };
+function itemsOf(bytes, what, parse, itemOf) {
+    const parsed = (piece) => listIn(what, parse(piece)).map(itemOf);
     const items = [];
     try {
         for (const piece of piecesOf(bytes))
@@ -38398,6 +38676,7 @@ function* piecesOf(list) {
  * The Engine API over one long-lived `docker system dial-stdio`: HTTP with keep-alive on the
  * stream that the transport gives, so that a poll starts no process on the manager.
  */
+
 
 
 
@@ -38476,19 +38755,21 @@ class Engine {
      * leave out fields of a spec that it does not know, and a restored spec would lose them.
      */
     async negotiate() {
-        const answer = (await this.#call('GET', '/version'));
-        if (answer.ApiVersion === undefined)
+        const answer = objectAnswer('GET /version', await this.#call('GET', '/version'));
+        const apiVersion = textAt(answer, 'ApiVersion');
+        // It becomes part of every path.
+        if (!/^\d+\.\d+$/.test(apiVersion))
             throw new DeployError('docker-unavailable', 'invalid', 'the engine did not say its version');
-        this.#prefix = `/v${answer.ApiVersion}`;
-        return { version: answer.Version ?? 'unknown', apiVersion: answer.ApiVersion };
+        this.#prefix = `/v${apiVersion}`;
+        return { version: textAt(answer, 'Version') || 'unknown', apiVersion };
     }
     async swarmInfo() {
-        const info = (await this.#call('GET', '/info'));
+        const info = objectAnswer('GET /info', await this.#call('GET', '/info'));
         return {
-            isManager: info.Swarm?.ControlAvailable === true,
-            state: info.Swarm?.LocalNodeState ?? 'inactive',
-            nodeName: info.Name ?? '',
-            error: info.Swarm?.Error ?? '',
+            isManager: at(info, 'Swarm', 'ControlAvailable') === true,
+            state: textAt(info, 'Swarm', 'LocalNodeState') || 'inactive',
+            nodeName: textAt(info, 'Name'),
+            error: textAt(info, 'Swarm', 'Error'),
         };
     }
     /**
@@ -38517,7 +38798,7 @@ class Engine {
     /** One service with its exact spec, or undefined where there is none. */
     async service(id) {
         try {
-            return (await this.#call('GET', `/services/${id}`));
+            return serviceIn(await this.#call('GET', `/services/${id}`));
         }
         catch (error) {
             if (error instanceof EngineError && error.status === 404)
@@ -38539,11 +38820,11 @@ class Engine {
      */
     async upToDate(scope) {
         const filters = filtersOf(scope, { '_up-to-date': ['true'] });
-        const { items } = await this.#listing(`/tasks${query({ filters })}`, undefined, ({ ID }) => ID);
+        const { items } = await this.#listing(`/tasks${query({ filters })}`, undefined, (item) => textAt(item, 'ID'));
         return items;
     }
     async nodes(former) {
-        return await this.#listing('/nodes', former, (item) => item);
+        return await this.#listing('/nodes', former, nodeIn);
     }
     /** From the `Date` of the engine's last answer: milliseconds since 1970, in whole seconds. */
     get managerTime() {
@@ -38585,7 +38866,7 @@ class Engine {
     async createService(spec, registryAuth) {
         await this.#fence();
         const answer = await this.#call('POST', '/services/create', spec, registryAuth);
-        return textAt(answer, 'ID');
+        return newId('POST /services/create', answer);
     }
     async removeService(id) {
         await this.#fence();
@@ -38595,6 +38876,22 @@ class Engine {
     async networks() {
         const networks = await this.#list('/networks', {});
         return networks.map((item) => ({ id: textAt(item, 'Id'), name: textAt(item, 'Name') }));
+    }
+    /**
+     * Which of these there are in the swarm, be they of a stack or not.
+     * @returns by name, where each can be used: `swarm`, or `local` for a network of this manager alone
+     */
+    async existing(kind, names) {
+        const wanted = new Set(names);
+        const found = new Map();
+        // The engine finds parts of names, too.
+        for (const item of await this.#list(`/${kind}s`, { name: [...wanted] })) {
+            const name = kind === 'network' ? textAt(item, 'Name') : textAt(item, 'Spec', 'Name');
+            const scope = kind === 'network' ? textAt(item, 'Scope') : 'swarm';
+            if (wanted.has(name) && found.get(name) !== 'swarm')
+                found.set(name, scope);
+        }
+        return found;
     }
     /** The ids of all configs or secrets of the swarm. */
     async objectIds(kind) {
@@ -38612,7 +38909,7 @@ class Engine {
         if (!isObjectName(id))
             return undefined;
         try {
-            return swarmConfig((await this.#call('GET', `/configs/${id}`)));
+            return swarmConfig(await this.#call('GET', `/configs/${id}`));
         }
         catch (error) {
             if (error instanceof EngineError && error.status === 404)
@@ -38632,7 +38929,7 @@ class Engine {
                 Labels: labels,
                 Data: data.toString('base64'),
             });
-            return textAt(answer, 'ID');
+            return newId('POST /configs/create', answer);
         }
         catch (error) {
             if (error instanceof EngineError && error.status === 409)
@@ -38722,6 +39019,48 @@ class Engine {
             return /manifest unknown|name unknown/i.test(error.message) ? false : undefined;
         }
     }
+    /**
+     * What a task has written last, as a log stream (`decodeLog`), wherever in the swarm it ran. A node
+     * that does not answer, or a container that writes without end, ends nothing but this reading.
+     * @param tail entries of the log, which are lines or pieces of 16 KiB of them
+     * @param limits milliseconds for all of it, and bytes
+     * @returns with what ended it; for all but `all` there may be more
+     * @throws EngineError 404 where Swarm has forgotten the task, or with why there is no log
+     * @throws ConnectionLost
+     */
+    async taskLog(id, tail, limits) {
+        const path = `/tasks/${encodeURIComponent(id)}/logs${query({ stdout: '1', stderr: '1', tail: String(tail) })}`;
+        const chunks = [];
+        let size = 0;
+        const read = () => Buffer.concat(chunks).subarray(0, limits.maxBytes);
+        return await new Promise((resolve, reject) => {
+            const outgoing = (0,external_node_http_namespaceObject.request)({ agent: this.#agent, path: `${this.#prefix}${path}`, headers: { Host: 'docker' } }, (incoming) => {
+                incoming.on('data', (chunk) => {
+                    chunks.push(chunk);
+                    size += chunk.length;
+                    if (size >= limits.maxBytes)
+                        stop('size');
+                });
+                incoming.once('end', () => {
+                    const status = incoming.statusCode ?? 0;
+                    if (status >= 200 && status < 300)
+                        resolve({ bytes: read(), ended: 'all' });
+                    else
+                        reject(new EngineError(status, refusalIn(read()) || `HTTP ${status}`, path));
+                });
+                incoming.once('error', (error) => reject(connectionLost(error)));
+            });
+            // The stream behind it goes with it: the engine would go on writing into the next answer.
+            const stop = (ended) => {
+                resolve({ bytes: read(), ended });
+                outgoing.destroy();
+            };
+            const timer = setTimeout(() => stop('time'), limits.timeoutMs);
+            outgoing.once('close', () => clearTimeout(timer));
+            outgoing.once('error', (error) => reject(connectionLost(error)));
+            outgoing.end();
+        });
+    }
     /** @returns false when the object is still in use */
     async removeObject(object) {
         await this.#fence();
@@ -38747,7 +39086,7 @@ class Engine {
     }
     async #list(path, filters) {
         const answer = await this.#call('GET', `${path}${query({ filters: JSON.stringify(filters) })}`);
-        return Array.isArray(answer) ? answer : [];
+        return listIn(`GET ${path}`, answer);
     }
     async #listing(path, former, itemOf, 
     // Nothing but specs is ever written back.
@@ -38756,7 +39095,7 @@ class Engine {
             const hash = (0,external_node_crypto_namespaceObject.createHash)('sha256').update(bytes).digest('base64');
             return hash === former?.hash
                 ? former
-                : { hash, items: parsed(what, bytes, () => itemsOf(bytes, parseBody, itemOf)) ?? [] };
+                : { hash, items: parsed(what, bytes, () => itemsOf(bytes, what, parseBody, itemOf)) ?? [] };
         });
     }
     async #call(method, path, body, registryAuth) {
@@ -38794,11 +39133,7 @@ class Engine {
             outgoing.once('close', () => clearTimeout(timer));
             outgoing.once('error', (error) => {
                 told?.(error.message, 0);
-                reject(error instanceof DeployError
-                    ? error
-                    : new ConnectionLost(`lost the connection to the engine: ${error.message}`, {
-                        cause: error,
-                    }));
+                reject(connectionLost(error));
             });
             outgoing.end(payload);
         });
@@ -38843,6 +39178,9 @@ function decoded(path) {
     return text.length > MAX_TRACED ? `${text.slice(0, MAX_TRACED)}...` : text;
 }
 const MAX_TRACED = 200;
+const connectionLost = (error) => error instanceof DeployError
+    ? error
+    : new ConnectionLost(`lost the connection to the engine: ${error.message}`, { cause: error });
 const labelled = (stack) => ({ label: [`${STACK_LABEL}=${stack}`] });
 const filtersOf = (scope, more = {}) => JSON.stringify({
     ...('stack' in scope ? labelled(scope.stack) : { service: scope.services }),
@@ -38851,7 +39189,7 @@ const filtersOf = (scope, more = {}) => JSON.stringify({
 const query = (parameters) => `?${new URLSearchParams(parameters).toString()}`;
 /** Nothing is decided by virtual addresses. */
 function withoutEndpoint(item) {
-    const { Version, Spec, PreviousSpec, UpdateStatus, JobStatus, ServiceStatus } = item;
+    const { Version, Spec, PreviousSpec, UpdateStatus, JobStatus, ServiceStatus } = serviceIn(item);
     return {
         ID: textAt(item, 'ID'),
         Version,
@@ -38878,7 +39216,7 @@ function oneOfEach() {
  * literals: a spread gives each object a hidden class of its own, which is larger than the task (V8 12).
  */
 function reduced(item, shared) {
-    const task = item;
+    const task = taskIn(item);
     const { Timestamp, State, Message, Err, ContainerStatus: container, PortStatus } = task.Status;
     return {
         ID: task.ID,
@@ -38907,9 +39245,14 @@ function textAt(item, ...path) {
     const value = at(item, ...path);
     return typeof value === 'string' ? value : '';
 }
+/** The id of what was created. @throws Malformed where the engine does not say it */
+function newId(what, answer) {
+    return textAt(objectAnswer(what, answer), 'ID');
+}
 /** Whether the config is one of the action's own: a lock, or a piece of a history. */
 const isLedger = ({ labels }) => labels[LEDGER_LABEL] !== undefined;
-function swarmConfig(item) {
+function swarmConfig(answer) {
+    const item = objectIn('config', answer);
     const labels = at(item, 'Spec', 'Labels');
     const version = at(item, 'Version', 'Index');
     return {
@@ -38920,7 +39263,8 @@ function swarmConfig(item) {
         data: Buffer.from(textAt(item, 'Spec', 'Data'), 'base64'),
     };
 }
-function engine_named(kind, item) {
+function engine_named(kind, answer) {
+    const item = objectIn(kind, answer);
     return {
         kind,
         id: textAt(item, 'ID'),
@@ -39729,6 +40073,34 @@ function subset(files, keeps) {
         }),
     }));
 }
+/**
+ * What `subset` takes out of a file, as a file beside it: the services each on one line, aliases and
+ * merge keys written out.
+ * @param takes by the name in the file
+ * @param less the keys that lead to what is left out of each of them
+ */
+function apart({ name, text, older }, takes, less) {
+    const written = (of) => {
+        const { tree } = subset_parsed(name, of);
+        const entries = [...tree.entries(tree.get(tree.root, 'services')).values()];
+        const lines = entries
+            .filter((entry) => takes(entry.name))
+            .map(({ key, site }) => `  ${flowText(tree, key)}: ${flowText(tree, site, less)}`);
+        const services = `services:\n${lines.join('\n')}\n`;
+        const version = tree.get(tree.root, 'version');
+        return version === null
+            ? { text: services, versionAt: { offset: 0, before: '', after: '\n' } }
+            : { text: `version: ${flowText(tree, version)}\n${services}` };
+    };
+    return {
+        name: `apart-${name}`,
+        origin: '',
+        ...written(text),
+        ...(older && {
+            older: older.map((each) => ({ before: each.before, ...written(each.text) })),
+        }),
+    };
+}
 /** The text without the services that `goes` names; the very same where there are none. */
 function withoutServices({ name, text }, goes) {
     const { source, tree } = subset_parsed(name, text);
@@ -39826,8 +40198,11 @@ function linesOf({ text }, { key, value }, next) {
 }
 /** What is neither a number nor anything else for any reader of YAML has to be quoted in a flow mapping. */
 const SAFE = /^[\w.~+/-](?:[\w.~+/@-]|:(?=[\w./])| (?=[\w+/-]))*$/;
-/** A node as one line of flow style, aliases and merge keys written out. */
-function flowText(tree, node) {
+/**
+ * A node as one line of flow style, aliases and merge keys written out.
+ * @param less the keys that lead to what is left out; none for nothing
+ */
+function flowText(tree, node, less = []) {
     const target = tree.resolve(node);
     if (target === null)
         return '~';
@@ -39838,8 +40213,11 @@ function flowText(tree, node) {
             .map((item) => flowText(tree, item))
             .join(', ')}]`;
     if ((0,dist/* isMap */.jh)(target)) {
-        const entries = [...tree.entries(target).values()];
-        return `${tag}{${entries.map(({ key, site }) => `${flowText(tree, key)}: ${flowText(tree, site)}`).join(', ')}}`;
+        const [first, ...rest] = less;
+        const entries = [...tree.entries(target).values()]
+            .filter(({ name }) => name !== first || rest.length > 0)
+            .map(({ name, key, site }) => `${flowText(tree, key)}: ${flowText(tree, site, name === first ? rest : [])}`);
+        return `${tag}{${entries.join(', ')}}`;
     }
     if (!(0,dist/* isScalar */.jn)(target))
         return '~';
@@ -39916,8 +40294,11 @@ function loginFailure(words) {
         return { reason: 'registry-auth', transient: false };
     return { reason: 'registry-unreachable', transient: true };
 }
-/** The managers do not agree in time: they are too busy, or too few of them are left. */
-const UNAVAILABLE = /DeadlineExceeded|swarm does not have a leader/i;
+/**
+ * The managers do not agree in time: they are too busy, too few of them are left, or another one
+ * has just become their leader (swarmkit, manager/state/raft; moby, daemon/cluster).
+ */
+const UNAVAILABLE = /DeadlineExceeded|swarm does not have a leader|lost leader status|code = Unavailable|manager is being prepared or has trouble connecting/i;
 /**
  * Errors of `stack deploy` that go away by themselves: a write that lost against another one, and
  * networks that a `stack rm` just before has not finished removing (moby#39891, tried).
@@ -39928,6 +40309,15 @@ function isTransientDeployError(stderr) {
         /network with name \S+ already exists/i.test(stderr) ||
         /has active endpoints/i.test(stderr) ||
         UNAVAILABLE.test(stderr));
+}
+/**
+ * The engine went away while the CLI spoke to it (docker/cli and moby, client): what it was asked for
+ * last, it may have done. Not where it refuses whoever asks.
+ */
+function engineWentAway(stderr) {
+    if (/permission denied/i.test(stderr))
+        return false;
+    return /error during connect:|cannot connect to the docker daemon|^unexpected EOF$/im.test(stderr);
 }
 /** What `stack deploy` says went wrong: an error in the files, or a refusal by the engine. */
 function deployFailure(stderr) {
@@ -39961,7 +40351,6 @@ mkdir -- "$base/$1" && mkdir -- "$base/$1/docker" "$base/$1/attachments" || exit
 [ $# = 1 ] || cat > "$base/$1/$2" || exit
 printf %s "$base/$1"
 `;
-const REMOVE = `rm -rf -- "\${TMPDIR:-/tmp}/$1"`;
 const WRITE = `umask 077; cat > "$1"`;
 const shell = (script, ...args) => [
     'sh',
@@ -39997,13 +40386,13 @@ async function upload(transport, workspace, files) {
                 input: file.content,
             });
             if (result.code !== 0)
-                throw new DeployError('docker-unavailable', 'invalid', `cannot write ${file.name} on ${transport.description}: ${result.stderr.toString('utf8').trim()}`, { hint: 'Check that the disk of the manager is not full.' });
+                throw new DeployError('docker-unavailable', 'invalid', `cannot write ${file.name} on ${transport.description}: ${result.stderr.toString('utf8').trim()}`, { hint: 'Check that /tmp (or TMPDIR) on the manager is not full.' });
         }
     };
     await Promise.all(Array.from({ length: PARALLEL_UPLOADS }, worker));
 }
 /** Notes the process before it becomes the command, so that it can be stopped by its number. */
-const NOTE = `echo $$ > "$1/pid"; shift; exec "$@"`;
+const NOTE = `echo $$ > "$1/pid" || exit; shift; exec "$@"`;
 /** The same, and what comes in is the registry logins. */
 const NOTE_LOGINS = `umask 077; cat > "$1/docker/config.json" || exit; ${NOTE}`;
 /**
@@ -40021,6 +40410,12 @@ done
 exit 1
 `;
 const STOP_LIMIT_MS = 20_000;
+/** A command that a run has left behind goes with its directory: it is noted nowhere else. */
+const REMOVE = `
+set -- "\${TMPDIR:-/tmp}/$1"
+( ${STOP.trim()} )
+rm -rf -- "$1"
+`;
 /**
  * Runs a command that must not go on by itself when nobody waits for it any more.
  * @param argv names the workspace in one of its arguments
@@ -40185,6 +40580,14 @@ async function deployStack(session, { inputs, rendered, workspace, mayWrite, was
         if (result.code === 0)
             return { repeated };
         const words = result.stderr.toString('utf8').trim();
+        if (engineWentAway(words) && attempt < DEPLOY_ATTEMPTS) {
+            const loss = new ConnectionLost(`the engine of ${session.transport.description} went away: ${saidIn(words)}`);
+            if (await wasWritten(loss))
+                return { repeated };
+            narrator.say('the stack was not deployed in full; repeating the command');
+            await clock.sleep(RETRY_MS, signal);
+            continue;
+        }
         if (!isTransientDeployError(words) || attempt === DEPLOY_ATTEMPTS)
             return { failure: explain(words, result.code), repeated };
         narrator.say(`that passes by itself; trying again (${attempt} of ${DEPLOY_ATTEMPTS - 1})`);
@@ -40192,16 +40595,24 @@ async function deployStack(session, { inputs, rendered, workspace, mayWrite, was
     }
 }
 function explain(words, code) {
-    const reason = engineUnreachable(words) ? 'docker-unavailable' : deployFailure(words);
-    const lines = words.split('\n').filter((line) => !/^(Ignoring|Updating|Creating)\b/.test(line));
-    const said = safeLine(lines.join(' ')) || `exit code ${code ?? 'none'}`;
+    const reason = engineUnreachable(words) || diskFull(words) ? 'docker-unavailable' : deployFailure(words);
+    const said = saidIn(words) || `exit code ${code ?? 'none'}`;
     return {
         reason,
         message: `docker stack deploy failed: ${said}`,
         hint: hintFor(reason, words),
     };
 }
+/** The lines of the command that say what went wrong, as one. */
+function saidIn(words) {
+    const lines = words.split('\n').filter((line) => !/^(Ignoring|Updating|Creating)\b/.test(line));
+    return safeLine(lines.join(' '));
+}
+/** Of the shell that writes the logins, or of the engine. */
+const diskFull = (words) => /no space left on device|disk quota exceeded/i.test(words);
 function hintFor(reason, words) {
+    if (diskFull(words))
+        return 'A disk of the manager is full: make room in /tmp (or TMPDIR) and below /var/lib/docker there, then run this again.';
     if (reason === 'docker-unavailable')
         return 'Look at the managers, on one of them: docker node ls. More than half of them must be reachable, and not overloaded.';
     return /only updates to Labels are allowed/i.test(words)
@@ -40224,6 +40635,112 @@ function linePrinter(narrator) {
         },
         end: () => print(rest),
     };
+}
+
+;// CONCATENATED MODULE: ./src/plan.ts
+/** What a deploy did to each service, by comparing specs before and after; nothing else is trusted. */
+
+const iterationOf = (service) => service.JobStatus?.JobIteration.Index ?? 0;
+/**
+ * Whether the deploy changed the service. A job starts again with every deploy, and a service that
+ * Swarm rolled back at once has its former spec: both were changed all the same.
+ */
+function wasChanged(former, live) {
+    if (!sameJson(former.Spec, live.Spec) || iterationOf(former) !== iterationOf(live))
+        return true;
+    const state = live.UpdateStatus?.State;
+    return (state?.startsWith('rollback_') === true &&
+        !(former.UpdateStatus?.State === state &&
+            former.UpdateStatus.StartedAt === live.UpdateStatus?.StartedAt));
+}
+/**
+ * Whether the service shows that it was written since, after a write whose answer was lost. Its version
+ * does not tell: it also moves with the status of an update, which Swarm writes by itself. A write like
+ * the one before it leaves nothing that shows; such a service does not count as written.
+ * @param former the service right before; undefined where there was none
+ */
+function showsWrite(former, live) {
+    if (former?.ID !== live.ID || wasChanged(former, live))
+        return true;
+    // Every write puts the spec that it replaces there, and takes the status of the last update away.
+    const isKept = (previous) => previous !== undefined && sameJson(previous, former.Spec);
+    return ((isKept(live.PreviousSpec) && !isKept(former.PreviousSpec)) ||
+        (former.UpdateStatus?.State !== undefined && live.UpdateStatus?.State === undefined));
+}
+/**
+ * Whether somebody else wrote the service while it was deployed. The engine keeps the spec before the
+ * last write (moby, `PreviousSpec`), and `stack deploy` writes every service once, changed or not
+ * (docker/cli, deployServices): so that must be the spec from before, or none of a created service.
+ * @param repeated our own write may have come twice
+ */
+function wasWrittenByOthers(former, live, repeated) {
+    const previous = live.PreviousSpec;
+    if (repeated && previous !== undefined && sameJson(previous, live.Spec))
+        return false;
+    if (former?.ID !== live.ID)
+        return previous !== undefined;
+    if (previous !== undefined && sameJson(previous, former.Spec))
+        return false;
+    // Not written at all, or taken back by Swarm itself, which forgets the spec that it takes back.
+    return !(sameJson(live.Spec, former.Spec) &&
+        (previous === undefined ||
+            (former.PreviousSpec !== undefined && sameJson(previous, former.PreviousSpec))));
+}
+/**
+ * @param before the swarm before the deploy
+ * @param live the stack's services after it
+ * @param names full names of the services in the files
+ * @param repeated whether services may have been written more than once
+ */
+function changesOf(before, live, names, repeated = false) {
+    const wanted = new Set(names);
+    const formerByName = new Map(before.services.map((service) => [service.Spec.Name, service]));
+    const targets = [];
+    const updated = [];
+    const created = [];
+    const foreign = [];
+    const lines = [];
+    for (const service of [...live].sort((a, b) => a.Spec.Name.localeCompare(b.Spec.Name, 'en'))) {
+        const { Name: name } = service.Spec;
+        if (!wanted.has(name))
+            continue;
+        const former = formerByName.get(name);
+        const change = former?.ID !== service.ID ? 'created' : wasChanged(former, service) ? 'updated' : 'unchanged';
+        targets.push({
+            id: service.ID,
+            name,
+            change,
+            spec: service.Spec,
+            ...(former?.UpdateStatus === undefined ? {} : { staleStatus: former.UpdateStatus }),
+        });
+        if (wasWrittenByOthers(former, service, repeated))
+            foreign.push(name);
+        if (change === 'created')
+            created.push({ id: service.ID, name });
+        if (change === 'updated' && former !== undefined)
+            updated.push(former);
+        lines.push(describe(name, change, former, service));
+    }
+    return {
+        targets,
+        updated,
+        created,
+        orphans: live.filter(({ Spec }) => !wanted.has(Spec.Name)),
+        any: updated.length > 0 || created.length > 0,
+        foreign,
+        lines,
+    };
+}
+function describe(name, change, former, live) {
+    const [was, is] = [former === undefined ? '' : imageOf(former.Spec), imageOf(live.Spec)];
+    if (change !== 'updated' || was === is)
+        return `${name} ${change}: ${plan_short(is)}`;
+    return `${name} ${change}: ${plan_short(was)} -> ${plan_short(is)}`;
+}
+/** The reference with its digest shortened. */
+function plan_short(image) {
+    const { name, digest } = splitImage(image);
+    return digest === undefined ? name : `${name}@${digest.slice(0, 19)}`;
 }
 
 ;// CONCATENATED MODULE: ./src/rollout/causes.ts
@@ -40566,7 +41083,7 @@ function standing(kind, service, tasks, snapshot) {
             older: 0,
             extra: 0,
             complete: done >= wanted,
-            holding: completed.map((task) => task.ID),
+            holding: completed,
         };
     }
     const running = current.filter(isRunning);
@@ -40587,7 +41104,7 @@ function standing(kind, service, tasks, snapshot) {
             older,
             extra,
             complete: done === eligible.length && older === 0 && extra === 0,
-            holding: [...good.values()].map((task) => task.ID),
+            holding: [...good.values()],
         };
     }
     // More tasks than asked for means that Swarm has not scaled down yet; finished one-shot slots beyond
@@ -40601,7 +41118,7 @@ function standing(kind, service, tasks, snapshot) {
         older,
         extra,
         complete: done === kind.replicas && older === 0 && starting === 0 && extra === 0 && !tooMany,
-        holding: [...good.values()].map((task) => task.ID),
+        holding: [...good.values()],
     };
 }
 /**
@@ -40617,18 +41134,23 @@ function sharing(current, { nodes }) {
  * How many slots, nodes or completions of a service do their work in one snapshot, of whatever
  * version: what a restored service has to have again. An update that was left half-way cannot be
  * brought back by its spec, and must not be called restored when less of it runs than before.
+ * @param unsteady places that do not count
  */
-function placedTasks(service, kind, snapshot) {
-    const tasks = snapshot.tasks.filter((task) => task.ServiceID === service.ID);
+function placedTasks(service, kind, snapshot, unsteady = new Set()) {
+    const place = placeIn(kind);
+    const tasks = snapshot.tasks.filter((task) => task.ServiceID === service.ID && !unsteady.has(place(task)));
     const { done, wanted } = standing(kind, service, tasks, snapshot);
     const running = new Set(tasks.filter(isRunning).map(placeOf)).size;
     return Math.min(wanted, Math.max(done, isJob(kind) ? 0 : running));
 }
 /** A restored service need not be better than it was. */
-function lenient(stand, enough) {
+function lenient(stand, kind, { enough, unsteady = new Set() }) {
     if (enough === undefined || enough >= stand.wanted)
         return stand;
-    return { ...stand, complete: stand.older === 0 && stand.done >= enough };
+    const place = placeIn(kind);
+    const holding = stand.holding.filter((task) => !unsteady.has(place(task)));
+    const done = unsteady.size === 0 ? stand.done : holding.length;
+    return { ...stand, complete: stand.older === 0 && done >= enough, holding };
 }
 /** What has a healthcheck is meant to keep running, whatever its restart policy says. */
 function meantToRun(kind, healthchecked) {
@@ -40882,7 +41404,7 @@ function fold(rollout, snapshot) {
             (former !== undefined && 'oneShot' in former.kind && !former.kind.oneShot));
         const stand = service === undefined
             ? { wanted: 0, done: 0, ended: 0, older: 0, extra: 0, complete: false, holding: [] }
-            : lenient(standing(kind, service, countedTasks(goal, tasks, snapshot), snapshot), target.enough);
+            : lenient(standing(kind, service, countedTasks(goal, tasks, snapshot), snapshot), kind, target);
         const failures = collectFailures(former?.failures ?? [], goal, target, kind, tasks, snapshot, service, unwell);
         const lost = service === undefined ? undefined : givenUp(target, kind, service, tasks, snapshot);
         const thisRun = service === undefined ? [] : ofThisRun(kind, service, tasks);
@@ -40932,7 +41454,7 @@ function fold(rollout, snapshot) {
                 : { deadlock: { ...deadlock, since: former?.deadlock?.since ?? snapshot.at } }),
         });
         if (isNeeded(goal, target.id))
-            holding.push(...stand.holding);
+            holding.push(...stand.holding.map(({ ID }) => ID));
         const end = departure(goal, target, service, stand.complete);
         if (end !== undefined)
             departures.push(end);
@@ -41821,22 +42343,26 @@ function renderDotenv(file, variables) {
     const wrong = [...problems, ...unset];
     const empty = [];
     const lines = [];
+    const broken = new Map();
     for (const [name, value] of values) {
         if (value === '')
             empty.push(name);
-        if (/[\r\n\0]/.test(value)) {
-            const message = `the value of ${name} has line breaks, which an env_file can't hold`;
-            wrong.push(problemAt({ file: file.path }, message, {
-                hint: `Write ${name} under \`environment:\` of the service instead.`,
-            }));
+        if (value.includes('\0')) {
+            wrong.push(problemAt({ file: file.path }, NUL(name)));
+        }
+        else if (/[\r\n]/.test(value)) {
+            broken.set(name, value);
+            continue;
         }
         else if (Buffer.byteLength(`${name}=${value}`) >= MAX_LINE_BYTES) {
             wrong.push(problemAt({ file: file.path }, `the value of ${name} is too long for an env_file`));
         }
         lines.push(`${name}=${value}\n`);
     }
-    return { content: Buffer.from(lines.join('')), problems: wrong, empty };
+    const names = new Set(values.keys());
+    return { content: Buffer.from(lines.join('')), problems: wrong, empty, names, broken };
 }
+const NUL = (name) => `the value of ${name} has a NUL in it, which no variable of a container can hold`;
 /** The scanner of Docker's client gives up at a line of this size (Go, bufio.MaxScanTokenSize). */
 const MAX_LINE_BYTES = 64 * 1024;
 /**
@@ -41850,12 +42376,15 @@ function renderEnvFile(file, variables) {
     }
     catch {
         const problem = problemAt({ file: file.path }, 'the env_file is not valid UTF-8');
-        return { content: file.text, problems: [problem], empty: [] };
+        const [names, broken] = [new Set(), new Map()];
+        return { content: file.text, problems: [problem], empty: [], names, broken };
     }
     const source = new Source(file.path, text);
     const problems = [];
     const empty = [];
     const resolved = [];
+    const names = new Set();
+    const broken = new Map();
     let offset = 0;
     const lines = text.split('\n').map((line) => {
         const at = offset;
@@ -41875,6 +42404,9 @@ function renderEnvFile(file, variables) {
             }));
             return line;
         }
+        names.add(name);
+        // The last line of a name wins.
+        broken.delete(name);
         if (equals >= 0) {
             if (equals === statement.length - 1)
                 empty.push(name);
@@ -41886,10 +42418,11 @@ function renderEnvFile(file, variables) {
             return `#${name}${ending}`;
         if (value === '')
             empty.push(name);
-        if (/[\r\n\0]/.test(value)) {
-            problems.push(source.problem(at, `the value of ${name} has line breaks, which an env_file can't hold`, {
-                hint: `Write ${name} under \`environment:\` of the service instead.`,
-            }));
+        if (value.includes('\0'))
+            problems.push(source.problem(at, NUL(name)));
+        if (/[\r\n]/.test(value)) {
+            broken.set(name, value);
+            return `#${name}${ending}`;
         }
         return `${name}=${value}${ending}`;
     });
@@ -41897,6 +42430,8 @@ function renderEnvFile(file, variables) {
         content: resolved.length > 0 ? Buffer.from(lines.join('\n')) : file.text,
         problems,
         empty,
+        names,
+        broken,
     };
 }
 
@@ -41905,6 +42440,7 @@ function renderEnvFile(file, variables) {
  * Files that a stack refers to (`env_file`, configs, secrets): read on the runner, carried along
  * under a name of their own, each once.
  */
+
 
 
 
@@ -41927,6 +42463,8 @@ class Attachments {
     /** Variables that env files leave empty. */
     empty = [];
     #known = new Map();
+    /** What env files set, by what stands for them in the rendered text. */
+    #variables = new Map();
     constructor(access) {
         this.access = access;
     }
@@ -41942,29 +42480,19 @@ class Attachments {
      * @param what for messages: `config app`
      */
     add(path, what, role, at, { optional = false, dotenv = false } = {}) {
-        const absolute = this.absolute(path);
-        const content = this.access.readFile(absolute);
+        const content = this.read(path, what, at);
         if (content === 'missing' && optional)
             return undefined;
-        if (!Buffer.isBuffer(content)) {
-            const why = content === 'missing'
-                ? 'does not exist'
-                : content === 'not-a-file'
-                    ? 'is not a file'
-                    : `can't be read: ${content.error}`;
-            return [
-                problemAt(at, `${what}: the file ${path} ${why} (looked at ${absolute})`, {
-                    hint: (0,external_node_path_namespaceObject.isAbsolute)(path) || path.startsWith('~')
-                        ? 'The path is one on the runner.'
-                        : `Relative paths start at the directory of the first stack file, ${this.access.workingDirectory}.`,
-                }),
-            ];
-        }
+        if (content === 'missing')
+            return [this.#unreadable(path, what, at, content)];
+        if (!Buffer.isBuffer(content))
+            return content;
         if (role !== 'env_file') {
             const wrong = wrongSize(content, role);
             if (wrong !== undefined)
                 return [problemAt(at, `${what}: the file ${path} ${wrong}`)];
         }
+        const absolute = this.absolute(path);
         const key = `${role === 'env_file' ? (dotenv ? 'dotenv' : 'env') : 'raw'}:${absolute}`;
         const known = this.#known.get(key);
         if (known !== undefined) {
@@ -41973,19 +42501,66 @@ class Attachments {
                 same.secret = true;
             return known;
         }
-        let bytes = content;
-        if (role === 'env_file') {
-            const render = dotenv ? renderDotenv : renderEnvFile;
-            const file = render({ path, text: content }, this.access.variables);
-            if (file.problems.length > 0) {
-                // Reported where the file is first used.
-                this.#known.set(key, []);
-                return file.problems;
-            }
-            this.empty.push(...file.empty);
-            bytes = file.content;
+        if (role !== 'env_file')
+            return this.#attach(key, path, content, role === 'secrets');
+        const render = dotenv ? renderDotenv : renderEnvFile;
+        const file = render({ path, text: content }, this.access.variables);
+        if (file.problems.length > 0) {
+            // Reported where the file is first used.
+            this.#known.set(key, []);
+            return file.problems;
         }
-        return this.#attach(key, path, bytes, role === 'secrets');
+        this.empty.push(...file.empty);
+        const reference = this.#attach(key, path, file.content, false);
+        this.#variables.set(reference, file);
+        return reference;
+    }
+    /**
+     * What env files set that they cannot hold as lines, the last of them winning.
+     * @param references as `add` gave them, in their order
+     */
+    broken(references) {
+        const found = new Map();
+        for (const reference of references) {
+            const { names, broken } = this.#variables.get(reference) ?? {};
+            for (const name of names ?? [])
+                found.delete(name);
+            for (const [name, value] of broken ?? [])
+                found.set(name, value);
+        }
+        return found;
+    }
+    /**
+     * Reads a file that a stack refers to.
+     * @param what for messages: `config app`
+     */
+    read(path, what, at) {
+        const content = this.access.readFile(this.absolute(path));
+        return Buffer.isBuffer(content) || content === 'missing'
+            ? content
+            : [this.#unreadable(path, what, at, content)];
+    }
+    #unreadable(path, what, at, content) {
+        const why = content === 'missing'
+            ? 'does not exist'
+            : content === 'not-a-file'
+                ? 'is not a file'
+                : `can't be read: ${content.error}`;
+        return problemAt(at, `${what}: the file ${path} ${why} (looked at ${this.absolute(path)})`, {
+            hint: (0,external_node_path_namespaceObject.isAbsolute)(path) || path.startsWith('~')
+                ? 'The path is one on the runner.'
+                : `Relative paths start at the directory of the first stack file, ${this.access.workingDirectory}.`,
+        });
+    }
+    /** The labels of a file, read as Docker Compose reads it; variables in it are labels before. */
+    labels(path, what, at, before) {
+        const content = this.read(path, what, at);
+        if (content === 'missing')
+            return [this.#unreadable(path, what, at, content)];
+        if (!Buffer.isBuffer(content))
+            return content;
+        const { values, problems, unset } = parseDotenv({ path, text: content }, before);
+        return problems.length + unset.length > 0 ? [...problems, ...unset] : values;
     }
     /**
      * Attaches a text that stands in the stack file, or in a variable that it names.
@@ -42044,7 +42619,7 @@ const MOUNTS = {
 const RESTARTS = /^(?:no|always|unless-stopped|on-failure)?(?::[+-]?\d+)?$/;
 /** Any other first word of a healthcheck's list: moby, daemon/health.go, starts no probe for it. */
 const PROBES = ['NONE', 'CMD', 'CMD-SHELL'];
-const WORDS = [
+const conversion_WORDS = [
     [
         ['deploy', 'restart_policy', 'condition'],
         ['none', 'on-failure', 'any'],
@@ -42126,7 +42701,7 @@ class Check {
     }
     /** What takes one of a few words, and what the swarm compares with. */
     #words(name, service) {
-        for (const [path, words] of WORDS) {
+        for (const [path, words] of conversion_WORDS) {
             const field = service.get(...path);
             const text = field?.text ?? '';
             if (field !== undefined && text !== '' && !words.includes(text))
@@ -42832,7 +43407,7 @@ const SERVICE_KEYS = {
     init: kept({ scalar: 'plain-bool' }),
     ipc: kept(keys_text, 'Ignored by Swarm.'),
     isolation: kept(keys_text),
-    label_file: refused('is not known to `docker stack deploy`', 'Write its lines under `labels:`.'),
+    label_file: translated('label_file', textOrTexts, 'Its lines become labels, read as Docker Compose reads them; those under `labels` win.'),
     labels: kept(dict),
     links: kept(texts, 'Ignored by Swarm.'),
     logging: kept({
@@ -43080,6 +43655,8 @@ const LIMITS = {
     pids_limit: ['resources', 'limits', 'pids'],
     scale: ['replicas'],
 };
+/** Nothing at all in one of them says nothing, and Docker refuses it. */
+const SECTIONS = ['services', 'networks', 'volumes', 'configs', 'secrets'];
 /** Translates a document. @returns what its services say under `deploy` in other words */
 function translate(document) {
     return new Translator(document).run();
@@ -43130,6 +43707,10 @@ class Translator {
     }
     #entry(entry, key, path) {
         const { document } = this;
+        if (isNull(entry.value) && SECTIONS.includes(path)) {
+            document.cut.add(entry.pair);
+            return;
+        }
         switch (key.fate) {
             case 'kept':
                 this.#kept.add(entry.pair);
@@ -43382,6 +43963,10 @@ class Translator {
             case 'depends_on':
                 this.#dependsOn(entry);
                 return;
+            case 'label_file':
+                this.#shape(site, entry, key.shape, path);
+                document.cut.add(pair);
+                return;
             case 'extra_hosts':
                 this.#extraHosts(entry, path);
                 return;
@@ -43493,14 +44078,14 @@ function isNear(known, written) {
     }
     return (row.at(-1) ?? 9) <= 2;
 }
-/** The generated file that gives services what they have said in other words. */
-function deployFile(deploys) {
+/** A generated file that gives services what they have said in other words. */
+function addedFile(services) {
     const write = (value) => typeof value === 'string'
         ? value
         : `{${Object.entries(value)
-            .map(([name, inner]) => `${name}: ${write(inner)}`)
+            .map(([name, inner]) => `${/^\w+$/.test(name) ? name : quoted(name)}: ${write(inner)}`)
             .join(', ')}}`;
-    const lines = [...deploys].map(([name, deploy]) => `  ${quoted(name)}: {deploy: ${write(deploy)}}`);
+    const lines = [...services].map(([name, added]) => `  ${quoted(name)}: ${write(added)}`);
     return `services:\n${lines.join('\n')}\n`;
 }
 
@@ -43544,8 +44129,10 @@ class Document {
     newer = new Map();
     /** What is told without being a warning. */
     notes = [];
-    /** What services say outside of `deploy` that belongs there, by their names. */
-    #deploys = new Map();
+    /** What services say in other words than Docker's, by their names. */
+    #added = new Map();
+    /** What `label_file` gives services, by their names. */
+    labels = new Map();
     /** Collections that become others, in flow style. */
     #become = new Map();
     /** New text of scalars and aliases whose meaning, not just whose variables, is filled in. */
@@ -43565,7 +44152,8 @@ class Document {
             this.#readServices();
             this.#readObjects('configs');
             this.#readObjects('secrets');
-            this.#deploys = translate(this);
+            for (const [service, deploy] of translate(this))
+                this.#add(service, { deploy });
         }
         this.problems.push(...this.tree.problems);
         this.warnings.push(...this.tree.warnings);
@@ -43580,16 +44168,19 @@ class Document {
     position(node) {
         return this.source.position(node.range?.[0] ?? 0);
     }
+    #add(service, added) {
+        this.#added.set(service, { ...this.#added.get(service), ...added });
+    }
     /**
-     * The file for Docker, and a second one behind it where keys of services have become others under
-     * `deploy`, which Docker merges.
+     * The file for Docker, and a second one behind it where keys of services have become others, which
+     * Docker merges.
      */
     rendered(index, composeVersion) {
         const main = this.#main(index, composeVersion);
-        if (this.#deploys.size === 0)
+        if (this.#added.size === 0)
             return [main];
         const name = `${index}-deploy-${sanitised(this.source.path)}`;
-        const text = deployFile(this.#deploys);
+        const text = addedFile(this.#added);
         const version = this.version ?? composeVersion;
         const versionAt = { offset: 0, before: '', after: '\n' };
         const file = { name, origin: this.source.path };
@@ -43730,14 +44321,15 @@ class Document {
         }
         for (const service of this.tree.entries(services.value).values()) {
             if (!(0,dist/* isMap */.jh)(service.value)) {
-                this.problem(service.key, `the service ${service.name} must be a mapping`);
+                this.problem(service.key, `the service ${service.name} must be a mapping`, 'Write its `image` and so on below it, indented; or take the line out.');
                 continue;
             }
             if (this.settings.leftOut?.has(service.name) === true)
                 continue;
             const entries = this.tree.entries(service.value);
             this.#readEnvironment(entries.get('environment'));
-            this.#readEnvFiles(service.name, entries.get('env_file'));
+            this.#readEnvFiles(service.name, entries.get('env_file'), entries.get('environment'));
+            this.#readLabelFiles(service.name, entries.get('label_file'));
             this.#readVolumes(service.name, entries.get('volumes'));
         }
     }
@@ -43773,7 +44365,7 @@ class Document {
             }
         }
     }
-    #readEnvFiles(service, entry) {
+    #readEnvFiles(service, entry, environment) {
         if (entry === undefined)
             return;
         const { value, site } = entry;
@@ -43786,6 +44378,7 @@ class Document {
         }
         const paths = items.map((item) => this.#attachEnvFile(item, what));
         const found = paths.filter((path) => path !== undefined);
+        this.#addBroken(service, found, environment);
         // The last of two wins, and Docker refuses a list that has the same twice.
         const once = found.filter((path, index) => found.lastIndexOf(path) === index);
         if ((0,dist/* isSeq */.oP)(value) &&
@@ -43798,6 +44391,43 @@ class Document {
             if (path !== undefined)
                 this.replace(item, quoted(path));
         }
+    }
+    /** What no env file can hold for Docker becomes `environment`, which wins over env files. */
+    #addBroken(service, files, environment) {
+        const own = environment?.value ?? null;
+        const names = new Set([
+            ...this.tree.entries(own).keys(),
+            ...this.tree.items(own).map((item) => (this.value(item) ?? '').split('=')[0] ?? ''),
+        ]);
+        const values = [...this.attachments.broken(files)].filter(([name]) => !names.has(name));
+        if (values.length === 0)
+            return;
+        this.#add(service, {
+            environment: Object.fromEntries(values.map(([name, value]) => [name, this.written(value)])),
+        });
+    }
+    /** Lines of files that become labels; `labels` of any file win, so that they go before all. */
+    #readLabelFiles(service, entry) {
+        if (entry === undefined)
+            return;
+        const { value, site } = entry;
+        const items = (0,dist/* isSeq */.oP)(value) ? this.tree.items(value) : site === null ? [] : [site];
+        const labels = new Map();
+        for (const item of items) {
+            const path = this.value(item);
+            // What else may stand there is told with all other keys.
+            if (path === undefined || isNull(this.tree.resolve(item)) || this.isFaulty(item))
+                continue;
+            const what = `label_file of service ${service}`;
+            const read = this.attachments.labels(path, what, this.position(item), labels);
+            if (read instanceof Map)
+                for (const [name, text] of read)
+                    labels.set(name, text);
+            else
+                this.problems.push(...read);
+        }
+        if (labels.size > 0)
+            this.labels.set(service, labels);
     }
     /** @returns what stands for the file in the rendered text; undefined where there is none */
     #attachEnvFile(item, what) {
@@ -44058,6 +44688,9 @@ function faultHint(fault) {
 }
 
 ;// CONCATENATED MODULE: ./src/compose/objects.ts
+/** The configs and secrets of the user's files: where they stand, and which no service needs. */
+
+
 /**
  * By `configs.KEY` and `secrets.KEY`: its `name:` in the last file that defines it, or its key there.
  */
@@ -44095,6 +44728,60 @@ function unusedObjects(files, leftOut) {
     for (const object of used)
         unused.delete(object);
     return unused;
+}
+const objects_KINDS = { networks: 'network', configs: 'config', secrets: 'secret' };
+/** Networks that every node has for itself, for which Docker's client does not look either. */
+const OF_EACH_NODE = /^(?:bridge|host|none|default|container:.*)$/;
+/**
+ * What is external and used by a service that is deployed. Volumes are not among it: each node has its
+ * own, and makes one where there is none.
+ */
+function externalsOf(documents, files, isIncluded) {
+    const declared = new Map();
+    for (const document of documents)
+        for (const section of Object.keys(objects_KINDS)) {
+            const { tree } = document;
+            for (const { name: key, value } of tree.entries(tree.get(tree.root, section)).values()) {
+                const external = tree.entries(value).get('external');
+                const own = document.value(tree.get(external?.value, 'name')) ??
+                    document.value(tree.get(value, 'name'));
+                const is = external !== undefined &&
+                    ((0,dist/* isMap */.jh)(external.value) || isTrue(document.value(external.value))) &&
+                    !isNull(external.value);
+                // The definition in the last file counts, as a whole.
+                declared.set(`${section}.${key}`, is
+                    ? { kind: objects_KINDS[section], name: own ?? key, position: document.position(external.key) }
+                    : undefined);
+            }
+        }
+    const found = new Map();
+    for (const [service, field] of files?.get('services')?.entries ?? []) {
+        if (!isIncluded(service))
+            continue;
+        for (const place of usesOf(field)) {
+            const object = declared.get(place);
+            if (object === undefined || found.has(place))
+                continue;
+            if (object.kind === 'network' && OF_EACH_NODE.test(object.name))
+                continue;
+            found.set(place, { ...object, service });
+        }
+    }
+    return [...found.values()];
+}
+/** What a service refers to, as `networks.KEY` and so on. */
+function usesOf(service) {
+    const networks = service.get('networks');
+    const named = [
+        ...(networks?.entries.keys() ?? []),
+        ...(networks?.items ?? []).flatMap(({ text }) => text ?? []),
+    ];
+    const config = service.get('credential_spec', 'config')?.text;
+    return [
+        ...(named.length > 0 ? named : ['default']).map((name) => `networks.${name}`),
+        ...['configs', 'secrets'].flatMap((section) => (service.get(section)?.items ?? []).map((item) => `${section}.${(item.isMap ? item.get('source') : item)?.text ?? ''}`)),
+        ...(config === undefined ? [] : [`configs.${config}`]),
+    ];
 }
 
 ;// CONCATENATED MODULE: ./src/compose/places.ts
@@ -44208,6 +44895,62 @@ function places_named(items, words) {
 }
 /** The name that the files give a service, of its full one. */
 const shortName = (stack, service) => service.startsWith(`${stack}_`) ? service.slice(stack.length + 1) : service;
+
+;// CONCATENATED MODULE: ./src/compose/replicas.ts
+/**
+ * How many replicas a service has in the swarm, and what the files say: the number is put into the
+ * rendered files, so that Docker deploys it and a revision records it.
+ */
+
+
+
+
+/**
+ * The services that are replicated now, and will be by the files, with different numbers; jobs and
+ * global services have none, and what is created has no former one.
+ * @param live services of the stack
+ */
+function scaledServices(stack, services, live) {
+    const former = new Map(live.map(({ Spec }) => [Spec.Name, kindOf(Spec)]));
+    return [...services].flatMap(([service, { mode = '', replicas: written = 1 }]) => {
+        const name = `${stack}_${service}`;
+        const kind = former.get(name);
+        if (kind?.kind !== 'replicated' || !['', 'replicated'].includes(mode))
+            return [];
+        return kind.replicas === written ? [] : [{ service, name, live: kind.replicas, written }];
+    });
+}
+/** The stack with other numbers of replicas for some of its services. */
+function withReplicas(stack, replicas) {
+    if (replicas.size === 0)
+        return stack;
+    const { services, composeVersion } = stack;
+    // To a client before 23.0 a number of 0 is none, and does not go over that of another file (tried).
+    const toNothing = (service) => replicas.get(service) === 0;
+    const files = stack.files.flatMap((file) => {
+        const others = subset([file], (service) => !toNothing(service));
+        return others[0]?.text === file.text
+            ? [file]
+            : [...others, apart(file, toNothing, ['deploy', 'replicas'])];
+    });
+    const text = addedFile(new Map([...replicas].map(([service, number]) => [service, { deploy: { replicas: String(number) } }])));
+    const versionAt = { offset: 0, before: '', after: '\n' };
+    const last = {
+        name: `${files.length}-replicas.yml`,
+        origin: '',
+        ...(composeVersion === undefined
+            ? { text, versionAt }
+            : { text: insertVersion(text, versionAt, composeVersion) }),
+    };
+    return {
+        ...stack,
+        files: [...files, last],
+        services: new Map([...services].map(([name, view]) => [
+            name,
+            { ...view, replicas: replicas.get(name) ?? view.replicas },
+        ])),
+    };
+}
 
 ;// CONCATENATED MODULE: ./src/compose/reset.ts
 /**
@@ -44434,12 +45177,14 @@ function viewServices(documents) {
                 document.value(entries.get('scale')?.value ?? null) ??
                 '';
             const name = document.value(image?.value ?? null);
+            const toNothing = /^0+$/.test(replicas) && (before?.replicas ?? 0) > 0;
             views.set(service.name, {
                 name: service.name,
                 image: name ?? before?.image,
                 healthcheck: viewHealthcheck(document, entries.get('healthcheck'), before?.healthcheck),
                 mode: document.value(tree.get(deploy, 'mode')) ?? before?.mode,
                 replicas: /^[0-9]+$/.test(replicas) ? Number(replicas) : before?.replicas,
+                ...(toNothing ? { goesToNothing: true } : {}),
                 position: before?.position ?? document.position(service.key),
                 imagePosition: image === undefined || name === undefined
                     ? before?.imagePosition
@@ -44574,6 +45319,9 @@ function fieldOf(documents) {
 
 
 
+
+
+
 /** Nobody reads more, and a file of another kind can have a hundred thousand. */
 const MAX_PROBLEMS = 200;
 /**
@@ -44662,9 +45410,13 @@ function renderStack(request) {
     const mustBeUnset = new Set([NEVER_SET, ...attachments.empty]);
     for (const document of documents)
         document.empty.forEach((name) => mustBeUnset.add(name));
-    const all = documents.flatMap((document, index) => document.rendered(index, composeVersion));
+    const all = [
+        ...labelsFile(documents, composeVersion),
+        ...documents.flatMap((document, index) => document.rendered(index, composeVersion)),
+    ];
     const files = leftOut.size === 0 ? all : subset(all, (name) => !leftOut.has(name));
-    return {
+    const toNothing = [...services].filter(([, view]) => view.goesToNothing === true);
+    const stack = {
         files,
         attachments: attachments.list,
         services,
@@ -44674,6 +45426,7 @@ function renderStack(request) {
         configs: names('configs'),
         secrets: names('secrets'),
         objectPositions: positionsOf(documents),
+        externals: externalsOf(documents, written, (name) => services.has(name)),
         composeVersion,
         mustBeUnset: [...mustBeUnset].sort(),
         warnings,
@@ -44683,6 +45436,7 @@ function renderStack(request) {
         written: handedOver(written),
         places: placesOf(written),
     };
+    return withReplicas(stack, new Map(toNothing.map(([name]) => [name, 0])));
 }
 /** Gives a value once, and holds it no longer. */
 function handedOver(value) {
@@ -44715,13 +45469,41 @@ function allLeftOut(documents, leftOut) {
     const known = [...new Set([...leftOut.values()].flat())].sort().join(', ');
     return problemAt({ file: documents[0]?.source.path ?? '' }, 'every service is left out: each has profiles, and none of them is asked for', { hint: `Name one in the input profiles: ${known}.` });
 }
+/** Labels out of files go before everything, as those of the stack files win over them. */
+function labelsFile(documents, composeVersion) {
+    const services = new Map();
+    for (const document of documents)
+        for (const [service, labels] of document.labels) {
+            const texts = [...labels].map(([name, value]) => [name, document.written(value)]);
+            services.set(service, { ...services.get(service), ...Object.fromEntries(texts) });
+        }
+    if (services.size === 0)
+        return [];
+    const text = addedFile(new Map([...services].map(([service, labels]) => [service, { labels }])));
+    const versionAt = { offset: 0, before: '', after: '\n' };
+    const file = { name: 'labels.yml', origin: '' };
+    return [
+        composeVersion === undefined
+            ? { ...file, text, versionAt }
+            : { ...file, text: insertVersion(text, versionAt, composeVersion) },
+    ];
+}
 /** Docker takes the version of the first file and refuses any other (loader.go, Load). */
 function versionConflicts(documents) {
-    const written = documents.filter((document) => document.version !== undefined);
+    const written = documents.flatMap((document) => {
+        const { tree, version } = document;
+        const key = tree.entries(tree.root).get('version')?.key;
+        return version === undefined || key === undefined
+            ? []
+            : [{ version, position: document.position(key) }];
+    });
     const [first] = written;
     return written
-        .filter((document) => document.version !== first?.version)
-        .map((document) => problemAt({ file: document.source.path }, `\`version\` is ${document.version ?? ''} here and ${first?.version ?? ''} in ${first?.source.path ?? ''}`, { hint: 'Give all files the same version, or leave it out of all but one.' }));
+        .filter(({ version }) => version !== first?.version)
+        .map(({ version, position }) => {
+        const { file = '', line = 0 } = first?.position ?? {};
+        return problemAt(position, `\`version\` is ${version} here and ${first?.version ?? ''} in ${file}:${line}`, { hint: 'Give all files the same version, or leave it out of all but one.' });
+    });
 }
 
 ;// CONCATENATED MODULE: ./src/lint/credentials.ts
@@ -45319,7 +46101,7 @@ const CONTENT_LABEL = 'swarm-deploy.content';
 /** What the engine allows for a name (swarmkit, manager/controlapi/common.go). */
 const LONGEST_NAME = 64;
 const rotate_HASH_DIGITS = 12;
-const SECTIONS = { configs: 'config', secrets: 'secret' };
+const rotate_SECTIONS = { configs: 'config', secrets: 'secret' };
 /** The first `version:` with `name:` for configs and secrets. */
 const NAMED_SINCE = '3.5';
 /**
@@ -45409,7 +46191,7 @@ function fileObjects({ files, attachments, configs, secrets, objectPositions, })
                 found.set(place, attachment === undefined
                     ? undefined
                     : {
-                        kind: SECTIONS[section],
+                        kind: rotate_SECTIONS[section],
                         key,
                         ownName: rotate_valueOf(entries.get('name')) || undefined,
                         content: attachment.content,
@@ -46120,98 +46902,6 @@ function openingOf(rendered) {
     };
 }
 
-;// CONCATENATED MODULE: ./src/plan.ts
-/** What a deploy did to each service, by comparing specs before and after; nothing else is trusted. */
-
-const iterationOf = (service) => service.JobStatus?.JobIteration.Index ?? 0;
-/**
- * Whether the deploy changed the service. A job starts again with every deploy, and a service that
- * Swarm rolled back at once has its former spec: both were changed all the same.
- */
-function wasChanged(former, live) {
-    if (!sameJson(former.Spec, live.Spec) || iterationOf(former) !== iterationOf(live))
-        return true;
-    const state = live.UpdateStatus?.State;
-    return (state?.startsWith('rollback_') === true &&
-        !(former.UpdateStatus?.State === state &&
-            former.UpdateStatus.StartedAt === live.UpdateStatus?.StartedAt));
-}
-/**
- * Whether somebody else wrote the service while it was deployed. The engine keeps the spec before the
- * last write (moby, `PreviousSpec`), and `stack deploy` writes every service once, changed or not
- * (docker/cli, deployServices): so that must be the spec from before, or none of a created service.
- * @param repeated our own write may have come twice
- */
-function wasWrittenByOthers(former, live, repeated) {
-    const previous = live.PreviousSpec;
-    if (repeated && previous !== undefined && sameJson(previous, live.Spec))
-        return false;
-    if (former?.ID !== live.ID)
-        return previous !== undefined;
-    if (previous !== undefined && sameJson(previous, former.Spec))
-        return false;
-    // Not written at all, or taken back by Swarm itself, which forgets the spec that it takes back.
-    return !(sameJson(live.Spec, former.Spec) &&
-        (previous === undefined ||
-            (former.PreviousSpec !== undefined && sameJson(previous, former.PreviousSpec))));
-}
-/**
- * @param before the swarm before the deploy
- * @param live the stack's services after it
- * @param names full names of the services in the files
- * @param repeated whether services may have been written more than once
- */
-function changesOf(before, live, names, repeated = false) {
-    const wanted = new Set(names);
-    const formerByName = new Map(before.services.map((service) => [service.Spec.Name, service]));
-    const targets = [];
-    const updated = [];
-    const created = [];
-    const foreign = [];
-    const lines = [];
-    for (const service of [...live].sort((a, b) => a.Spec.Name.localeCompare(b.Spec.Name, 'en'))) {
-        const { Name: name } = service.Spec;
-        if (!wanted.has(name))
-            continue;
-        const former = formerByName.get(name);
-        const change = former?.ID !== service.ID ? 'created' : wasChanged(former, service) ? 'updated' : 'unchanged';
-        targets.push({
-            id: service.ID,
-            name,
-            change,
-            spec: service.Spec,
-            ...(former?.UpdateStatus === undefined ? {} : { staleStatus: former.UpdateStatus }),
-        });
-        if (wasWrittenByOthers(former, service, repeated))
-            foreign.push(name);
-        if (change === 'created')
-            created.push({ id: service.ID, name });
-        if (change === 'updated' && former !== undefined)
-            updated.push(former);
-        lines.push(describe(name, change, former, service));
-    }
-    return {
-        targets,
-        updated,
-        created,
-        orphans: live.filter(({ Spec }) => !wanted.has(Spec.Name)),
-        any: updated.length > 0 || created.length > 0,
-        foreign,
-        lines,
-    };
-}
-function describe(name, change, former, live) {
-    const [was, is] = [former === undefined ? '' : imageOf(former.Spec), imageOf(live.Spec)];
-    if (change !== 'updated' || was === is)
-        return `${name} ${change}: ${plan_short(is)}`;
-    return `${name} ${change}: ${plan_short(was)} -> ${plan_short(is)}`;
-}
-/** The reference with its digest shortened. */
-function plan_short(image) {
-    const { name, digest } = splitImage(image);
-    return digest === undefined ? name : `${name}@${digest.slice(0, 19)}`;
-}
-
 ;// CONCATENATED MODULE: ./src/report/progress.ts
 /** The live log of a rollout: what changed from one snapshot to the next, in Docker's words. */
 
@@ -46559,11 +47249,94 @@ function draw(chart, id, progress, { goal }) {
     chart.service(goal.phase === 'restore' ? 'back' : 'rollout', name, over ? 'done' : failures.length > 0 && goal.phase === 'deploy' ? 'failed' : 'open', targetOf(goal, id)?.mustEnd === true && over ? 'ended' : `${done}/${wanted}`);
 }
 
+;// CONCATENATED MODULE: ./src/rollout/stability.ts
+/** How long a rollout has to hold before it counts, and which tasks need not prove themselves. */
+
+
+
+const MIN_STABLE_MS = 5000;
+/** A task that has run for this long has shown that it can, however long ago it was created. */
+const SETTLED_MS = 30_000;
+/** Failures younger than this say that a service is not well now. */
+const RECENT_MS = 120_000;
+/**
+ * `auto` is the longest monitor of what changed: how long Swarm itself would count a failure. Where
+ * tasks of the very spec have failed just before, a few good seconds prove nothing.
+ * @param asked milliseconds, or `auto`
+ * @returns milliseconds
+ */
+function stableForMs(asked, { targets }, before) {
+    if (asked !== 'auto')
+        return asked;
+    const changed = targets.filter(({ change }) => change !== 'unchanged');
+    const monitors = (changed.length > 0 ? changed : targets).map(({ spec }) => monitorMs(spec));
+    const former = new Map(before.services.map((service) => [service.ID, service]));
+    const kept = new Map(targets
+        .filter(({ id, spec }) => keepsTasks(former.get(id), spec))
+        .map(({ id, spec }) => [id, spec]));
+    const flapping = before.tasks.some((task) => {
+        const spec = kept.get(task.ServiceID);
+        return spec !== undefined && failedJustBefore(task, spec, before);
+    });
+    return Math.max(MIN_STABLE_MS, ...monitors, ...(flapping ? [SETTLED_MS] : []));
+}
+/** Whether a task of the spec that is live has failed a moment ago. */
+const failedJustBefore = (task, spec, before) => before.upToDate.has(task.ID) &&
+    hasFailed(task, kindOf(spec), restartCondition(spec)) &&
+    sinceMs(task, before) < RECENT_MS;
+/**
+ * The slots, or nodes, of a service in which a task failed a moment ago and none has lasted since: the
+ * service was failing there already. None of a job's.
+ */
+function unsteadyPlaces({ ID, Spec }, before) {
+    if (isJob(kindOf(Spec)))
+        return new Set();
+    const tasks = before.tasks.filter(({ ServiceID }) => ServiceID === ID);
+    const settled = settledTasks(before);
+    const lasts = (task) => settled.has(task.ID) && !hasFailed(task, kindOf(Spec), restartCondition(Spec));
+    const steady = new Set(tasks.filter(lasts).map(placeOf));
+    const failing = tasks.filter((task) => failedJustBefore(task, Spec, before)).map(placeOf);
+    return new Set(failing.filter((place) => !steady.has(place)));
+}
+/**
+ * Whether Swarm leaves the tasks of before alone, as when only a label changes: those of another task
+ * or endpoint it replaces, those that merely may be placed elsewhere it does not (swarmkit
+ * manager/orchestrator/task.go, IsTaskDirty).
+ */
+function keepsTasks(former, spec) {
+    return former !== undefined && sameJson(madeInto(former.Spec), madeInto(spec));
+}
+/** What of a spec its tasks are made from. */
+function madeInto({ TaskTemplate, EndpointSpec }) {
+    return {
+        TaskTemplate: { ...at(TaskTemplate), Placement: undefined },
+        EndpointSpec,
+    };
+}
+/**
+ * How long a task has been in its state, and no longer than there has been such a task. Nodes stamp the
+ * state, the manager stamps the creation.
+ */
+const sinceMs = ({ CreatedAt, Status }, { managerTime }) => managerTime === undefined || Status.Timestamp === undefined
+    ? 0
+    : managerTime - Math.max(Date.parse(CreatedAt), Date.parse(Status.Timestamp));
+/**
+ * The ids of the tasks that have run for long enough by now to have nothing to prove, and of those
+ * that ended well as long ago.
+ */
+function settledTasks(before) {
+    return new Set(before.tasks
+        .filter(({ Status }) => Status.State === 'running' || Status.State === 'complete')
+        .filter((task) => sinceMs(task, before) >= SETTLED_MS)
+        .map(({ ID }) => ID));
+}
+
 ;// CONCATENATED MODULE: ./src/rollout/rollback.ts
 /**
  * The way back of a failed deploy: restores, watches that the stack runs as before, and removes
  * what the deploy brought. Happens at most once a run.
  */
+
 
 
 
@@ -46610,13 +47383,17 @@ async function attempt(request) {
     const formerTasks = new Set(before.tasks.map(({ ID }) => ID));
     const goal = {
         phase: 'restore',
-        targets: ours.map((former) => ({
-            id: former.ID,
-            name: former.Spec.Name,
-            change: 'updated',
-            spec: former.Spec,
-            enough: placedTasks(former, kindOf(former.Spec), before),
-        })),
+        targets: ours.map((former) => {
+            const unsteady = unsteadyPlaces(former, before);
+            return {
+                id: former.ID,
+                name: former.Spec.Name,
+                change: 'updated',
+                spec: former.Spec,
+                enough: placedTasks(former, kindOf(former.Spec), before, unsteady),
+                unsteady,
+            };
+        }),
         gone: removed,
         formerTasks,
         settledTasks: formerTasks,
@@ -46626,6 +47403,9 @@ async function attempt(request) {
         progressTimeoutMs: limits.progressTimeoutMs,
         maxFailures: Infinity,
     };
+    for (const { name, unsteady } of goal.targets)
+        if (unsteady !== undefined && unsteady.size > 0)
+            narrator.say(`${name} was failing before this deploy, too (${unsteady.size} of its tasks): that is no more than it has to be again`);
     const { rollout, end } = await request.watch(beginRollout(goal));
     const refusals = refused.map(({ name, why }) => `${name} is still as it was deployed: ${why}`);
     if (end.kind !== 'converged')
@@ -46692,72 +47472,6 @@ async function removeBrought(request) {
 const jobHint = (names) => `See why: docker service logs ${names[0] ?? ''}; to end it: docker service rm ${names.join(' ')}`;
 const lookHint = (stack) => `Look at it on a manager: docker stack services ${stack}; docker stack ps --no-trunc ${stack}`;
 
-;// CONCATENATED MODULE: ./src/rollout/stability.ts
-/** How long a rollout has to hold before it counts, and which tasks need not prove themselves. */
-
-
-const MIN_STABLE_MS = 5000;
-/** A task that has run for this long has shown that it can, however long ago it was created. */
-const SETTLED_MS = 30_000;
-/** Failures younger than this say that a service is not well now. */
-const RECENT_MS = 120_000;
-/**
- * `auto` is the longest monitor of what changed: how long Swarm itself would count a failure. Where
- * tasks of the very spec have failed just before, a few good seconds prove nothing.
- * @param asked milliseconds, or `auto`
- * @returns milliseconds
- */
-function stableForMs(asked, { targets }, before) {
-    if (asked !== 'auto')
-        return asked;
-    const changed = targets.filter(({ change }) => change !== 'unchanged');
-    const monitors = (changed.length > 0 ? changed : targets).map(({ spec }) => monitorMs(spec));
-    const former = new Map(before.services.map((service) => [service.ID, service]));
-    const kept = new Map(targets
-        .filter(({ id, spec }) => keepsTasks(former.get(id), spec))
-        .map(({ id, spec }) => [id, spec]));
-    const flapping = before.tasks.some((task) => {
-        const spec = kept.get(task.ServiceID);
-        return (spec !== undefined &&
-            before.upToDate.has(task.ID) &&
-            hasFailed(task, kindOf(spec), restartCondition(spec)) &&
-            sinceMs(task, before) < RECENT_MS);
-    });
-    return Math.max(MIN_STABLE_MS, ...monitors, ...(flapping ? [SETTLED_MS] : []));
-}
-/**
- * Whether Swarm leaves the tasks of before alone, as when only a label changes: those of another task
- * or endpoint it replaces, those that merely may be placed elsewhere it does not (swarmkit
- * manager/orchestrator/task.go, IsTaskDirty).
- */
-function keepsTasks(former, spec) {
-    return former !== undefined && sameJson(madeInto(former.Spec), madeInto(spec));
-}
-/** What of a spec its tasks are made from. */
-function madeInto({ TaskTemplate, EndpointSpec }) {
-    return {
-        TaskTemplate: { ...at(TaskTemplate), Placement: undefined },
-        EndpointSpec,
-    };
-}
-/**
- * How long a task has been in its state, and no longer than there has been such a task. Nodes stamp the
- * state, the manager stamps the creation.
- */
-const sinceMs = ({ CreatedAt, Status }, { managerTime }) => managerTime === undefined || Status.Timestamp === undefined
-    ? 0
-    : managerTime - Math.max(Date.parse(CreatedAt), Date.parse(Status.Timestamp));
-/**
- * The ids of the tasks that have run for long enough by now to have nothing to prove, and of those
- * that ended well as long ago.
- */
-function settledTasks(before) {
-    return new Set(before.tasks
-        .filter(({ Status }) => Status.State === 'running' || Status.State === 'complete')
-        .filter((task) => sinceMs(task, before) >= SETTLED_MS)
-        .map(({ ID }) => ID));
-}
-
 ;// CONCATENATED MODULE: ./src/world.ts
 
 /** What an error means that ended the run before there was a verdict. */
@@ -46786,6 +47500,847 @@ function endingOf(error, signal) {
         hint: 'This is a fault of the action. Please report it with the log of a run with debug logging.',
         fate: 'unknown',
     };
+}
+
+;// CONCATENATED MODULE: ./src/modes/cancel.ts
+/**
+ * `on-cancel: rollback`: a stack is put back whose run was told to stop. The run itself has a few
+ * seconds, so the former specs are written first; `post` goes on where it had to stop. Both work from
+ * what is live, so that either may come first, and again.
+ */
+
+
+
+
+
+
+
+
+/** Less than the five minutes after which GitHub ends a cancelled job. */
+const LIMIT_MS = 4 * 60_000;
+const STILL_MS = 2 * 60_000;
+const CLEAN_UP_LIMIT_MS = 20_000;
+/** Numbers that no double holds stay exact: the specs are written back. */
+function undoText({ stack, names, before, objects, begun }) {
+    const { at, services, tasks, upToDate, nodes } = before;
+    const kept = { stack, names, objects, begun, at, services, tasks, nodes };
+    return formatJson({ ...kept, upToDate: [...upToDate] });
+}
+/** @param text of `undoText` */
+function undoFrom(text) {
+    const { stack, names, objects, begun, upToDate, ...before } = parseJson(text);
+    return { stack, names, objects, begun, before: { ...before, upToDate: new Set(upToDate) } };
+}
+/** A command that was stopped may have had one request under way. */
+const ROUNDS = 3;
+/**
+ * Puts the stack back, and watches that it runs as before.
+ * @param remember called with what is known before anything is written
+ * @throws the reason of the deployment's signal; what was written by then stays
+ */
+async function takeBack(deployment, undo, remember) {
+    let known = undo;
+    let last;
+    for (let round = 1;; round += 1) {
+        const found = await cancel_differences(deployment, known, round > 1);
+        if (last !== undefined && (found.nothing || round > ROUNDS))
+            return last;
+        known = { ...undo, begun: found.changes.updated.map(({ Spec }) => Spec.Name) };
+        remember(known);
+        const result = found.nothing
+            ? { outcome: 'rolled-back', message: 'It had changed nothing.' }
+            : await putBack(deployment, undo, found);
+        const { foreign } = found;
+        last = {
+            changes: found.changes,
+            result: foreign.length === 0
+                ? result
+                : {
+                    ...result,
+                    outcome: 'superseded',
+                    message: `${result.message} ${foreign.join(', ')} had been changed by someone else meanwhile and was left alone.`,
+                },
+        };
+        if (last.result.outcome !== 'rolled-back')
+            return last;
+    }
+}
+/** @param fresh only what is live counts, and not what was begun before */
+async function cancel_differences(deployment, { stack, names, before, objects, begun }, fresh) {
+    const { reader } = deployment;
+    const live = await settle(deployment, (engine) => reader.services(engine));
+    // Whatever was written twice was written by this run: waves repeat, and it has the lock.
+    const found = changesOf(before, live, names, true);
+    const former = new Map(before.services.map((service) => [service.Spec.Name, service]));
+    const isBack = ({ Spec }) => sameJson(Spec, former.get(Spec.Name)?.Spec);
+    const foreign = live
+        .filter((service) => found.foreign.includes(service.Spec.Name) && !isBack(service))
+        .map(({ Spec }) => Spec.Name);
+    const changed = new Set([...(fresh ? [] : begun), ...found.updated.map(({ Spec }) => Spec.Name)]);
+    const updated = [...changed]
+        .filter((name) => !foreign.includes(name))
+        .flatMap((name) => former.get(name) ?? []);
+    const created = found.created.filter(({ name }) => !foreign.includes(name));
+    const now = await settle(deployment, (engine) => engine.stackObjects(stack));
+    const known = new Map(objects.map((object) => [object.id, object]));
+    const brought = now.filter(({ id }) => !known.has(id));
+    const relabelled = now.flatMap(({ id, labels }) => {
+        const was = known.get(id);
+        return was === undefined || sameJson(was.labels, labels) ? [] : [was];
+    });
+    const count = updated.length + created.length + brought.length + relabelled.length;
+    return {
+        changes: { ...found, updated, created },
+        ...{ brought, relabelled, foreign, nothing: count === 0 },
+    };
+}
+async function putBack(deployment, { stack, before }, { changes, brought, relabelled }) {
+    const { inputs, world } = deployment;
+    return await rollBack({
+        ...{ stack, before, changes, world },
+        objects: { brought, relabelled },
+        failedJobs: [],
+        limits: { timeoutMs: LIMIT_MS, progressTimeoutMs: STILL_MS },
+        stableForMs: stableForMs(inputs.watch.stableForMs, changes, before),
+        watch: (start) => look(deployment, start),
+        settle: (action) => settle(deployment, action),
+        cleanUpLimitMs: CLEAN_UP_LIMIT_MS,
+    });
+}
+/**
+ * In the run that was cancelled: as much as there is time for.
+ * @param ending what the run would end with otherwise
+ */
+async function takeBackNow(deployment, undo, ending) {
+    const { world, lease } = deployment;
+    const signals = [world.hurry, ...(lease === undefined ? [] : [lease.signal])];
+    const hurried = { ...deployment, world: { ...world, signal: AbortSignal.any(signals) } };
+    const common = { ...ending, before: undo.before };
+    try {
+        const { result, changes } = await world.narrator.group('Roll back, as the run was cancelled', () => takeBack(hurried, undo, world.rememberUndo));
+        const done = result.outcome === 'rolled-back' || result.outcome === 'superseded';
+        return {
+            ...common,
+            message: `The run was cancelled (on-cancel: rollback). ${result.message}${done ? '' : ` ${LEFT_TO_POST}`}`,
+            ...(result.hint === undefined ? {} : { hint: result.hint }),
+            changes,
+            ...(result.rollout === undefined ? {} : { restored: result.rollout }),
+            fate: result.outcome === 'rolled-back' ? 'restored' : 'unknown',
+            ...(done ? {} : { unfinished: true }),
+        };
+    }
+    catch (error) {
+        const why = world.hurry.aborted || error instanceof ConnectionLost ? '' : ` (${errorLine(error)})`;
+        return {
+            ...common,
+            message: `The run was cancelled (on-cancel: rollback), and its time was up before the stack was verified to be as before${why}. ${LEFT_TO_POST}`,
+            unfinished: true,
+        };
+    }
+}
+const LEFT_TO_POST = 'The post step goes on with it and says what became of it.';
+
+;// CONCATENATED MODULE: ./src/docker/log-stream.ts
+/** The engine's log streams: what containers wrote, cut into lines again. */
+/** A frame is led by its stream, three zeros and its length (moby, pkg/stdcopy). */
+const HEAD = 8;
+const STDERR = 2;
+const ENGINE = 3;
+/**
+ * Takes a log apart. A frame holds a line or a piece of one: the engine cuts lines at 16 KiB, and may
+ * put pieces of the other stream in between.
+ * @param isRaw without frames, as a container with a terminal writes it
+ */
+function decodeLog(bytes, isRaw) {
+    if (isRaw)
+        return { lines: linesIn(bytes), error: '' };
+    const lines = [];
+    const errors = [];
+    const open = new Map();
+    let at = 0;
+    while (at + HEAD <= bytes.length) {
+        const stream = bytes[at] ?? 0;
+        if (stream > ENGINE || bytes.readUIntBE(at + 1, 3) !== 0)
+            break;
+        const end = at + HEAD + bytes.readUInt32BE(at + 4);
+        const body = bytes.subarray(at + HEAD, end);
+        at = end;
+        if (stream === ENGINE) {
+            errors.push(body);
+            continue;
+        }
+        const pieces = open.get(stream) ?? [];
+        open.set(stream, pieces);
+        pieces.push(body);
+        if (body.at(-1) !== NEWLINE)
+            continue;
+        lines.push(...linesIn(Buffer.concat(pieces)));
+        open.delete(stream);
+    }
+    for (const stream of [STDERR - 1, STDERR, 0])
+        lines.push(...linesIn(Buffer.concat(open.get(stream) ?? [])));
+    // Neither frames nor a terminal's output: better shown as it is than not at all.
+    if (at < bytes.length && at + HEAD <= bytes.length)
+        lines.push(...linesIn(bytes.subarray(at)));
+    return { lines, error: Buffer.concat(errors).toString('utf8').trim() };
+}
+const NEWLINE = 10;
+function linesIn(bytes) {
+    if (bytes.length === 0)
+        return [];
+    const lines = bytes.toString('utf8').split(/\r?\n/);
+    if (lines.at(-1) === '')
+        lines.pop();
+    return lines;
+}
+
+;// CONCATENATED MODULE: ./src/planning/conceal.ts
+const CONCEALED = '***';
+/** What the name of something that holds a credential has in it. */
+const CREDENTIAL = /pass(?:w|phrase|code)|requirepass|masterauth|secret|token|credential|api[-_.]?key|access[-_.]?key|private[-_.]?key|basic-?auth|bearer/i;
+/** Bounded, and from the start of a word on: what is told may be megabytes without a space. */
+const conceal_NAME = `(?<![\\w.-])[\\w.-]{0,60}(?:${CREDENTIAL.source}|\\bpass\\b)[\\w.-]{0,60}`;
+/** A name that says where the credential is, which is none itself. */
+const PLACE = /(?:file|path|dir|name|id)["']?$/i;
+/** A file, or a variable that a shell in the container fills in. */
+const REFERENCE = /^["']?(?:\$(?:\w+|\{[^}]*\}|\([^)]*\))["']?$|\/run\/secrets\/)/;
+/** A value as a shell takes it for one: all of what is quoted. */
+const VALUE = `"[^"]{0,2000}"|'[^']{0,2000}'|["']?[^\\s"';&|]+`;
+const OPTION = new RegExp(`^(?=-)${conceal_NAME}$`, 'i');
+/** A word by itself, whose value ends where the word does. */
+const WHOLE = new RegExp(`^(${conceal_NAME}=)(.+)$`, 'is');
+const ASSIGNED = new RegExp(`(${conceal_NAME}["']?\\s*[=:]\\s*)((?:bearer|basic)\\s+)?(${VALUE})`, 'gi');
+const FOLLOWED = new RegExp(`((?<!\\S)(?=-)${conceal_NAME}\\s+)(?!["']?-)(${VALUE})`, 'gi');
+const HEADER = /(authorization["']?\s*:\s*(?:bearer|basic|token)?\s*)([^\s"']+)/gi;
+const USER_INFO = /((?<![a-z0-9+.-])[a-z][a-z0-9+.-]{0,30}:\/\/)([^\s/@"':]{0,200}:)?([^\s"']{1,2000})@/gi;
+/** `mysqladmin ping -pVALUE`: the one option of its kind that takes no space. */
+const MYSQL = new RegExp(`(\\b(?:mysql|mariadb)\\w{0,30}\\b[^|;&]{0,500}?\\s-p)(${VALUE})`, 'gi');
+/** A text without the credentials in it. */
+function concealText(text) {
+    return text
+        .replace(USER_INFO, (whole, scheme, user, rest) => {
+        if (user === undefined && !/^https?:/i.test(scheme))
+            return whole;
+        return REFERENCE.test(rest) ? whole : `${scheme}${user ?? ''}${CONCEALED}@`;
+    })
+        .replace(HEADER, (_, lead, value) => hide(lead, value))
+        .replace(ASSIGNED, (_, lead, kind, value) => hide(`${lead}${kind ?? ''}`, value))
+        .replace(FOLLOWED, (_, lead, value) => hide(lead, value))
+        .replace(MYSQL, (_, lead, value) => hide(lead, value));
+}
+/** A value after its name, unless that says where the credential is. */
+function hide(lead, value) {
+    if (REFERENCE.test(value) || PLACE.test(lead.replace(/["'\s=:]+$/, '')))
+        return lead + value;
+    const quote = /^["']/.exec(value)?.[0] ?? '';
+    return `${lead}${quote}${CONCEALED}${quote}`;
+}
+/** The same for each text of a value; of a list of words, one may name the next. */
+function conceal(value) {
+    if (typeof value === 'string')
+        return concealText(value);
+    if (Array.isArray(value)) {
+        const words = value;
+        const ofMysql = words.some((word) => typeof word === 'string' && /(?:mysql|mariadb)\w*$/i.test(word));
+        return words.map((word, index) => {
+            const before = words[index - 1];
+            if (typeof word !== 'string')
+                return conceal(word);
+            if (ofMysql && /^-p./.test(word))
+                return `-p${CONCEALED}`;
+            const [, lead, rest = ''] = WHOLE.exec(word) ?? [];
+            if (lead !== undefined && (word.startsWith('-') || !/\s/.test(word)))
+                return hide(lead, rest);
+            const named = typeof before === 'string' && OPTION.test(before) && !PLACE.test(before);
+            return named && !REFERENCE.test(word) && !word.startsWith('-')
+                ? CONCEALED
+                : concealText(word);
+        });
+    }
+    if (typeof value !== 'object' || value === null)
+        return value;
+    return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, conceal(each ?? null)]));
+}
+
+;// CONCATENATED MODULE: ./src/report/dossier-words.ts
+
+
+
+
+const MAX_WORDS = 400;
+const dossier_words_short = (text, most = MAX_WORDS) => {
+    const flat = withoutControls(text).trim();
+    return flat.length > most ? `${flat.slice(0, most)} ...` : flat;
+};
+/** Cause and mend without a full stop's worth of jargon; foreign text in them is not yet made safe. */
+function wordsFor(facts) {
+    const { cause, mend } = dossier_words_WORDS[facts.reason]?.(facts) ?? {
+        cause: facts.message === '' ? dossier_words_short(lastError(facts)) : facts.message,
+        mend: "Docker's own words say what is wrong; mend that, then run the workflow again.",
+    };
+    return { cause: `${cause.replace(/[.\s]+$/, '')}.`, mend };
+}
+const dossier_words_WORDS = {
+    'image-not-found': (facts) => ({
+        cause: facts.failures.some(({ fatal }) => fatal)
+            ? `The registry has no image ${dossier_words_image(facts)}`
+            : `${nodes(facts)} could not pull ${dossier_words_image(facts)}: there is no such image, or its registry does not answer`,
+        mend: 'Check the name and the tag in `image:`, and that it was pushed before this step; a private image needs registry-username and registry-password.',
+    }),
+    'registry-auth': (facts) => ({
+        cause: `The registry did not let ${nodes(facts)} pull ${dossier_words_image(facts)}: ${dossier_words_short(lastError(facts))}`,
+        mend: 'Give registry-username and registry-password of an account that may pull it (a token may have expired), and leave with-registry-auth at true.',
+    }),
+    'crash-loop': crashed,
+    unhealthy: (facts) => ({
+        cause: `${healthcheck(facts)} does not pass${tasksSay(facts, 'stopped for it')}`,
+        mend: `Run the check in a container of ${dossier_words_image(facts)} and mend what it finds; if the service only takes longer to start, raise healthcheck.start_period (it is ${startPeriod(facts.spec)}).`,
+    }),
+    'out-of-memory': (facts) => ({
+        cause: `Killed for taking more memory than its limit of ${memoryLimit(facts.spec)} (exit code 137)${tasksSay(facts, 'killed')}`,
+        mend: 'Raise deploy.resources.limits.memory, or make the service use less.',
+    }),
+    'exec-format': (facts) => ({
+        cause: `The program of ${dossier_words_image(facts)} does not run on ${nodes(facts)}: it is for another processor, or a script without a #! line`,
+        mend: `Build the image for the platform of the nodes${facts.platforms.length === 0 ? '' : ` (${facts.platforms.join(', ')})`}, as by docker buildx build --platform; a script begins with #!/bin/sh.`,
+    }),
+    'command-not-found': commandMissing,
+    'mount-invalid': (facts) => {
+        const path = /source path does not exist: ?(\S+)/i.exec(lastError(facts))?.[1];
+        return {
+            cause: path === undefined
+                ? `A mount cannot be made on ${nodes(facts)}: ${dossier_words_short(lastError(facts))}`
+                : `There is no ${path} on ${nodes(facts)}, which a mount asks for`,
+            mend: 'Create it on every node that may run the service, use a named volume, or keep the service to nodes that have it (deploy.placement.constraints).',
+        };
+    },
+    'network-unavailable': (facts) => ({
+        cause: `A network of it cannot be set up on ${nodes(facts)}: ${dossier_words_short(lastError(facts))}`,
+        mend: /overlap/i.test(lastError(facts))
+            ? 'Addresses of a stack that was just removed may still be in use: run the workflow again, or give the network a subnet of its own.'
+            : 'Check that the network exists, and that its driver is there on that node (docker network ls).',
+    }),
+    'port-in-use': (facts) => {
+        const words = lastError(facts);
+        const port = /(?::|port )(\d{2,5})\b(?!.*(?::|port )\d{2,5}\b)/i.exec(words)?.[1];
+        return {
+            cause: `${port === undefined ? 'A host-mode port' : `Port ${port}`} is already in use on ${nodes(facts)}`,
+            mend: 'Stop what listens there or publish another port; where it is the former task of the same service, set deploy.update_config.order: stop-first.',
+        };
+    },
+    'host-port-deadlock': (facts) => ({
+        cause: facts.message,
+        mend: 'Set deploy.update_config.order: stop-first for services with host-mode ports.',
+    }),
+    'task-rejected': (facts) => ({
+        cause: `${nodes(facts)} could not start its task: ${dossier_words_short(lastError(facts))}`,
+        mend: "Docker's words say what is wrong on that node; mend it there, or keep the service to other nodes (deploy.placement.constraints).",
+    }),
+    'job-failed': (facts) => ({
+        cause: `The job ended with ${exitText(facts)}${lastWords(facts)}`,
+        mend: 'Mend what its log complains of, then run the workflow again: a job runs anew with every deploy.',
+    }),
+    unschedulable: unplaceable,
+    'update-paused': (facts) => ({
+        cause: `Swarm paused the update (failure_action: pause)${colon(facts.message)}`,
+        mend: 'See what its tasks died of: their errors are in the table, their output in the log.',
+    }),
+    'rolled-back-by-swarm': (facts) => ({
+        cause: `Swarm rolled the service back by itself (failure_action: rollback)${colon(facts.message)}`,
+        mend: 'See what its tasks died of: their errors are in the table, their output in the log.',
+    }),
+    'progress-timeout': late,
+    timeout: late,
+};
+const colon = (text) => (text === '' ? '' : `: ${text}`);
+const dossier_words_image = ({ spec }) => splitImage(imageOf(spec)).name;
+const lastError = ({ failures, message }) => failures.at(-1)?.error ?? message;
+/** `worker-1`, `worker-1 and worker-2`, `4 nodes`. */
+function nodes({ failures }) {
+    const names = [...new Set(failures.map(({ node }) => node))].filter((name) => name !== '').sort();
+    if (names.length === 0)
+        return 'the node';
+    return names.length > 3 ? `${names.length} nodes` : dossier_words_listed(names);
+}
+const dossier_words_listed = (names) => names.length < 2
+    ? names.join('')
+    : `${names.slice(0, -1).join(', ')} and ${names.slice(-1).join('')}`;
+/** `: 3 tasks on worker-1 were stopped for it`. */
+function tasksSay(facts, what) {
+    const count = facts.failures.length;
+    if (count === 0)
+        return '';
+    return `: ${plural(count, 'task')} on ${nodes(facts)} ${count === 1 ? 'was' : 'were'} ${what}`;
+}
+const lastWords = ({ lastWords: words }) => words === '' ? '' : `; its last line: ${dossier_words_short(words, 200)}`;
+function exitText({ failures }) {
+    const code = failures.at(-1)?.exitCode;
+    if (code === undefined)
+        return 'an error';
+    const meaning = code === 0 ? undefined : exitCodeMeaning(code);
+    return `exit code ${code}${meaning === undefined ? '' : ` (${meaning})`}`;
+}
+function crashed(facts) {
+    const last = facts.failures.at(-1);
+    const times = facts.failures.length;
+    const often = times > 1 ? `, ${times} times` : '';
+    const where = `${often} on ${nodes(facts)}`;
+    if (last?.exitCode === 0)
+        return {
+            cause: `Its process ends by itself in good order (exit code 0)${where}, though the service is meant to keep running${lastWords(facts)}`,
+            mend: `Keep it in the foreground; a service that is meant to end takes deploy.restart_policy.condition: none or on-failure${restartCondition(facts.spec) === 'any' ? '' : ' and no healthcheck'}, or mode: replicated-job.`,
+        };
+    return {
+        cause: `Its process ends with ${exitText(facts)}${where}${lastWords(facts)}`,
+        mend: last?.exitCode === 137
+            ? 'Look whether the node ran out of memory (dmesg on it), and give the service deploy.resources.limits.memory; else something kills it.'
+            : facts.lastWords === ''
+                ? `It wrote nothing that could be read: run ${dossier_words_image(facts)} by hand with the same command and environment.`
+                : 'Mend what the last lines of its log complain of.',
+    };
+}
+function healthcheck({ spec }) {
+    if (!hasOwnHealthcheck(spec))
+        return 'The healthcheck of its image';
+    const test = at(spec, 'TaskTemplate', 'ContainerSpec', 'Healthcheck', 'Test');
+    const shown = conceal(test ?? null);
+    const [, ...words] = Array.isArray(shown) ? shown : [];
+    const command = dossier_words_short(words.filter((word) => typeof word === 'string').join(' '), 120);
+    return checksHealth(test) && command !== '' ? `Its healthcheck "${command}"` : 'Its healthcheck';
+}
+function startPeriod(spec) {
+    const period = at(spec, 'TaskTemplate', 'ContainerSpec', 'Healthcheck', 'StartPeriod');
+    const seconds = Number(period ?? 0) / 1e9;
+    return seconds > 0
+        ? `${Number(seconds.toFixed(1))} s`
+        : hasOwnHealthcheck(spec)
+            ? '0 s'
+            : "the image's";
+}
+function memoryLimit(spec) {
+    const bytes = Number(at(spec, 'TaskTemplate', 'Resources', 'Limits', 'MemoryBytes') ?? 0);
+    const mib = bytes / 2 ** 20;
+    return mib >= 1024 && mib % 1024 === 0 ? `${mib / 1024} GiB` : `${Number(mib.toFixed(1))} MiB`;
+}
+function commandMissing(facts) {
+    const words = lastError(facts);
+    const name = /exec: \\?"([^"\\]+)\\?"/.exec(words)?.[1];
+    const denied = /permission denied/i.test(words);
+    return {
+        cause: name === undefined
+            ? `The command of the service is not in ${dossier_words_image(facts)}: ${dossier_words_short(words)}`
+            : denied
+                ? `The command ${name} in ${dossier_words_image(facts)} may not be executed`
+                : `There is no command ${name} in ${dossier_words_image(facts)}`,
+        mend: denied
+            ? 'Give the file the right to be executed (chmod +x) in the image, or correct command or entrypoint.'
+            : 'Correct command or entrypoint, or put the program into the image (an entrypoint script needs its interpreter there, too).',
+    };
+}
+/** What Docker's counts of unfit nodes say, and what helps there. */
+const UNFIT = [
+    {
+        pattern: /scheduling constraints/i,
+        mend: 'Correct deploy.placement.constraints, or give a node what they ask for (docker node update --label-add KEY=VALUE NODE).',
+    },
+    {
+        pattern: /insufficient resources/i,
+        mend: 'Lower deploy.resources.reservations, or make room: add a node or remove services.',
+    },
+    {
+        pattern: /unsupported platform/i,
+        mend: 'Build the image for the platform of the nodes (docker buildx build --platform).',
+    },
+    {
+        pattern: /max replicas per node/i,
+        mend: 'Raise deploy.placement.max_replicas_per_node, lower replicas, or add a node.',
+    },
+    {
+        pattern: /host-mode port/i,
+        mend: 'Each node has a host-mode port once: fewer replicas, another port, or deploy.update_config.order: stop-first.',
+    },
+    {
+        pattern: /missing plugin/i,
+        mend: 'Install the plugin of the volume, network or log driver on the nodes.',
+    },
+];
+function unplaceable(facts) {
+    const words = facts.unplaced === '' ? facts.message : facts.unplaced;
+    const constraints = at(facts.spec, 'TaskTemplate', 'Placement', 'Constraints');
+    const asked = /constraints/i.test(words) && Array.isArray(constraints) && constraints.length > 0
+        ? `; it asks for ${dossier_words_short(constraints.filter((each) => typeof each === 'string').join(', '), 200)}`
+        : '';
+    const mends = UNFIT.filter(({ pattern }) => pattern.test(words)).map(({ mend }) => mend);
+    return {
+        cause: `No node can run it: ${dossier_words_short(words)}${asked}`,
+        mend: mends.join(' ') ||
+            'Look at the nodes (docker node ls): none that is active and ready takes the task.',
+    };
+}
+/** Where tasks are when nothing moves, and what that means. */
+const STANDSTILL = {
+    pending: {
+        cause: 'no node has been found for it',
+        mend: 'Look at placement and reservations, and at the nodes (docker node ls).',
+    },
+    assigned: {
+        cause: 'its node has not taken it yet',
+        mend: 'Look whether that node is well (docker node ls), and restart its engine if need be.',
+    },
+    accepted: {
+        cause: 'its node has not begun yet',
+        mend: 'Look whether that node is well (docker node ls), and restart its engine if need be.',
+    },
+    preparing: {
+        cause: 'its image is being pulled, or a network or volume set up',
+        mend: 'Large images and slow registries take time: raise progress-timeout, or pull the image to the nodes beforehand.',
+    },
+    starting: {
+        cause: 'it runs, and its healthcheck has not passed yet',
+        mend: 'Look at the log below and at the healthcheck: a long start_period or many retries may be what is waited for; then raise progress-timeout.',
+    },
+};
+function late(facts) {
+    const behind = facts.waiting.filter(({ state }) => state in STANDSTILL);
+    const [first] = behind;
+    const known = first === undefined ? undefined : STANDSTILL[first.state];
+    if (first === undefined || known === undefined) {
+        const pause = delayMs(facts.spec) / 1000;
+        return {
+            cause: facts.message === '' ? dossier_words_short(lastError(facts)) : facts.message,
+            mend: `Raise ${facts.reason} if it only needs longer${pause > 0 ? ` (its update_config has a delay of ${pause} s)` : ''}; else look at its tasks: docker service ps --no-trunc.`,
+        };
+    }
+    const where = first.node === '' ? '' : ` on ${first.node}`;
+    const more = behind.length > 1 ? `, as ${behind.length - 1} more` : '';
+    return {
+        cause: `A task${where} stays "${first.state}"${more}: ${known.cause}${first.error === '' ? '' : ` (${dossier_words_short(first.error)})`}${lastWords(facts)}`,
+        mend: known.mend,
+    };
+}
+
+;// CONCATENATED MODULE: ./src/report/dossier-facts.ts
+/** Reads out of the last look at a rollout what a dossier holds of each service that failed. */
+
+
+
+
+
+
+/** Services of which a dossier tells; nobody reads more. */
+const MAX_SERVICES = 20;
+/** Tasks of one service, the latest ones. */
+const MAX_TASKS = 20;
+/** What only says that something has failed, where a failed task says what. */
+const UNSPECIFIC = [
+    'update-paused',
+    'rolled-back-by-swarm',
+    'progress-timeout',
+    'timeout',
+];
+/** The services that failed, the one that ended the rollout first. */
+function failedServices(rollout, end) {
+    const { seen, goal, services } = rollout;
+    if (seen === undefined)
+        return [];
+    const failed = goal.targets.filter(({ id, name }) => name === end.service || (services.get(id)?.failures.length ?? 0) > 0);
+    const first = failed.filter(({ name }) => name === end.service);
+    const others = failed.filter(({ name }) => name !== end.service);
+    return [...first, ...others]
+        .slice(0, MAX_SERVICES)
+        .map((target) => failedService(target, rollout, seen, end));
+}
+function failedService(target, { services, goal }, seen, end) {
+    const progress = services.get(target.id);
+    const all = progress?.failures ?? [];
+    const isCulprit = target.name === end.service;
+    const lead = leadingFailure(all)?.reason;
+    const reason = isCulprit && (lead === undefined || !UNSPECIFIC.includes(end.reason))
+        ? end.reason
+        : (lead ?? end.reason);
+    const failures = all
+        .filter((failure) => failure.reason === reason)
+        .map((failure) => ({ ...failure, node: hostnameOf(seen.nodes, failure.nodeId) ?? '' }));
+    const tasks = tasksOf(target, seen, goal.formerTasks, all);
+    const alive = (task) => rank(task.state) <= RUNNING;
+    const waiting = tasks.filter((task) => alive(task) && task.state !== 'running');
+    const ran = failures.filter(({ exitCode }) => exitCode !== undefined).at(-1);
+    const spoke = ran === undefined
+        ? tasks.filter((task) => alive(task) && rank(task.state) >= rank('starting')).at(-1)
+        : { ...ran, node: ran.node };
+    const { spec } = target;
+    return {
+        target,
+        facts: {
+            ...{ reason, spec, failures, waiting },
+            message: isCulprit ? end.message : '',
+            unplaced: progress?.unplaced ?? '',
+            lastWords: '',
+            platforms: platformsOf(seen),
+        },
+        tasks: tasks.slice(-MAX_TASKS),
+        witness: spoke === undefined
+            ? undefined
+            : {
+                taskId: spoke.taskId,
+                task: spoke.slot === undefined ? target.name : `${target.name}.${spoke.slot}`,
+                node: spoke.node,
+                isRaw: at(spec, 'TaskTemplate', 'ContainerSpec', 'TTY') === true,
+                driver: dossier_facts_textOf(at(spec, 'TaskTemplate', 'LogDriver', 'Name')),
+            },
+    };
+}
+const dossier_facts_textOf = (value) => (typeof value === 'string' ? value : '');
+function platformsOf({ nodes }) {
+    const platforms = nodes.flatMap(({ Description }) => {
+        const { OS, Architecture } = Description?.Platform ?? {};
+        return OS === undefined || Architecture === undefined ? [] : [`${OS}/${Architecture}`];
+    });
+    return [...new Set(platforms)].sort();
+}
+/** The tasks of this rollout in the slots, or on the nodes, where one has failed or does not run. */
+function tasksOf({ id }, { tasks, nodes }, former, failures) {
+    const byId = new Map(failures.map((failure) => [failure.taskId, failure]));
+    const mine = tasks.filter((task) => task.ServiceID === id && !former.has(task.ID));
+    const troubled = new Set([
+        ...failures.map(({ slot, nodeId }) => placeOf({ Slot: slot, NodeID: nodeId })),
+        ...mine.filter(({ Status }) => rank(Status.State) < RUNNING).map(placeOf),
+    ]);
+    const known = new Set(mine.map(({ ID }) => ID));
+    const forgotten = failures.filter(({ taskId }) => !known.has(taskId));
+    return [
+        ...forgotten.map((failure) => ({
+            taskId: failure.taskId,
+            ...(failure.slot === undefined ? {} : { slot: failure.slot }),
+            node: hostnameOf(nodes, failure.nodeId) ?? '',
+            state: failure.exitCode === undefined ? 'rejected' : 'failed',
+            ...exitOf(failure.exitCode, failure),
+            error: failure.error,
+            at: failure.timestamp ?? '',
+        })),
+        ...mine
+            .filter((task) => troubled.has(placeOf(task)))
+            .sort((a, b) => (a.CreatedAt < b.CreatedAt ? -1 : a.CreatedAt > b.CreatedAt ? 1 : 0))
+            .map((task) => {
+            const { State, Timestamp = '', Err = '', ContainerStatus } = task.Status;
+            const failure = byId.get(task.ID);
+            const tookMs = Date.parse(Timestamp) - Date.parse(task.CreatedAt);
+            const hasEnded = rank(State) > RUNNING && State !== 'rejected';
+            return {
+                taskId: task.ID,
+                ...(task.Slot === undefined ? {} : { slot: task.Slot }),
+                node: hostnameOf(nodes, task.NodeID) ?? '',
+                state: State,
+                ...exitOf(hasEnded ? ContainerStatus?.ExitCode : undefined, failure),
+                error: failure?.error ?? Err,
+                at: Timestamp,
+                ...(Number.isNaN(tookMs) ? {} : { tookMs: Math.max(0, tookMs) }),
+            };
+        }),
+    ];
+}
+function exitOf(exitCode, failure) {
+    if (exitCode === undefined)
+        return {};
+    const exitMeaning = failure?.reason === 'unhealthy'
+        ? 'stopped for its healthcheck'
+        : failure?.reason === 'out-of-memory'
+            ? 'killed (SIGKILL) under its memory limit: out of memory'
+            : exitCodeMeaning(exitCode);
+    return { exitCode, ...(exitMeaning === undefined ? {} : { exitMeaning }) };
+}
+/**
+ * The dossier of one service.
+ * @param log of its witness, if it was read
+ * @param shortName the service as the stack files name it
+ */
+function serviceDossier({ target, facts, tasks }, log, places, shortName) {
+    const { reason, failures, unplaced, message } = facts;
+    const lastWords = log?.lines.findLast((line) => line.trim() !== '') ?? '';
+    const words = unplaced || failures.at(-1)?.error || message;
+    const place = places_placeOf(places, shortName, reason, words);
+    return {
+        service: target.name,
+        reason,
+        ...wordsFor({ ...facts, lastWords }),
+        ...(place?.line === undefined ? {} : { place: { file: place.file, line: place.line } }),
+        tasks,
+        ...(log === undefined ? {} : { log }),
+    };
+}
+
+;// CONCATENATED MODULE: ./src/report/dossier-log.ts
+
+
+
+/** Characters of a line that are kept. */
+const MAX_LOG_LINE = 1000;
+/** Characters of a line that are looked at: a line may have megabytes, and there may be many secrets. */
+const MAX_READ = 20_000;
+const HIDDEN = '***';
+/** Without halves of characters, as a cut may leave them. */
+const wellFormed = (text) => Buffer.from(text, 'utf8').toString('utf8');
+/**
+ * @param secrets each a line; also looked for as JSON and URLs spell them
+ */
+function maskOf(secrets) {
+    const spellings = new Set(secrets
+        .filter((secret) => secret !== '')
+        .flatMap((secret) => [
+        secret,
+        withoutControls(secret),
+        JSON.stringify(secret).slice(1, -1),
+        encodeURIComponent(wellFormed(secret)),
+    ])
+        .filter((spelling) => spelling.length >= MIN_SECRET));
+    // The longest first: one may be a part of another.
+    const sorted = [...spellings].sort((a, b) => b.length - a.length);
+    return {
+        apply: (text) => sorted.reduce((rest, secret) => rest.replaceAll(secret, HIDDEN), text),
+        longest: sorted[0]?.length ?? 0,
+    };
+}
+/** Characters: what is shorter protects nothing, and hiding it garbles everything. */
+const MIN_SECRET = 4;
+/** The same for values of environment variables, which may be `true` or `false`. */
+const MIN_VALUE = 6;
+/** A variable that says where the credential is, which is none itself. */
+const dossier_log_REFERENCE = /(?:file|path|dir|name|id)$/i;
+/** Values in a service's environment that are credentials by their names, or stand in a URL as one. */
+function credentialsIn(spec) {
+    const environment = at(spec, 'TaskTemplate', 'ContainerSpec', 'Env');
+    if (!Array.isArray(environment))
+        return [];
+    return environment.flatMap((each) => {
+        if (typeof each !== 'string')
+            return [];
+        const cut = each.indexOf('=');
+        if (cut < 0)
+            return [];
+        const [name, value] = [each.slice(0, cut), each.slice(cut + 1)];
+        const named = CREDENTIAL.test(name) && !dossier_log_REFERENCE.test(name) ? value.split(/\r?\n/) : [];
+        const inUrl = /^[a-z][a-z0-9+.-]*:\/\/[^\s/@:]*:([^\s@]+)@/i.exec(value)?.[1] ?? '';
+        return [...named, inUrl].filter((text) => text.length >= MIN_VALUE);
+    });
+}
+/**
+ * The last lines of a log, each without terminal tricks and secrets, and of bearable length.
+ * @returns with how many characters were left out of them
+ */
+function tidyLog(lines, mask, maxLines) {
+    let cut = 0;
+    const kept = lines.slice(-maxLines).map((line) => {
+        const read = withoutControls(line.slice(0, MAX_READ));
+        const masked = mask.apply(read);
+        // Of a secret that goes on behind the end there may be a part left.
+        const whole = line.length > MAX_READ ? masked.slice(0, Math.max(0, masked.length - mask.longest)) : masked;
+        const short = wellFormed(whole.slice(0, MAX_LOG_LINE)).trimEnd();
+        if (whole.length > MAX_LOG_LINE || line.length > MAX_READ)
+            cut += Math.max(0, line.length - short.length);
+        return short;
+    });
+    return { lines: kept, cut };
+}
+
+;// CONCATENATED MODULE: ./src/modes/evidence.ts
+
+
+
+
+
+
+/** Lines of a log that are shown. */
+const LOG_LINES = 50;
+/** Services whose logs are read. */
+const MAX_LOGS = 5;
+/** For one log, in milliseconds: reading one takes 50 to 200 ms (tried). */
+const LOG_TIMEOUT_MS = 3000;
+/** For all of them. */
+const LOGS_TIMEOUT_MS = 6000;
+/** Of one log: 50 pieces of 16 KiB, and some. */
+const LOG_BYTES = 1024 * 1024;
+/** Gathers the dossier of what failed. Never throws: what cannot be read is said in it. */
+async function gather(deployment, rollout, end, { places, confidential = [] }) {
+    const { inputs, world } = deployment;
+    const failed = failedServices(rollout, end);
+    const known = [
+        ...secretValues(inputs),
+        ...confidential,
+        ...failed.flatMap(({ target }) => credentialsIn(target.spec)),
+    ];
+    const mask = maskOf(known);
+    const until = world.clock.now() + LOGS_TIMEOUT_MS;
+    const dossier = [];
+    let read = 0;
+    for (const service of failed) {
+        const leftMs = Math.min(LOG_TIMEOUT_MS, until - world.clock.now());
+        const wanted = service.witness !== undefined && read < MAX_LOGS && leftMs > 0;
+        if (wanted)
+            read += 1;
+        const log = wanted && !world.signal.aborted
+            ? await logOf(deployment, service.witness, mask, leftMs)
+            : undefined;
+        const name = service.target.name.slice(inputs.stack.length + 1);
+        dossier.push(masked(serviceDossier(service, log, places, name), mask));
+    }
+    return dossier;
+}
+async function logOf({ session }, { taskId, task, node, isRaw, driver }, mask, timeoutMs) {
+    const none = (note) => ({ task, node, lines: [], cut: 0, note });
+    // The engine answers as if there had been no output (tried on 20.10 and 28.5).
+    if (driver === 'none')
+        return none('its log driver is "none": Docker keeps no output');
+    try {
+        const limits = { timeoutMs, maxBytes: LOG_BYTES };
+        const { bytes, ended } = await session.engine.taskLog(taskId, LOG_LINES, limits);
+        const { lines, error } = decodeLog(bytes, isRaw);
+        const notes = [
+            ...(error === '' ? [] : [mask.apply(error)]),
+            ...(ended === 'time' ? [`its node gave no more of it within ${timeoutMs / 1000} s`] : []),
+            ...(ended === 'size' ? ['it is too long to be read to its end'] : []),
+            ...(lines.length > 0 || error !== '' || ended === 'time'
+                ? []
+                : [
+                    driver === ''
+                        ? 'it wrote nothing, or the log driver of its node keeps nothing'
+                        : `it wrote nothing, or its log driver "${driver}" keeps nothing`,
+                ]),
+        ];
+        return {
+            ...{ task, node, ...tidyLog(lines, mask, LOG_LINES) },
+            ...(notes.length === 0 ? {} : { note: notes.join('; ') }),
+        };
+    }
+    catch (error) {
+        if (error instanceof EngineError && error.status === 404)
+            return none('Swarm has removed the task already, and its output with it');
+        return none(`it could not be read: ${mask.apply(errorLine(error))}`);
+    }
+}
+const masked = (service, { apply }) => ({
+    ...service,
+    cause: apply(service.cause),
+    mend: apply(service.mend),
+    tasks: service.tasks.map((task) => ({ ...task, error: apply(task.error) })),
+});
+/** Tells it in the log: cause, place and mend where everybody sees them, the output folded. */
+async function tell({ world: { narrator } }, dossier) {
+    for (const { service, cause, mend, place, log } of dossier) {
+        narrator.say(`${service}: ${cause}${place === undefined ? '' : ` (${place.file}:${place.line})`}`);
+        narrator.say(`to mend it: ${mend}`);
+        if (log === undefined)
+            continue;
+        const { task, node, lines, note } = log;
+        const where = node === '' ? task : `${task} on ${node}`;
+        const count = lines.length === 0 ? '' : ` (last ${lines.length === 1 ? 'line' : `${lines.length} lines`})`;
+        await narrator.group(`Log of ${where}${count}`, () => {
+            narrator.block('', [
+                ...lines.map((line) => `| ${line}`),
+                ...(note === undefined ? [] : [`(${note})`]),
+            ]);
+            return Promise.resolve();
+        });
+    }
 }
 
 ;// CONCATENATED MODULE: ./src/modes/waves.ts
@@ -46868,7 +48423,10 @@ function waveTitle(stack, waves, index) {
 
 
 
-const CLEAN_UP_LIMIT_MS = 30_000;
+
+
+
+const transaction_CLEAN_UP_LIMIT_MS = 30_000;
 /** A deploy that was given little time is no reason to give up on the way back. */
 const MIN_ROLLBACK_MS = 5 * 60_000;
 const MIN_ROLLBACK_STILL_MS = 2 * 60_000;
@@ -46885,8 +48443,15 @@ function readBefore(deployment) {
 /** Makes a change of a stack come true, or takes it back. */
 async function transact(deployment, { before, objectsBefore }, change) {
     const waves = change.waves ?? [{ names: change.names, needs: [] }];
-    let written = await write(deployment, { before, objectsBefore }, change, waves, 0);
+    const { inputs, world } = deployment;
+    const undo = {
+        ...{ stack: inputs.stack, names: change.names, before, objects: objectsBefore, begun: [] },
+    };
+    if (inputs.onCancel === 'rollback')
+        world.rememberUndo(undo);
+    let written;
     try {
+        written = await write(deployment, { before, objectsBefore }, change, waves, 0);
         for (let next = 1; next < waves.length; next += 1) {
             const { context, deployed, live } = written;
             if (isRefused(context, deployed, live))
@@ -46907,7 +48472,14 @@ async function transact(deployment, { before, objectsBefore }, change) {
         return await judge(context, deployed, live);
     }
     catch (interruption) {
-        return interrupted(written.context, interruption);
+        const { cancelled, seen } = deployment;
+        if (written === undefined && !cancelled.aborted)
+            throw withLastSeen(deployment, { before, objectsBefore }, change, interruption);
+        const ending = written === undefined
+            ? endingOf(interruption, cancelled)
+            : interrupted(written.context, interruption);
+        const undoes = cancelled.aborted && inputs.onCancel === 'rollback' && seen.well !== true;
+        return undoes ? await takeBackNow(deployment, undo, ending) : ending;
     }
 }
 /** Writes one wave, and sees what came of it. */
@@ -47030,20 +48602,34 @@ async function judge(context, deployed, live) {
         return await succeed(context, rollout);
     return await fail(context, end, rollout);
 }
+/** What the swarm did when nothing was written yet: the last that is known where no look came after it. */
+function withLastSeen(deployment, { before, objectsBefore }, change, error) {
+    if (!(error instanceof ConnectionLost))
+        return error;
+    const changes = changesOf(before, before.services, change.names);
+    const startedAt = before.at;
+    const context = { deployment, before, objectsBefore, change, changes, startedAt, unreached: [] };
+    const { services } = observe(beginRollout(goalOf(context)), before);
+    const last = [...services.values()].map(standingLine).join('; ') || 'no service of it was there';
+    return new ConnectionLost(`${error.message}. Last seen before the stack was written: ${last}. What was written since could not be read`, {
+        cause: error,
+        hint: [...(error.hint === undefined ? [] : [error.hint]), seeYourself(deployment)].join('\n'),
+    });
+}
+const seeYourself = ({ inputs: { stack } }) => `See how it went on: docker stack services ${stack}; docker stack ps --no-trunc ${stack}`;
 /** A run that was cut short after the swarm had been written to. */
 function interrupted(context, interruption) {
     const { deployment, before } = context;
     const changes = withUnreached(context);
-    const { seen, inputs } = deployment;
+    const { seen } = deployment;
     const ending = endingOf(interruption, deployment.cancelled);
     const last = seen.rollout === undefined
         ? ''
-        : ` Last seen: ${[...seen.rollout.services.values()].map(standingLine).join('; ')}.`;
+        : `${seen.rollout.goal.phase === 'restore' ? ' It was being rolled back.' : ''} Last seen: ${[...seen.rollout.services.values()].map(standingLine).join('; ')}.`;
     return {
         ...ending,
         message: `${ending.message}${last}${context.unreached.length === 0 ? '' : ` Not begun: ${context.unreached.join(', ')}.`}`,
-        hint: ending.hint ??
-            `See how it went on: docker stack services ${inputs.stack}; docker stack ps --no-trunc ${inputs.stack}`,
+        hint: ending.hint ?? seeYourself(deployment),
         before,
         changes,
         unreached: context.unreached,
@@ -47095,6 +48681,7 @@ async function objectChanges({ deployment, objectsBefore }) {
 async function succeed(context, rollout) {
     const { deployment, before, change, changes } = context;
     const { world } = deployment;
+    deployment.seen.well = true;
     const pruned = [];
     for (const orphan of changes.orphans.filter(change.removes)) {
         world.signal.throwIfAborted();
@@ -47124,10 +48711,16 @@ const pausesOf = ({ ID, Spec }, { tasks }) => pausesMs(Spec, tasks.filter(({ Ser
     .length);
 /** A deploy that did not succeed: left as it is, or put back. */
 async function fail(context, end, rollout) {
-    const { deployment, before, changes, unreached } = context;
+    const { deployment, before, change, changes, unreached } = context;
     const { inputs, world } = deployment;
     world.narrator.fail(end.message);
+    // Before anything is taken back: what failed tasks wrote goes with them.
+    const dossier = end.kind === 'failed' && rollout !== undefined
+        ? await gather(deployment, rollout, end, change.background ?? {})
+        : [];
+    await tell(deployment, dossier);
     const common = {
+        dossier,
         before,
         changes: withUnreached(context),
         unreached,
@@ -47186,7 +48779,7 @@ async function fail(context, end, rollout) {
         world,
         watch: (start) => look(deployment, start),
         settle: (action) => settle(deployment, action),
-        cleanUpLimitMs: CLEAN_UP_LIMIT_MS,
+        cleanUpLimitMs: transaction_CLEAN_UP_LIMIT_MS,
     }));
     return {
         ...common,
@@ -47200,6 +48793,8 @@ async function fail(context, end, rollout) {
 }
 
 ;// CONCATENATED MODULE: ./src/modes/deploy.ts
+
+
 
 
 
@@ -47263,6 +48858,7 @@ async function deployIn(deployment, rendered, record, place) {
         waves,
         origin: rendered.files.filter(({ origin }) => origin !== '').length === 1 ? 'file' : 'files',
         linted: true,
+        background: { places: rendered.places, confidential: secretsIn(rendered) },
         apply: async (wave, live, startedAt) => {
             // While the waves before were watched, another manager may have taken over.
             if (place.ready !== session.transport)
@@ -47287,6 +48883,10 @@ async function deployIn(deployment, rendered, record, place) {
         removes: () => inputs.prune,
     });
 }
+/** The contents of the secrets that the files bring, line by line. */
+const secretsIn = ({ attachments }) => attachments
+    .filter(({ secret }) => secret)
+    .flatMap(({ content }) => secretLines(content.toString('utf8')));
 /** Puts the files on the manager, and beside them the logins that the registries have accepted. */
 async function prepare({ session, inputs, world }, rendered, place) {
     const { name, managers } = place;
@@ -47330,12 +48930,13 @@ function waveFiles({ files, waves }, wave) {
 /** A file under the name that it has in a wave; its own where there is but one. */
 const nameIn = ({ waves }, wave) => (file) => waves.length === 1 ? file : { ...file, name: `wave${wave + 1}-${file.name}` };
 /**
- * After a connection lost in mid-deploy: `stack deploy` writes each service once, so that a service
- * which has not moved was not reached. The directory may be gone, or on the manager before.
+ * After a connection lost in mid-deploy: whether every service shows the write. Where one does not, the
+ * command is to be repeated, which changes nothing in those that were reached. The directory may be
+ * gone, or on the manager before.
  */
 async function recover(deployment, lost) {
     const { world, session } = deployment;
-    world.narrator.say(`connection lost while the stack was being deployed: ${lost.loss.message}`);
+    world.narrator.say(`connection lost while the stack was being deployed: ${errorLine(lost.loss)}`);
     const live = await settle(deployment, async (engine) => {
         // What was sent over the lost connection must not write any more from here on.
         await stopCommand(session.transport, lost.workspace);
@@ -47344,12 +48945,80 @@ async function recover(deployment, lost) {
     const former = new Map(lost.live.map((service) => [service.ID, service]));
     const written = lost.names.every((name) => {
         const service = live.find(({ Spec }) => Spec.Name === name);
-        return service !== undefined && former.get(service.ID)?.Version.Index !== service.Version.Index;
+        return service !== undefined && showsWrite(former.get(service.ID), service);
     });
     if (written)
         return true;
     await settle(deployment, () => prepare(deployment, lost.rendered, lost.place));
     return false;
+}
+
+;// CONCATENATED MODULE: ./src/modes/fit.ts
+/** What the files ask of the swarm as it is: what they use without making it, and how many replicas there are. */
+
+
+
+
+
+/**
+ * The stack as it is deployed to this swarm; nothing is written for it.
+ * @throws InvalidInput where something external is missing
+ * @throws ConnectionLost
+ */
+async function fitToSwarm(deployment, rendered) {
+    await settle(deployment, (engine) => demandExternals(engine, rendered));
+    return await settleReplicas(deployment, rendered);
+}
+/**
+ * Docker finds some of it only after it has made networks, configs and secrets.
+ * @throws InvalidInput with all that is missing
+ * @throws ConnectionLost
+ */
+async function demandExternals(engine, { externals }) {
+    const problems = [];
+    for (const kind of ['network', 'config', 'secret']) {
+        const asked = externals.filter((external) => external.kind === kind);
+        if (asked.length === 0)
+            continue;
+        const names = asked.map(({ name }) => name);
+        const found = await engine.existing(kind, names);
+        for (const external of asked) {
+            const scope = found.get(external.name);
+            if (scope !== 'swarm')
+                problems.push(missing(external, scope));
+        }
+    }
+    const [problem, ...more] = problems;
+    if (problem !== undefined)
+        throw new InvalidInput([problem, ...more]);
+}
+const MAKE = {
+    network: (name) => `docker network create --driver overlay ${name}`,
+    config: (name) => `docker config create ${name} FILE`,
+    secret: (name) => `docker secret create ${name} FILE`,
+};
+function missing({ kind, name, position, service }, scope) {
+    const what = `the external ${kind} ${name}, which service ${service} uses,`;
+    return scope === undefined
+        ? problemAt(position, `${what} does not exist in the swarm`, {
+            hint: `Create it on a manager first: ${MAKE[kind](name)}. Or leave \`external\` out, and it is made with the stack.`,
+        })
+        : problemAt(position, `${what} is one of this manager alone (its scope is ${scope})`, {
+            hint: `Services take networks of the swarm: ${MAKE[kind](name)}.`,
+        });
+}
+/** Tells where the swarm and the files differ, and puts the numbers that are kept into the files. */
+async function settleReplicas(deployment, rendered) {
+    const { inputs, world, reader } = deployment;
+    const live = await settle(deployment, (engine) => reader.services(engine));
+    const scaled = scaledServices(inputs.stack, rendered.services, live);
+    for (const { name, live: now, written } of scaled)
+        world.narrator.say(inputs.keepReplicas
+            ? `${name} keeps ${plural(now, 'replica')}, where the files say ${written} (keep-replicas: true)`
+            : `${name} has ${plural(now, 'replica')}, and gets the ${written} of the files (keep-replicas: true keeps ${now})`);
+    if (!inputs.keepReplicas)
+        return rendered;
+    return withReplicas(rendered, new Map(scaled.map((each) => [each.service, each.live])));
 }
 
 ;// CONCATENATED MODULE: ./src/planning/canonical.ts
@@ -47500,74 +49169,6 @@ const canonical_textOf = (value) => (typeof value === 'string' ? value : '');
 function objectAt(value, key) {
     const found = value[key];
     return canonical_isObject(found) ? found : {};
-}
-
-;// CONCATENATED MODULE: ./src/planning/conceal.ts
-const CONCEALED = '***';
-/** What the name of something that holds a credential has in it. */
-const CREDENTIAL = /pass(?:w|phrase|code)|requirepass|masterauth|secret|token|credential|api[-_.]?key|access[-_.]?key|private[-_.]?key|basic-?auth|bearer/i;
-/** Bounded, and from the start of a word on: what is told may be megabytes without a space. */
-const conceal_NAME = `(?<![\\w.-])[\\w.-]{0,60}(?:${CREDENTIAL.source}|\\bpass\\b)[\\w.-]{0,60}`;
-/** A name that says where the credential is, which is none itself. */
-const PLACE = /(?:file|path|dir|name|id)["']?$/i;
-/** A file, or a variable that a shell in the container fills in. */
-const REFERENCE = /^["']?(?:\$(?:\w+|\{[^}]*\}|\([^)]*\))["']?$|\/run\/secrets\/)/;
-/** A value as a shell takes it for one: all of what is quoted. */
-const VALUE = `"[^"]{0,2000}"|'[^']{0,2000}'|["']?[^\\s"';&|]+`;
-const OPTION = new RegExp(`^(?=-)${conceal_NAME}$`, 'i');
-/** A word by itself, whose value ends where the word does. */
-const WHOLE = new RegExp(`^(${conceal_NAME}=)(.+)$`, 'is');
-const ASSIGNED = new RegExp(`(${conceal_NAME}["']?\\s*[=:]\\s*)((?:bearer|basic)\\s+)?(${VALUE})`, 'gi');
-const FOLLOWED = new RegExp(`((?<!\\S)(?=-)${conceal_NAME}\\s+)(?!["']?-)(${VALUE})`, 'gi');
-const HEADER = /(authorization["']?\s*:\s*(?:bearer|basic|token)?\s*)([^\s"']+)/gi;
-const USER_INFO = /((?<![a-z0-9+.-])[a-z][a-z0-9+.-]{0,30}:\/\/)([^\s/@"':]{0,200}:)?([^\s"']{1,2000})@/gi;
-/** `mysqladmin ping -pVALUE`: the one option of its kind that takes no space. */
-const MYSQL = new RegExp(`(\\b(?:mysql|mariadb)\\w{0,30}\\b[^|;&]{0,500}?\\s-p)(${VALUE})`, 'gi');
-/** A text without the credentials in it. */
-function concealText(text) {
-    return text
-        .replace(USER_INFO, (whole, scheme, user, rest) => {
-        if (user === undefined && !/^https?:/i.test(scheme))
-            return whole;
-        return REFERENCE.test(rest) ? whole : `${scheme}${user ?? ''}${CONCEALED}@`;
-    })
-        .replace(HEADER, (_, lead, value) => hide(lead, value))
-        .replace(ASSIGNED, (_, lead, kind, value) => hide(`${lead}${kind ?? ''}`, value))
-        .replace(FOLLOWED, (_, lead, value) => hide(lead, value))
-        .replace(MYSQL, (_, lead, value) => hide(lead, value));
-}
-/** A value after its name, unless that says where the credential is. */
-function hide(lead, value) {
-    if (REFERENCE.test(value) || PLACE.test(lead.replace(/["'\s=:]+$/, '')))
-        return lead + value;
-    const quote = /^["']/.exec(value)?.[0] ?? '';
-    return `${lead}${quote}${CONCEALED}${quote}`;
-}
-/** The same for each text of a value; of a list of words, one may name the next. */
-function conceal(value) {
-    if (typeof value === 'string')
-        return concealText(value);
-    if (Array.isArray(value)) {
-        const words = value;
-        const ofMysql = words.some((word) => typeof word === 'string' && /(?:mysql|mariadb)\w*$/i.test(word));
-        return words.map((word, index) => {
-            const before = words[index - 1];
-            if (typeof word !== 'string')
-                return conceal(word);
-            if (ofMysql && /^-p./.test(word))
-                return `-p${CONCEALED}`;
-            const [, lead, rest = ''] = WHOLE.exec(word) ?? [];
-            if (lead !== undefined && (word.startsWith('-') || !/\s/.test(word)))
-                return hide(lead, rest);
-            const named = typeof before === 'string' && OPTION.test(before) && !PLACE.test(before);
-            return named && !REFERENCE.test(word) && !word.startsWith('-')
-                ? CONCEALED
-                : concealText(word);
-        });
-    }
-    if (typeof value !== 'object' || value === null)
-        return value;
-    return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, conceal(each ?? null)]));
 }
 
 ;// CONCATENATED MODULE: ./src/planning/fields.ts
@@ -48736,6 +50337,7 @@ async function sweep(deployment, { fate }, names = new Map()) {
 
 
 
+
 async function showPlan(deployment, rendered) {
     const { world, inputs } = deployment;
     const { narrator } = world;
@@ -48744,7 +50346,8 @@ async function showPlan(deployment, rendered) {
     let plan;
     try {
         // All of it is reading: after a lost connection it is done again.
-        const named = await rotate(deployment, rendered, false);
+        const fitted = await fitToSwarm(deployment, rendered);
+        const named = await rotate(deployment, fitted, false);
         const nodes = await settle(deployment, (engine) => engine.nodes());
         const objects = await settle(deployment, (engine) => engine.stackObjects(inputs.stack));
         tellNodeLint(deployment, rendered, nodes.items, objects);
@@ -49221,7 +50824,7 @@ function broughtSince(history, revision) {
  */
 
 
-const HEAD = ['revision', 'ended', 'started', 'took', 'commit', 'ref', 'by', 'run'];
+const history_HEAD = ['revision', 'ended', 'started', 'took', 'commit', 'ref', 'by', 'run'];
 /** An aligned table for the log. */
 function historyLines(revisions, standing) {
     if (revisions.length === 0)
@@ -49240,7 +50843,7 @@ function historyLines(revisions, standing) {
             webAddress(revision.run.runUrl) || labelText(revision),
         ];
     });
-    return alignedTable(HEAD, rows);
+    return alignedTable(history_HEAD, rows);
 }
 /** A table in GitHub's markdown. */
 function historyTable(revisions, standing, max) {
@@ -49264,7 +50867,7 @@ function historyTable(revisions, standing, max) {
     return [
         '### History',
         '',
-        ...markdownTable(HEAD, rows),
+        ...markdownTable(history_HEAD, rows),
         ...(left > 0 ? [`and ${plural(left, 'older revision')}`, ''] : []),
     ];
 }
@@ -50406,14 +52009,14 @@ async function chatter(transport, error) {
 
 
 
+
 /** Runs the whole action; never throws: every way it can end is in the report. */
 async function run(world) {
     const { narrator, clock } = world;
     const begun = clock.now();
     const known = { manager: '' };
-    let ending;
     const seen = {};
-    try {
+    const story = async () => {
         const inputs = world.inputs();
         known.inputs = inputs;
         let rendered = inputs.mode === 'deploy' || inputs.mode === 'plan' ? world.renderStack(inputs) : undefined;
@@ -50427,7 +52030,8 @@ async function run(world) {
             narrator.warn(warning.message, warning.position);
         if (rendered !== undefined)
             rendered = tellFileLint(world, inputs, rendered);
-        const session = await Session.open(world.connect(inputs), inputs.docker, narrator.debug);
+        const opening = Session.open(world.connect(inputs), inputs.docker, narrator.debug);
+        const session = await unless(world.signal, opening, (late) => late.close());
         try {
             known.manager = session.transport.description;
             narrator.say(`manager ${session.nodeName}: engine ${session.engineVersion.version}, ` +
@@ -50435,15 +52039,16 @@ async function run(world) {
             const fitted = rendered && forClient(rendered, session.cliVersion.join('.'));
             for (const warning of fitted?.warnings ?? [])
                 narrator.warn(warning.message, warning.position);
-            ending = await connected({ world, inputs, session, seen, begun, rendered: fitted?.stack });
+            return await connected({ world, inputs, session, seen, begun, rendered: fitted?.stack });
         }
         finally {
             await session.close();
         }
-    }
-    catch (caught) {
-        ending = endingOf(caught, world.signal);
-    }
+    };
+    const told = story().catch((caught) => endingOf(caught, world.signal));
+    const ending = cancelledAnyway(await Promise.race([told, cutShort(world.over, seen, narrator)]), world.signal);
+    if (ending.unfinished !== true)
+        world.rememberUndo(undefined);
     return {
         stack: known.inputs?.stack ?? '',
         mode: known.inputs?.mode ?? 'deploy',
@@ -50474,6 +52079,51 @@ async function run(world) {
         plan: ending.plan,
         dossier: ending.dossier ?? [],
         verification: ending.verification ?? [],
+    };
+}
+/**
+ * What is waited for, unless the run is cancelled first.
+ * @param late called with what comes all the same
+ * @throws the reason of the signal
+ */
+async function unless(signal, waiting, late) {
+    const cancelled = aborted(signal);
+    const first = await Promise.race([waiting.then((value) => ({ value })), cancelled]);
+    if (first !== undefined)
+        return first.value;
+    waiting.then(late).catch(() => undefined);
+    throw signal.reason;
+}
+const aborted = (signal) => new Promise((resolve) => {
+    if (signal.aborted)
+        resolve(undefined);
+    else
+        signal.addEventListener('abort', () => resolve(undefined), { once: true });
+});
+/** The end of a cancelled run that something holds up: the runner would end it without any report. */
+async function cutShort(over, seen, narrator) {
+    await aborted(over);
+    narrator.say('what was under way has not stopped in time: the report comes without it');
+    const last = seen.rollout === undefined
+        ? ''
+        : ` Last seen: ${[...seen.rollout.services.values()].map(standingLine).join('; ')}.`;
+    return {
+        outcome: 'cancelled',
+        reason: 'cancelled',
+        message: `The run was cancelled, and what it was doing did not stop in time; the post step cleans up.${last}`,
+        fate: 'unknown',
+        unfinished: true,
+    };
+}
+/** A run that had nothing left to do but to clean up was cancelled all the same, and is told so. */
+function cancelledAnyway(ending, signal) {
+    if (!signal.aborted || ending.outcome === 'cancelled')
+        return ending;
+    return {
+        ...ending,
+        outcome: 'cancelled',
+        reason: 'cancelled',
+        message: `The run was cancelled when it had come to its end: ${ending.outcome}. ${ending.message}`,
     };
 }
 /** With a manager, and with the lock of the stack where anything may be written. */
@@ -50536,7 +52186,7 @@ async function action_write(deployment, rendered, begun) {
     const history = await currentHistory(deployment);
     const again = rendered === undefined ? await back(deployment, history) : rerun(deployment, history, rendered);
     const files = again === undefined && rendered !== undefined
-        ? await rotate(deployment, rendered, true)
+        ? await rotate(deployment, await fitToSwarm(deployment, rendered), true)
         : undefined;
     const record = new Record(deployment, history, again?.revision);
     let ending;
@@ -50552,6 +52202,8 @@ async function action_write(deployment, rendered, begun) {
         ending = endingOf(error, deployment.cancelled);
     }
     ending = explainRefusal(deployment, ending, files?.fixed);
+    if (ending.outcome === 'cancelled' && !record.applied)
+        ending = { ...ending, ...UNTOUCHED };
     const closed = await record.close(ending, world.clock.now() - begun);
     await sweep(deployment, closed, files?.objectNames);
     if (again === undefined || !record.applied)
@@ -50560,6 +52212,10 @@ async function action_write(deployment, rendered, begun) {
     const what = `Revision ${again.name}, with the very images that it ran${why}.`;
     return { ...closed, message: `${what} ${closed.message}` };
 }
+const UNTOUCHED = {
+    message: 'The run was cancelled before anything was deployed: no service was touched.',
+    fate: 'untouched',
+};
 /** What `mode: rollback` brings back. */
 async function back(deployment, history) {
     const { inputs, world } = deployment;
@@ -50609,6 +52265,57 @@ function rerun({ inputs, world }, history, { services }) {
 }
 const FORGOTTEN = 'this is a re-run, and the history, from which older revisions were removed, has nothing of what this run deployed before, if it did';
 const detail = ({ commit }) => (commit === '' ? '' : ` (${commit.slice(0, 7)})`);
+
+;// CONCATENATED MODULE: ./src/cancel.ts
+/**
+ * What is left of a run that is told to stop. GitHub's runner sends SIGINT, SIGTERM 7.5 s later, and
+ * 2.5 s after that ends the process; then `post` runs, as long as the job's own limit allows (5 min).
+ */
+/** After the first signal; before the runner's second one, so that there is time to report. */
+const HURRY_MS = 6000;
+/** After the first signal: the report takes the rest. */
+const OVER_MS = 8500;
+/** The same after a second signal, whenever that comes. */
+const OVER_AT_ONCE_MS = 1000;
+const afterTimer = (ms, call) => {
+    setTimeout(call, ms).unref();
+};
+/** The three steps in which a run gives up what it does. */
+class Cancellation {
+    #signal = new AbortController();
+    #hurry = new AbortController();
+    #over = new AbortController();
+    #after;
+    constructor(after = afterTimer) {
+        this.#after = after;
+    }
+    /** Nothing new is begun from here on. */
+    get signal() {
+        return this.#signal.signal;
+    }
+    /** What is put back because of it is left to `post`. */
+    get hurry() {
+        return this.#hurry.signal;
+    }
+    /** What has not stopped by itself is not waited for any more. */
+    get over() {
+        return this.#over.signal;
+    }
+    /** @param name of the signal that the process got */
+    signalled(name) {
+        const reason = new Error(`cancelled by ${name}`);
+        const again = this.signal.aborted;
+        this.#signal.abort(reason);
+        if (again)
+            this.#hurry.abort(reason);
+        else
+            this.#after(HURRY_MS, () => this.#hurry.abort(reason));
+        this.#after(again ? OVER_AT_ONCE_MS : OVER_MS, () => {
+            this.#hurry.abort(reason);
+            this.#over.abort(reason);
+        });
+    }
+}
 
 ;// CONCATENATED MODULE: external "node:fs"
 const external_node_fs_namespaceObject = require("node:fs");
@@ -50765,6 +52472,76 @@ async function settleLeft(engine, { lease, revision }) {
     return done;
 }
 
+;// CONCATENATED MODULE: ./src/post.ts
+/** `post`, after a run that was cancelled with `on-cancel: rollback`: what it had no time for. */
+
+
+
+
+
+
+
+
+
+/**
+ * Puts the stack back, under the lock of the run that is over.
+ * @param lease of that run, where it had one
+ * @returns how it went; what could not even be begun is a result, too
+ */
+async function finishUndo(world, inputs, undo, lease) {
+    try {
+        const session = await Session.open(world.connect(inputs), inputs.docker);
+        try {
+            const held = lease && (await lockAgain(world, session, lease));
+            try {
+                return (await takeBack(deploymentOf(world, inputs, session, held), undo, keepNothing))
+                    .result;
+            }
+            finally {
+                await held?.release();
+            }
+        }
+        finally {
+            await session.close();
+        }
+    }
+    catch (error) {
+        if (!(error instanceof DeployError))
+            throw error;
+        const outcome = error.outcome === 'unreachable' ? 'unreachable' : 'rollback-failed';
+        return {
+            outcome,
+            message: error.message,
+            hint: `See what state it is in, on a manager: docker stack services ${undo.stack}; docker stack ps --no-trunc ${undo.stack}`,
+        };
+    }
+}
+/** Nothing comes after `post`. */
+const keepNothing = () => undefined;
+/** @throws DeployError where somebody else has taken it over: the stack is theirs now */
+async function lockAgain({ clock, signal, narrator, run }, session, { stack, holder }) {
+    const lease = await acquire({
+        ...{ stack, holder, clock, signal, timeoutMs: 0 },
+        ...{ runUrl: run.runUrl, actor: run.actor },
+        settle: (action) => session.settle(action, { clock, signal, log: narrator.say }),
+        engine: () => session.engine,
+        say: narrator.say,
+    });
+    session.fence(() => lease.assertHeld());
+    return lease;
+}
+function deploymentOf(world, inputs, session, lease) {
+    const signal = lease === undefined ? world.signal : AbortSignal.any([world.signal, lease.signal]);
+    return {
+        ...{ inputs, session, lease, seen: {}, cancelled: world.signal },
+        world: { ...world, signal },
+        tell: progressLog(world.narrator),
+        reader: new SnapshotReader(inputs.stack),
+        healthchecks: new ImageHealthchecks(),
+        images: new MissingImages((image) => authFor(inputs.registries, image)),
+    };
+}
+
 ;// CONCATENATED MODULE: ./src/report/chart.ts
 /** What took how long in a run, service by service, and the picture of it that GitHub draws. */
 
@@ -50831,6 +52608,10 @@ class Chart {
 const MAX_DRAWN = 24;
 const MAX_STEPS = 10;
 const MAX_NAME = 48;
+/** Of the whole; shorter steps are not seen. */
+const LEAST_SHARE = 0.01;
+/** Seconds between two marks of the axis, of which there is room for ten. */
+const TICKS = [1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600];
 const chart_WEIGHT = { failed: 0, open: 1, done: 2 };
 /** The bars that tell most: what failed, then what took longest; in the order in which they began. */
 function chosen(bars, max) {
@@ -50873,10 +52654,8 @@ function ganttLines(bars, durationMs) {
     const services = bars.filter(({ kind }) => kind !== 'step');
     if (services.length === 0)
         return [];
-    const drawn = [
-        ...chosen(bars.filter(({ kind }) => kind === 'step'), MAX_STEPS),
-        ...chosen(services, MAX_DRAWN),
-    ];
+    const seen = ({ kind, from, to }) => kind === 'step' && to - from >= durationMs * LEAST_SHARE;
+    const drawn = [...chosen(bars.filter(seen), MAX_STEPS), ...chosen(services, MAX_DRAWN)];
     const sections = ['step', 'rollout', 'back'].flatMap((kind) => {
         const here = drawn.filter((bar) => bar.kind === kind);
         return here.length === 0 ? [] : [` section ${SECTION[kind]}`, ...here.map(line)];
@@ -50887,6 +52666,7 @@ function ganttLines(bars, durationMs) {
         'gantt',
         ' dateFormat YYYY-MM-DD HH:mm:ss.SSS',
         ` axisFormat ${durationMs < 3_600_000 ? '%M:%S' : '%H:%M:%S'}`,
+        ` tickInterval ${TICKS.find((seconds) => durationMs / 1000 / seconds <= 10) ?? 7200}second`,
         ...sections,
         '```',
         '',
@@ -50942,8 +52722,10 @@ function createNarrator(log, clock) {
         block: (title, lines) => {
             if (lines.length === 0)
                 return;
-            log.line('');
-            log.line(safeLine(title));
+            if (title !== '') {
+                log.line('');
+                log.line(safeLine(title));
+            }
             for (const line of lines)
                 log.line(`  ${safeLine(line)}`);
         },
@@ -53927,6 +55709,11 @@ function getIDToken(aud) {
 //# sourceMappingURL=core.js.map
 ;// CONCATENATED MODULE: ./src/report/dossier-markdown.ts
 
+/** Services of which all is shown; of the others the cause alone. */
+const MAX_WHOLE = 10;
+/** Characters of all logs together: a summary has a limit, and the report has the rest. */
+const dossier_markdown_MAX_LOGS = 200_000;
+const MAX_CHECKS = 20;
 /**
  * What failed and why, most important first; '' where nothing did.
  * @param verification the checks of `verify`
@@ -53935,19 +55722,102 @@ function dossierSection(dossier, verification = []) {
     const failed = verification.filter(({ ok }) => !ok);
     if (dossier.length + failed.length === 0)
         return '';
+    let room = dossier_markdown_MAX_LOGS;
+    const details = dossier.slice(0, MAX_WHOLE).flatMap((service) => {
+        const log = logLines(service.log, room);
+        room -= log.reduce((sum, { length }) => sum + length + 1, 0);
+        return [...dossier_markdown_tasksOf(service), ...log];
+    });
     return [
         '### What failed',
         '',
-        ...dossier.flatMap(({ service, cause, mend, place }) => [
-            `**${safeCell(service)}**: ${safeCell(cause)}`,
-            '',
-            ...(place === undefined ? [] : [`Where: ${code(`${place.file}:${place.line}`)}`, '']),
-            `**Mend:** ${safeCell(mend)}`,
-            '',
-        ]),
-        ...failed.map(({ url, error }) => `- ${code(url)}: ${safeCell(error)}`),
-        '',
+        ...dossier.flatMap(summaryOf),
+        ...(failed.length === 0 ? [] : checks(failed)),
+        ...details,
     ].join('\n');
+}
+const summaryOf = ({ service, reason, cause, mend, place }) => [
+    `**${safeCell(service)}** ${code(reason)}: ${safeCell(cause)}`,
+    '',
+    ...(place === undefined ? [] : [`**Where:** ${code(`${place.file}:${place.line}`)}`, '']),
+    `**To mend it:** ${safeCell(mend)}`,
+    '',
+];
+const details = (title, lines) => [
+    `<details><summary>${title}</summary>`,
+    '',
+    ...lines,
+    '',
+    '</details>',
+    '',
+];
+function dossier_markdown_tasksOf({ service, tasks }) {
+    if (tasks.length === 0)
+        return [];
+    const head = ['task', 'node', 'state', 'after', 'exit code', 'Docker says', 'id'];
+    return details(`${plural(tasks.length, 'task')} of ${code(service)}`, markdownTable(head, tasks.map((task) => taskRow(service, task))).slice(0, -1));
+}
+const taskRow = (service, task) => [
+    safeCell(task.slot === undefined ? service : `${service}.${task.slot}`),
+    safeCell(task.node),
+    task.state,
+    task.tookMs === undefined ? '' : spokenTime(task.tookMs),
+    task.exitCode === undefined
+        ? ''
+        : `${task.exitCode}${task.exitMeaning === undefined ? '' : `, ${safeCell(task.exitMeaning)}`}`,
+    safeCell(task.error),
+    code(task.taskId.slice(0, 12)),
+];
+/** @param room characters that it may have; the last lines are the ones that count */
+function logLines(log, room) {
+    if (log === undefined)
+        return [];
+    const { task, node, lines, cut, note } = log;
+    const kept = [];
+    let used = 0;
+    for (const line of lines.toReversed()) {
+        const text = withoutControls(line).trimEnd();
+        used += text.length + 1;
+        if (used > room)
+            break;
+        kept.unshift(text);
+    }
+    const where = `${code(task)}${node === '' ? '' : ` on ${code(node)}`}`;
+    const notes = [
+        ...(kept.length < lines.length ? ['the lines before are in the report'] : []),
+        ...(cut > 0 ? [`${plural(cut, 'character')} of long lines are left out`] : []),
+        ...(note === undefined ? [] : [note]),
+    ];
+    const said = notes.length === 0 ? [] : [safeCell(`(${notes.join('; ')})`)];
+    if (kept.length === 0)
+        return [`Log of ${where}: ${said.join('') || 'nothing'}`, ''];
+    const count = kept.length === 1 ? 'last line' : `last ${kept.length} lines`;
+    return details(`Log of ${where}, ${count}`, [
+        ...fenced(kept),
+        ...(said.length === 0 ? [] : ['', ...said]),
+    ]);
+}
+/** Text as it is: the fence is longer than any run of backticks in it. */
+function fenced(lines) {
+    const longest = lines
+        .flatMap((line) => line.match(/`+/g) ?? [])
+        .reduce((most, { length }) => Math.max(most, length), 2);
+    const fence = '`'.repeat(longest + 1);
+    return [`${fence}text`, ...lines, fence];
+}
+function checks(failed) {
+    return failed.slice(0, MAX_CHECKS).flatMap((check) => {
+        const { url, expectation, error, status, attempts, tookMs, body } = check;
+        const tries = `${plural(attempts, 'attempt')} in ${spokenTime(tookMs)}`;
+        const said = status === undefined ? tries : `last status ${status}, ${tries}`;
+        return [
+            `**${code(url)}** did not answer ${code(expectation)}: ${safeCell(error)} (${said})`,
+            '',
+            ...(body === ''
+                ? []
+                : details(`How the answer of ${code(url)} begins`, fenced(body.split('\n').map(withoutControls)))),
+        ];
+    });
 }
 
 ;// CONCATENATED MODULE: ./src/report/next.ts
@@ -54159,7 +56029,7 @@ const serviceRow = (took) => (service) => {
         same ? '' : imageCell(service.previousImage, service.previousDigest),
         imageCell(service.image, service.digest),
         outcome === 'removed' ? '' : `${replicas.running}/${replicas.desired}`,
-        ms === undefined ? '' : spokenTime(ms),
+        ms === undefined ? '' : spokenTime(ms).replaceAll(' ', '&nbsp;'),
         `${SIGNS[outcome]}${outcomeCell(service)}`,
     ];
 };
@@ -54196,22 +56066,22 @@ const render_folded = (title, lines) => [
     '</details>',
     '',
 ];
-/** Docker's words on each failed task; folded where the dossier has told what they mean. */
-function render_failuresOf({ failures, dossier }) {
+/** Docker's words on each failed task, where nothing has told what they mean. */
+function render_failuresOf({ failures }) {
     if (failures.length === 0)
         return [];
-    const title = plural(failures.length, 'failed task');
-    const lines = [
+    return [
+        `**${plural(failures.length, 'failed task')}**`,
+        '',
         ...failures
             .slice(0, render_MAX_FAILURES)
             .map((failure) => `- ${code(failure.reason)} ${safeCell(failureLine(failure))}`),
         '',
         ...(failures.length > render_MAX_FAILURES ? [`and ${failures.length - render_MAX_FAILURES} more`, ''] : []),
     ];
-    return dossier.length > 0 ? render_folded(title, lines) : [`**${title}**`, '', ...lines];
 }
 /** The step summary in GitHub's markdown, most important first and below the size limit. */
-function summaryOf(run) {
+function render_summaryOf(run) {
     const lines = [
         `## ${render_signOf(run)} ${safeCell(headline(run))}`,
         '',
@@ -54232,8 +56102,6 @@ function summaryOf(run) {
     else if (run.services.length > 0)
         lines.push(...servicesTable(run));
     lines.push(...nextLines(run));
-    if (dossier !== '' && !looked)
-        lines.push(...render_failuresOf(run));
     const chart = ganttLines(run.bars ?? [], run.durationMs);
     if (chart.length > 0)
         lines.push('### Timeline', '', ...chart);
@@ -54409,9 +56277,13 @@ function annotationsOf(run) {
         }));
     const culprits = culpritsOf(run);
     const [main, ...others] = culprits;
+    const told = run.dossier.find(({ service }) => service === main?.service);
     const at = run.position ?? (main === undefined ? undefined : annotations_placeIn(run, main));
     return [
-        { text: paragraphs(headline(run), run.message, run.hint), position: at },
+        {
+            text: paragraphs(headline(run), run.message, told?.cause, told?.mend, run.hint),
+            position: at,
+        },
         ...others.map((culprit) => {
             const { service, reason } = culprit;
             const known = run.dossier.find((each) => each.service === service);
@@ -54445,7 +56317,111 @@ function annotationsOf(run) {
 
 /** The exact text of an input, as the workflow gave it. */
 const rawInput = (name) => getInput(name, { trimWhitespace: false });
-const rememberState = saveState;
+/** What could not be written to the runner's files, and why. */
+const unwritten = new Map();
+/**
+ * Gives the runner a value by its file, or, where that cannot be written, on standard output, as runners
+ * took it before they had files. What came into the file in part would be an error of the step.
+ */
+function give(variable, what, action) {
+    const path = process.env[variable];
+    const size = sizeOf(path);
+    try {
+        action();
+    }
+    catch (error) {
+        unwritten.set(what, github_wordsOf(error));
+        if (path !== undefined && size !== undefined)
+            cutBack(path, size);
+        process.env[variable] = '';
+        action();
+    }
+}
+function sizeOf(path) {
+    return path === undefined ? undefined : (0,external_node_fs_namespaceObject.statSync)(path, { throwIfNoEntry: false })?.size;
+}
+function cutBack(path, size) {
+    try {
+        (0,external_node_fs_namespaceObject.truncateSync)(path, size);
+    }
+    catch {
+        // It cannot be written: then nothing was.
+    }
+}
+const github_wordsOf = (error) => error instanceof Error ? error.message : String(error);
+const rememberState = (name, value) => give('GITHUB_STATE', 'state for the post step', () => saveState(name, value));
+/**
+ * Whether `main` of this very step has begun already. The state says so; where the runner's file for it
+ * could not be written, an empty file does, which takes no room on a full disk.
+ */
+function isPost() {
+    const mark = markOf(process.env);
+    if (getState('main') === 'started')
+        return true;
+    if (mark !== undefined && (0,external_node_fs_namespaceObject.existsSync)(mark)) {
+        (0,external_node_fs_namespaceObject.rmSync)(mark, { force: true });
+        return true;
+    }
+    rememberState('main', 'started');
+    if (unwritten.size > 0 && mark !== undefined)
+        try {
+            (0,external_node_fs_namespaceObject.writeFileSync)(mark, '', { mode: 0o600 });
+        }
+        catch (error) {
+            unwritten.set('mark of this step', github_wordsOf(error));
+        }
+    return false;
+}
+/** Of this step of this run alone: a mark that a dead one has left must not be taken for its own. */
+function markOf(env) {
+    const { RUNNER_TEMP: directory, GITHUB_RUN_ID: id, GITHUB_ACTION: step } = env;
+    if (directory === undefined || id === undefined || step === undefined)
+        return undefined;
+    const which = [id, env['GITHUB_RUN_ATTEMPT'], env['GITHUB_JOB'], step].join(' ');
+    const name = (0,external_node_crypto_namespaceObject.createHash)('sha256').update(which).digest('hex').slice(0, 32);
+    return (0,external_node_path_namespaceObject.join)(directory, `swarm-deploy-${name}.started`);
+}
+/** Where a file of this run may lie until the job ends. */
+const fileOf = (kind) => (0,external_node_path_namespaceObject.join)(process.env['RUNNER_TEMP'] ?? (0,external_node_os_namespaceObject.tmpdir)(), `swarm-deploy-${(0,external_node_crypto_namespaceObject.randomBytes)(8).toString('hex')}.${kind}`);
+let github_kept;
+/**
+ * Keeps a text for `post` that is too long for the state, in a file for this user alone.
+ * @param text undefined: it is not needed any more
+ */
+function keepText(text) {
+    if (text === undefined) {
+        if (github_kept === undefined)
+            return;
+        (0,external_node_fs_namespaceObject.rmSync)(github_kept, { force: true });
+        github_kept = undefined;
+        rememberState('undo', '');
+        return;
+    }
+    const path = github_kept ?? fileOf('undo');
+    try {
+        (0,external_node_fs_namespaceObject.writeFileSync)(`${path}.new`, text, { mode: 0o600 });
+        (0,external_node_fs_namespaceObject.renameSync)(`${path}.new`, path);
+        if (github_kept === undefined)
+            rememberState('undo', path);
+        github_kept = path;
+    }
+    catch (error) {
+        (0,external_node_fs_namespaceObject.rmSync)(`${path}.new`, { force: true });
+        unwritten.set('former state of the stack for the post step', github_wordsOf(error));
+    }
+}
+/** @returns what `keepText` has kept; the file is gone then */
+function takeText() {
+    const path = getState('undo');
+    if (path === '' || !(0,external_node_fs_namespaceObject.existsSync)(path))
+        return undefined;
+    try {
+        return (0,external_node_fs_namespaceObject.readFileSync)(path, 'utf8');
+    }
+    finally {
+        (0,external_node_fs_namespaceObject.rmSync)(path, { force: true });
+    }
+}
 const recallState = getState;
 const maskSecrets = (values) => values.forEach(core_setSecret);
 function annotation(position) {
@@ -54477,9 +56453,22 @@ const actionsLog = {
     endGroup: endGroup,
     ...(isDebug() ? { debug: core_debug } : {}),
 };
+/** Adds a paragraph of markdown to the summary, where there is one. */
+async function addSummary(markdown) {
+    if (process.env['GITHUB_STEP_SUMMARY'] === undefined)
+        return;
+    try {
+        await summary.addRaw(markdown).write();
+    }
+    catch (error) {
+        warning(safeLine(`could not write the summary: ${github_wordsOf(error)}`));
+    }
+}
+/** An annotation that is red. */
+const annotateFailure = (text) => error(safeLines(text));
 /**
  * Writes outputs, report and summary, and annotates a red end. Each is tried for itself: a runner
- * whose disk is full must still learn the verdict.
+ * whose disk is full must still learn the verdict. What could not be written is one warning.
  * @returns whether the step is green
  */
 async function publish(run) {
@@ -54489,25 +56478,34 @@ async function publish(run) {
             await action();
         }
         catch (error) {
-            const words = error instanceof Error ? error.message : String(error);
-            warning(safeLine(`could not write the ${what}: ${words}`));
+            unwritten.set(what, github_wordsOf(error));
         }
     };
     await attempt('outputs', () => {
         for (const [name, value] of outputsOf(run))
-            setOutput(name, value);
+            output(name, value);
     });
     await attempt('report', () => {
-        const path = (0,external_node_path_namespaceObject.join)(process.env['RUNNER_TEMP'] ?? (0,external_node_os_namespaceObject.tmpdir)(), `swarm-deploy-${(0,external_node_crypto_namespaceObject.randomBytes)(8).toString('hex')}.json`);
-        (0,external_node_fs_namespaceObject.writeFileSync)(path, render_reportOf(run), { mode: 0o600, flag: 'wx' });
-        setOutput('report', path);
+        const path = fileOf('json');
+        try {
+            (0,external_node_fs_namespaceObject.writeFileSync)(path, render_reportOf(run), { mode: 0o600, flag: 'wx' });
+        }
+        catch (error) {
+            (0,external_node_fs_namespaceObject.rmSync)(path, { force: true });
+            throw error;
+        }
+        output('report', path);
     });
     if (process.env['GITHUB_STEP_SUMMARY'] !== undefined)
-        await attempt('summary', () => summary.addRaw(summaryOf(run)).write());
-    tell(run, green);
+        await attempt('summary', () => summary.addRaw(render_summaryOf(run)).write());
+    github_tell(run, green);
+    if (unwritten.size > 0)
+        warning(safeLine(`could not write the ${[...unwritten.keys()].join(', the ')}: ${[...new Set(unwritten.values())].join('; ')}. ` +
+            'The verdict stands; look at the disk and the permissions of the runner.'));
     return green;
 }
-function tell(run, green) {
+const output = (name, value) => give('GITHUB_OUTPUT', 'outputs', () => setOutput(name, value));
+function github_tell(run, green) {
     info('');
     if (green) {
         const text = `${headline(run)} ${safeLine(run.message)} (${spokenTime(run.durationMs)})`;
@@ -55666,7 +57664,7 @@ function host_key_place(key) {
  */
 
 
-const INPUTS = { key: 'private-key', passphrase: 'passphrase' };
+
 /**
  * Undoes what copying through forms, shells and secret stores does to a key: CRLF, a missing last
  * newline, indentation, surrounding quotes, newlines written as `\n` or turned into spaces. The key
@@ -55712,7 +57710,7 @@ const unlocked = new WeakMap();
  * Reads a private key. Never throws.
  * @returns the key, unlocked; or the problem, which never repeats any of the text
  */
-function readPrivateKey(text, passphrase, inputs = INPUTS) {
+function readPrivateKey(text, passphrase, inputs = KEY_INPUTS) {
     const phrase = passphrase?.reveal() ?? '';
     const before = unlocked.get(text);
     if (before?.passphrase === phrase)
@@ -55741,7 +57739,7 @@ function readPrivateKey(text, passphrase, inputs = INPUTS) {
  * Checks the inputs `private-key` and `passphrase`.
  * @returns the problem (`auth-failed`), or `undefined` for a key that can be used
  */
-function checkPrivateKey(text, passphrase, inputs = INPUTS) {
+function checkPrivateKey(text, passphrase, inputs = KEY_INPUTS) {
     const read = readPrivateKey(text, passphrase, inputs);
     return 'reason' in read ? read : undefined;
 }
@@ -55885,8 +57883,19 @@ function quoteArgument(argument) {
 }
 /** Linux takes no single argument of this many bytes or more (MAX_ARG_STRLEN, 32 pages). */
 const LONGEST_LINE = 131_072;
+/** What csh, a login shell too, gives a meaning inside of single quotes. */
+const HARD = /[!\n\r]/;
 /**
- * One line for a POSIX shell that runs `argv[0]` with the other items as its arguments. The program
+ * The same line, spoken by `sh`, in signs that every login shell leaves alone between single quotes.
+ * All of a line ends with a quote, so that no line feed is lost at its end.
+ */
+function spelledOut(line) {
+    const octal = (byte) => `\\${byte.toString(8).padStart(3, '0')}`;
+    const spelled = line.replace(/[^\w ./:=,@+-]/gu, (sign) => [...Buffer.from(sign)].map(octal).join(''));
+    return `'sh' '-c' 'eval "$(printf "${spelled}")"'`;
+}
+/**
+ * One line for a login shell that runs `argv[0]` with the other items as its arguments. The program
  * is quoted too, so that no alias, keyword or assignment is found in its name.
  * @throws RangeError as `quoteArgument`, for an empty vector, and for a line so long that no shell
  *   could be started with it
@@ -55894,7 +57903,8 @@ const LONGEST_LINE = 131_072;
 function commandLine(argv) {
     if (argv.length === 0)
         throw new RangeError('a command needs a program');
-    const line = argv.map(quoteArgument).join(' ');
+    const plain = argv.map(quoteArgument).join(' ');
+    const line = HARD.test(plain) ? spelledOut(plain) : plain;
     if (Buffer.byteLength(line) >= LONGEST_LINE) {
         throw new RangeError(`the command line of "${commandTitle(argv)}" is longer than 128 KiB`);
     }
@@ -55935,6 +57945,9 @@ function commandTitle(argv) {
 
 
 
+
+
+
 /** A connection that did not come about. */
 class ConnectFailed extends ConnectionLost {
     /** Whether the same attempt may succeed a moment later. */
@@ -55943,6 +57956,15 @@ class ConnectFailed extends ConnectionLost {
         super(message, details);
         this.name = 'ConnectFailed';
         this.transient = details.transient;
+    }
+}
+/** What went wrong at the bastion: no other host behind it can be reached either. */
+class JumpFailed extends Error {
+    failure;
+    constructor(failure) {
+        super(failure.message, { cause: failure });
+        this.name = 'JumpFailed';
+        this.failure = failure;
     }
 }
 /** How a target is named in messages, as `deploy@10.0.0.1:22`. */
@@ -55955,22 +57977,67 @@ function describeTarget({ host, port, username }) {
  * @throws InvalidInput (`auth-failed`) for a private key that can't be used; nothing was connected
  * @throws DeployError `host-key` for a server whose key is refused, `auth-failed` for a refused login
  * @throws ConnectFailed when the server can't be reached or does not speak SSH
+ * @throws JumpFailed with one of these, where it is the bastion's
  */
 async function connectSsh(options) {
-    const { target, hostKeys, credentials } = options;
-    let key;
-    if (credentials.privateKey !== undefined) {
-        const read = readPrivateKey(credentials.privateKey, credentials.passphrase);
-        if ('reason' in read)
-            throw new InvalidInput([read]);
-        key = read;
+    return await establish(options);
+}
+async function establish(options) {
+    const { target, credentials, jump, connectTimeoutMs } = options;
+    const key = usableKey(credentials, KEY_INPUTS);
+    const until = external_node_perf_hooks_namespaceObject.performance.now() + connectTimeoutMs;
+    const anotherLine = () => establish(options);
+    if (jump === undefined) {
+        const where = describeTarget(target);
+        const hop = { target, credentials, key, where, inputs: KEY_INPUTS, dial: dialDirectly(target) };
+        return await ssh_logIn(options, hop, until, anotherLine);
     }
+    const bastion = await logInToBastion(options, jump, until);
+    const where = `${describeTarget(target)} (through ${describeTarget(jump.target)})`;
+    const dial = () => bastion.forward(target, until, connectTimeoutMs);
+    const hop = { target, credentials, key, where, inputs: KEY_INPUTS, dial, bastion };
+    try {
+        return await ssh_logIn(options, hop, until, anotherLine);
+    }
+    catch (error) {
+        await bastion.close();
+        throw error;
+    }
+}
+async function logInToBastion(options, { target, credentials }, until) {
+    const inputs = credentials === options.credentials ? KEY_INPUTS : JUMP_KEY_INPUTS;
+    const where = `the jump host ${describeTarget(target)}`;
+    try {
+        const key = usableKey(credentials, inputs);
+        const hop = { target, credentials, key, where, inputs, dial: dialDirectly(target) };
+        return await ssh_logIn(options, hop, until);
+    }
+    catch (error) {
+        throw error instanceof DeployError ? new JumpFailed(error) : error;
+    }
+}
+function usableKey({ privateKey, passphrase }, inputs) {
+    if (privateKey === undefined)
+        return undefined;
+    const read = readPrivateKey(privateKey, passphrase, inputs);
+    if ('reason' in read)
+        throw new InvalidInput([read]);
+    return read;
+}
+/** A small answer must not wait for the acknowledgement of the one before it. */
+const dialDirectly = ({ host, port }) => () => (0,external_node_net_namespaceObject.connect)({ host, port, noDelay: true });
+/** Logs in to one machine, asking for its host keys in turn where only a fingerprint is pinned. */
+async function ssh_logIn(options, hop, until, anotherLine) {
+    const { hostKeys } = options;
+    const { host, port } = hop.target;
     const seen = [];
     let verdict;
     for (;;) {
         const refusedTypes = seen.map(({ type }) => type);
-        const algorithms = hostKeyAlgorithms(hostKeys, target.host, target.port, refusedTypes);
-        const attempt = algorithms.length === 0 ? 'no-other-key' : await attemptConnect(options, key, algorithms);
+        const algorithms = hostKeyAlgorithms(hostKeys, host, port, refusedTypes);
+        const attempt = algorithms.length === 0
+            ? 'no-other-key'
+            : await attemptConnect(options, hop, algorithms, until, anotherLine);
         if (typeof attempt === 'object' && 'run' in attempt)
             return attempt;
         if (attempt !== 'no-other-key') {
@@ -55982,29 +58049,30 @@ async function connectSsh(options) {
         }
         const [first, ...others] = seen;
         if (first === undefined || verdict === undefined) {
-            throw new ConnectFailed(`${describeTarget(target)} offers no host key of a type that is supported`, { transient: false, hint: 'Give the server a key of type ed25519: `ssh-keygen -A`.' });
+            throw new ConnectFailed(`${hop.where} offers no host key of a type that is supported`, {
+                transient: false,
+                hint: 'Give the server a key of type ed25519: `ssh-keygen -A`.',
+            });
         }
         throw hostKeyRefusal([first, ...others], verdict);
     }
 }
 /** One connection with one list of host key algorithms. */
-async function attemptConnect(options, key, algorithms) {
-    const { target, hostKeys, connectTimeoutMs, onUnverified } = options;
-    const { host, port, username } = target;
-    const where = describeTarget(target);
+async function attemptConnect(options, hop, algorithms, until, anotherLine) {
+    const { hostKeys, connectTimeoutMs, onUnverified } = options;
+    const { host, port, username } = hop.target;
+    const { where } = hop;
     const keepaliveMs = options.keepaliveMs ?? 5000;
-    const login = new Login(options, key);
-    const progress = { phase: 'connecting' };
-    // Our own socket: a small answer must not wait for the acknowledgement of the one before it, and
-    // the watch over a silent connection counts its bytes.
-    const socket = (0,external_node_net_namespaceObject.connect)({ host, port, noDelay: true });
+    const login = new Login(hop);
+    const progress = { phase: hop.bastion === undefined ? 'connecting' : 'handshake' };
+    const stream = await hop.dial();
     const ssh = new NodeSSH();
     const connecting = ssh.connect({
-        sock: socket,
+        sock: stream,
         host,
         port,
         username,
-        readyTimeout: connectTimeoutMs,
+        readyTimeout: Math.max(1, Math.ceil(until - external_node_perf_hooks_namespaceObject.performance.now())),
         // ssh2 asks; whether anything is heard is judged below.
         keepaliveInterval: keepaliveMs,
         keepaliveCountMax: Number.MAX_SAFE_INTEGER,
@@ -56037,13 +58105,13 @@ async function attemptConnect(options, key, algorithms) {
     client?.on('handshake', () => (progress.phase = 'login'));
     client?.on('change password', () => {
         login.passwordExpired = true;
-        socket.destroy();
+        stream.destroy();
     });
     try {
         await connecting;
     }
     catch (cause) {
-        socket.destroy();
+        stream.destroy();
         const { phase, refused, unreadableKey } = progress;
         if (refused !== undefined)
             return refused;
@@ -56062,11 +58130,13 @@ async function attemptConnect(options, key, algorithms) {
     }
     if (client === null)
         throw new ConnectFailed(`${where} closed the connection`, { transient: true });
-    return new SshTransport(client, socket, where, keepaliveMs);
+    return new SshTransport(client, stream, { hop, keepaliveMs, anotherLine });
 }
 /** The login: which method comes next, and what to say when none was accepted. */
 class Login {
     #target;
+    #where;
+    #inputs;
     #waiting = [];
     #tried = [];
     #questions = [];
@@ -56075,8 +58145,10 @@ class Login {
     #password;
     #accepted = [];
     passwordExpired = false;
-    constructor({ target, credentials }, key) {
+    constructor({ target, credentials, key, where, inputs }) {
         this.#target = target;
+        this.#where = where;
+        this.#inputs = inputs;
         this.#key = key;
         this.#password = credentials.password?.reveal();
         if (key !== undefined)
@@ -56138,7 +58210,7 @@ class Login {
     failure(cause) {
         const { message, level } = facts(cause);
         const { username } = this.#target;
-        const where = describeTarget(this.#target);
+        const where = this.#where;
         const refusal = (text, hint) => new DeployError('auth-failed', 'invalid', text, { hint, cause });
         if (this.passwordExpired) {
             return refusal(`${where} wants the password of ${username} to be changed before it lets anyone in`, 'Log in once by hand and change it, or log in with a key.');
@@ -56163,7 +58235,9 @@ class Login {
         ];
         const hints = [
             ...(tooMany
-                ? ['The server gave up before every key was tried: pass the right one as private-key.']
+                ? [
+                    `The server gave up before every key was tried (MaxAuthTries): pass the right one as ${this.#inputs.key}.`,
+                ]
                 : []),
             ...(offered !== undefined && this.#accepted.includes('publickey')
                 ? [
@@ -56172,7 +58246,7 @@ class Login {
                 ]
                 : []),
             ...(offered === undefined && this.#accepted.includes('publickey')
-                ? ['The server wants a key: set the input private-key.']
+                ? [`The server wants a key: set the input ${this.#inputs.key}.`]
                 : []),
             ...(offered !== undefined && !this.#accepted.includes('publickey')
                 ? ['The server takes no keys: see PubkeyAuthentication in its sshd_config.']
@@ -56274,20 +58348,45 @@ function connectFailure(where, phase, timeoutMs, cause) {
     }
     return failed(`broke the connection off: ${message}`, true);
 }
+/** Why a channel was not opened (RFC 4254, 5.1). */
+const FORBIDDEN = 1;
+const UNKNOWN_KIND = 3;
+/** What a server says that opens no channel; no description where it was not the server. */
+function refusedChannel(error) {
+    const [, description] = /^\(SSH\) Channel open failure: ?(.*)$/s.exec(error?.message ?? '') ?? [];
+    if (description === undefined)
+        return {};
+    const { reason } = error;
+    return {
+        description: description === '' ? 'without a reason' : safeLine(description),
+        ...(typeof reason === 'number' ? { reason } : {}),
+    };
+}
 /** Silent questions until a connection counts as lost. */
 const KEEPALIVES = 3;
 class SshTransport {
     description;
     #client;
-    #socket;
+    #stream;
+    #bastion;
+    #anotherLine;
     #waiting = new Set();
     #closed;
     #watch;
     #lost;
-    constructor(client, socket, description, keepaliveMs) {
+    /** Commands that run here, or are about to. */
+    #sessions = 0;
+    /** More of them than this the server does not allow on one connection, as far as is known. */
+    #maxSessions = Infinity;
+    /** For those beyond that. */
+    #spare;
+    #silent = 0;
+    constructor(client, stream, { hop, keepaliveMs, anotherLine, }) {
         this.#client = client;
-        this.#socket = socket;
-        this.description = description;
+        this.#stream = stream;
+        this.#bastion = hop.bastion;
+        this.#anotherLine = anotherLine;
+        this.description = describeTarget(hop.target);
         client.on('error', (cause) => this.#lose(facts(cause).message, cause));
         this.#closed = new Promise((resolve) => {
             client.once('close', () => {
@@ -56299,16 +58398,54 @@ class SshTransport {
         // ssh2's own keepalive hears the answers to its questions only, which wait in line behind a
         // large upload on a slow line. Here every byte is a sign of life. Ticks are counted and not
         // time, so that a process which was held up itself does not blame the server.
+        stream.on('data', () => (this.#silent = 0));
         const ticksPerQuestion = 4;
-        let [heard, silent] = [socket.bytesRead, 0];
         this.#watch = setInterval(() => {
-            silent = socket.bytesRead === heard ? silent + 1 : 0;
-            heard = socket.bytesRead;
-            if (silent < KEEPALIVES * ticksPerQuestion)
+            this.#silent += 1;
+            if (this.#silent <= KEEPALIVES * ticksPerQuestion)
                 return;
             this.#lose(`nothing was heard from it for ${(KEEPALIVES * keepaliveMs) / 1000} s`);
         }, keepaliveMs / ticksPerQuestion);
         this.#watch.unref();
+    }
+    /**
+     * A stream to a host that can be reached from this one.
+     * @param until when to give up, in milliseconds on the clock of `performance`
+     * @throws ConnectFailed when there is none by then, or it is refused
+     */
+    async forward(target, until, timeoutMs) {
+        const [here, there] = [`the jump host ${this.description}`, describeTarget(target)];
+        return await new Promise((resolve, reject) => {
+            const fail = (words, transient, hint) => reject(new ConnectFailed(`${here} ${words}`, { transient, hint }));
+            const timer = setTimeout(() => {
+                fail(`did not reach ${there} within ${timeoutMs / 1000} s`, true, 'Does a firewall let the jump host through to the manager?');
+            }, Math.max(1, until - external_node_perf_hooks_namespaceObject.performance.now()));
+            const answer = (error, channel) => {
+                clearTimeout(timer);
+                const { reason, description } = refusedChannel(error);
+                if (channel !== undefined)
+                    resolve(channel);
+                else if (this.#lost !== undefined || description === undefined)
+                    reject(new ConnectFailed(`${here} closed the connection before it reached ${there}`, {
+                        transient: true,
+                        cause: error,
+                    }));
+                else if (reason === FORBIDDEN || reason === UNKNOWN_KIND)
+                    fail(`does not pass connections on to ${there}: ${description}`, false, 'See AllowTcpForwarding and PermitOpen in its sshd_config, and restrict, no-port-forwarding or permitopen in authorized_keys.');
+                else
+                    fail(`cannot reach ${there}: ${description}`, true, 'The jump host looks the name up and connects to it; see the input host.');
+            };
+            try {
+                this.#client.forwardOut('127.0.0.1', 0, target.host, target.port, answer);
+            }
+            catch (error) {
+                answer(error);
+            }
+        });
+    }
+    /** Whether nothing more can be done on it, or it looks so. */
+    get #isAway() {
+        return this.#lost !== undefined || this.#stream.destroyed || this.#silent > 1;
     }
     run(argv, options = {}) {
         const { input, timeoutMs, onOutput } = options;
@@ -56316,10 +58453,12 @@ class SshTransport {
         return new Promise((resolve, reject) => {
             let timer;
             let settled = false;
+            let line;
             const settle = () => {
                 settled = true;
                 clearTimeout(timer);
-                this.#waiting.delete(fail);
+                if (line !== undefined)
+                    line.#waiting.delete(fail);
             };
             const fail = (error) => {
                 settle();
@@ -56332,12 +58471,13 @@ class SshTransport {
                     channel?.close();
                 }, timeoutMs);
             }
-            this.#exec(argv, title, fail, (opened) => {
+            this.#exec(argv, title, fail, (opened, by) => {
                 if (settled) {
+                    by.#waiting.delete(fail);
                     opened.close();
                     return;
                 }
-                channel = opened;
+                [channel, line] = [opened, by];
                 const output = { stdout: [], stderr: [] };
                 const collect = (stream) => (chunk) => {
                     output[stream].push(chunk);
@@ -56345,7 +58485,7 @@ class SshTransport {
                 };
                 opened.on('data', collect('stdout'));
                 opened.stderr.on('data', collect('stderr'));
-                const end = exitOf(opened);
+                const end = ssh_exitOf(opened);
                 let open = 2;
                 const closed = () => {
                     open -= 1;
@@ -56353,7 +58493,7 @@ class SshTransport {
                         return;
                     const exit = end();
                     if (exit === undefined) {
-                        fail(this.#noExitStatus(title));
+                        fail(by.#noExitStatus(title));
                         return;
                     }
                     settle();
@@ -56375,8 +58515,8 @@ class SshTransport {
     open(argv) {
         const title = commandTitle(argv);
         return new Promise((resolve, reject) => {
-            this.#exec(argv, title, reject, (channel) => {
-                this.#waiting.delete(reject);
+            this.#exec(argv, title, reject, (channel, by) => {
+                by.#waiting.delete(reject);
                 const stream = new CommandStream({
                     title,
                     where: this.description,
@@ -56386,13 +58526,13 @@ class SshTransport {
                     abandon: () => channel.close(),
                 });
                 const lose = (lost) => stream.connectionLost(lost);
-                this.#waiting.add(lose);
-                const end = exitOf(channel);
+                by.#waiting.add(lose);
+                const end = ssh_exitOf(channel);
                 channel.once('close', () => {
-                    this.#waiting.delete(lose);
+                    by.#waiting.delete(lose);
                     const exit = end();
                     if (exit === undefined)
-                        stream.connectionLost(this.#noExitStatus(title));
+                        stream.connectionLost(by.#noExitStatus(title));
                     else
                         stream.commandEnded(exit.code, exit.signal);
                 });
@@ -56403,15 +58543,24 @@ class SshTransport {
     async close() {
         this.#lost ??= new ConnectionLost(`the connection to ${this.description} was closed`);
         this.#fail(this.#lost);
+        const spare = this.#spare?.then((line) => line.close(), () => undefined);
         this.#client.end();
         // A server that is gone does not say goodbye.
-        const impatience = setTimeout(() => this.#socket.destroy(), 1000);
+        const impatience = setTimeout(() => this.#cut(), 1000);
         await this.#closed;
         clearTimeout(impatience);
+        await Promise.all([this.#bastion?.close(), spare]);
+    }
+    /** Ends it without a word, and what it goes through. */
+    #cut() {
+        this.#stream.destroy();
+        if (this.#bastion !== undefined)
+            this.#bastion.#cut();
     }
     /**
-     * Starts a command. `started` runs in the very turn in which the server confirmed it: the output
-     * and the end of a short command are in the same packet, and a promise would come too late.
+     * Starts a command, on another connection where the server allows no more of them on this one.
+     * `started` runs in the very turn in which the server confirmed it: the output and the end of a
+     * short command are in the same packet, and a promise would come too late.
      */
     #exec(argv, title, failed, started) {
         try {
@@ -56420,16 +58569,30 @@ class SshTransport {
                 failed(this.#lost);
                 return;
             }
+            if (this.#sessions >= this.#maxSessions) {
+                this.#execElsewhere(argv, title, failed, started);
+                return;
+            }
             this.#waiting.add(failed);
+            this.#sessions += 1;
             this.#client.exec(command, (error, channel) => {
                 if (error === undefined) {
-                    started(channel);
+                    channel.once('close', () => (this.#sessions -= 1));
+                    started(channel, this);
                     return;
                 }
+                this.#sessions -= 1;
                 this.#waiting.delete(failed);
+                if (this.#lost === undefined && this.#sessions > 0 && this.#anotherLine !== undefined) {
+                    if (refusedChannel(error).description !== undefined) {
+                        this.#maxSessions = Math.min(this.#maxSessions, this.#sessions);
+                        this.#execElsewhere(argv, title, failed, started);
+                        return;
+                    }
+                }
                 failed(this.#lost ??
                     new ConnectionLost(`${this.description} did not start "${title}": ${error.message}`, {
-                        hint: 'Its sshd may forbid commands to this user (ForceCommand, a login shell that is none) or more of them at once (MaxSessions).',
+                        hint: 'Its sshd may forbid commands to this user: ForceCommand, a login shell that is none, or MaxSessions 0.',
                         cause: error,
                     }));
             });
@@ -56441,16 +58604,57 @@ class SshTransport {
                 : new ConnectionLost(`the connection to ${this.description} is closed`, { cause: error }));
         }
     }
+    /** Starts a command on the spare connection, which is made for the first of them. */
+    #execElsewhere(argv, title, failed, started) {
+        this.#waiting.add(failed);
+        const spare = (this.#spare ??= this.#makeSpare());
+        spare.then((line) => {
+            // Unless it has failed already, with this connection.
+            if (!this.#waiting.delete(failed))
+                return;
+            if (line.#lost === undefined) {
+                line.#exec(argv, title, failed, started);
+                return;
+            }
+            // One that was lost since is made again, once it is needed.
+            if (this.#spare === spare)
+                this.#spare = undefined;
+            this.#execElsewhere(argv, title, failed, started);
+        }, (error) => {
+            if (!this.#waiting.delete(failed))
+                return;
+            failed(new ConnectionLost(`${this.description} allows no more than ${this.#maxSessions} of our commands at once on one connection, and another connection failed: ${facts(error).message}`, { hint: 'See MaxSessions and MaxStartups in its sshd_config.', cause: error }));
+        });
+    }
+    async #makeSpare() {
+        if (this.#anotherLine === undefined)
+            throw new Error('no other connection is to be had');
+        try {
+            return await this.#anotherLine();
+        }
+        catch (error) {
+            this.#spare = undefined;
+            throw error;
+        }
+    }
     #noExitStatus(title) {
         return (this.#lost ??
             new ConnectionLost(`${this.description} ended "${title}" without telling its exit status: the process that served the connection was killed, or the server is going down`));
     }
     #lose(why, cause) {
         if (this.#lost === undefined) {
-            this.#lost = new ConnectionLost(`the connection to ${this.description} was lost: ${why}`, {
+            const bastion = this.#bastion;
+            const [what, reason] = [
+                `the connection to ${this.description} was lost`,
+                // The one behind it can say nothing then.
+                bastion !== undefined && bastion.#isAway
+                    ? `the jump host ${bastion.description} is gone`
+                    : why,
+            ];
+            this.#lost = new ConnectionLost(`${what}: ${reason}`, {
                 ...(cause === undefined ? {} : { cause }),
             });
-            this.#socket.destroy();
+            this.#cut();
         }
         this.#fail(this.#lost);
     }
@@ -56462,7 +58666,7 @@ class SshTransport {
     }
 }
 /** Listens for the exit status, or the signal, of the process on a channel. */
-function exitOf(channel) {
+function ssh_exitOf(channel) {
     let exit;
     channel.on('exit', (code, signal) => {
         // ssh2 puts SIG in front of a name that RFC 4254, 6.10 has without it.
@@ -56485,13 +58689,14 @@ const BACKOFF_MS = 1000;
  * Connects to the first host that answers and is accepted.
  *
  * Errors that may pass are retried, all hosts in turn, with growing pauses. A refused login or a
- * host that is not accepted rules that host out. A refused host key ends it all: when one of the
- * servers is not who it should be, nothing is started on the others either.
+ * host that is not accepted rules that host out, and one at the bastion all of them. A refused host
+ * key ends it all: when one of the servers is not who it should be, nothing is started on the others
+ * either.
  * @throws DeployError `host-key`; the first refusal (login, or what `accept` threw) when no host
  *   is left; ConnectionLost with every host and its reason when none of them answered
  */
 async function connect(options) {
-    const { targets, log, accept, rounds = 3 } = options;
+    const { targets, jump, log, accept, rounds = 3 } = options;
     const { open, sleep, random } = {
         open: connectSsh,
         sleep: promises_namespaceObject.setTimeout,
@@ -56508,10 +58713,11 @@ async function connect(options) {
                 const transport = await open({
                     target,
                     credentials: options.credentials,
+                    jump,
                     hostKeys: options.hostKeys,
                     connectTimeoutMs: options.connectTimeoutMs,
                     onUnverified: (seen) => {
-                        const place = describeTarget(target);
+                        const place = `${seen.host} ${seen.port}`;
                         if (!warned.has(place))
                             options.onUnverified?.(seen);
                         warned.add(place);
@@ -56524,12 +58730,26 @@ async function connect(options) {
                     await transport.close();
                     throw error;
                 }
-                log(`connected to ${transport.description}`);
+                const through = jump === undefined ? '' : ` through the jump host ${describeTarget(jump.target)}`;
+                log(`connected to ${transport.description}${through}`);
                 return transport;
             }
-            catch (error) {
+            catch (caught) {
+                const ofAll = caught instanceof JumpFailed;
+                const error = ofAll ? caught.failure : caught;
                 if (!(error instanceof DeployError) || error.reason === 'host-key')
                     throw error;
+                if (ofAll && jump !== undefined) {
+                    log(error.message);
+                    const passes = error instanceof ConnectFailed && error.transient;
+                    if (!passes)
+                        left = [];
+                    if (error instanceof ConnectionLost)
+                        reasons.set(jump.target, error);
+                    else
+                        refusals.push(error);
+                    break;
+                }
                 if (error instanceof ConnectionLost) {
                     reasons.set(target, error);
                     if (error instanceof ConnectFailed && !error.transient) {
@@ -56727,6 +58947,9 @@ function openLocally(argv, env) {
 
 
 
+
+
+
 const src_clock = {
     now: () => external_node_perf_hooks_namespaceObject.performance.now(),
     sleep: (ms, signal) => (0,promises_namespaceObject.setTimeout)(ms, undefined, signal === undefined ? {} : { signal }),
@@ -56749,6 +58972,7 @@ function connector({ connection }, narrator) {
     return (accept) => connect({
         targets: connection.managers,
         credentials: connection.credentials,
+        jump: connection.jump,
         hostKeys: connection.hostKeys,
         connectTimeoutMs: connection.connectTimeoutMs,
         log: narrator.say,
@@ -56756,17 +58980,11 @@ function connector({ connection }, narrator) {
         accept,
     });
 }
-async function main() {
-    keepYoungSmall();
-    const narrator = createNarrator(actionsLog, src_clock);
-    const cancel = new AbortController();
-    for (const name of ['SIGINT', 'SIGTERM'])
-        process.on(name, () => {
-            narrator.say(`${name}: stopping; this run writes nothing more to the swarm`);
-            cancel.abort(new Error(`cancelled by ${name}`));
-        });
+/** The run's world; `left` is kept by whoever asks for it. */
+function worldOf(narrator, cancellation) {
     let left = {};
-    const report = await run({
+    const { signal, hurry, over } = cancellation;
+    return {
         inputs: readInputs,
         renderStack: (inputs) => loadStack(inputs.compose, inputs.stack, {
             cwd: process.cwd(),
@@ -56784,23 +59002,57 @@ async function main() {
             left = { ...left, ...part };
             rememberState('left', isLeft(left) ? JSON.stringify(left) : '');
         },
-        signal: cancel.signal,
-    });
-    const green = await publish(report);
+        rememberUndo: (undo) => keepText(undo === undefined ? undefined : undoText(undo)),
+        ...{ signal, hurry, over },
+    };
+}
+async function main() {
+    keepYoungSmall();
+    const narrator = createNarrator(actionsLog, src_clock);
+    const cancellation = new Cancellation();
+    for (const name of ['SIGINT', 'SIGTERM'])
+        process.on(name, () => {
+            if (!cancellation.signal.aborted)
+                narrator.say(`${name}: stopping; nothing new is begun`);
+            cancellation.signalled(name);
+        });
+    const green = await publish(await run(worldOf(narrator, cancellation)));
     process.exitCode = green ? 0 : 1;
+    // What did not stop in time must not keep the process until the runner kills it.
+    if (cancellation.signal.aborted)
+        process.exit();
 }
 /** What main could not put right, because it was cancelled, lost the connection or was killed. */
 async function post() {
     const workspace = recallState('workspace');
     const left = recallState('left');
-    if (workspace === '' && left === '')
+    const undo = takeText();
+    if (workspace === '' && left === '' && undo === undefined)
         return;
     const narrator = createNarrator(actionsLog, src_clock);
     const inputs = readInputs();
+    const known = left === '' ? {} : JSON.parse(left);
     if (workspace !== '')
         await removeLeftWorkspace(inputs, workspace, narrator);
+    if (undo !== undefined)
+        await endUndo(inputs, undoFrom(undo), known, narrator);
     if (left !== '')
-        await endInSwarm(inputs, JSON.parse(left), narrator);
+        await endInSwarm(inputs, known, narrator);
+}
+/** The stack of a cancelled run, as it was before. */
+async function endUndo(inputs, undo, { lease }, narrator) {
+    narrator.say(`putting ${undo.stack} back, as its run was cancelled (on-cancel: rollback)`);
+    const world = worldOf(narrator, new Cancellation());
+    const { outcome, message, hint } = await finishUndo(world, inputs, undo, lease);
+    const words = `${undo.stack} after the cancelled run: ${outcome}. ${message}`;
+    const isBack = outcome === 'rolled-back';
+    if (isBack)
+        narrator.say(words);
+    else {
+        annotateFailure(hint === undefined ? words : `${words}\n${hint}`);
+        process.exitCode = 1;
+    }
+    await addSummary(`${isBack ? '\u21a9\ufe0f' : '\u274c'} ${safeCell(words)}\n\n`);
 }
 /** On every manager that the run may have been connected to. */
 async function removeLeftWorkspace(inputs, name, narrator) {
@@ -56850,10 +59102,7 @@ function eachManager(inputs) {
         connection: { ...connection, managers: [manager] },
     }));
 }
-const isPost = recallState('main') === 'started';
-if (!isPost)
-    rememberState('main', 'started');
-(isPost ? post() : main()).catch((error) => {
+(isPost() ? post() : main()).catch((error) => {
     actionsLog.line(error instanceof Error ? (error.stack ?? error.message) : String(error));
     process.exitCode = 1;
 });

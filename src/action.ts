@@ -15,6 +15,7 @@ import { earlierOf, origin, overtakes, place, rerunOf, type Revision } from './l
 import { hostnameOf } from './model.js';
 import { deployFiles } from './modes/deploy.js';
 import type { Deployment, Seen } from './modes/deployment.js';
+import { fitToSwarm } from './modes/fit.js';
 import { tellFileLint } from './modes/lint.js';
 import { currentHistory, Record } from './modes/record.js';
 import { showPlan } from './modes/plan.js';
@@ -24,7 +25,8 @@ import { explainRefusal, rotate, sweep } from './modes/rotate.js';
 import { showStatus } from './modes/status.js';
 import type { RunReport } from './report/outcome.js';
 import { plannedReports } from './report/plan.js';
-import { progressLog } from './report/progress.js';
+import type { Narrator } from './report/narrator.js';
+import { progressLog, standingLine } from './report/progress.js';
 import { serviceReports, taskReports } from './report/services.js';
 import { ImageHealthchecks } from './rollout/healthchecks.js';
 import { MissingImages } from './rollout/images.js';
@@ -40,9 +42,8 @@ export async function run(world: World): Promise<RunReport> {
   const { narrator, clock } = world;
   const begun = clock.now();
   const known: { inputs?: Inputs; places?: Places; manager: string } = { manager: '' };
-  let ending: Ending;
   const seen: Seen = {};
-  try {
+  const story = async (): Promise<Ending> => {
     const inputs = world.inputs();
     known.inputs = inputs;
     let rendered =
@@ -53,7 +54,8 @@ export async function run(world: World): Promise<RunReport> {
     for (const warning of rendered?.warnings ?? [])
       narrator.warn(warning.message, warning.position);
     if (rendered !== undefined) rendered = tellFileLint(world, inputs, rendered);
-    const session = await Session.open(world.connect(inputs), inputs.docker, narrator.debug);
+    const opening = Session.open(world.connect(inputs), inputs.docker, narrator.debug);
+    const session = await unless(world.signal, opening, (late) => late.close());
     try {
       known.manager = session.transport.description;
       narrator.say(
@@ -63,13 +65,17 @@ export async function run(world: World): Promise<RunReport> {
       const fitted = rendered && forClient(rendered, session.cliVersion.join('.'));
       for (const warning of fitted?.warnings ?? [])
         narrator.warn(warning.message, warning.position);
-      ending = await connected({ world, inputs, session, seen, begun, rendered: fitted?.stack });
+      return await connected({ world, inputs, session, seen, begun, rendered: fitted?.stack });
     } finally {
       await session.close();
     }
-  } catch (caught) {
-    ending = endingOf(caught, world.signal);
-  }
+  };
+  const told = story().catch((caught: unknown) => endingOf(caught, world.signal));
+  const ending = cancelledAnyway(
+    await Promise.race([told, cutShort(world.over, seen, narrator)]),
+    world.signal,
+  );
+  if (ending.unfinished !== true) world.rememberUndo(undefined);
   return {
     stack: known.inputs?.stack ?? '',
     mode: known.inputs?.mode ?? 'deploy',
@@ -100,6 +106,57 @@ export async function run(world: World): Promise<RunReport> {
     plan: ending.plan,
     dossier: ending.dossier ?? [],
     verification: ending.verification ?? [],
+  };
+}
+
+/**
+ * What is waited for, unless the run is cancelled first.
+ * @param late called with what comes all the same
+ * @throws the reason of the signal
+ */
+async function unless<T>(
+  signal: AbortSignal,
+  waiting: Promise<T>,
+  late: (value: T) => Promise<void>,
+): Promise<T> {
+  const cancelled = aborted(signal);
+  const first = await Promise.race([waiting.then((value) => ({ value })), cancelled]);
+  if (first !== undefined) return first.value;
+  waiting.then(late).catch(() => undefined);
+  throw signal.reason;
+}
+
+const aborted = (signal: AbortSignal): Promise<undefined> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve(undefined);
+    else signal.addEventListener('abort', () => resolve(undefined), { once: true });
+  });
+
+/** The end of a cancelled run that something holds up: the runner would end it without any report. */
+async function cutShort(over: AbortSignal, seen: Seen, narrator: Narrator): Promise<Ending> {
+  await aborted(over);
+  narrator.say('what was under way has not stopped in time: the report comes without it');
+  const last =
+    seen.rollout === undefined
+      ? ''
+      : ` Last seen: ${[...seen.rollout.services.values()].map(standingLine).join('; ')}.`;
+  return {
+    outcome: 'cancelled',
+    reason: 'cancelled',
+    message: `The run was cancelled, and what it was doing did not stop in time; the post step cleans up.${last}`,
+    fate: 'unknown',
+    unfinished: true,
+  };
+}
+
+/** A run that had nothing left to do but to clean up was cancelled all the same, and is told so. */
+function cancelledAnyway(ending: Ending, signal: AbortSignal): Ending {
+  if (!signal.aborted || ending.outcome === 'cancelled') return ending;
+  return {
+    ...ending,
+    outcome: 'cancelled',
+    reason: 'cancelled',
+    message: `The run was cancelled when it had come to its end: ${ending.outcome}. ${ending.message}`,
   };
 }
 
@@ -184,7 +241,7 @@ async function write(
     rendered === undefined ? await back(deployment, history) : rerun(deployment, history, rendered);
   const files =
     again === undefined && rendered !== undefined
-      ? await rotate(deployment, rendered, true)
+      ? await rotate(deployment, await fitToSwarm(deployment, rendered), true)
       : undefined;
   const record = new Record(deployment, history, again?.revision);
   let ending: Ending;
@@ -197,6 +254,7 @@ async function write(
     ending = endingOf(error, deployment.cancelled);
   }
   ending = explainRefusal(deployment, ending, files?.fixed);
+  if (ending.outcome === 'cancelled' && !record.applied) ending = { ...ending, ...UNTOUCHED };
   const closed = await record.close(ending, world.clock.now() - begun);
   await sweep(deployment, closed, files?.objectNames);
   if (again === undefined || !record.applied) return closed;
@@ -204,6 +262,11 @@ async function write(
   const what = `Revision ${again.name}, with the very images that it ran${why}.`;
   return { ...closed, message: `${what} ${closed.message}` };
 }
+
+const UNTOUCHED = {
+  message: 'The run was cancelled before anything was deployed: no service was touched.',
+  fate: 'untouched',
+} as const;
 
 /** A recorded revision that is to be deployed. */
 interface Again {

@@ -4,6 +4,7 @@ import {
   deployFailure,
   dockerArgv,
   engineUnreachable,
+  engineWentAway,
   isTransientDeployError,
   loginFailure,
   stackDeployArgs,
@@ -193,6 +194,15 @@ export async function deployStack(
     const repeated = attempt > 1;
     if (result.code === 0) return { repeated };
     const words = result.stderr.toString('utf8').trim();
+    if (engineWentAway(words) && attempt < DEPLOY_ATTEMPTS) {
+      const loss = new ConnectionLost(
+        `the engine of ${session.transport.description} went away: ${saidIn(words)}`,
+      );
+      if (await wasWritten(loss)) return { repeated };
+      narrator.say('the stack was not deployed in full; repeating the command');
+      await clock.sleep(RETRY_MS, signal);
+      continue;
+    }
     if (!isTransientDeployError(words) || attempt === DEPLOY_ATTEMPTS)
       return { failure: explain(words, result.code), repeated };
     narrator.say(`that passes by itself; trying again (${attempt} of ${DEPLOY_ATTEMPTS - 1})`);
@@ -201,9 +211,9 @@ export async function deployStack(
 }
 
 function explain(words: string, code: number | null): NonNullable<Deployed['failure']> {
-  const reason: Reason = engineUnreachable(words) ? 'docker-unavailable' : deployFailure(words);
-  const lines = words.split('\n').filter((line) => !/^(Ignoring|Updating|Creating)\b/.test(line));
-  const said = safeLine(lines.join(' ')) || `exit code ${code ?? 'none'}`;
+  const reason: Reason =
+    engineUnreachable(words) || diskFull(words) ? 'docker-unavailable' : deployFailure(words);
+  const said = saidIn(words) || `exit code ${code ?? 'none'}`;
   return {
     reason,
     message: `docker stack deploy failed: ${said}`,
@@ -211,7 +221,19 @@ function explain(words: string, code: number | null): NonNullable<Deployed['fail
   };
 }
 
+/** The lines of the command that say what went wrong, as one. */
+function saidIn(words: string): string {
+  const lines = words.split('\n').filter((line) => !/^(Ignoring|Updating|Creating)\b/.test(line));
+  return safeLine(lines.join(' '));
+}
+
+/** Of the shell that writes the logins, or of the engine. */
+const diskFull = (words: string): boolean =>
+  /no space left on device|disk quota exceeded/i.test(words);
+
 function hintFor(reason: Reason, words: string): string {
+  if (diskFull(words))
+    return 'A disk of the manager is full: make room in /tmp (or TMPDIR) and below /var/lib/docker there, then run this again.';
   if (reason === 'docker-unavailable')
     return 'Look at the managers, on one of them: docker node ls. More than half of them must be reachable, and not overloaded.';
   return /only updates to Labels are allowed/i.test(words)

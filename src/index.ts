@@ -4,27 +4,36 @@ import { homedir } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { run } from './action.js';
+import { Cancellation } from './cancel.js';
 import { loadStack } from './compose-files.js';
 import { removeWorkspace } from './docker/workspace.js';
-import { parseInputs, secretValues, type Inputs } from './inputs.js';
+import { credentialLines, parseInputs, secretValues, type Inputs } from './inputs.js';
 import { isLeft, settleLeft, type Left } from './ledger/left.js';
 import { runFacts } from './ledger/run.js';
+import { undoFrom, undoText, type Undo } from './modes/cancel.js';
+import { finishUndo } from './post.js';
 import { keepYoungSmall } from './memory.js';
 import { createNarrator, type Narrator } from './report/narrator.js';
 import {
   actionsLog,
+  addSummary,
+  annotateFailure,
+  isPost,
+  keepText,
   maskSecrets,
   publish,
   rawInput,
   recallState,
   rememberState,
+  takeText,
 } from './report/github.js';
 import type { Clock } from './rollout/watch.js';
-import { errorLine } from './report/text.js';
+import { errorLine, safeCell } from './report/text.js';
 import { Session, type Connect } from './session.js';
 import { connect } from './transport/connect.js';
 import { unverifiedWarning } from './transport/host-key.js';
 import { localTransport } from './transport/local.js';
+import type { World } from './world.js';
 import { checkPrivateKey } from './transport/private-key.js';
 
 const clock: Clock = {
@@ -33,6 +42,8 @@ const clock: Clock = {
 };
 
 function readInputs(): Inputs {
+  // Before anything can be said of them: inputs that are refused are told of, too.
+  maskSecrets(credentialLines(rawInput));
   const inputs = parseInputs(rawInput, {
     agentSocket: process.env['SSH_AUTH_SOCK'],
     checkPrivateKey,
@@ -52,6 +63,7 @@ function connector({ connection }: Inputs, narrator: Narrator): Connect {
     connect({
       targets: connection.managers,
       credentials: connection.credentials,
+      jump: connection.jump,
       hostKeys: connection.hostKeys,
       connectTimeoutMs: connection.connectTimeoutMs,
       log: narrator.say,
@@ -60,17 +72,11 @@ function connector({ connection }: Inputs, narrator: Narrator): Connect {
     });
 }
 
-async function main(): Promise<void> {
-  keepYoungSmall();
-  const narrator = createNarrator(actionsLog, clock);
-  const cancel = new AbortController();
-  for (const name of ['SIGINT', 'SIGTERM'] as const)
-    process.on(name, () => {
-      narrator.say(`${name}: stopping; this run writes nothing more to the swarm`);
-      cancel.abort(new Error(`cancelled by ${name}`));
-    });
+/** The run's world; `left` is kept by whoever asks for it. */
+function worldOf(narrator: Narrator, cancellation: Cancellation): World {
   let left: Left = {};
-  const report = await run({
+  const { signal, hurry, over } = cancellation;
+  return {
     inputs: readInputs,
     renderStack: (inputs) =>
       loadStack(inputs.compose, inputs.stack, {
@@ -89,21 +95,58 @@ async function main(): Promise<void> {
       left = { ...left, ...part };
       rememberState('left', isLeft(left) ? JSON.stringify(left) : '');
     },
-    signal: cancel.signal,
-  });
-  const green = await publish(report);
+    rememberUndo: (undo) => keepText(undo === undefined ? undefined : undoText(undo)),
+    ...{ signal, hurry, over },
+  };
+}
+
+async function main(): Promise<void> {
+  keepYoungSmall();
+  const narrator = createNarrator(actionsLog, clock);
+  const cancellation = new Cancellation();
+  for (const name of ['SIGINT', 'SIGTERM'] as const)
+    process.on(name, () => {
+      if (!cancellation.signal.aborted) narrator.say(`${name}: stopping; nothing new is begun`);
+      cancellation.signalled(name);
+    });
+  const green = await publish(await run(worldOf(narrator, cancellation)));
   process.exitCode = green ? 0 : 1;
+  // What did not stop in time must not keep the process until the runner kills it.
+  if (cancellation.signal.aborted) process.exit();
 }
 
 /** What main could not put right, because it was cancelled, lost the connection or was killed. */
 async function post(): Promise<void> {
   const workspace = recallState('workspace');
   const left = recallState('left');
-  if (workspace === '' && left === '') return;
+  const undo = takeText();
+  if (workspace === '' && left === '' && undo === undefined) return;
   const narrator = createNarrator(actionsLog, clock);
   const inputs = readInputs();
+  const known = left === '' ? {} : (JSON.parse(left) as Left);
   if (workspace !== '') await removeLeftWorkspace(inputs, workspace, narrator);
-  if (left !== '') await endInSwarm(inputs, JSON.parse(left) as Left, narrator);
+  if (undo !== undefined) await endUndo(inputs, undoFrom(undo), known, narrator);
+  if (left !== '') await endInSwarm(inputs, known, narrator);
+}
+
+/** The stack of a cancelled run, as it was before. */
+async function endUndo(
+  inputs: Inputs,
+  undo: Undo,
+  { lease }: Left,
+  narrator: Narrator,
+): Promise<void> {
+  narrator.say(`putting ${undo.stack} back, as its run was cancelled (on-cancel: rollback)`);
+  const world = worldOf(narrator, new Cancellation());
+  const { outcome, message, hint } = await finishUndo(world, inputs, undo, lease);
+  const words = `${undo.stack} after the cancelled run: ${outcome}. ${message}`;
+  const isBack = outcome === 'rolled-back';
+  if (isBack) narrator.say(words);
+  else {
+    annotateFailure(hint === undefined ? words : `${words}\n${hint}`);
+    process.exitCode = 1;
+  }
+  await addSummary(`${isBack ? '↩️' : '❌'} ${safeCell(words)}\n\n`);
 }
 
 /** On every manager that the run may have been connected to. */
@@ -157,9 +200,7 @@ function eachManager(inputs: Inputs): readonly Inputs[] {
   }));
 }
 
-const isPost = recallState('main') === 'started';
-if (!isPost) rememberState('main', 'started');
-(isPost ? post() : main()).catch((error: unknown) => {
+(isPost() ? post() : main()).catch((error: unknown) => {
   actionsLog.line(error instanceof Error ? (error.stack ?? error.message) : String(error));
   process.exitCode = 1;
 });

@@ -19,7 +19,7 @@ import { nearest } from './lint/nearest.js';
 import { readRegistries, type RegistryLogin } from './inputs/registries.js';
 
 export type { Connection, InputContext } from './inputs/connection.js';
-export { inputDefaults, type InputName, inputNames } from './inputs/form.js';
+export { credentialLines, inputDefaults, type InputName, inputNames } from './inputs/form.js';
 export type { RegistryLogin } from './inputs/registries.js';
 
 const MODES = ['deploy', 'rollback', 'plan', 'status', 'remove'] as const;
@@ -47,6 +47,8 @@ export interface Inputs {
   };
   /** Rules of the lint that are not looked at. */
   readonly lintIgnore: readonly RuleId[];
+  /** Whether a service that was scaled by hand keeps the number of replicas that it has now. */
+  readonly keepReplicas: boolean;
   readonly prune: boolean;
   /** Whether configs and secrets are named by their content. */
   readonly rotate: boolean;
@@ -66,6 +68,7 @@ export interface Inputs {
   /** Which revision `mode: rollback` deploys again: `previous`, a number or the start of a commit SHA. */
   readonly revision: string;
   readonly onRerun: 'restore' | 'redeploy';
+  readonly onCancel: 'keep' | 'rollback';
 }
 
 /**
@@ -90,6 +93,7 @@ export function parseInputs(raw: (name: InputName) => string, context: InputCont
       profiles: profiles(form),
     },
     lintIgnore: lintIgnore(form),
+    keepReplicas: form.flag('keep-replicas'),
     prune: form.flag('prune'),
     rotate: form.flag('rotate'),
     resolveImage: form.choice('resolve-image', ['always', 'changed', 'never']),
@@ -100,6 +104,7 @@ export function parseInputs(raw: (name: InputName) => string, context: InputCont
     history: history(form),
     revision: revision(form),
     onRerun: form.choice('on-rerun', ['restore', 'redeploy']),
+    onCancel: form.choice('on-cancel', ['keep', 'rollback']),
   };
   const [first, ...more] = form.problems;
   if (first !== undefined) throw new InvalidInput([first, ...more]);
@@ -112,11 +117,11 @@ export function parseInputs(raw: (name: InputName) => string, context: InputCont
  */
 export function secretValues(inputs: Inputs): readonly string[] {
   const { connection: by, registries: logins } = inputs;
-  const credentials = by.kind === 'ssh' ? by.credentials : {};
+  const credentials = by.kind === 'ssh' ? [by.credentials, by.jump?.credentials ?? {}] : [];
   const texts = [
-    ...[credentials.privateKey, credentials.passphrase, credentials.password].map(
-      (secret) => secret?.reveal() ?? '',
-    ),
+    ...credentials
+      .flatMap(({ privateKey, passphrase, password }) => [privateKey, passphrase, password])
+      .map((secret) => secret?.reveal() ?? ''),
     ...logins.flatMap(({ username, password }) => [
       password.reveal(),
       // As Docker writes both into its config.json.
@@ -332,6 +337,9 @@ export function describeInputs(inputs: Inputs): object {
       connection.kind === 'local'
         ? ['local']
         : connection.managers.map(({ host, port, username }) => ({ host, port, username })),
+    ...(connection.kind === 'local' || connection.jump === undefined
+      ? {}
+      : { jumpHost: connection.jump.target }),
     hostKeys: connection.kind === 'local' ? 'none' : connection.hostKeys.kind,
     docker,
     registries: registries.map(({ registry, username }) => ({ registry, username })),
@@ -343,6 +351,7 @@ export function describeInputs(inputs: Inputs): object {
       profiles: compose.profiles,
     },
     lintIgnore: inputs.lintIgnore,
+    keepReplicas: inputs.keepReplicas,
     prune: inputs.prune,
     rotate: inputs.rotate,
     resolveImage: inputs.resolveImage,
@@ -353,5 +362,6 @@ export function describeInputs(inputs: Inputs): object {
     history: inputs.history,
     revision: inputs.revision,
     onRerun: inputs.onRerun,
+    onCancel: inputs.onCancel,
   };
 }

@@ -37,6 +37,23 @@ function wasChanged(former: Service, live: Service): boolean {
 }
 
 /**
+ * Whether the service shows that it was written since, after a write whose answer was lost. Its version
+ * does not tell: it also moves with the status of an update, which Swarm writes by itself. A write like
+ * the one before it leaves nothing that shows; such a service does not count as written.
+ * @param former the service right before; undefined where there was none
+ */
+export function showsWrite(former: Service | undefined, live: Service): boolean {
+  if (former?.ID !== live.ID || wasChanged(former, live)) return true;
+  // Every write puts the spec that it replaces there, and takes the status of the last update away.
+  const isKept = (previous: Service['PreviousSpec']): boolean =>
+    previous !== undefined && sameJson(previous, former.Spec);
+  return (
+    (isKept(live.PreviousSpec) && !isKept(former.PreviousSpec)) ||
+    (former.UpdateStatus?.State !== undefined && live.UpdateStatus?.State === undefined)
+  );
+}
+
+/**
  * Whether somebody else wrote the service while it was deployed. The engine keeps the spec before the
  * last write (moby, `PreviousSpec`), and `stack deploy` writes every service once, changed or not
  * (docker/cli, deployServices): so that must be the spec from before, or none of a created service.

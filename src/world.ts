@@ -3,6 +3,7 @@ import type { RenderedStack } from './compose/render.js';
 import { DeployError, InvalidInput, type Outcome, type Position, type Problem } from './errors.js';
 import type { Inputs } from './inputs.js';
 import type { Left } from './ledger/left.js';
+import type { Undo } from './modes/cancel.js';
 import type { Revision } from './ledger/revision.js';
 import type { Run } from './ledger/run.js';
 import type { Plan } from './planning/difference.js';
@@ -29,7 +30,14 @@ export interface World {
   readonly rememberWorkspace: (name: string) => void;
   /** Keeps a part of what `post` has to put right in the swarm; undefined once it is right. */
   readonly rememberLeft: (part: Left) => void;
+  /** Keeps what `post` puts the stack back to, if this run does not come to it; undefined once it has. */
+  readonly rememberUndo: (undo: Undo | undefined) => void;
+  /** Aborted when the run is cancelled: nothing new is begun. */
   readonly signal: AbortSignal;
+  /** Aborted when what a cancelled run still does is to be left to `post`. */
+  readonly hurry: AbortSignal;
+  /** Aborted when there is time for the report alone. */
+  readonly over: AbortSignal;
 }
 
 /** How a run ended, before it is made into a report. */
@@ -52,6 +60,8 @@ export interface Ending extends ServicesEnding {
   readonly dossier?: Dossier;
   /** What became of the checks of `verify`, in their order. */
   readonly verification?: readonly Verification[];
+  /** A stack that is to be put back is not yet, and `post` goes on. */
+  readonly unfinished?: true;
 }
 
 /** What an error means that ended the run before there was a verdict. */

@@ -3,7 +3,7 @@
  * then `post`, and reads back what it wrote to the runner's files.
  */
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -18,6 +18,8 @@ const BUNDLE = join(dirname(fileURLToPath(import.meta.url)), '..', 'dist', 'inde
  * @property {string} postLog
  * @property {Record<string, string>} outputs
  * @property {Record<string, string>} state what `main` saved for `post`
+ * @property {readonly string[]} workspaces names of all directories that it ever noted for `post`
+ * @property {readonly string[]} leftInTemp what is in RUNNER_TEMP after `post`, the report apart
  * @property {string} summary
  * @property {any} report the JSON of the file that the output `report` names
  */
@@ -31,6 +33,9 @@ const BUNDLE = join(dirname(fileURLToPath(import.meta.url)), '..', 'dist', 'inde
  * @property {(line: string) => void} [onLine] every line as it is printed
  * @property {(child: import('node:child_process').ChildProcess) => void} [onStart]
  * @property {boolean} [post] false: leave `post` out, as a machine that dies does
+ * @property {boolean} [deaf] true: a runner that takes no state from standard output
+ * @property {(home: string) => void} [onHome] called before `main` with the directory of its files:
+ *   `temp`, `github_output`, `github_state`, `github_step_summary`
  */
 
 /**
@@ -72,9 +77,15 @@ export async function runStep(step) {
       ...inputs,
       ...step.env,
     };
+    step.onHome?.(home);
     const main = await runBundle(environment, workspace, step);
-    const state = readCommandFile(files['GITHUB_STATE'] ?? '');
-    const outputs = readCommandFile(files['GITHUB_OUTPUT'] ?? '');
+    const noted = readCommandFile(files['GITHUB_STATE'] ?? '');
+    const told = step.deaf === true ? {} : readCommands(main.log, 'save-state');
+    const state = { ...last(noted), ...told };
+    const outputs = {
+      ...last(readCommandFile(files['GITHUB_OUTPUT'] ?? '')),
+      ...readCommands(main.log, 'set-output'),
+    };
     const report =
       outputs['report'] === undefined
         ? undefined
@@ -99,6 +110,10 @@ export async function runStep(step) {
       postLog: post.log,
       outputs,
       state,
+      workspaces: [...new Set(noted['workspace'] ?? [])].filter(Boolean),
+      leftInTemp: readdirSync(join(home, 'temp')).filter(
+        (name) => outputs['report'] !== join(home, 'temp', name),
+      ),
       summary: readFileSync(files['GITHUB_STEP_SUMMARY'] ?? '', 'utf8'),
       report,
     };
@@ -159,12 +174,32 @@ function runBundle(environment, cwd, { onLine, onStart }) {
 }
 
 /**
- * Reads a file of `name=value` and `name<<DELIMITER` blocks, as the runner does.
- * @param {string} path
+ * The values of a workflow command on standard output, which runners took before they had files for it.
+ * @param {string} log
+ * @param {string} command
  * @returns {Record<string, string>}
  */
+function readCommands(log, command) {
+  const found = [...log.matchAll(new RegExp(`^::${command} name=([^:]*)::(.*)$`, 'gm'))];
+  const plain = (/** @type {string} */ text) =>
+    text.replaceAll('%0D', '\r').replaceAll('%0A', '\n').replaceAll('%25', '%');
+  return Object.fromEntries(found.map(([, name = '', value = '']) => [name, plain(value)]));
+}
+
+/**
+ * @param {Record<string, readonly string[]>} values
+ * @returns {Record<string, string>}
+ */
+const last = (values) =>
+  Object.fromEntries(Object.entries(values).map(([name, all]) => [name, all.at(-1) ?? '']));
+
+/**
+ * Reads a file of `name=value` and `name<<DELIMITER` blocks, as the runner does.
+ * @param {string} path
+ * @returns {Record<string, string[]>} all values of each name; the last one counts
+ */
 function readCommandFile(path) {
-  /** @type {Record<string, string>} */
+  /** @type {Record<string, string[]>} */
   const values = {};
   const lines = readFileSync(path, 'utf8').split('\n');
   for (let index = 0; index < lines.length; index += 1) {
@@ -172,10 +207,10 @@ function readCommandFile(path) {
     const block = /^(.*?)<<(.+)$/.exec(line);
     if (block?.[1] !== undefined) {
       const end = lines.indexOf(block[2] ?? '', index + 1);
-      values[block[1]] = lines.slice(index + 1, end).join('\n');
+      (values[block[1]] ??= []).push(lines.slice(index + 1, end).join('\n'));
       index = end;
     } else if (line.includes('=')) {
-      values[line.slice(0, line.indexOf('='))] = line.slice(line.indexOf('=') + 1);
+      (values[line.slice(0, line.indexOf('='))] ??= []).push(line.slice(line.indexOf('=') + 1));
     }
   }
   return values;

@@ -667,6 +667,10 @@ describe('a connection that is lost', () => {
     expect(swarm.writes.filter((line) => /^(restore|rollback|remove)/.test(line))).toEqual([]);
     expect(attempt.remembered).toEqual([expect.stringMatching(/^swarm-deploy-/)]);
     expect(attempt.log.join('\n')).toContain('left to the post step');
+    expect(attempt.report.message).toContain(
+      'Last seen before the stack was written: shop_api 3/3 up to date and running; shop_web 2/2',
+    );
+    expect(attempt.report.hint).toContain('docker stack ps --no-trunc shop');
   });
 
   it('while the engine restarts is waited for', async () => {
@@ -713,6 +717,42 @@ describe('a connection that is lost', () => {
     const attempt = await runAction(swarm, { yaml: V2 });
     expect([attempt.report.outcome, cuts]).toEqual(['deployed', 1]);
     expect(swarm.commands.filter(({ argv }) => argv.includes('stack'))).toHaveLength(2);
+    cleanedUp(attempt);
+  });
+
+  it('before stack deploy wrote anything, while the version moves for another reason', async () => {
+    await standing();
+    await runAction(swarm, { yaml: V1 }); // unchanged, so that the spec before the last write is the one that runs
+    let cuts = 0;
+    swarm.onCommand = (argv) => {
+      if (!argv.includes('stack') || cuts > 0) return undefined;
+      cuts += 1;
+      // As the status of an update that was under way does it.
+      for (const service of swarm.services.values()) service.Version.Index += 1;
+      swarm.cut();
+      return new ConnectionLost('the connection died');
+    };
+    const attempt = await runAction(swarm, { yaml: V2 });
+    expect([attempt.report.outcome, cuts]).toEqual(['deployed', 1]);
+    expect(swarm.byName('shop_api').Spec).toMatchObject({
+      TaskTemplate: { ContainerSpec: { Image: expect.stringContaining('api:2') as unknown } },
+    });
+    cleanedUp(attempt);
+  });
+
+  it('by the engine alone, in the middle of stack deploy: read, and the command is repeated', async () => {
+    await standing();
+    let away = 0;
+    swarm.afterServiceWritten = () => {
+      away += 1;
+      return away > 1
+        ? undefined
+        : 'error during connect: Post "http://%2Fvar%2Frun%2Fdocker.sock/v1.51/services/create": EOF';
+    };
+    const attempt = await runAction(swarm, { yaml: V2 });
+    expect(attempt.report.outcome).toBe('deployed');
+    expect(swarm.commands.filter(({ argv }) => argv.includes('stack'))).toHaveLength(2);
+    expect(attempt.log.join('\n')).toContain('the engine of deploy@manager-1:22 went away');
     cleanedUp(attempt);
   });
 

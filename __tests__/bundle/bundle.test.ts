@@ -234,6 +234,45 @@ describe('a deploy', () => {
     expect(result.log).toContain('::warning::could not write the summary');
   });
 
+  it('ends with its verdict and one warning where no file of the runner can be written', async () => {
+    const server = await startHost();
+    const nowhere = join(home, 'there', 'is', 'no', 'directory');
+    const env = {
+      ...{ GITHUB_OUTPUT: nowhere, GITHUB_STATE: nowhere, GITHUB_STEP_SUMMARY: nowhere },
+      ...{ RUNNER_TEMP: nowhere, GITHUB_RUN_ID: '1', GITHUB_ACTION: 'deploy' },
+    };
+    const green = await run(server, {}, { env });
+    expect([green.code, green.postCode]).toEqual([0, 0]);
+    // As runners took them before they had files for it.
+    expect(green.outputs).toMatchObject({ outcome: 'deployed', reason: '' });
+    expect(green.state).toMatchObject({ main: 'started', workspace: '' });
+    expect(green.log.match(/^::warning::could not write the .*$/gm)).toHaveLength(1);
+    expect(green.log).toMatch(
+      /^::warning::could not write the state for the post step, .*the outputs, the report, the summary: .*The verdict stands/m,
+    );
+    expect(readdirSync(join(home, 'tmp'))).toEqual([]);
+  });
+
+  it('that fails stays red where no file of the runner can be written', async () => {
+    const server = await startHost({ taskState: 'failed' });
+    const nowhere = join(home, 'there', 'is', 'no', 'directory');
+    const env = { GITHUB_OUTPUT: nowhere, GITHUB_STATE: nowhere, RUNNER_TEMP: nowhere };
+    const red = await run(server, { 'max-failures': 1 }, { env });
+    expect([red.code, red.postCode]).toEqual([1, 0]);
+    expect(red.outputs['outcome']).toBe('rolled-back');
+  });
+
+  it('is not deployed once more by post where a full disk has kept the state from being written', async () => {
+    const server = await startHost();
+    const env = { GITHUB_STATE: '/dev/full', GITHUB_RUN_ID: '1', GITHUB_ACTION: 'deploy' };
+    const result = await run(server, {}, { env, deaf: true });
+    expect(result).toMatchObject({ code: 0, postCode: 0 });
+    expect(result.log).toContain('ENOSPC');
+    // It knows by a file of its own alone.
+    expect(result.postLog).toBe('');
+    expect(result.leftInTemp).toEqual([]);
+  });
+
   it('that is killed is cleaned up by post', async () => {
     const server = await startHost({ taskState: 'starting' });
     let kill = (): void => undefined;

@@ -130,6 +130,10 @@ export class FakeSwarm {
   /** After each step of the clock. */
   onStep: (now: number) => void = () => undefined;
 
+  /** The log stream of a task, by its id; `hangs`: after that it stays open. Undefined: there is none. */
+  onLog: (task: string) => { readonly bytes: Buffer; readonly hangs?: true } | undefined = () =>
+    undefined;
+
   #now = 1_000_000;
   #ids = 0;
   #index = 10;
@@ -368,7 +372,7 @@ export class FakeSwarm {
         `update rolled back due to failure or early termination of task ${broken.ID}`,
       );
     } else if (
-      ours.length > 0 &&
+      (ours.length > 0 || at(service.Spec, 'Mode', 'Replicated', 'Replicas') === 0) &&
       ours.filter(wanted).every((task) => task.Status.State === 'running')
     )
       service.UpdateStatus =
@@ -395,6 +399,14 @@ export class FakeSwarm {
     if (instead !== undefined) {
       response.writeHead(instead.status, { 'Content-Type': 'application/json' });
       response.end(instead.body);
+      return;
+    }
+    const [, task] = /^\/tasks\/([^/]+)\/logs$/.exec(path) ?? [];
+    const log = task === undefined ? undefined : this.onLog(task);
+    if (log !== undefined) {
+      response.writeHead(200, {});
+      response.write(log.bytes);
+      if (log.hangs !== true) response.end();
       return;
     }
     const [status, value] = this.#answer(method, path, url.searchParams, body);
@@ -465,6 +477,9 @@ export class FakeSwarm {
       if (verb === 'update') return this.#updateService(service, query, body);
     }
     if (['networks', 'configs', 'secrets'].includes(kind)) {
+      const named = filters['name'];
+      if (method === 'GET' && id === '' && named !== undefined)
+        return [200, this.objects.filter(isNamed(kind, named)).map(shown)];
       if (method === 'GET' && id === '') return [200, this.#objectsOf(kind, stack)];
       if (method === 'DELETE') return this.#removeObject(id);
       if (kind === 'configs' && id === 'create') return this.#createConfig(body);
@@ -610,15 +625,15 @@ export class FakeSwarm {
       this.disk.set(argument, Buffer.from(input));
       return ok();
     }
-    if (script.includes('/cmdline')) return ok();
-    if (!script.includes('rm -rf')) return exits(127, `sh: what is ${script}?`);
+    if (!script.includes('rm -rf'))
+      return script.includes('/cmdline') ? ok() : exits(127, `sh: what is ${script}?`);
     for (const path of this.disk.keys())
       if (path.startsWith(`/tmp/${argument}`)) this.disk.delete(path);
     return ok();
   }
 
-  #stackDeploy(words: readonly string[], options: RunOptions): CommandResult {
-    const stack = words.at(-1) ?? '';
+  /** The services of the files of a command, merged as far as the tests need it. */
+  servicesOf(words: readonly string[]): Map<string, Record<string, unknown>> | CommandResult {
     const services = new Map<string, Record<string, unknown>>();
     for (const [index, word] of words.entries()) {
       if (word !== '--compose-file') continue;
@@ -627,9 +642,19 @@ export class FakeSwarm {
       const parsed = parseYaml(file.toString('utf8')) as {
         services?: Record<string, Record<string, unknown>>;
       };
-      for (const [name, service] of Object.entries(parsed.services ?? {}))
-        services.set(name, { ...services.get(name), ...service });
+      for (const [name, service] of Object.entries(parsed.services ?? {})) {
+        const before = services.get(name);
+        const deploy = { ...(before?.['deploy'] as object), ...(service['deploy'] as object) };
+        services.set(name, { ...before, ...service, deploy });
+      }
     }
+    return services;
+  }
+
+  #stackDeploy(words: readonly string[], options: RunOptions): CommandResult {
+    const stack = words.at(-1) ?? '';
+    const services = this.servicesOf(words);
+    if (!(services instanceof Map)) return services;
     this.addObject('network', stack, `${stack}_default`);
     for (const [short, service] of services) {
       const name = `${stack}_${short}`;
@@ -687,9 +712,15 @@ class FakeTransport implements Transport {
   }
 }
 
+/** As the engine filters: parts of names will do. */
+const isNamed =
+  (kinds: string, names: readonly string[]) =>
+  ({ kind, name }: FakeObject): boolean =>
+    `${kind}s` === kinds && names.some((each) => name.includes(each));
+
 const shown = ({ id, name, kind, version, labels, data }: FakeObject): Json =>
   kind === 'network'
-    ? { Id: id, Name: name }
+    ? { Id: id, Name: name, Scope: 'swarm' }
     : {
         ID: id,
         Version: { Index: version ?? 0 },

@@ -4,7 +4,6 @@
  */
 import { Agent, request } from 'node:http';
 import { duplexPair, type Duplex } from 'node:stream';
-import { parse as parseYaml } from 'yaml';
 import { formatJson, parseJson } from '../../src/docker/engine.js';
 import { ConnectionLost } from '../../src/errors.js';
 import { at, type Json, type JsonObject } from '../../src/model.js';
@@ -123,22 +122,16 @@ async function deploy(
       });
     await cli.extra(ask);
     const live = (await ask('GET', `/services?${filters}`)) as readonly JsonObject[];
-    for (const [index, word] of words.entries()) {
-      if (word !== '--compose-file') continue;
-      const file = swarm.disk.get(words[index + 1] ?? '');
-      if (!Buffer.isBuffer(file)) return exits(1, `open ${words[index + 1] ?? ''}: no such file`);
-      const { services = {} } = parseYaml(file.toString('utf8')) as {
-        services?: Record<string, Record<string, unknown>>;
-      };
-      for (const [short, service] of Object.entries(services)) {
-        const name = `${stack}_${short}`;
-        const spec = specOf(stack, name, service);
-        const former = live.find((each) => at(each, 'Spec', 'Name') === name);
-        const id = former?.['ID'] as string | undefined;
-        const version = Number(at(former, 'Version', 'Index') ?? 0);
-        if (id === undefined) await ask('POST', '/services/create', spec);
-        else await ask('POST', `/services/${id}/update?version=${version}`, spec);
-      }
+    const services = swarm.servicesOf(words);
+    if (!(services instanceof Map)) return services;
+    for (const [short, service] of services) {
+      const name = `${stack}_${short}`;
+      const spec = specOf(stack, name, service);
+      const former = live.find((each) => at(each, 'Spec', 'Name') === name);
+      const id = former?.['ID'] as string | undefined;
+      const version = Number(at(former, 'Version', 'Index') ?? 0);
+      if (id === undefined) await ask('POST', '/services/create', spec);
+      else await ask('POST', `/services/${id}/update?version=${version}`, spec);
     }
     return ok();
   } catch (error) {

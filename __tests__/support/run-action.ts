@@ -4,6 +4,7 @@ import { renderStack } from '../../src/compose/render.js';
 import { inputDefaults, parseInputs, type InputName } from '../../src/inputs.js';
 import type { Left } from '../../src/ledger/left.js';
 import { runFacts, type Run } from '../../src/ledger/run.js';
+import { undoText } from '../../src/modes/cancel.js';
 import { createNarrator } from '../../src/report/narrator.js';
 import type { RunReport } from '../../src/report/outcome.js';
 import type { Connect } from '../../src/session.js';
@@ -16,6 +17,8 @@ export interface Attempt {
   readonly annotations: readonly ('warning' | 'notice')[];
   /** What was kept for `post`, in order; ends with '' where the run cleaned up itself. */
   readonly remembered: readonly string[];
+  /** What `post` would put the stack back to, in order; the last one counts, undefined is nothing. */
+  readonly undos: readonly (string | undefined)[];
   /** What `post` would have to put right in the swarm. */
   readonly left: Left;
 }
@@ -24,6 +27,10 @@ export interface Asked {
   readonly yaml: string;
   readonly inputs?: Partial<Record<InputName, string>>;
   readonly cancel?: AbortController;
+  /** Aborted when a cancelled run is to leave the rest to `post`. */
+  readonly hurry?: AbortController;
+  /** Aborted when there is time for the report alone. */
+  readonly over?: AbortController;
   /** The workflow run; attempt 1 of one without a number where it is not told. */
   readonly run?: Partial<Run>;
   /** In place of the connection to the fake swarm. */
@@ -46,6 +53,7 @@ export async function runAction(swarm: FakeSwarm, asked: Asked): Promise<Attempt
     history: '0',
     ...asked.inputs,
   };
+  const undos: (string | undefined)[] = [];
   let left: Left = {};
   runs += 1;
   const name = runs.toString(16).padStart(32, '0');
@@ -91,9 +99,12 @@ export async function runAction(swarm: FakeSwarm, asked: Asked): Promise<Attempt
     rememberLeft: (part) => {
       left = { ...left, ...part };
     },
+    rememberUndo: (undo) => undos.push(undo === undefined ? undefined : undoText(undo)),
     signal: (asked.cancel ?? new AbortController()).signal,
+    hurry: (asked.hurry ?? new AbortController()).signal,
+    over: (asked.over ?? new AbortController()).signal,
   });
-  return { report, log, annotations, remembered, left };
+  return { report, log, annotations, remembered, left, undos };
 }
 
 /** A stack file of services by name: the image, and what else it says. */

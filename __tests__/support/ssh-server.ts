@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import ssh2 from 'ssh2';
@@ -87,6 +87,10 @@ export interface SshServerOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** Handles a command instead of running it. */
   readonly handler?: (command: string, channel: ServerChannel) => void;
+  /** Sessions on one connection at once, as MaxSessions of sshd. Default: no limit. */
+  readonly maxSessions?: number;
+  /** What becomes of connections to elsewhere (`direct-tcpip`); refused when left out. */
+  readonly forwards?: 'pass' | 'fail' | 'ignore';
   /** How the connection with this number, from 1, is mistreated. */
   readonly misbehave?: (connection: number) => Misbehaviour | undefined;
 }
@@ -101,12 +105,16 @@ export interface SshServer {
   readonly commands: readonly string[];
   /** Requests on sessions that are not commands: `pty`, `x11`, `env`, `auth-agent`, `sftp`. */
   readonly extras: readonly string[];
+  /** Where connections were passed on to, as `host:port`. */
+  readonly forwarded: readonly string[];
   /** Connections that were made so far. */
   readonly connections: number;
-  /** Cuts every connection, as a network or a dying host does. */
-  drop(): void;
+  /** Cuts every connection, or the one with this number, as a network or a dying host does. */
+  drop(connection?: number): void;
   /** Stops reading from every connection without closing it: a half-open connection. */
   freeze(): void;
+  /** Until nobody is connected any more. */
+  idle(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -122,7 +130,9 @@ export async function startSshServer(options: SshServerOptions = {}): Promise<Ss
   const attempts: AuthAttempt[] = [];
   const commands: string[] = [];
   const extras: string[] = [];
+  const forwarded: string[] = [];
   const sockets = new Set<Socket>();
+  const numbers = new WeakMap<Socket, number>();
   const children = new Set<ReturnType<typeof spawn>>();
   let connections = 0;
 
@@ -134,8 +144,22 @@ export async function startSshServer(options: SshServerOptions = {}): Promise<Ss
     (connection) => {
       connection.on('error', () => undefined); // clients come and go as the tests want it
       acceptLogin(connection, options, attempts);
-      connection.on('session', (accept) => {
+      // Without a listener ssh2 refuses as a server does that forbids it.
+      if (options.forwards !== undefined)
+        connection.on('tcpip', (accept, reject, { destIP, destPort }) => {
+          forwarded.push(`${destIP}:${destPort}`);
+          if (options.forwards === 'pass') passOn(accept, destIP, destPort, sockets);
+          else if (options.forwards === 'fail') reject();
+        });
+      let sessions = 0;
+      connection.on('session', (accept, reject) => {
+        if (sessions >= (options.maxSessions ?? Infinity)) {
+          reject();
+          return;
+        }
         const session = accept();
+        sessions += 1;
+        session.once('close', () => (sessions -= 1));
         for (const extra of ['pty', 'x11', 'env', 'auth-agent', 'sftp'] as const) {
           session.on(extra as 'pty', (_accept, reject) => {
             extras.push(extra);
@@ -155,6 +179,7 @@ export async function startSshServer(options: SshServerOptions = {}): Promise<Ss
 
   const listener = createServer((socket) => {
     connections += 1;
+    numbers.set(socket, connections);
     sockets.add(socket);
     socket.on('error', () => undefined);
     socket.once('close', () => sockets.delete(socket));
@@ -176,14 +201,23 @@ export async function startSshServer(options: SshServerOptions = {}): Promise<Ss
     attempts,
     commands,
     extras,
+    forwarded,
     get connections() {
       return connections;
     },
-    drop() {
-      for (const socket of sockets) socket.destroy();
+    drop(connection) {
+      for (const socket of sockets)
+        if (connection === undefined || numbers.get(socket) === connection) socket.destroy();
     },
     freeze() {
       for (const socket of sockets) socket.removeAllListeners('data').pause();
+    },
+    async idle() {
+      await Promise.all(
+        [...sockets]
+          .filter((socket) => !socket.closed)
+          .map((socket) => new Promise((resolve) => socket.once('close', resolve))),
+      );
     },
     async close() {
       for (const socket of sockets) socket.destroy();
@@ -278,6 +312,25 @@ function runCommand(
     channel.end();
   });
   return child;
+}
+
+function passOn(
+  accept: () => ServerChannel,
+  host: string,
+  port: number,
+  sockets: Set<Socket>,
+): void {
+  const channel = accept();
+  const socket = connect({ host, port });
+  sockets.add(socket);
+  socket.on('error', () => channel.close());
+  channel.on('error', () => socket.destroy());
+  socket.once('close', () => {
+    sockets.delete(socket);
+    channel.end();
+  });
+  channel.once('close', () => socket.destroy());
+  channel.pipe(socket).pipe(channel);
 }
 
 async function drain(from: Readable, give: (chunk: Buffer) => Promise<void>): Promise<void> {

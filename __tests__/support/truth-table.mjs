@@ -304,6 +304,14 @@ const failing = (stack) =>
     { timeoutMs: 60_000 },
   );
 
+/** @param {Stack} stack */
+const running = (stack) =>
+  until(
+    'a task runs',
+    async () => (await stack.tasks('api')).some(({ Status }) => Status.State === 'running'),
+    { timeoutMs: 60_000 },
+  );
+
 /**
  * An update by hand that has done one of two tasks, and waits.
  * @param {string} delay
@@ -1446,6 +1454,22 @@ const FIRST_FAILURES = [
     arrange: async (stack) => {
       await stack.dockerDeploy({ services: crashingLater()(stack) });
       await failing(stack);
+    },
+    deploy: crashingLater('blue'),
+    inputs: { 'stable-for': 'auto', 'max-failures': 1 },
+    outcome: 'rolled-back',
+    reason: 'crash-loop',
+    end: 'the former spec',
+    check: sameSpecs,
+    says: changes({ api: 'updated' }),
+  },
+  {
+    id: 'red-again-between',
+    title: 'the same, deployed while it runs between two exits',
+    arrange: async (stack) => {
+      await stack.dockerDeploy({ services: crashingLater()(stack) });
+      await failing(stack);
+      await running(stack);
     },
     deploy: crashingLater('blue'),
     inputs: { 'stable-for': 'auto', 'max-failures': 1 },

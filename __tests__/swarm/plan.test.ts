@@ -158,6 +158,44 @@ onSwarm('a plan', () => {
     },
   );
 
+  scenario('and a deploy keep the replicas of a service that was scaled by hand', async (stack) => {
+    const replicas = async (): Promise<number | undefined> =>
+      (await stack.service('api')).Spec.Mode['Replicated']?.Replicas;
+    const keep = { 'keep-replicas': true };
+    const [first, next] = [
+      file(stack, { api: api(stack) }),
+      file(stack, { api: api(stack, 'v2') }),
+    ];
+    expect((await stack.run({ files: first, inputs: keep })).outcome).toBe('deployed');
+    for (const number of [3, 0]) {
+      await stack.manager.docker(
+        ...['service', 'scale', '--detach', `${stack.name}_api=${number}`],
+      );
+      const same = await plan(stack, number === 0 ? next : first, keep);
+      expect(same.outputs['has-changes']).toBe('false');
+      const run = await stack.run({ files: next, inputs: keep });
+      expect(run).toMatchObject({
+        outcome: number === 0 ? 'unchanged' : 'deployed',
+        services: [{ replicas: { running: number, desired: number } }],
+      });
+      expect(run.log).toContain(`_api keeps ${number} replicas, where the files say 2`);
+      expect(await replicas()).toBe(number);
+      expect(run.services.map(({ image }) => image.split(':').at(-1))).toEqual(['v2']);
+    }
+    const applied = await plan(stack, next);
+    expect(planOf(applied).services[0]?.fields).toEqual([
+      expect.objectContaining({ field: 'deploy.replicas', before: '0', after: '2' }),
+    ]);
+    const run = await stack.run({ files: next });
+    expect(run.outcome).toBe('deployed');
+    expect(run.log).toContain('_api has 0 replicas, and gets the 2 of the files');
+    expect(await replicas()).toBe(2);
+    // What ran is what a revision brings back.
+    const back = await stack.run({ inputs: { mode: 'rollback', revision: 2 } });
+    expect(back.outcome).toBe('deployed');
+    expect(await replicas()).toBe(3);
+  });
+
   scenario('says whose tasks restart as Swarm does it', async (stack) => {
     stack.useOverlay();
     const deploy = (more: object): object => ({
@@ -198,16 +236,20 @@ onSwarm('a plan', () => {
         },
       ),
     };
-    const run = await stack.run({ files, inputs: { mode: 'plan' } });
-    expect(run).toMatchObject({
-      outcome: 'invalid',
-      reason: 'deploy-refused',
-      code: 1,
-      postCode: 0,
-    });
-    expect(run.outputs['has-changes']).toBe('');
-    expect(run.log).toContain(`absent-${stack.name}`);
-    expect(await stateOf(stack)).toEqual({ services: [], objects: {}, ledger: {} });
+    for (const mode of ['plan', 'deploy']) {
+      const run = await stack.run({ files, inputs: { mode } });
+      expect(run).toMatchObject({
+        outcome: 'invalid',
+        reason: 'compose-invalid',
+        code: 1,
+        postCode: 0,
+      });
+      expect(run.outputs['has-changes']).toBe('');
+      expect(run.log).toContain(
+        `the external network absent-${stack.name}, which service api uses, does not exist`,
+      );
+      expect(await stateOf(stack)).toEqual({ services: [], objects: {}, ledger: {} });
+    }
   });
 
   scenario('works for a login that may do no more than use Docker', async (stack) => {

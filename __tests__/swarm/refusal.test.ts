@@ -177,7 +177,7 @@ onSwarm('a run is refused', () => {
     });
     expect(run.code).toBe(1);
     expect(run.outcome).toBe('invalid');
-    expect(run.reason).toBe('deploy-refused');
+    expect(run.reason).toBe('compose-invalid');
     expect(run.log).toContain(`absent-${stack.name}`);
     expect(await stack.specs()).toEqual(specs);
     expect(await stack.objects()).toEqual(objects);

@@ -58,7 +58,8 @@ function world(
     cancel,
     around,
     deploy: (
-      wasWritten: () => Promise<boolean> = () => Promise.reject(new Error('not needed')),
+      wasWritten: (loss: ConnectionLost) => Promise<boolean> = () =>
+        Promise.reject(new Error('not needed')),
     ): Promise<Deployed> =>
       deployStack(
         session,
@@ -196,10 +197,10 @@ describe('deployStack', () => {
   });
   it.each([
     [
-      'Cannot connect to the Docker daemon at unix:///var/run/docker.sock',
+      'permission denied while trying to connect to the Docker daemon socket',
       1,
       'docker-unavailable',
-      'Cannot connect',
+      'permission denied',
     ],
     ['', 137, 'compose-invalid', 'exit code 137'],
     ['', null, 'compose-invalid', 'exit code none'],
@@ -234,6 +235,33 @@ describe('deployStack', () => {
     const open = world((_, count) => (count === 1 ? lost : {}));
     expect(await open.deploy(() => Promise.resolve(false))).toEqual({ repeated: true });
     expect(open.transport.calls).toHaveLength(2);
+  });
+  it.each([
+    'Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?',
+    'Updating service shop_api (id: x)\nerror during connect: Post "http://%2Fvar%2Frun%2Fdocker.sock/v1.51/services/x/update": EOF',
+  ])('asks the swarm, too, when the engine went away: %s', async (stderr) => {
+    const asked: string[] = [];
+    const act = async (isWritten: boolean): Promise<[Deployed, number]> => {
+      const { deploy, transport } = world((_, count) => (count === 1 ? { code: 1, stderr } : {}));
+      const deployed = await deploy(async (loss) => {
+        asked.push(loss.message);
+        return Promise.resolve(isWritten);
+      });
+      return [deployed, transport.calls.length];
+    };
+    expect(await act(true)).toEqual([{ repeated: false }, 1]);
+    expect(await act(false)).toEqual([{ repeated: true }, 2]);
+    expect(asked).toHaveLength(2);
+    expect(asked[0]).toMatch(/went away: (Cannot connect|error during connect)/);
+  });
+  it('says that the engine is away where it stays so', async () => {
+    const stderr = 'Cannot connect to the Docker daemon at unix:///var/run/docker.sock';
+    const { transport, deploy } = world(() => ({ code: 1, stderr }));
+    expect((await deploy(() => Promise.resolve(false))).failure).toMatchObject({
+      reason: 'docker-unavailable',
+      message: `docker stack deploy failed: ${stderr}`,
+    });
+    expect(transport.calls).toHaveLength(8);
   });
   it('does not repeat for ever on a connection that keeps breaking', async () => {
     const { transport, deploy } = world(() => new ConnectionLost('gone'));

@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { formatDuration, MAX_DURATION_MS, parseDuration } from '../../src/duration.js';
 import { InvalidInput, type Problem } from '../../src/errors.js';
 import {
+  describeInputs,
   type InputContext,
   inputNames,
   type InputName,
@@ -89,6 +90,7 @@ describe('the least inputs', () => {
       registries: [],
       compose: { files: [], env: new Map(), envFiles: [], allowUnset: false, profiles: [] },
       lintIgnore: [],
+      keepReplicas: false,
       prune: false,
       rotate: true,
       resolveImage: 'always',
@@ -105,6 +107,7 @@ describe('the least inputs', () => {
       history: 10,
       revision: 'previous',
       onRerun: 'restore',
+      onCancel: 'keep',
     });
   });
 
@@ -126,9 +129,14 @@ describe('the least inputs', () => {
   });
 
   it('may be empty or blank where there is a default', () => {
-    const own = new Set<InputName>(['passphrase', 'password', 'registry-password']);
+    const own = new Set<InputName>([
+      'passphrase',
+      'password',
+      'jump-passphrase',
+      'registry-password',
+    ]);
     const blank = inputNames.filter((name) => LEAST[name] === undefined && !own.has(name));
-    expect(blank).toHaveLength(inputNames.length - 7);
+    expect(blank).toHaveLength(inputNames.length - 8);
     expect(ok(Object.fromEntries(blank.map((name) => [name, ' \n '])))).toEqual(ok({}));
   });
 });
@@ -482,7 +490,9 @@ describe('login', () => {
       { ...LEAST, passphrase: 'phrase-1' },
       { checkPrivateKey: checkKey },
     );
-    expect(checkKey.mock.calls[0]?.map((secret) => secret?.reveal())).toEqual([PEM, 'phrase-1']);
+    expect(
+      checkKey.mock.calls[0]?.map((each) => (each instanceof Secret ? each.reveal() : each)),
+    ).toEqual([PEM, 'phrase-1', { key: 'private-key', passphrase: 'passphrase' }]);
     expect(problem).toEqual({
       reason: 'auth-failed',
       message: 'input private-key: cannot be read: ***',
@@ -518,6 +528,104 @@ describe('login', () => {
       expect(JSON.stringify(found)).not.toContain('b3BlbnNzaC1rZXk');
       expect(found.filter(({ message }) => message.startsWith(`input ${name}`))).toHaveLength(1);
     }
+  });
+});
+
+describe('jump-host', () => {
+  const JUMP_PEM = PEM.replaceAll('b3Blbn', 'anVtcC');
+  const jumpOf = (given: Given): unknown => {
+    const { connection } = parse({ ...LEAST, ...given });
+    return connection.kind === 'ssh' ? connection.jump : undefined;
+  };
+
+  it.each<[string, Given, object]>([
+    ['ops@bastion', {}, { host: 'bastion', port: 22, username: 'ops' }],
+    ['ops@bastion:2200', {}, { host: 'bastion', port: 2200, username: 'ops' }],
+    // As for ssh itself, the port of the managers is not that of the bastion.
+    ['bastion', { username: 'u', port: '2222' }, { host: 'bastion', port: 22, username: 'u' }],
+    ['ops@[2001:db8::7]:2200', {}, { host: '2001:db8::7', port: 2200, username: 'ops' }],
+  ])('%s', (text, more, target) => {
+    expect(jumpOf({ 'jump-host': text, ...more })).toMatchObject({ target });
+  });
+
+  it('is not used where it is empty', () => {
+    expect(jumpOf({})).toBeUndefined();
+    expect(jumpOf({ 'jump-host': ' \n' })).toBeUndefined();
+  });
+
+  it('is logged in to as the managers are, or with a key of its own and nothing else', () => {
+    const { connection } = parse({ ...LEAST, 'jump-host': 'a@b', password: 'pass-1' });
+    if (connection.kind !== 'ssh') throw new Error('not by SSH');
+    expect(connection.jump?.credentials).toBe(connection.credentials);
+    expect(
+      jumpOf({
+        'jump-host': 'a@b',
+        password: 'pass-1',
+        'jump-private-key': JUMP_PEM,
+        'jump-passphrase': 'phrase-2',
+      }),
+    ).toEqual({
+      target: { host: 'b', port: 22, username: 'a' },
+      credentials: { privateKey: new Secret(JUMP_PEM), passphrase: new Secret('phrase-2') },
+    });
+  });
+
+  it.each<[Given, string]>([
+    [
+      { 'jump-host': 'bastion' },
+      'input jump-host: "bastion" names no user, and username is not given',
+    ],
+    [
+      { 'jump-host': 'a@b\na@c' },
+      'input jump-host: names more than one host; accepted: one, [user@]host[:port]',
+    ],
+    [
+      { 'jump-host': 'a@b,a@c' },
+      'input jump-host: names more than one host; accepted: one, [user@]host[:port]',
+    ],
+    [
+      { 'jump-host': 'a@b:0' },
+      'input jump-host: "a@b:0" has no port after the ":", which is a number from 1 to 65535; accepted: [user@]host[:port], IPv6 in brackets',
+    ],
+    [{ 'jump-private-key': PEM }, 'input jump-private-key: given, but jump-host is empty'],
+    [
+      { 'jump-host': 'a@b', 'jump-passphrase': 'x' },
+      'input jump-passphrase: given, but jump-private-key is empty',
+    ],
+  ])('%j', (given, message) => {
+    expect(messages(given)).toEqual([message]);
+  });
+
+  it('has its key checked under its own name, and shows neither key nor passphrase', () => {
+    const found = problemsOf(
+      { ...LEAST, 'jump-host': 'a@b', 'jump-private-key': JUMP_PEM, 'jump-passphrase': 'phrase-2' },
+      {
+        checkPrivateKey: (key, passphrase, { key: name }) =>
+          name === 'private-key'
+            ? undefined
+            : {
+                reason: 'auth-failed',
+                message: `input ${name}: ${key.reveal().split('\n')[1] ?? ''} with ${passphrase?.reveal() ?? ''}`,
+              },
+      },
+    );
+    expect(found).toEqual([
+      { reason: 'auth-failed', message: 'input jump-private-key: *** with ***' },
+    ]);
+  });
+
+  it('is masked and told of like the rest', () => {
+    const inputs = parse({
+      ...LEAST,
+      'jump-host': 'a@b',
+      'jump-private-key': JUMP_PEM,
+      'jump-passphrase': 'phrase-2',
+    });
+    expect(secretValues(inputs)).toEqual(expect.arrayContaining(['anVtcCNzaC1rZXk', 'phrase-2']));
+    expect(describeInputs(inputs)).toMatchObject({
+      jumpHost: { host: 'b', port: 22, username: 'a' },
+    });
+    expect(JSON.stringify(describeInputs(inputs))).not.toMatch(/anVtcC|phrase-2/);
   });
 });
 

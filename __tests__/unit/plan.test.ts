@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import type { Service } from '../../src/model.js';
-import { changesOf } from '../../src/plan.js';
+import { changesOf, showsWrite } from '../../src/plan.js';
 import { service, spec, status } from '../support/snapshots.js';
 
 const names = ['shop_api'];
@@ -116,5 +116,54 @@ describe('a service that somebody else wrote meanwhile', () => {
     expect(foreign(was(), is(v2, v2), true)).toBe(false);
     expect(foreign(undefined, is(v1, v1), true)).toBe(false);
     expect(foreign(was(), is(v3, v2), true)).toBe(true);
+  });
+});
+
+describe('showsWrite', () => {
+  const [one, two] = [spec('api:1'), spec('api:2')];
+  it.each<[string, Service | undefined, Service, boolean]>([
+    ['created', undefined, service(one), true],
+    ['made anew under its name', { ...service(one), ID: 'other' }, service(one), true],
+    ['changed', service(one), service(two, { PreviousSpec: one }), true],
+    ['only a version that moved', service(one), service(one, { Version: { Index: 99 } }), false],
+    [
+      'a status that moved',
+      service(one, { UpdateStatus: status('updating') }),
+      service(one, { Version: { Index: 99 }, UpdateStatus: status('completed') }),
+      false,
+    ],
+    ['the same written', service(one), service(one, { PreviousSpec: one }), true],
+    [
+      'the same written over another',
+      service(one, { PreviousSpec: two }),
+      service(one, { PreviousSpec: one }),
+      true,
+    ],
+    [
+      'the same written a second time, which does not show',
+      service(one, { PreviousSpec: one }),
+      service(one, { Version: { Index: 99 }, PreviousSpec: one }),
+      false,
+    ],
+    [
+      'a status that the write has cleared',
+      service(one, { PreviousSpec: one, UpdateStatus: status('completed') }),
+      service(one, { PreviousSpec: one }),
+      true,
+    ],
+    [
+      'a job that began again',
+      service(one, { JobStatus: { JobIteration: { Index: 1 } } }),
+      service(one, { JobStatus: { JobIteration: { Index: 2 } } }),
+      true,
+    ],
+    [
+      'taken back by Swarm since',
+      service(one),
+      service(one, { UpdateStatus: status('rollback_started') }),
+      true,
+    ],
+  ])('%s', (_what, former, live, written) => {
+    expect(showsWrite(former, live)).toBe(written);
   });
 });

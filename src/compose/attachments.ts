@@ -4,9 +4,10 @@
  */
 import { basename, isAbsolute, join, resolve } from 'node:path';
 import type { Position, Problem } from '../errors.js';
-import { renderDotenv, renderEnvFile } from './env-file.js';
+import { renderDotenv, renderEnvFile, type RenderedEnvFile } from './env-file.js';
 import type { Variables } from './interpolate.js';
 import { problemAt } from './source.js';
+import { parseDotenv } from './variables.js';
 
 /** What reading a file gives; the reader tells apart what a message must tell apart. */
 export type FileContent = Buffer | 'missing' | 'not-a-file' | { readonly error: string };
@@ -57,6 +58,8 @@ export class Attachments {
   /** Variables that env files leave empty. */
   readonly empty: string[] = [];
   readonly #known = new Map<string, string | readonly Problem[]>();
+  /** What env files set, by what stands for them in the rendered text. */
+  readonly #variables = new Map<string, Pick<RenderedEnvFile, 'names' | 'broken'>>();
 
   constructor(readonly access: FileAccess) {}
 
@@ -78,29 +81,15 @@ export class Attachments {
     at: Position,
     { optional = false, dotenv = false }: EnvFileOptions = {},
   ): string | undefined | readonly Problem[] {
-    const absolute = this.absolute(path);
-    const content = this.access.readFile(absolute);
+    const content = this.read(path, what, at);
     if (content === 'missing' && optional) return undefined;
-    if (!Buffer.isBuffer(content)) {
-      const why =
-        content === 'missing'
-          ? 'does not exist'
-          : content === 'not-a-file'
-            ? 'is not a file'
-            : `can't be read: ${content.error}`;
-      return [
-        problemAt(at, `${what}: the file ${path} ${why} (looked at ${absolute})`, {
-          hint:
-            isAbsolute(path) || path.startsWith('~')
-              ? 'The path is one on the runner.'
-              : `Relative paths start at the directory of the first stack file, ${this.access.workingDirectory}.`,
-        }),
-      ];
-    }
+    if (content === 'missing') return [this.#unreadable(path, what, at, content)];
+    if (!Buffer.isBuffer(content)) return content;
     if (role !== 'env_file') {
       const wrong = wrongSize(content, role);
       if (wrong !== undefined) return [problemAt(at, `${what}: the file ${path} ${wrong}`)];
     }
+    const absolute = this.absolute(path);
     const key = `${role === 'env_file' ? (dotenv ? 'dotenv' : 'env') : 'raw'}:${absolute}`;
     const known = this.#known.get(key);
     if (known !== undefined) {
@@ -108,19 +97,77 @@ export class Attachments {
       if (same !== undefined && role === 'secrets') same.secret = true;
       return known;
     }
-    let bytes = content;
-    if (role === 'env_file') {
-      const render = dotenv ? renderDotenv : renderEnvFile;
-      const file = render({ path, text: content }, this.access.variables);
-      if (file.problems.length > 0) {
-        // Reported where the file is first used.
-        this.#known.set(key, []);
-        return file.problems;
-      }
-      this.empty.push(...file.empty);
-      bytes = file.content;
+    if (role !== 'env_file') return this.#attach(key, path, content, role === 'secrets');
+    const render = dotenv ? renderDotenv : renderEnvFile;
+    const file = render({ path, text: content }, this.access.variables);
+    if (file.problems.length > 0) {
+      // Reported where the file is first used.
+      this.#known.set(key, []);
+      return file.problems;
     }
-    return this.#attach(key, path, bytes, role === 'secrets');
+    this.empty.push(...file.empty);
+    const reference = this.#attach(key, path, file.content, false);
+    this.#variables.set(reference, file);
+    return reference;
+  }
+
+  /**
+   * What env files set that they cannot hold as lines, the last of them winning.
+   * @param references as `add` gave them, in their order
+   */
+  broken(references: readonly string[]): ReadonlyMap<string, string> {
+    const found = new Map<string, string>();
+    for (const reference of references) {
+      const { names, broken } = this.#variables.get(reference) ?? {};
+      for (const name of names ?? []) found.delete(name);
+      for (const [name, value] of broken ?? []) found.set(name, value);
+    }
+    return found;
+  }
+
+  /**
+   * Reads a file that a stack refers to.
+   * @param what for messages: `config app`
+   */
+  read(path: string, what: string, at: Position): Buffer | 'missing' | readonly Problem[] {
+    const content = this.access.readFile(this.absolute(path));
+    return Buffer.isBuffer(content) || content === 'missing'
+      ? content
+      : [this.#unreadable(path, what, at, content)];
+  }
+
+  #unreadable(
+    path: string,
+    what: string,
+    at: Position,
+    content: Exclude<FileContent, Buffer>,
+  ): Problem {
+    const why =
+      content === 'missing'
+        ? 'does not exist'
+        : content === 'not-a-file'
+          ? 'is not a file'
+          : `can't be read: ${content.error}`;
+    return problemAt(at, `${what}: the file ${path} ${why} (looked at ${this.absolute(path)})`, {
+      hint:
+        isAbsolute(path) || path.startsWith('~')
+          ? 'The path is one on the runner.'
+          : `Relative paths start at the directory of the first stack file, ${this.access.workingDirectory}.`,
+    });
+  }
+
+  /** The labels of a file, read as Docker Compose reads it; variables in it are labels before. */
+  labels(
+    path: string,
+    what: string,
+    at: Position,
+    before: ReadonlyMap<string, string>,
+  ): ReadonlyMap<string, string> | readonly Problem[] {
+    const content = this.read(path, what, at);
+    if (content === 'missing') return [this.#unreadable(path, what, at, content)];
+    if (!Buffer.isBuffer(content)) return content;
+    const { values, problems, unset } = parseDotenv({ path, text: content }, before);
+    return problems.length + unset.length > 0 ? [...problems, ...unset] : values;
   }
 
   /**

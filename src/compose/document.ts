@@ -27,7 +27,7 @@ import {
   type Edit,
 } from './splice.js';
 import { flowText, inlineAliases, outermost, removePairs, replaceCollection } from './structure.js';
-import { deployFile, translate } from './translate.js';
+import { addedFile, translate, type Added } from './translate.js';
 import { plainType, readBoolean } from './spelling.js';
 import { isNull, isTrue, Tree, type Entry } from './tree.js';
 import { insertVersion, type VersionPlace } from './version.js';
@@ -91,8 +91,10 @@ export class Document {
   >();
   /** What is told without being a warning. */
   readonly notes: Problem[] = [];
-  /** What services say outside of `deploy` that belongs there, by their names. */
-  readonly #deploys: ReturnType<typeof translate> = new Map();
+  /** What services say in other words than Docker's, by their names. */
+  readonly #added = new Map<string, Added>();
+  /** What `label_file` gives services, by their names. */
+  readonly labels = new Map<string, ReadonlyMap<string, string>>();
   /** Collections that become others, in flow style. */
   readonly #become = new Map<
     Node,
@@ -118,7 +120,7 @@ export class Document {
       this.#readServices();
       this.#readObjects('configs');
       this.#readObjects('secrets');
-      this.#deploys = translate(this);
+      for (const [service, deploy] of translate(this)) this.#add(service, { deploy });
     }
     this.problems.push(...this.tree.problems);
     this.warnings.push(...this.tree.warnings);
@@ -135,15 +137,19 @@ export class Document {
     return this.source.position(node.range?.[0] ?? 0);
   }
 
+  #add(service: string, added: Added): void {
+    this.#added.set(service, { ...this.#added.get(service), ...added });
+  }
+
   /**
-   * The file for Docker, and a second one behind it where keys of services have become others under
-   * `deploy`, which Docker merges.
+   * The file for Docker, and a second one behind it where keys of services have become others, which
+   * Docker merges.
    */
   rendered(index: number, composeVersion: string | undefined): readonly RenderedFile[] {
     const main = this.#main(index, composeVersion);
-    if (this.#deploys.size === 0) return [main];
+    if (this.#added.size === 0) return [main];
     const name = `${index}-deploy-${sanitised(this.source.path)}`;
-    const text = deployFile(this.#deploys);
+    const text = addedFile(this.#added);
     const version = this.version ?? composeVersion;
     const versionAt = { offset: 0, before: '', after: '\n' };
     const file = { name, origin: this.source.path };
@@ -298,13 +304,18 @@ export class Document {
     }
     for (const service of this.tree.entries(services.value).values()) {
       if (!isMap(service.value)) {
-        this.problem(service.key, `the service ${service.name} must be a mapping`);
+        this.problem(
+          service.key,
+          `the service ${service.name} must be a mapping`,
+          'Write its `image` and so on below it, indented; or take the line out.',
+        );
         continue;
       }
       if (this.settings.leftOut?.has(service.name) === true) continue;
       const entries = this.tree.entries(service.value);
       this.#readEnvironment(entries.get('environment'));
-      this.#readEnvFiles(service.name, entries.get('env_file'));
+      this.#readEnvFiles(service.name, entries.get('env_file'), entries.get('environment'));
+      this.#readLabelFiles(service.name, entries.get('label_file'));
       this.#readVolumes(service.name, entries.get('volumes'));
     }
   }
@@ -335,7 +346,7 @@ export class Document {
     }
   }
 
-  #readEnvFiles(service: string, entry: Entry | undefined): void {
+  #readEnvFiles(service: string, entry: Entry | undefined, environment: Entry | undefined): void {
     if (entry === undefined) return;
     const { value, site } = entry;
     const items = isSeq(value) ? this.tree.items(value) : site === null ? [] : [site];
@@ -347,6 +358,7 @@ export class Document {
     }
     const paths = items.map((item) => this.#attachEnvFile(item, what));
     const found = paths.filter((path) => path !== undefined);
+    this.#addBroken(service, found, environment);
     // The last of two wins, and Docker refuses a list that has the same twice.
     const once = found.filter((path, index) => found.lastIndexOf(path) === index);
     if (
@@ -360,6 +372,40 @@ export class Document {
       const path = paths[index];
       if (path !== undefined) this.replace(item, quoted(path));
     }
+  }
+
+  /** What no env file can hold for Docker becomes `environment`, which wins over env files. */
+  #addBroken(service: string, files: readonly string[], environment: Entry | undefined): void {
+    const own = environment?.value ?? null;
+    const names = new Set([
+      ...this.tree.entries(own).keys(),
+      ...this.tree.items(own).map((item) => (this.value(item) ?? '').split('=')[0] ?? ''),
+    ]);
+    const values = [...this.attachments.broken(files)].filter(([name]) => !names.has(name));
+    if (values.length === 0) return;
+    this.#add(service, {
+      environment: Object.fromEntries(
+        values.map(([name, value]) => [name, this.written(value)] as const),
+      ),
+    });
+  }
+
+  /** Lines of files that become labels; `labels` of any file win, so that they go before all. */
+  #readLabelFiles(service: string, entry: Entry | undefined): void {
+    if (entry === undefined) return;
+    const { value, site } = entry;
+    const items = isSeq(value) ? this.tree.items(value) : site === null ? [] : [site];
+    const labels = new Map<string, string>();
+    for (const item of items) {
+      const path = this.value(item);
+      // What else may stand there is told with all other keys.
+      if (path === undefined || isNull(this.tree.resolve(item)) || this.isFaulty(item)) continue;
+      const what = `label_file of service ${service}`;
+      const read = this.attachments.labels(path, what, this.position(item), labels);
+      if (read instanceof Map) for (const [name, text] of read) labels.set(name, text as string);
+      else this.problems.push(...(read as readonly Problem[]));
+    }
+    if (labels.size > 0) this.labels.set(service, labels);
   }
 
   /** @returns what stands for the file in the rendered text; undefined where there is none */

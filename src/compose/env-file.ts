@@ -13,6 +13,10 @@ export interface RenderedEnvFile {
   readonly problems: readonly Problem[];
   /** Names that the file leaves empty. */
   readonly empty: readonly string[];
+  /** All that the file sets. */
+  readonly names: ReadonlySet<string>;
+  /** Values with line breaks, which no line can hold: they have to get into the service another way. */
+  readonly broken: ReadonlyMap<string, string>;
 }
 
 /**
@@ -24,15 +28,14 @@ export function renderDotenv(file: SourceFile, variables: Variables): RenderedEn
   const wrong = [...problems, ...unset];
   const empty: string[] = [];
   const lines: string[] = [];
+  const broken = new Map<string, string>();
   for (const [name, value] of values) {
     if (value === '') empty.push(name);
-    if (/[\r\n\0]/.test(value)) {
-      const message = `the value of ${name} has line breaks, which an env_file can't hold`;
-      wrong.push(
-        problemAt({ file: file.path }, message, {
-          hint: `Write ${name} under \`environment:\` of the service instead.`,
-        }),
-      );
+    if (value.includes('\0')) {
+      wrong.push(problemAt({ file: file.path }, NUL(name)));
+    } else if (/[\r\n]/.test(value)) {
+      broken.set(name, value);
+      continue;
     } else if (Buffer.byteLength(`${name}=${value}`) >= MAX_LINE_BYTES) {
       wrong.push(
         problemAt({ file: file.path }, `the value of ${name} is too long for an env_file`),
@@ -40,8 +43,12 @@ export function renderDotenv(file: SourceFile, variables: Variables): RenderedEn
     }
     lines.push(`${name}=${value}\n`);
   }
-  return { content: Buffer.from(lines.join('')), problems: wrong, empty };
+  const names = new Set(values.keys());
+  return { content: Buffer.from(lines.join('')), problems: wrong, empty, names, broken };
 }
+
+const NUL = (name: string): string =>
+  `the value of ${name} has a NUL in it, which no variable of a container can hold`;
 
 /** The scanner of Docker's client gives up at a line of this size (Go, bufio.MaxScanTokenSize). */
 const MAX_LINE_BYTES = 64 * 1024;
@@ -56,12 +63,15 @@ export function renderEnvFile(file: SourceFile, variables: Variables): RenderedE
     text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(file.text);
   } catch {
     const problem = problemAt({ file: file.path }, 'the env_file is not valid UTF-8');
-    return { content: file.text, problems: [problem], empty: [] };
+    const [names, broken] = [new Set<string>(), new Map<string, string>()];
+    return { content: file.text, problems: [problem], empty: [], names, broken };
   }
   const source = new Source(file.path, text);
   const problems: Problem[] = [];
   const empty: string[] = [];
   const resolved: string[] = [];
+  const names = new Set<string>();
+  const broken = new Map<string, string>();
   let offset = 0;
   const lines = text.split('\n').map((line) => {
     const at = offset;
@@ -88,6 +98,9 @@ export function renderEnvFile(file: SourceFile, variables: Variables): RenderedE
       );
       return line;
     }
+    names.add(name);
+    // The last line of a name wins.
+    broken.delete(name);
     if (equals >= 0) {
       if (equals === statement.length - 1) empty.push(name);
       return line;
@@ -96,12 +109,10 @@ export function renderEnvFile(file: SourceFile, variables: Variables): RenderedE
     resolved.push(name);
     if (value === undefined) return `#${name}${ending}`;
     if (value === '') empty.push(name);
-    if (/[\r\n\0]/.test(value)) {
-      problems.push(
-        source.problem(at, `the value of ${name} has line breaks, which an env_file can't hold`, {
-          hint: `Write ${name} under \`environment:\` of the service instead.`,
-        }),
-      );
+    if (value.includes('\0')) problems.push(source.problem(at, NUL(name)));
+    if (/[\r\n]/.test(value)) {
+      broken.set(name, value);
+      return `#${name}${ending}`;
     }
     return `${name}=${value}${ending}`;
   });
@@ -109,5 +120,7 @@ export function renderEnvFile(file: SourceFile, variables: Variables): RenderedE
     content: resolved.length > 0 ? Buffer.from(lines.join('\n')) : file.text,
     problems,
     empty,
+    names,
+    broken,
   };
 }

@@ -70,6 +70,7 @@ export type Keys = Readonly<Record<string, Key>>;
 export type Translation =
   | 'depends_on'
   | 'env_file'
+  | 'label_file'
   | 'extra_hosts'
   | 'devices'
   | 'limit'
@@ -404,7 +405,11 @@ export const SERVICE_KEYS: Keys = {
   init: kept({ scalar: 'plain-bool' }),
   ipc: kept(text, 'Ignored by Swarm.'),
   isolation: kept(text),
-  label_file: refused('is not known to `docker stack deploy`', 'Write its lines under `labels:`.'),
+  label_file: translated(
+    'label_file',
+    textOrTexts,
+    'Its lines become labels, read as Docker Compose reads them; those under `labels` win.',
+  ),
   labels: kept(dict),
   links: kept(texts, 'Ignored by Swarm.'),
   logging: kept({

@@ -10,20 +10,24 @@ import { Attachments, type Attachment, type FileAccess } from './attachments.js'
 import { checkConversion } from './conversion.js';
 import { readDependsOn } from './depends-on.js';
 import { Document, type NewerKey, type RenderedFile, type RenderSettings } from './document.js';
-import { positionsOf, unusedObjects } from './objects.js';
+import { externalsOf, positionsOf, unusedObjects, type External } from './objects.js';
 import { orderOf, type Wave } from './order.js';
 import { placesOf, type Places } from './places.js';
 import { readProfiles } from './profiles.js';
+import { withReplicas } from './replicas.js';
 import { applyResets, type ParsedFile } from './reset.js';
 import { decodeText, parseRoot, problemAt, type SourceFile } from './source.js';
 import { NEVER_SET } from './splice.js';
 import { subset } from './subset.js';
 import { isNull } from './tree.js';
+import { addedFile } from './translate.js';
 import { viewServices, type ServiceView } from './view.js';
+import { insertVersion } from './version.js';
 import { fieldOf, type Field } from '../lint/field.js';
 
 export { ATTACHMENTS_DIRECTORY, type Attachment, type FileContent } from './attachments.js';
 export type { RenderedFile } from './document.js';
+export type { External } from './objects.js';
 export type { Need, Wave } from './order.js';
 export type { SourceFile } from './source.js';
 export type { ServiceView } from './view.js';
@@ -47,6 +51,8 @@ export interface RenderedStack {
   readonly secrets: readonly string[];
   /** Where configs and secrets stand in the user's files, by `configs.KEY` and `secrets.KEY`. */
   readonly objectPositions: ReadonlyMap<string, Position>;
+  /** What services use and the files do not make. */
+  readonly externals: readonly External[];
   /** The `version:` of the files; undefined if none has one. A file added to them must have it too. */
   readonly composeVersion: string | undefined;
   /**
@@ -166,9 +172,13 @@ export function renderStack(request: RenderRequest): RenderedStack {
     ].filter((name) => !unused.has(`${section}.${name}`));
   const mustBeUnset = new Set([NEVER_SET, ...attachments.empty]);
   for (const document of documents) document.empty.forEach((name) => mustBeUnset.add(name));
-  const all = documents.flatMap((document, index) => document.rendered(index, composeVersion));
+  const all = [
+    ...labelsFile(documents, composeVersion),
+    ...documents.flatMap((document, index) => document.rendered(index, composeVersion)),
+  ];
   const files = leftOut.size === 0 ? all : subset(all, (name) => !leftOut.has(name));
-  return {
+  const toNothing = [...services].filter(([, view]) => view.goesToNothing === true);
+  const stack: RenderedStack = {
     files,
     attachments: attachments.list,
     services,
@@ -178,6 +188,7 @@ export function renderStack(request: RenderRequest): RenderedStack {
     configs: names('configs'),
     secrets: names('secrets'),
     objectPositions: positionsOf(documents),
+    externals: externalsOf(documents, written, (name) => services.has(name)),
     composeVersion,
     mustBeUnset: [...mustBeUnset].sort(),
     warnings,
@@ -187,6 +198,7 @@ export function renderStack(request: RenderRequest): RenderedStack {
     written: handedOver(written),
     places: placesOf(written),
   };
+  return withReplicas(stack, new Map(toNothing.map(([name]) => [name, 0])));
 }
 
 /** Gives a value once, and holds it no longer. */
@@ -235,17 +247,46 @@ function allLeftOut(
   );
 }
 
+/** Labels out of files go before everything, as those of the stack files win over them. */
+function labelsFile(
+  documents: readonly Document[],
+  composeVersion: string | undefined,
+): readonly RenderedFile[] {
+  const services = new Map<string, Record<string, string>>();
+  for (const document of documents)
+    for (const [service, labels] of document.labels) {
+      const texts = [...labels].map(([name, value]) => [name, document.written(value)] as const);
+      services.set(service, { ...services.get(service), ...Object.fromEntries(texts) });
+    }
+  if (services.size === 0) return [];
+  const text = addedFile(new Map([...services].map(([service, labels]) => [service, { labels }])));
+  const versionAt = { offset: 0, before: '', after: '\n' };
+  const file = { name: 'labels.yml', origin: '' };
+  return [
+    composeVersion === undefined
+      ? { ...file, text, versionAt }
+      : { ...file, text: insertVersion(text, versionAt, composeVersion) },
+  ];
+}
+
 /** Docker takes the version of the first file and refuses any other (loader.go, Load). */
 function versionConflicts(documents: readonly Document[]): readonly Problem[] {
-  const written = documents.filter((document) => document.version !== undefined);
+  const written = documents.flatMap((document) => {
+    const { tree, version } = document;
+    const key = tree.entries(tree.root).get('version')?.key;
+    return version === undefined || key === undefined
+      ? []
+      : [{ version, position: document.position(key) }];
+  });
   const [first] = written;
   return written
-    .filter((document) => document.version !== first?.version)
-    .map((document) =>
-      problemAt(
-        { file: document.source.path },
-        `\`version\` is ${document.version ?? ''} here and ${first?.version ?? ''} in ${first?.source.path ?? ''}`,
+    .filter(({ version }) => version !== first?.version)
+    .map(({ version, position }) => {
+      const { file = '', line = 0 } = first?.position ?? {};
+      return problemAt(
+        position,
+        `\`version\` is ${version} here and ${first?.version ?? ''} in ${file}:${line}`,
         { hint: 'Give all files the same version, or leave it out of all but one.' },
-      ),
-    );
+      );
+    });
 }

@@ -17,6 +17,7 @@ import {
 import { parseRoot, Source } from './source.js';
 import { applyEdits, quoted, type Edit } from './splice.js';
 import { isNull, Tree } from './tree.js';
+import type { VersionPlace } from './version.js';
 
 type Entries = YAMLMap<Node, Node | null>;
 type EntryPair = Pair<Node, Node | null>;
@@ -47,6 +48,50 @@ export function subset<File extends Text>(
       older: file.older.map((each) => ({ ...each, text: cut(file.name, each.text) })),
     }),
   }));
+}
+
+/** A file as `RenderedFile` has it. */
+interface Whole extends Text {
+  readonly origin: string;
+  readonly versionAt?: VersionPlace;
+  readonly older?: readonly {
+    readonly before: number;
+    readonly text: string;
+    readonly versionAt?: VersionPlace;
+  }[];
+}
+
+/**
+ * What `subset` takes out of a file, as a file beside it: the services each on one line, aliases and
+ * merge keys written out.
+ * @param takes by the name in the file
+ * @param less the keys that lead to what is left out of each of them
+ */
+export function apart(
+  { name, text, older }: Whole,
+  takes: (service: string) => boolean,
+  less: readonly string[],
+): Whole {
+  const written = (of: string): Pick<Whole, 'text' | 'versionAt'> => {
+    const { tree } = parsed(name, of);
+    const entries = [...tree.entries(tree.get(tree.root, 'services')).values()];
+    const lines = entries
+      .filter((entry) => takes(entry.name))
+      .map(({ key, site }) => `  ${flowText(tree, key)}: ${flowText(tree, site, less)}`);
+    const services = `services:\n${lines.join('\n')}\n`;
+    const version = tree.get(tree.root, 'version');
+    return version === null
+      ? { text: services, versionAt: { offset: 0, before: '', after: '\n' } }
+      : { text: `version: ${flowText(tree, version)}\n${services}` };
+  };
+  return {
+    name: `apart-${name}`,
+    origin: '',
+    ...written(text),
+    ...(older && {
+      older: older.map((each) => ({ before: each.before, ...written(each.text) })),
+    }),
+  };
 }
 
 /** The text without the services that `goes` names; the very same where there are none. */
@@ -162,8 +207,11 @@ function linesOf({ text }: Source, { key, value }: EntryPair, next: EntryPair | 
 /** What is neither a number nor anything else for any reader of YAML has to be quoted in a flow mapping. */
 const SAFE = /^[\w.~+/-](?:[\w.~+/@-]|:(?=[\w./])| (?=[\w+/-]))*$/;
 
-/** A node as one line of flow style, aliases and merge keys written out. */
-export function flowText(tree: Tree, node: Node | null): string {
+/**
+ * A node as one line of flow style, aliases and merge keys written out.
+ * @param less the keys that lead to what is left out; none for nothing
+ */
+export function flowText(tree: Tree, node: Node | null, less: readonly string[] = []): string {
   const target = tree.resolve(node);
   if (target === null) return '~';
   const tag = tagOf(target);
@@ -173,8 +221,14 @@ export function flowText(tree: Tree, node: Node | null): string {
       .map((item) => flowText(tree, item))
       .join(', ')}]`;
   if (isMap(target)) {
-    const entries = [...tree.entries(target).values()];
-    return `${tag}{${entries.map(({ key, site }) => `${flowText(tree, key)}: ${flowText(tree, site)}`).join(', ')}}`;
+    const [first, ...rest] = less;
+    const entries = [...tree.entries(target).values()]
+      .filter(({ name }) => name !== first || rest.length > 0)
+      .map(
+        ({ name, key, site }) =>
+          `${flowText(tree, key)}: ${flowText(tree, site, name === first ? rest : [])}`,
+      );
+    return `${tag}{${entries.join(', ')}}`;
   }
   if (!isScalar(target)) return '~';
   const value = String(target.value);

@@ -19,10 +19,14 @@ const LIMITS: Readonly<Record<string, readonly string[]>> = {
   scale: ['replicas'],
 };
 
-type Deploy = { [key: string]: string | Deploy };
+/** Nothing at all in one of them says nothing, and Docker refuses it. */
+const SECTIONS: readonly string[] = ['services', 'networks', 'volumes', 'configs', 'secrets'];
+
+/** Keys and their values in YAML's flow style. */
+export type Added = { [key: string]: string | Added };
 
 /** Translates a document. @returns what its services say under `deploy` in other words */
-export function translate(document: Document): ReadonlyMap<string, Deploy> {
+export function translate(document: Document): ReadonlyMap<string, Added> {
   return new Translator(document).run();
 }
 
@@ -33,7 +37,7 @@ class Translator {
 
   constructor(readonly document: Document) {}
 
-  run(): ReadonlyMap<string, Deploy> {
+  run(): ReadonlyMap<string, Added> {
     const { document } = this;
     const { tree } = document;
     this.#keys(tree.root, FILE_KEYS, true, '');
@@ -45,7 +49,7 @@ class Translator {
         'Write it out in each of the places.',
       );
     }
-    const deploys = new Map<string, Deploy>();
+    const deploys = new Map<string, Added>();
     for (const { name, value } of tree.entries(tree.get(tree.root, 'services')).values()) {
       const deploy = this.#deploy(value);
       if (Object.keys(deploy).length > 0) deploys.set(name, deploy);
@@ -76,6 +80,10 @@ class Translator {
 
   #entry(entry: Entry, key: Key, path: string): void {
     const { document } = this;
+    if (isNull(entry.value) && SECTIONS.includes(path)) {
+      document.cut.add(entry.pair);
+      return;
+    }
     switch (key.fate) {
       case 'kept':
         this.#kept.add(entry.pair);
@@ -321,6 +329,10 @@ class Translator {
       case 'depends_on':
         this.#dependsOn(entry);
         return;
+      case 'label_file':
+        this.#shape(site, entry, key.shape, path);
+        document.cut.add(pair);
+        return;
       case 'extra_hosts':
         this.#extraHosts(entry, path);
         return;
@@ -392,10 +404,10 @@ class Translator {
   }
 
   /** What Docker Compose has as keys of the service and Docker under `deploy`. */
-  #deploy(service: Node | null): Deploy {
+  #deploy(service: Node | null): Added {
     const { document } = this;
     const { tree } = document;
-    const result: Deploy = {};
+    const result: Added = {};
     for (const { name, key, site, value } of tree.entries(service).values()) {
       const path = LIMITS[name];
       const text = document.value(value);
@@ -420,7 +432,7 @@ class Translator {
       if (name !== 'scale' && !(Number.parseFloat(text) > 0)) continue;
       const last = path.at(-1) ?? '';
       let place = result;
-      for (const step of path.slice(0, -1)) place = (place[step] ??= {}) as Deploy;
+      for (const step of path.slice(0, -1)) place = (place[step] ??= {}) as Added;
       place[last] = ['pids', 'replicas'].includes(last)
         ? (readInteger(text) ?? text)
         : quoted(text);
@@ -444,16 +456,14 @@ function isNear(known: string, written: string): boolean {
   return (row.at(-1) ?? 9) <= 2;
 }
 
-/** The generated file that gives services what they have said in other words. */
-export function deployFile(deploys: ReadonlyMap<string, Deploy>): string {
-  const write = (value: string | Deploy): string =>
+/** A generated file that gives services what they have said in other words. */
+export function addedFile(services: ReadonlyMap<string, Added>): string {
+  const write = (value: string | Added): string =>
     typeof value === 'string'
       ? value
       : `{${Object.entries(value)
-          .map(([name, inner]) => `${name}: ${write(inner)}`)
+          .map(([name, inner]) => `${/^\w+$/.test(name) ? name : quoted(name)}: ${write(inner)}`)
           .join(', ')}}`;
-  const lines = [...deploys].map(
-    ([name, deploy]) => `  ${quoted(name)}: {deploy: ${write(deploy)}}`,
-  );
+  const lines = [...services].map(([name, added]) => `  ${quoted(name)}: ${write(added)}`);
   return `services:\n${lines.join('\n')}\n`;
 }

@@ -12,6 +12,8 @@ export interface ServiceView {
   /** As written: `replicated`, `global`, `replicated-job`, `global-job`. */
   readonly mode: string | undefined;
   readonly replicas: number | undefined;
+  /** Its number is 0, and a file before has another one. */
+  readonly goesToNothing?: true;
   /** The key of the service, where it is first declared. */
   readonly position: Position;
   /** The `image:` that counts. */
@@ -35,12 +37,14 @@ export function viewServices(documents: readonly Document[]): ReadonlyMap<string
         document.value(entries.get('scale')?.value ?? null) ??
         '';
       const name = document.value(image?.value ?? null);
+      const toNothing = /^0+$/.test(replicas) && (before?.replicas ?? 0) > 0;
       views.set(service.name, {
         name: service.name,
         image: name ?? before?.image,
         healthcheck: viewHealthcheck(document, entries.get('healthcheck'), before?.healthcheck),
         mode: document.value(tree.get(deploy, 'mode')) ?? before?.mode,
         replicas: /^[0-9]+$/.test(replicas) ? Number(replicas) : before?.replicas,
+        ...(toNothing ? { goesToNothing: true as const } : {}),
         position: before?.position ?? document.position(service.key),
         imagePosition:
           image === undefined || name === undefined

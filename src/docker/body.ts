@@ -7,6 +7,7 @@ import type { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { dropBuffers } from '../memory.js';
 import type { Json, JsonObject } from '../model.js';
+import { listIn } from './well-formed.js';
 
 /** Bytes: most answers are smaller. */
 const FIRST_SIZE = 64 * 1024;
@@ -56,18 +57,18 @@ const BETWEEN = '},{"ID":"';
 /**
  * The items of a list. A long one is parsed in pieces, so that neither its text nor what is not kept of
  * the items lives for long, and the memory for ten thousand tasks stays a few of them.
- * @returns none where the bytes are another JSON value
+ * @param what was asked for, for the message
+ * @returns none where the bytes are null, as which Go writes an empty list
  * @throws SyntaxError where they are no JSON
+ * @throws Malformed where they are another JSON value, or an item is no object
  */
 export function itemsOf<Item>(
   bytes: Buffer,
+  what: string,
   parse: (text: string) => Json,
   itemOf: (item: JsonObject) => Item,
 ): Item[] {
-  const parsed = (piece: string): Item[] => {
-    const list = parse(piece);
-    return Array.isArray(list) ? (list as readonly JsonObject[]).map(itemOf) : [];
-  };
+  const parsed = (piece: string): Item[] => listIn(what, parse(piece)).map(itemOf);
   const items: Item[] = [];
   try {
     for (const piece of piecesOf(bytes)) items.push(...parsed(piece));

@@ -89,8 +89,12 @@ export function loginFailure(words: string): {
   return { reason: 'registry-unreachable', transient: true };
 }
 
-/** The managers do not agree in time: they are too busy, or too few of them are left. */
-const UNAVAILABLE = /DeadlineExceeded|swarm does not have a leader/i;
+/**
+ * The managers do not agree in time: they are too busy, too few of them are left, or another one
+ * has just become their leader (swarmkit, manager/state/raft; moby, daemon/cluster).
+ */
+const UNAVAILABLE =
+  /DeadlineExceeded|swarm does not have a leader|lost leader status|code = Unavailable|manager is being prepared or has trouble connecting/i;
 
 /**
  * Errors of `stack deploy` that go away by themselves: a write that lost against another one, and
@@ -103,6 +107,17 @@ export function isTransientDeployError(stderr: string): boolean {
     /network with name \S+ already exists/i.test(stderr) ||
     /has active endpoints/i.test(stderr) ||
     UNAVAILABLE.test(stderr)
+  );
+}
+
+/**
+ * The engine went away while the CLI spoke to it (docker/cli and moby, client): what it was asked for
+ * last, it may have done. Not where it refuses whoever asks.
+ */
+export function engineWentAway(stderr: string): boolean {
+  if (/permission denied/i.test(stderr)) return false;
+  return /error during connect:|cannot connect to the docker daemon|^unexpected EOF$/im.test(
+    stderr,
   );
 }
 

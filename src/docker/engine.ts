@@ -17,6 +17,15 @@ import {
   type Task,
 } from '../model.js';
 import { BodyReader, itemsOf } from './body.js';
+import {
+  distinct,
+  listIn,
+  nodeIn,
+  objectAnswer,
+  objectIn,
+  serviceIn,
+  taskIn,
+} from './well-formed.js';
 import type { AuthConfig } from './registry.js';
 
 /** The engine understood the request and refused it. */
@@ -154,26 +163,22 @@ export class Engine {
    * leave out fields of a spec that it does not know, and a restored spec would lose them.
    */
   async negotiate(): Promise<EngineVersion> {
-    const answer = (await this.#call('GET', '/version')) as {
-      Version?: string;
-      ApiVersion?: string;
-    };
-    if (answer.ApiVersion === undefined)
+    const answer = objectAnswer('GET /version', await this.#call('GET', '/version'));
+    const apiVersion = textAt(answer, 'ApiVersion');
+    // It becomes part of every path.
+    if (!/^\d+\.\d+$/.test(apiVersion))
       throw new DeployError('docker-unavailable', 'invalid', 'the engine did not say its version');
-    this.#prefix = `/v${answer.ApiVersion}`;
-    return { version: answer.Version ?? 'unknown', apiVersion: answer.ApiVersion };
+    this.#prefix = `/v${apiVersion}`;
+    return { version: textAt(answer, 'Version') || 'unknown', apiVersion };
   }
 
   async swarmInfo(): Promise<SwarmInfo> {
-    const info = (await this.#call('GET', '/info')) as {
-      Name?: string;
-      Swarm?: { ControlAvailable?: boolean; LocalNodeState?: string; Error?: string };
-    };
+    const info = objectAnswer('GET /info', await this.#call('GET', '/info'));
     return {
-      isManager: info.Swarm?.ControlAvailable === true,
-      state: info.Swarm?.LocalNodeState ?? 'inactive',
-      nodeName: info.Name ?? '',
-      error: info.Swarm?.Error ?? '',
+      isManager: at(info, 'Swarm', 'ControlAvailable') === true,
+      state: textAt(info, 'Swarm', 'LocalNodeState') || 'inactive',
+      nodeName: textAt(info, 'Name'),
+      error: textAt(info, 'Swarm', 'Error'),
     };
   }
 
@@ -209,7 +214,7 @@ export class Engine {
   /** One service with its exact spec, or undefined where there is none. */
   async service(id: string): Promise<Service | undefined> {
     try {
-      return (await this.#call('GET', `/services/${id}`)) as unknown as Service;
+      return serviceIn(await this.#call('GET', `/services/${id}`));
     } catch (error) {
       if (error instanceof EngineError && error.status === 404) return undefined;
       throw error;
@@ -233,16 +238,14 @@ export class Engine {
    */
   async upToDate(scope: TaskScope): Promise<readonly string[]> {
     const filters = filtersOf(scope, { '_up-to-date': ['true'] });
-    const { items } = await this.#listing(
-      `/tasks${query({ filters })}`,
-      undefined,
-      ({ ID }) => ID as string,
+    const { items } = await this.#listing(`/tasks${query({ filters })}`, undefined, (item) =>
+      textAt(item, 'ID'),
     );
     return items;
   }
 
   async nodes(former?: Listing<Node>): Promise<Listing<Node>> {
-    return await this.#listing('/nodes', former, (item) => item as unknown as Node);
+    return await this.#listing('/nodes', former, nodeIn);
   }
 
   /** From the `Date` of the engine's last answer: milliseconds since 1970, in whole seconds. */
@@ -297,7 +300,7 @@ export class Engine {
   async createService(spec: ServiceSpec, registryAuth?: string): Promise<string> {
     await this.#fence();
     const answer = await this.#call('POST', '/services/create', spec, registryAuth);
-    return textAt(answer as JsonObject, 'ID');
+    return newId('POST /services/create', answer);
   }
 
   async removeService(id: string): Promise<void> {
@@ -309,6 +312,25 @@ export class Engine {
   async networks(): Promise<readonly { readonly id: string; readonly name: string }[]> {
     const networks = await this.#list('/networks', {});
     return networks.map((item) => ({ id: textAt(item, 'Id'), name: textAt(item, 'Name') }));
+  }
+
+  /**
+   * Which of these there are in the swarm, be they of a stack or not.
+   * @returns by name, where each can be used: `swarm`, or `local` for a network of this manager alone
+   */
+  async existing(
+    kind: 'network' | 'config' | 'secret',
+    names: readonly string[],
+  ): Promise<ReadonlyMap<string, string>> {
+    const wanted = new Set(names);
+    const found = new Map<string, string>();
+    // The engine finds parts of names, too.
+    for (const item of await this.#list(`/${kind}s`, { name: [...wanted] })) {
+      const name = kind === 'network' ? textAt(item, 'Name') : textAt(item, 'Spec', 'Name');
+      const scope = kind === 'network' ? textAt(item, 'Scope') : 'swarm';
+      if (wanted.has(name) && found.get(name) !== 'swarm') found.set(name, scope);
+    }
+    return found;
   }
 
   /** The ids of all configs or secrets of the swarm. */
@@ -328,7 +350,7 @@ export class Engine {
   async config(id: string): Promise<SwarmConfig | undefined> {
     if (!isObjectName(id)) return undefined;
     try {
-      return swarmConfig((await this.#call('GET', `/configs/${id}`)) as JsonObject);
+      return swarmConfig(await this.#call('GET', `/configs/${id}`));
     } catch (error) {
       if (error instanceof EngineError && error.status === 404) return undefined;
       throw error;
@@ -351,7 +373,7 @@ export class Engine {
         Labels: labels,
         Data: data.toString('base64'),
       });
-      return textAt(answer as JsonObject, 'ID');
+      return newId('POST /configs/create', answer);
     } catch (error) {
       if (error instanceof EngineError && error.status === 409) return undefined;
       throw error;
@@ -513,10 +535,10 @@ export class Engine {
 
   async #list(path: string, filters: Filters): Promise<readonly JsonObject[]> {
     const answer = await this.#call('GET', `${path}${query({ filters: JSON.stringify(filters) })}`);
-    return Array.isArray(answer) ? (answer as readonly JsonObject[]) : [];
+    return listIn(`GET ${path}`, answer);
   }
 
-  async #listing<Item>(
+  async #listing<Item extends string | { readonly ID: string }>(
     path: string,
     former: Listing<Item> | undefined,
     itemOf: (item: JsonObject) => Item,
@@ -525,9 +547,9 @@ export class Engine {
   ): Promise<Listing<Item>> {
     return await this.#send('GET', path, (bytes, what) => {
       const hash = createHash('sha256').update(bytes).digest('base64');
-      return hash === former?.hash
-        ? former
-        : { hash, items: parsed(what, bytes, () => itemsOf(bytes, parseBody, itemOf)) ?? [] };
+      if (hash === former?.hash) return former;
+      const items = parsed(what, bytes, () => itemsOf(bytes, what, parseBody, itemOf)) ?? [];
+      return { hash, items: distinct(what, items) };
     });
   }
 
@@ -653,8 +675,7 @@ const query = (parameters: Readonly<Record<string, string>>): string =>
 
 /** Nothing is decided by virtual addresses. */
 function withoutEndpoint(item: JsonObject): Service {
-  const { Version, Spec, PreviousSpec, UpdateStatus, JobStatus, ServiceStatus } =
-    item as unknown as Service;
+  const { Version, Spec, PreviousSpec, UpdateStatus, JobStatus, ServiceStatus } = serviceIn(item);
   return {
     ID: textAt(item, 'ID'),
     Version,
@@ -682,7 +703,7 @@ function oneOfEach(): (text: string) => string {
  * literals: a spread gives each object a hidden class of its own, which is larger than the task (V8 12).
  */
 function reduced(item: JsonObject, shared: (text: string) => string): Task {
-  const task = item as unknown as Task;
+  const task = taskIn(item);
   const { Timestamp, State, Message, Err, ContainerStatus: container, PortStatus } = task.Status;
   return {
     ID: task.ID,
@@ -713,11 +734,17 @@ function textAt(item: JsonObject, ...path: readonly string[]): string {
   return typeof value === 'string' ? value : '';
 }
 
+/** The id of what was created. @throws Malformed where the engine does not say it */
+function newId(what: string, answer: Json): string {
+  return textAt(objectAnswer(what, answer), 'ID');
+}
+
 /** Whether the config is one of the action's own: a lock, or a piece of a history. */
 export const isLedger = ({ labels }: Pick<SwarmConfig, 'labels'>): boolean =>
   labels[LEDGER_LABEL] !== undefined;
 
-function swarmConfig(item: JsonObject): SwarmConfig {
+function swarmConfig(answer: Json): SwarmConfig {
+  const item = objectIn('config', answer);
   const labels = at(item, 'Spec', 'Labels');
   const version = at(item, 'Version', 'Index');
   return {
@@ -729,7 +756,8 @@ function swarmConfig(item: JsonObject): SwarmConfig {
   };
 }
 
-function named(kind: 'config' | 'secret', item: JsonObject): StackObject {
+function named(kind: 'config' | 'secret', answer: Json): StackObject {
+  const item = objectIn(kind, answer);
   return {
     kind,
     id: textAt(item, 'ID'),

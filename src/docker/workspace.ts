@@ -21,18 +21,24 @@ const NAME = /^swarm-deploy-[0-9a-f]{32}$/;
 const PARALLEL_UPLOADS = 4;
 
 /**
+ * No core dump of what handles secrets, here and in all that is started from here. A shell that does not
+ * know the option says so, and goes on.
+ */
+const NO_CORE = 'ulimit -c 0 2>/dev/null';
+
+/**
  * `mkdir` without `-p` fails where the path exists, so that nobody can have prepared it; the name
  * is chosen by the runner, so that `post` knows it even if the answer never arrives.
  */
 const CREATE = `
 umask 077
+${NO_CORE}
 base=\${TMPDIR:-/tmp}
 mkdir -- "$base/$1" && mkdir -- "$base/$1/docker" "$base/$1/attachments" || exit
 [ $# = 1 ] || cat > "$base/$1/$2" || exit
 printf %s "$base/$1"
 `;
-const REMOVE = `rm -rf -- "\${TMPDIR:-/tmp}/$1"`;
-const WRITE = `umask 077; cat > "$1"`;
+const WRITE = `umask 077; ${NO_CORE}; cat > "$1"`;
 
 const shell = (script: string, ...args: readonly string[]): readonly string[] => [
   'sh',
@@ -87,7 +93,7 @@ export async function upload(
           'docker-unavailable',
           'invalid',
           `cannot write ${file.name} on ${transport.description}: ${result.stderr.toString('utf8').trim()}`,
-          { hint: 'Check that the disk of the manager is not full.' },
+          { hint: 'Check that /tmp (or TMPDIR) on the manager is not full.' },
         );
     }
   };
@@ -95,9 +101,9 @@ export async function upload(
 }
 
 /** Notes the process before it becomes the command, so that it can be stopped by its number. */
-const NOTE = `echo $$ > "$1/pid"; shift; exec "$@"`;
+const NOTE = `${NO_CORE}; echo $$ > "$1/pid" || exit; shift; exec "$@"`;
 /** The same, and what comes in is the registry logins. */
-const NOTE_LOGINS = `umask 077; cat > "$1/docker/config.json" || exit; ${NOTE}`;
+const NOTE_LOGINS = `umask 077; ${NO_CORE}; cat > "$1/docker/config.json" || exit; ${NOTE}`;
 
 /**
  * Ends the process noted, if it is still the one that was noted (its command line names the
@@ -114,6 +120,12 @@ done
 exit 1
 `;
 const STOP_LIMIT_MS = 20_000;
+/** A command that a run has left behind goes with its directory: it is noted nowhere else. */
+const REMOVE = `
+set -- "\${TMPDIR:-/tmp}/$1"
+( ${STOP.trim()} )
+rm -rf -- "$1"
+`;
 
 /**
  * Runs a command that must not go on by itself when nobody waits for it any more.

@@ -3,7 +3,8 @@ import type { Problem } from '../errors.js';
 import { Secret } from '../secret.js';
 import type { HostKeyPolicy } from '../transport/host-key.js';
 import { type KnownHost, parseFingerprints, parseKnownHosts } from '../transport/known-hosts.js';
-import type { SshCredentials, SshTarget } from '../transport/ssh.js';
+import { JUMP_KEY_INPUTS, KEY_INPUTS, type KeyInputs } from '../transport/key-inputs.js';
+import type { SshCredentials, SshJump, SshTarget } from '../transport/ssh.js';
 import { EMPTY_SECRET, type Form, type Line, ODD } from './form.js';
 
 export type Connection =
@@ -13,6 +14,8 @@ export type Connection =
       /** At least one, no two the same, in the order to try them. */
       readonly managers: readonly SshTarget[];
       readonly credentials: SshCredentials;
+      /** The bastion through which they are reached, if any. */
+      readonly jump?: SshJump;
       readonly hostKeys: HostKeyPolicy;
       /** Milliseconds for one attempt. */
       readonly connectTimeoutMs: number;
@@ -22,7 +25,11 @@ export interface InputContext {
   /** `SSH_AUTH_SOCK` of the runner, where it is set. */
   readonly agentSocket?: string | undefined;
   /** Tells what is wrong with a private key, given its text as the user did and its passphrase. */
-  readonly checkPrivateKey?: (key: Secret, passphrase: Secret | undefined) => Problem | undefined;
+  readonly checkPrivateKey?: (
+    key: Secret,
+    passphrase: Secret | undefined,
+    inputs: KeyInputs,
+  ) => Problem | undefined;
 }
 
 /** How to reach a manager, from `host` and the inputs that go with it. */
@@ -45,10 +52,14 @@ export function readConnection(form: Form, context: InputContext): Connection {
     // The inputs for SSH are not looked at: one workflow can then serve runners of both kinds.
     return { kind: 'local' };
   }
+  const targets = managers(form, lines);
+  const login = credentials(form, context);
+  const jump = jumpHost(form, context, login);
   return {
     kind: 'ssh',
-    managers: managers(form, lines),
-    credentials: credentials(form, context),
+    managers: targets,
+    credentials: login,
+    ...(jump === undefined ? {} : { jump }),
     hostKeys: hostKeys(form),
     connectTimeoutMs: form.duration('connect-timeout', 'not zero'),
   };
@@ -196,7 +207,8 @@ function credentials(form: Form, { agentSocket, checkPrivateKey }: InputContext)
       'empty, password too, and there is no SSH agent (SSH_AUTH_SOCK): nothing to log in with',
       `private-key: \${{ secrets.SSH_PRIVATE_KEY }} - ${EMPTY_SECRET}`,
     );
-  const wrongKey = privateKey === undefined ? undefined : checkPrivateKey?.(privateKey, passphrase);
+  const wrongKey =
+    privateKey && checkPrivateKey && checkPrivateKey(privateKey, passphrase, KEY_INPUTS);
   if (wrongKey !== undefined) form.adopt('private-key', wrongKey);
   return {
     ...(privateKey === undefined ? {} : { privateKey }),
@@ -204,6 +216,69 @@ function credentials(form: Form, { agentSocket, checkPrivateKey }: InputContext)
     ...(password === undefined ? {} : { password }),
     ...(agent === undefined ? {} : { agentSocket: agent }),
   };
+}
+
+/** As for ssh itself, 22 is the port of a bastion that names none: `port` is that of the managers. */
+const JUMP_PORT = 22;
+
+function jumpHost(
+  form: Form,
+  { checkPrivateKey }: InputContext,
+  login: SshCredentials,
+): SshJump | undefined {
+  const lines = form.lines('jump-host');
+  const [line, ...more] = lines;
+  const privateKey = form.isGiven('jump-private-key')
+    ? new Secret(form.exact('jump-private-key'))
+    : undefined;
+  const passphrase = form.secret('jump-passphrase');
+  if (privateKey === undefined && passphrase !== undefined)
+    form.reject('jump-passphrase', 'given, but jump-private-key is empty', EMPTY_SECRET);
+  if (line === undefined) {
+    if (privateKey !== undefined && !form.isBad('jump-host'))
+      form.reject(
+        'jump-private-key',
+        'given, but jump-host is empty',
+        'Without jump-host the managers are connected to directly.',
+      );
+    return undefined;
+  }
+  const wrongKey =
+    privateKey && checkPrivateKey && checkPrivateKey(privateKey, passphrase, JUMP_KEY_INPUTS);
+  if (wrongKey !== undefined) form.adopt('jump-private-key', wrongKey);
+  if (more.length > 0 || line.text.includes(',')) {
+    form.reject(
+      'jump-host',
+      'names more than one host; accepted: one, [user@]host[:port]',
+      'For a chain of them, let the last one be reached from the runner, or run the job on a runner inside.',
+    );
+    return undefined;
+  }
+  const target = jumpTarget(form, line);
+  if (target === undefined) return undefined;
+  return {
+    target,
+    credentials:
+      privateKey === undefined
+        ? login
+        : { privateKey, ...(passphrase === undefined ? {} : { passphrase }) },
+  };
+}
+
+function jumpTarget(form: Form, { text }: Line): SshTarget | undefined {
+  const address = parseAddress(text, (value) => form.shown(value));
+  if ('problem' in address) {
+    form.reject('jump-host', `${address.problem}; ${ADDRESS_FORM}`, address.hint);
+    return undefined;
+  }
+  const { host, port = JUMP_PORT, username = form.text('username') } = address;
+  if (username !== '') return { host, port, username };
+  form.reject(
+    'jump-host',
+    `${form.shown(text)} names no user, and username is not given`,
+    `Write the user in front: ${form.shown(`deploy@${text}`)}`,
+  );
+  return undefined;
 }
 
 const HOW_TO_PIN =

@@ -14,6 +14,7 @@ import {
 import type { ConnectionLost } from '../errors.js';
 import { secretLines } from '../inputs/form.js';
 import type { Service } from '../model.js';
+import { showsWrite } from '../plan.js';
 import { errorLine } from '../report/text.js';
 import type { Transport } from '../transport/transport.js';
 import type { Ending } from '../world.js';
@@ -185,8 +186,9 @@ const nameIn =
     waves.length === 1 ? file : { ...file, name: `wave${wave + 1}-${file.name}` };
 
 /**
- * After a connection lost in mid-deploy: `stack deploy` writes each service once, so that a service
- * which has not moved was not reached. The directory may be gone, or on the manager before.
+ * After a connection lost in mid-deploy: whether every service shows the write. Where one does not, the
+ * command is to be repeated, which changes nothing in those that were reached. The directory may be
+ * gone, or on the manager before.
  */
 async function recover(
   deployment: Deployment,
@@ -201,7 +203,7 @@ async function recover(
   },
 ): Promise<boolean> {
   const { world, session } = deployment;
-  world.narrator.say(`connection lost while the stack was being deployed: ${lost.loss.message}`);
+  world.narrator.say(`connection lost while the stack was being deployed: ${errorLine(lost.loss)}`);
   const live = await settle(deployment, async (engine) => {
     // What was sent over the lost connection must not write any more from here on.
     await stopCommand(session.transport, lost.workspace);
@@ -210,7 +212,7 @@ async function recover(
   const former = new Map(lost.live.map((service) => [service.ID, service]));
   const written = lost.names.every((name) => {
     const service = live.find(({ Spec }) => Spec.Name === name);
-    return service !== undefined && former.get(service.ID)?.Version.Index !== service.Version.Index;
+    return service !== undefined && showsWrite(former.get(service.ID), service);
   });
   if (written) return true;
   await settle(deployment, () => prepare(deployment, lost.rendered, lost.place));

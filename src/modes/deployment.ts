@@ -35,6 +35,8 @@ export interface Seen {
   snapshot?: Snapshot;
   /** Networks, configs and secrets of the stack before anything was written. */
   objects?: readonly StackObject[];
+  /** Everything is what was asked for, verified: from here on there is nothing to put back. */
+  well?: true;
 }
 
 /** Between one attempt to make Swarm look again and the next, and the update's delay on top. */

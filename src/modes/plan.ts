@@ -19,6 +19,7 @@ import { planLines, planMessage } from '../report/plan.js';
 import type { Ending } from '../world.js';
 import { forget, prepare, type Place } from './deploy.js';
 import { settle, type Deployment } from './deployment.js';
+import { fitToSwarm } from './fit.js';
 import { tellNodeLint } from './lint.js';
 import { rotate } from './rotate.js';
 
@@ -30,7 +31,8 @@ export async function showPlan(deployment: Deployment, rendered: RenderedStack):
   let plan: Plan;
   try {
     // All of it is reading: after a lost connection it is done again.
-    const named = await rotate(deployment, rendered, false);
+    const fitted = await fitToSwarm(deployment, rendered);
+    const named = await rotate(deployment, fitted, false);
     const nodes = await settle(deployment, (engine) => engine.nodes());
     const objects = await settle(deployment, (engine) => engine.stackObjects(inputs.stack));
     tellNodeLint(deployment, rendered, nodes.items, objects);

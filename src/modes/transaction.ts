@@ -5,6 +5,7 @@
 import type { Deployed } from '../deploy.js';
 import type { Inputs } from '../inputs.js';
 import type { StackObject } from '../docker/engine.js';
+import { ConnectionLost } from '../errors.js';
 import {
   hasOwnHealthcheck,
   imageOf,
@@ -21,6 +22,7 @@ import {
   beginRollout,
   continueRollout,
   failuresOf,
+  observe,
   type End,
   type Goal,
   type Rollout,
@@ -28,6 +30,7 @@ import {
 import { jobHint, ranAgain, rollBack } from '../rollout/rollback.js';
 import { settledTasks, stableForMs } from '../rollout/stability.js';
 import { endingOf, type Ending } from '../world.js';
+import { takeBackNow, type Undo } from './cancel.js';
 import { look, settle, type Deployment } from './deployment.js';
 import { gather, tell, type Background } from './evidence.js';
 import {
@@ -123,8 +126,14 @@ export async function transact(
   change: Change,
 ): Promise<Ending> {
   const waves = change.waves ?? [{ names: change.names, needs: [] }];
-  let written = await write(deployment, { before, objectsBefore }, change, waves, 0);
+  const { inputs, world } = deployment;
+  const undo: Undo = {
+    ...{ stack: inputs.stack, names: change.names, before, objects: objectsBefore, begun: [] },
+  };
+  if (inputs.onCancel === 'rollback') world.rememberUndo(undo);
+  let written: Written | undefined;
   try {
+    written = await write(deployment, { before, objectsBefore }, change, waves, 0);
     for (let next = 1; next < waves.length; next += 1) {
       const { context, deployed, live } = written;
       if (isRefused(context, deployed, live)) break;
@@ -142,7 +151,15 @@ export async function transact(
       await change.accepted(changes, others);
     return await judge(context, deployed, live);
   } catch (interruption) {
-    return interrupted(written.context, interruption);
+    const { cancelled, seen } = deployment;
+    if (written === undefined && !cancelled.aborted)
+      throw withLastSeen(deployment, { before, objectsBefore }, change, interruption);
+    const ending =
+      written === undefined
+        ? endingOf(interruption, cancelled)
+        : interrupted(written.context, interruption);
+    const undoes = cancelled.aborted && inputs.onCancel === 'rollback' && seen.well !== true;
+    return undoes ? await takeBackNow(deployment, undo, ending) : ending;
   }
 }
 
@@ -308,22 +325,45 @@ async function judge(
   return await fail(context, end, rollout);
 }
 
+/** What the swarm did when nothing was written yet: the last that is known where no look came after it. */
+function withLastSeen(
+  deployment: Deployment,
+  { before, objectsBefore }: Before,
+  change: Change,
+  error: unknown,
+): unknown {
+  if (!(error instanceof ConnectionLost)) return error;
+  const changes = changesOf(before, before.services, change.names);
+  const startedAt = before.at;
+  const context = { deployment, before, objectsBefore, change, changes, startedAt, unreached: [] };
+  const { services } = observe(beginRollout(goalOf(context)), before);
+  const last = [...services.values()].map(standingLine).join('; ') || 'no service of it was there';
+  return new ConnectionLost(
+    `${error.message}. Last seen before the stack was written: ${last}. What was written since could not be read`,
+    {
+      cause: error,
+      hint: [...(error.hint === undefined ? [] : [error.hint]), seeYourself(deployment)].join('\n'),
+    },
+  );
+}
+
+const seeYourself = ({ inputs: { stack } }: Deployment): string =>
+  `See how it went on: docker stack services ${stack}; docker stack ps --no-trunc ${stack}`;
+
 /** A run that was cut short after the swarm had been written to. */
 function interrupted(context: Context, interruption: unknown): Ending {
   const { deployment, before } = context;
   const changes = withUnreached(context);
-  const { seen, inputs } = deployment;
+  const { seen } = deployment;
   const ending = endingOf(interruption, deployment.cancelled);
   const last =
     seen.rollout === undefined
       ? ''
-      : ` Last seen: ${[...seen.rollout.services.values()].map(standingLine).join('; ')}.`;
+      : `${seen.rollout.goal.phase === 'restore' ? ' It was being rolled back.' : ''} Last seen: ${[...seen.rollout.services.values()].map(standingLine).join('; ')}.`;
   return {
     ...ending,
     message: `${ending.message}${last}${context.unreached.length === 0 ? '' : ` Not begun: ${context.unreached.join(', ')}.`}`,
-    hint:
-      ending.hint ??
-      `See how it went on: docker stack services ${inputs.stack}; docker stack ps --no-trunc ${inputs.stack}`,
+    hint: ending.hint ?? seeYourself(deployment),
     before,
     changes,
     unreached: context.unreached,
@@ -397,6 +437,7 @@ async function objectChanges({ deployment, objectsBefore }: Context): Promise<Ob
 async function succeed(context: Context, rollout: Rollout): Promise<Ending> {
   const { deployment, before, change, changes } = context;
   const { world } = deployment;
+  deployment.seen.well = true;
   const pruned: string[] = [];
   for (const orphan of changes.orphans.filter(change.removes)) {
     world.signal.throwIfAborted();

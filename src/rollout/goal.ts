@@ -14,6 +14,8 @@ export interface Target {
    * broken again.
    */
   readonly enough?: number;
+  /** In a restore: the places in which tasks failed again and again before; nothing is asked of them. */
+  readonly unsteady?: ReadonlySet<string>;
   /** It is not enough that it runs: all of it has to end well, as another service waits for that. */
   readonly mustEnd?: boolean;
   /** The update status from before, which says nothing about this rollout. */

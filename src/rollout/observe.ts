@@ -196,7 +196,8 @@ function fold(rollout: Rollout, snapshot: Snapshot): Rollout {
         ? { wanted: 0, done: 0, ended: 0, older: 0, extra: 0, complete: false, holding: [] }
         : lenient(
             standing(kind, service, countedTasks(goal, tasks, snapshot), snapshot),
-            target.enough,
+            kind,
+            target,
           );
     const failures = collectFailures(
       former?.failures ?? [],
@@ -263,7 +264,7 @@ function fold(rollout: Rollout, snapshot: Snapshot): Rollout {
         ? {}
         : { deadlock: { ...deadlock, since: former?.deadlock?.since ?? snapshot.at } }),
     });
-    if (isNeeded(goal, target.id)) holding.push(...stand.holding);
+    if (isNeeded(goal, target.id)) holding.push(...stand.holding.map(({ ID }) => ID));
     const end = departure(goal, target, service, stand.complete);
     if (end !== undefined) departures.push(end);
 

@@ -9,6 +9,7 @@ import type { Changes } from '../plan.js';
 import type { Narrator } from '../report/narrator.js';
 import { standingLine } from '../report/progress.js';
 import { beginRollout, type End, type Goal, type Rollout } from './observe.js';
+import { unsteadyPlaces } from './stability.js';
 import { placedTasks } from './standing.js';
 import { removeObjects, restore } from './restore.js';
 import type { Clock } from './watch.js';
@@ -86,13 +87,17 @@ async function attempt(request: RollBackRequest): Promise<RollBackResult> {
   const formerTasks = new Set(before.tasks.map(({ ID }) => ID));
   const goal: Goal = {
     phase: 'restore',
-    targets: ours.map((former) => ({
-      id: former.ID,
-      name: former.Spec.Name,
-      change: 'updated',
-      spec: former.Spec,
-      enough: placedTasks(former, kindOf(former.Spec), before),
-    })),
+    targets: ours.map((former) => {
+      const unsteady = unsteadyPlaces(former, before);
+      return {
+        id: former.ID,
+        name: former.Spec.Name,
+        change: 'updated',
+        spec: former.Spec,
+        enough: placedTasks(former, kindOf(former.Spec), before, unsteady),
+        unsteady,
+      };
+    }),
     gone: removed,
     formerTasks,
     settledTasks: formerTasks,
@@ -102,6 +107,11 @@ async function attempt(request: RollBackRequest): Promise<RollBackResult> {
     progressTimeoutMs: limits.progressTimeoutMs,
     maxFailures: Infinity,
   };
+  for (const { name, unsteady } of goal.targets)
+    if (unsteady !== undefined && unsteady.size > 0)
+      narrator.say(
+        `${name} was failing before this deploy, too (${unsteady.size} of its tasks): that is no more than it has to be again`,
+      );
   const { rollout, end } = await request.watch(beginRollout(goal));
   const refusals = refused.map(({ name, why }) => `${name} is still as it was deployed: ${why}`);
   if (end.kind !== 'converged')

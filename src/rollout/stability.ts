@@ -3,6 +3,7 @@ import {
   at,
   kindOf,
   monitorMs,
+  isJob,
   restartCondition,
   sameJson,
   type JsonObject,
@@ -13,6 +14,7 @@ import {
 } from '../model.js';
 import type { Changes } from '../plan.js';
 import { hasFailed } from './observe.js';
+import { placeOf } from './standing.js';
 
 const MIN_STABLE_MS = 5000;
 /** A task that has run for this long has shown that it can, however long ago it was created. */
@@ -42,14 +44,30 @@ export function stableForMs(
   );
   const flapping = before.tasks.some((task) => {
     const spec = kept.get(task.ServiceID);
-    return (
-      spec !== undefined &&
-      before.upToDate.has(task.ID) &&
-      hasFailed(task, kindOf(spec), restartCondition(spec)) &&
-      sinceMs(task, before) < RECENT_MS
-    );
+    return spec !== undefined && failedJustBefore(task, spec, before);
   });
   return Math.max(MIN_STABLE_MS, ...monitors, ...(flapping ? [SETTLED_MS] : []));
+}
+
+/** Whether a task of the spec that is live has failed a moment ago. */
+const failedJustBefore = (task: Task, spec: ServiceSpec, before: Snapshot): boolean =>
+  before.upToDate.has(task.ID) &&
+  hasFailed(task, kindOf(spec), restartCondition(spec)) &&
+  sinceMs(task, before) < RECENT_MS;
+
+/**
+ * The slots, or nodes, of a service in which a task failed a moment ago and none has lasted since: the
+ * service was failing there already. None of a job's.
+ */
+export function unsteadyPlaces({ ID, Spec }: Service, before: Snapshot): ReadonlySet<string> {
+  if (isJob(kindOf(Spec))) return new Set();
+  const tasks = before.tasks.filter(({ ServiceID }) => ServiceID === ID);
+  const settled = settledTasks(before);
+  const lasts = (task: Task): boolean =>
+    settled.has(task.ID) && !hasFailed(task, kindOf(Spec), restartCondition(Spec));
+  const steady = new Set(tasks.filter(lasts).map(placeOf));
+  const failing = tasks.filter((task) => failedJustBefore(task, Spec, before)).map(placeOf);
+  return new Set(failing.filter((place) => !steady.has(place)));
 }
 
 /**

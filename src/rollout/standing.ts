@@ -1,5 +1,6 @@
 /** Counts what a service has, in one snapshot, against what its kind asks for. */
 import { isJob, TASK_STATES, type Kind, type Service, type Snapshot, type Task } from '../model.js';
+import type { Target } from './goal.js';
 import { eligibleNodes } from './placement.js';
 
 export const rank = (state: Task['Status']['State']): number => TASK_STATES.indexOf(state);
@@ -73,7 +74,8 @@ export interface Standing {
   /** Tasks of the live spec that share a slot or node with another one. */
   readonly extra: number;
   readonly complete: boolean;
-  readonly holding: readonly string[];
+  /** What it rests on. */
+  readonly holding: readonly Task[];
 }
 
 /** Counts what the service has against what its kind asks for. */
@@ -105,7 +107,7 @@ export function standing(
       older: 0,
       extra: 0,
       complete: done >= wanted,
-      holding: completed.map((task) => task.ID),
+      holding: completed,
     };
   }
 
@@ -131,7 +133,7 @@ export function standing(
       older,
       extra,
       complete: done === eligible.length && older === 0 && extra === 0,
-      holding: [...good.values()].map((task) => task.ID),
+      holding: [...good.values()],
     };
   }
   // More tasks than asked for means that Swarm has not scaled down yet; finished one-shot slots beyond
@@ -145,7 +147,7 @@ export function standing(
     older,
     extra,
     complete: done === kind.replicas && older === 0 && starting === 0 && extra === 0 && !tooMany,
-    holding: [...good.values()].map((task) => task.ID),
+    holding: [...good.values()],
   };
 }
 
@@ -163,18 +165,34 @@ function sharing(current: readonly Task[], { nodes }: Snapshot): number {
  * How many slots, nodes or completions of a service do their work in one snapshot, of whatever
  * version: what a restored service has to have again. An update that was left half-way cannot be
  * brought back by its spec, and must not be called restored when less of it runs than before.
+ * @param unsteady places that do not count
  */
-export function placedTasks(service: Service, kind: Kind, snapshot: Snapshot): number {
-  const tasks = snapshot.tasks.filter((task) => task.ServiceID === service.ID);
+export function placedTasks(
+  service: Service,
+  kind: Kind,
+  snapshot: Snapshot,
+  unsteady: ReadonlySet<string> = new Set(),
+): number {
+  const place = placeIn(kind);
+  const tasks = snapshot.tasks.filter(
+    (task) => task.ServiceID === service.ID && !unsteady.has(place(task)),
+  );
   const { done, wanted } = standing(kind, service, tasks, snapshot);
   const running = new Set(tasks.filter(isRunning).map(placeOf)).size;
   return Math.min(wanted, Math.max(done, isJob(kind) ? 0 : running));
 }
 
 /** A restored service need not be better than it was. */
-export function lenient(stand: Standing, enough: number | undefined): Standing {
+export function lenient(
+  stand: Standing,
+  kind: Kind,
+  { enough, unsteady = new Set() }: Pick<Target, 'enough' | 'unsteady'>,
+): Standing {
   if (enough === undefined || enough >= stand.wanted) return stand;
-  return { ...stand, complete: stand.older === 0 && stand.done >= enough };
+  const place = placeIn(kind);
+  const holding = stand.holding.filter((task) => !unsteady.has(place(task)));
+  const done = unsteady.size === 0 ? stand.done : holding.length;
+  return { ...stand, complete: stand.older === 0 && done >= enough, holding };
 }
 
 /** What has a healthcheck is meant to keep running, whatever its restart policy says. */

@@ -5,14 +5,16 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { ConnectionLost, DeployError } from '../errors.js';
 import type { HostKeyPolicy, SeenHostKey } from './host-key.js';
-import { ConnectFailed, connectSsh, describeTarget } from './ssh.js';
-import type { SshCredentials, SshOptions, SshTarget } from './ssh.js';
+import { ConnectFailed, connectSsh, describeTarget, JumpFailed } from './ssh.js';
+import type { SshCredentials, SshJump, SshOptions, SshTarget } from './ssh.js';
 import type { Transport } from './transport.js';
 
 export interface ConnectOptions {
   /** In the order of preference. */
   readonly targets: readonly SshTarget[];
   readonly credentials: SshCredentials;
+  /** The way to all of them, where it is not direct. */
+  readonly jump?: SshJump | undefined;
   readonly hostKeys: HostKeyPolicy;
   /** Milliseconds, per attempt. */
   readonly connectTimeoutMs: number;
@@ -42,13 +44,14 @@ const BACKOFF_MS = 1000;
  * Connects to the first host that answers and is accepted.
  *
  * Errors that may pass are retried, all hosts in turn, with growing pauses. A refused login or a
- * host that is not accepted rules that host out. A refused host key ends it all: when one of the
- * servers is not who it should be, nothing is started on the others either.
+ * host that is not accepted rules that host out, and one at the bastion all of them. A refused host
+ * key ends it all: when one of the servers is not who it should be, nothing is started on the others
+ * either.
  * @throws DeployError `host-key`; the first refusal (login, or what `accept` threw) when no host
  *   is left; ConnectionLost with every host and its reason when none of them answered
  */
 export async function connect(options: ConnectOptions): Promise<Transport> {
-  const { targets, log, accept, rounds = 3 } = options;
+  const { targets, jump, log, accept, rounds = 3 } = options;
   const { open, sleep, random }: ConnectWorld = {
     open: connectSsh,
     sleep: delay,
@@ -66,10 +69,11 @@ export async function connect(options: ConnectOptions): Promise<Transport> {
         const transport = await open({
           target,
           credentials: options.credentials,
+          jump,
           hostKeys: options.hostKeys,
           connectTimeoutMs: options.connectTimeoutMs,
           onUnverified: (seen) => {
-            const place = describeTarget(target);
+            const place = `${seen.host} ${seen.port}`;
             if (!warned.has(place)) options.onUnverified?.(seen);
             warned.add(place);
           },
@@ -80,10 +84,22 @@ export async function connect(options: ConnectOptions): Promise<Transport> {
           await transport.close();
           throw error;
         }
-        log(`connected to ${transport.description}`);
+        const through =
+          jump === undefined ? '' : ` through the jump host ${describeTarget(jump.target)}`;
+        log(`connected to ${transport.description}${through}`);
         return transport;
-      } catch (error) {
+      } catch (caught) {
+        const ofAll = caught instanceof JumpFailed;
+        const error: unknown = ofAll ? caught.failure : caught;
         if (!(error instanceof DeployError) || error.reason === 'host-key') throw error;
+        if (ofAll && jump !== undefined) {
+          log(error.message);
+          const passes = error instanceof ConnectFailed && error.transient;
+          if (!passes) left = [];
+          if (error instanceof ConnectionLost) reasons.set(jump.target, error);
+          else refusals.push(error);
+          break;
+        }
         if (error instanceof ConnectionLost) {
           reasons.set(target, error);
           if (error instanceof ConnectFailed && !error.transient) {

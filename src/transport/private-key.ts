@@ -8,14 +8,7 @@ import ssh2 from 'ssh2';
 import type { ParsedKey } from 'ssh2';
 import type { Problem } from '../errors.js';
 import type { Secret } from '../secret.js';
-
-/** Names of the inputs that a key came from, for the messages. */
-export interface KeyInputs {
-  readonly key: string;
-  readonly passphrase: string;
-}
-
-const INPUTS: KeyInputs = { key: 'private-key', passphrase: 'passphrase' };
+import { KEY_INPUTS, type KeyInputs } from './key-inputs.js';
 
 /**
  * Undoes what copying through forms, shells and secret stores does to a key: CRLF, a missing last
@@ -66,7 +59,7 @@ const unlocked = new WeakMap<Secret, { readonly passphrase: string; readonly key
 export function readPrivateKey(
   text: Secret,
   passphrase?: Secret,
-  inputs: KeyInputs = INPUTS,
+  inputs: KeyInputs = KEY_INPUTS,
 ): ParsedKey | Problem {
   const phrase = passphrase?.reveal() ?? '';
   const before = unlocked.get(text);
@@ -110,7 +103,7 @@ export function readPrivateKey(
 export function checkPrivateKey(
   text: Secret,
   passphrase?: Secret,
-  inputs: KeyInputs = INPUTS,
+  inputs: KeyInputs = KEY_INPUTS,
 ): Problem | undefined {
   const read = readPrivateKey(text, passphrase, inputs);
   return 'reason' in read ? read : undefined;

@@ -25,15 +25,31 @@ export function quoteArgument(argument: string): string {
 /** Linux takes no single argument of this many bytes or more (MAX_ARG_STRLEN, 32 pages). */
 const LONGEST_LINE = 131_072;
 
+/** What csh, a login shell too, gives a meaning inside of single quotes. */
+const HARD = /[!\n\r]/;
+
 /**
- * One line for a POSIX shell that runs `argv[0]` with the other items as its arguments. The program
+ * The same line, spoken by `sh`, in signs that every login shell leaves alone between single quotes.
+ * All of a line ends with a quote, so that no line feed is lost at its end.
+ */
+function spelledOut(line: string): string {
+  const octal = (byte: number): string => `\\${byte.toString(8).padStart(3, '0')}`;
+  const spelled = line.replace(/[^\w ./:=,@+-]/gu, (sign) =>
+    [...Buffer.from(sign)].map(octal).join(''),
+  );
+  return `'sh' '-c' 'eval "$(printf "${spelled}")"'`;
+}
+
+/**
+ * One line for a login shell that runs `argv[0]` with the other items as its arguments. The program
  * is quoted too, so that no alias, keyword or assignment is found in its name.
  * @throws RangeError as `quoteArgument`, for an empty vector, and for a line so long that no shell
  *   could be started with it
  */
 export function commandLine(argv: readonly string[]): string {
   if (argv.length === 0) throw new RangeError('a command needs a program');
-  const line = argv.map(quoteArgument).join(' ');
+  const plain = argv.map(quoteArgument).join(' ');
+  const line = HARD.test(plain) ? spelledOut(plain) : plain;
   if (Buffer.byteLength(line) >= LONGEST_LINE) {
     throw new RangeError(`the command line of "${commandTitle(argv)}" is longer than 128 KiB`);
   }

@@ -4,7 +4,8 @@
  * output chunk by chunk and stops listening for errors once it is connected.
  */
 import { connect as connectSocket } from 'node:net';
-import type { Socket } from 'node:net';
+import { performance } from 'node:perf_hooks';
+import type { Duplex } from 'node:stream';
 import { NodeSSH, SSHError } from 'node-ssh';
 import ssh2 from 'ssh2';
 import type {
@@ -16,11 +17,13 @@ import type {
   Prompt,
 } from 'ssh2';
 import { ConnectionLost, TimedOut, DeployError, InvalidInput } from '../errors.js';
+import { safeLine } from '../report/text.js';
 import type { Secret } from '../secret.js';
 import { CommandStream } from './command-stream.js';
 import { hostKeyAlgorithms, hostKeyRefusal, judgeHostKey, seenHostKey } from './host-key.js';
 import type { HostKeyPolicy, HostKeyVerdict, SeenHostKey } from './host-key.js';
 import { fingerprint } from './known-hosts.js';
+import { JUMP_KEY_INPUTS, KEY_INPUTS, type KeyInputs } from './key-inputs.js';
 import { readPrivateKey } from './private-key.js';
 import { commandLine, commandTitle } from './quote.js';
 import type { CommandResult, RunOptions, Transport } from './transport.js';
@@ -42,11 +45,19 @@ export interface SshCredentials {
   readonly password?: Secret;
 }
 
+/** A bastion: a host that leads to others, which cannot be reached from here. */
+export interface SshJump {
+  readonly target: SshTarget;
+  readonly credentials: SshCredentials;
+}
+
 export interface SshOptions {
   readonly target: SshTarget;
   readonly credentials: SshCredentials;
+  /** The way to the target, where it is not direct. Its host key is checked in the same way. */
+  readonly jump?: SshJump | undefined;
   readonly hostKeys: HostKeyPolicy;
-  /** Milliseconds for TCP connection, handshake and login together. */
+  /** Milliseconds for TCP connection, handshake and login together, of the bastion too. */
   readonly connectTimeoutMs: number;
   /** Called with the key of a server that nobody checked (policy `off`), before the login. */
   readonly onUnverified?: (seen: SeenHostKey) => void;
@@ -69,6 +80,17 @@ export class ConnectFailed extends ConnectionLost {
   }
 }
 
+/** What went wrong at the bastion: no other host behind it can be reached either. */
+export class JumpFailed extends Error {
+  readonly failure: DeployError;
+
+  constructor(failure: DeployError) {
+    super(failure.message, { cause: failure });
+    this.name = 'JumpFailed';
+    this.failure = failure;
+  }
+}
+
 /** How a target is named in messages, as `deploy@10.0.0.1:22`. */
 export function describeTarget({ host, port, username }: SshTarget): string {
   return `${username}@${host.includes(':') ? `[${host}]` : host}:${port}`;
@@ -80,22 +102,99 @@ export function describeTarget({ host, port, username }: SshTarget): string {
  * @throws InvalidInput (`auth-failed`) for a private key that can't be used; nothing was connected
  * @throws DeployError `host-key` for a server whose key is refused, `auth-failed` for a refused login
  * @throws ConnectFailed when the server can't be reached or does not speak SSH
+ * @throws JumpFailed with one of these, where it is the bastion's
  */
 export async function connectSsh(options: SshOptions): Promise<Transport> {
-  const { target, hostKeys, credentials } = options;
-  let key: ParsedKey | undefined;
-  if (credentials.privateKey !== undefined) {
-    const read = readPrivateKey(credentials.privateKey, credentials.passphrase);
-    if ('reason' in read) throw new InvalidInput([read]);
-    key = read;
+  return await establish(options);
+}
+
+async function establish(options: SshOptions): Promise<SshTransport> {
+  const { target, credentials, jump, connectTimeoutMs } = options;
+  const key = usableKey(credentials, KEY_INPUTS);
+  const until = performance.now() + connectTimeoutMs;
+  const anotherLine = (): Promise<SshTransport> => establish(options);
+  if (jump === undefined) {
+    const where = describeTarget(target);
+    const hop = { target, credentials, key, where, inputs: KEY_INPUTS, dial: dialDirectly(target) };
+    return await logIn(options, hop, until, anotherLine);
   }
+  const bastion = await logInToBastion(options, jump, until);
+  const where = `${describeTarget(target)} (through ${describeTarget(jump.target)})`;
+  const dial = (): Promise<Duplex> => bastion.forward(target, until, connectTimeoutMs);
+  const hop = { target, credentials, key, where, inputs: KEY_INPUTS, dial, bastion };
+  try {
+    return await logIn(options, hop, until, anotherLine);
+  } catch (error) {
+    await bastion.close();
+    throw error;
+  }
+}
+
+async function logInToBastion(
+  options: SshOptions,
+  { target, credentials }: SshJump,
+  until: number,
+): Promise<SshTransport> {
+  const inputs = credentials === options.credentials ? KEY_INPUTS : JUMP_KEY_INPUTS;
+  const where = `the jump host ${describeTarget(target)}`;
+  try {
+    const key = usableKey(credentials, inputs);
+    const hop = { target, credentials, key, where, inputs, dial: dialDirectly(target) };
+    return await logIn(options, hop, until);
+  } catch (error) {
+    throw error instanceof DeployError ? new JumpFailed(error) : error;
+  }
+}
+
+function usableKey(
+  { privateKey, passphrase }: SshCredentials,
+  inputs: KeyInputs,
+): ParsedKey | undefined {
+  if (privateKey === undefined) return undefined;
+  const read = readPrivateKey(privateKey, passphrase, inputs);
+  if ('reason' in read) throw new InvalidInput([read]);
+  return read;
+}
+
+/** One of the machines on the way: the bastion, the manager. */
+interface Hop {
+  readonly target: SshTarget;
+  readonly credentials: SshCredentials;
+  readonly key: ParsedKey | undefined;
+  /** For messages. */
+  readonly where: string;
+  /** The inputs that its key comes from. */
+  readonly inputs: KeyInputs;
+  /** Makes the stream that SSH is spoken on. It may still be connecting. */
+  readonly dial: () => Duplex | Promise<Duplex>;
+  /** What the stream goes through; it ends with the connection. */
+  readonly bastion?: SshTransport;
+}
+
+/** A small answer must not wait for the acknowledgement of the one before it. */
+const dialDirectly =
+  ({ host, port }: SshTarget) =>
+  (): Duplex =>
+    connectSocket({ host, port, noDelay: true });
+
+/** Logs in to one machine, asking for its host keys in turn where only a fingerprint is pinned. */
+async function logIn(
+  options: SshOptions,
+  hop: Hop,
+  until: number,
+  anotherLine?: () => Promise<SshTransport>,
+): Promise<SshTransport> {
+  const { hostKeys } = options;
+  const { host, port } = hop.target;
   const seen: SeenHostKey[] = [];
   let verdict: RefusedKey['verdict'] | undefined;
   for (;;) {
     const refusedTypes = seen.map(({ type }) => type);
-    const algorithms = hostKeyAlgorithms(hostKeys, target.host, target.port, refusedTypes);
+    const algorithms = hostKeyAlgorithms(hostKeys, host, port, refusedTypes);
     const attempt =
-      algorithms.length === 0 ? 'no-other-key' : await attemptConnect(options, key, algorithms);
+      algorithms.length === 0
+        ? 'no-other-key'
+        : await attemptConnect(options, hop, algorithms, until, anotherLine);
     if (typeof attempt === 'object' && 'run' in attempt) return attempt;
     if (attempt !== 'no-other-key') {
       seen.push(attempt.seen);
@@ -105,10 +204,10 @@ export async function connectSsh(options: SshOptions): Promise<Transport> {
     }
     const [first, ...others] = seen;
     if (first === undefined || verdict === undefined) {
-      throw new ConnectFailed(
-        `${describeTarget(target)} offers no host key of a type that is supported`,
-        { transient: false, hint: 'Give the server a key of type ed25519: `ssh-keygen -A`.' },
-      );
+      throw new ConnectFailed(`${hop.where} offers no host key of a type that is supported`, {
+        transient: false,
+        hint: 'Give the server a key of type ed25519: `ssh-keygen -A`.',
+      });
     }
     throw hostKeyRefusal([first, ...others], verdict);
   }
@@ -122,31 +221,31 @@ interface RefusedKey {
 /** One connection with one list of host key algorithms. */
 async function attemptConnect(
   options: SshOptions,
-  key: ParsedKey | undefined,
+  hop: Hop,
   algorithms: readonly string[],
-): Promise<Transport | RefusedKey | 'no-other-key'> {
-  const { target, hostKeys, connectTimeoutMs, onUnverified } = options;
-  const { host, port, username } = target;
-  const where = describeTarget(target);
+  until: number,
+  anotherLine: (() => Promise<SshTransport>) | undefined,
+): Promise<SshTransport | RefusedKey | 'no-other-key'> {
+  const { hostKeys, connectTimeoutMs, onUnverified } = options;
+  const { host, port, username } = hop.target;
+  const { where } = hop;
   const keepaliveMs = options.keepaliveMs ?? 5000;
-  const login = new Login(options, key);
+  const login = new Login(hop);
   const progress: {
     phase: Phase;
     refused?: RefusedKey;
     unreadableKey?: boolean;
     warned?: boolean;
-  } = { phase: 'connecting' };
+  } = { phase: hop.bastion === undefined ? 'connecting' : 'handshake' };
 
-  // Our own socket: a small answer must not wait for the acknowledgement of the one before it, and
-  // the watch over a silent connection counts its bytes.
-  const socket = connectSocket({ host, port, noDelay: true });
+  const stream = await hop.dial();
   const ssh = new NodeSSH();
   const connecting = ssh.connect({
-    sock: socket,
+    sock: stream,
     host,
     port,
     username,
-    readyTimeout: connectTimeoutMs,
+    readyTimeout: Math.max(1, Math.ceil(until - performance.now())),
     // ssh2 asks; whether anything is heard is judged below.
     keepaliveInterval: keepaliveMs,
     keepaliveCountMax: Number.MAX_SAFE_INTEGER,
@@ -178,12 +277,12 @@ async function attemptConnect(
   client?.on('handshake', () => (progress.phase = 'login'));
   client?.on('change password', () => {
     login.passwordExpired = true;
-    socket.destroy();
+    stream.destroy();
   });
   try {
     await connecting;
   } catch (cause) {
-    socket.destroy();
+    stream.destroy();
     const { phase, refused, unreadableKey } = progress;
     if (refused !== undefined) return refused;
     const { message } = facts(cause);
@@ -199,7 +298,7 @@ async function attemptConnect(
   }
   if (client === null)
     throw new ConnectFailed(`${where} closed the connection`, { transient: true });
-  return new SshTransport(client, socket, where, keepaliveMs);
+  return new SshTransport(client, stream, { hop, keepaliveMs, anotherLine });
 }
 
 type Phase = 'connecting' | 'handshake' | 'login';
@@ -207,6 +306,8 @@ type Phase = 'connecting' | 'handshake' | 'login';
 /** The login: which method comes next, and what to say when none was accepted. */
 class Login {
   readonly #target: SshTarget;
+  readonly #where: string;
+  readonly #inputs: KeyInputs;
   readonly #waiting: ('key' | 'agent' | 'password' | 'keyboard-interactive')[] = [];
   readonly #tried: string[] = [];
   readonly #questions: string[] = [];
@@ -216,8 +317,10 @@ class Login {
   #accepted: readonly string[] = [];
   passwordExpired = false;
 
-  constructor({ target, credentials }: SshOptions, key: ParsedKey | undefined) {
+  constructor({ target, credentials, key, where, inputs }: Hop) {
     this.#target = target;
+    this.#where = where;
+    this.#inputs = inputs;
     this.#key = key;
     this.#password = credentials.password?.reveal();
     if (key !== undefined) this.#waiting.push('key');
@@ -282,7 +385,7 @@ class Login {
   failure(cause: unknown): DeployError | undefined {
     const { message, level } = facts(cause);
     const { username } = this.#target;
-    const where = describeTarget(this.#target);
+    const where = this.#where;
     const refusal = (text: string, hint: string): DeployError =>
       new DeployError('auth-failed', 'invalid', text, { hint, cause });
     if (this.passwordExpired) {
@@ -313,7 +416,9 @@ class Login {
     ];
     const hints = [
       ...(tooMany
-        ? ['The server gave up before every key was tried: pass the right one as private-key.']
+        ? [
+            `The server gave up before every key was tried (MaxAuthTries): pass the right one as ${this.#inputs.key}.`,
+          ]
         : []),
       ...(offered !== undefined && this.#accepted.includes('publickey')
         ? [
@@ -322,7 +427,7 @@ class Login {
           ]
         : []),
       ...(offered === undefined && this.#accepted.includes('publickey')
-        ? ['The server wants a key: set the input private-key.']
+        ? [`The server wants a key: set the input ${this.#inputs.key}.`]
         : []),
       ...(offered !== undefined && !this.#accepted.includes('publickey')
         ? ['The server takes no keys: see PubkeyAuthentication in its sshd_config.']
@@ -457,22 +562,63 @@ function connectFailure(
   return failed(`broke the connection off: ${message}`, true);
 }
 
+/** Why a channel was not opened (RFC 4254, 5.1). */
+const FORBIDDEN = 1;
+const UNKNOWN_KIND = 3;
+
+/** What a server says that opens no channel; no description where it was not the server. */
+function refusedChannel(error: Error | undefined): {
+  readonly reason?: number;
+  readonly description?: string;
+} {
+  const [, description] = /^\(SSH\) Channel open failure: ?(.*)$/s.exec(error?.message ?? '') ?? [];
+  if (description === undefined) return {};
+  const { reason } = error as { reason?: unknown };
+  return {
+    description: description === '' ? 'without a reason' : safeLine(description),
+    ...(typeof reason === 'number' ? { reason } : {}),
+  };
+}
+
 /** Silent questions until a connection counts as lost. */
 const KEEPALIVES = 3;
 
 class SshTransport implements Transport {
   readonly description: string;
   readonly #client: Client;
-  readonly #socket: Socket;
+  readonly #stream: Duplex;
+  readonly #bastion: SshTransport | undefined;
+  readonly #anotherLine: (() => Promise<SshTransport>) | undefined;
   readonly #waiting = new Set<(lost: ConnectionLost) => void>();
   readonly #closed: Promise<void>;
   readonly #watch: NodeJS.Timeout;
   #lost: ConnectionLost | undefined;
+  /** Commands that run here, or are about to. */
+  #sessions = 0;
+  /** More of them than this the server does not allow on one connection, as far as is known. */
+  #maxSessions = Infinity;
+  /** For those beyond that. */
+  #spare: Promise<SshTransport> | undefined;
+  #silent = 0;
 
-  constructor(client: Client, socket: Socket, description: string, keepaliveMs: number) {
+  constructor(
+    client: Client,
+    stream: Duplex,
+    {
+      hop,
+      keepaliveMs,
+      anotherLine,
+    }: {
+      readonly hop: Hop;
+      readonly keepaliveMs: number;
+      readonly anotherLine: (() => Promise<SshTransport>) | undefined;
+    },
+  ) {
     this.#client = client;
-    this.#socket = socket;
-    this.description = description;
+    this.#stream = stream;
+    this.#bastion = hop.bastion;
+    this.#anotherLine = anotherLine;
+    this.description = describeTarget(hop.target);
     client.on('error', (cause) => this.#lose(facts(cause).message, cause));
     this.#closed = new Promise((resolve) => {
       client.once('close', () => {
@@ -484,15 +630,71 @@ class SshTransport implements Transport {
     // ssh2's own keepalive hears the answers to its questions only, which wait in line behind a
     // large upload on a slow line. Here every byte is a sign of life. Ticks are counted and not
     // time, so that a process which was held up itself does not blame the server.
+    stream.on('data', () => (this.#silent = 0));
     const ticksPerQuestion = 4;
-    let [heard, silent] = [socket.bytesRead, 0];
     this.#watch = setInterval(() => {
-      silent = socket.bytesRead === heard ? silent + 1 : 0;
-      heard = socket.bytesRead;
-      if (silent < KEEPALIVES * ticksPerQuestion) return;
+      this.#silent += 1;
+      if (this.#silent < KEEPALIVES * ticksPerQuestion) return;
       this.#lose(`nothing was heard from it for ${(KEEPALIVES * keepaliveMs) / 1000} s`);
     }, keepaliveMs / ticksPerQuestion);
     this.#watch.unref();
+  }
+
+  /**
+   * A stream to a host that can be reached from this one.
+   * @param until when to give up, in milliseconds on the clock of `performance`
+   * @throws ConnectFailed when there is none by then, or it is refused
+   */
+  async forward(target: SshTarget, until: number, timeoutMs: number): Promise<Duplex> {
+    const [here, there] = [`the jump host ${this.description}`, describeTarget(target)];
+    return await new Promise((resolve, reject) => {
+      const fail = (words: string, transient: boolean, hint: string): void =>
+        reject(new ConnectFailed(`${here} ${words}`, { transient, hint }));
+      const timer = setTimeout(
+        () => {
+          fail(
+            `did not reach ${there} within ${timeoutMs / 1000} s`,
+            true,
+            'Does a firewall let the jump host through to the manager?',
+          );
+        },
+        Math.max(1, until - performance.now()),
+      );
+      const answer = (error: Error | undefined, channel?: ClientChannel): void => {
+        clearTimeout(timer);
+        const { reason, description } = refusedChannel(error);
+        if (channel !== undefined) resolve(channel);
+        else if (this.#lost !== undefined || description === undefined)
+          reject(
+            new ConnectFailed(`${here} closed the connection before it reached ${there}`, {
+              transient: true,
+              cause: error,
+            }),
+          );
+        else if (reason === FORBIDDEN || reason === UNKNOWN_KIND)
+          fail(
+            `does not pass connections on to ${there}: ${description}`,
+            false,
+            'See AllowTcpForwarding and PermitOpen in its sshd_config, and restrict, no-port-forwarding or permitopen in authorized_keys.',
+          );
+        else
+          fail(
+            `cannot reach ${there}: ${description}`,
+            true,
+            'The jump host looks the name up and connects to it; see the input host.',
+          );
+      };
+      try {
+        this.#client.forwardOut('127.0.0.1', 0, target.host, target.port, answer);
+      } catch (error) {
+        answer(error as Error);
+      }
+    });
+  }
+
+  /** Whether nothing more can be done on it, or it looks so. */
+  get #isAway(): boolean {
+    return this.#lost !== undefined || this.#stream.destroyed || this.#silent > 1;
   }
 
   run(argv: readonly string[], options: RunOptions = {}): Promise<CommandResult> {
@@ -501,10 +703,11 @@ class SshTransport implements Transport {
     return new Promise((resolve, reject) => {
       let timer: NodeJS.Timeout | undefined;
       let settled = false;
+      let line: SshTransport | undefined;
       const settle = (): void => {
         settled = true;
         clearTimeout(timer);
-        this.#waiting.delete(fail);
+        if (line !== undefined) line.#waiting.delete(fail);
       };
       const fail = (error: Error): void => {
         settle();
@@ -522,12 +725,13 @@ class SshTransport implements Transport {
           channel?.close();
         }, timeoutMs);
       }
-      this.#exec(argv, title, fail, (opened) => {
+      this.#exec(argv, title, fail, (opened, by) => {
         if (settled) {
+          by.#waiting.delete(fail);
           opened.close();
           return;
         }
-        channel = opened;
+        [channel, line] = [opened, by];
         const output: Record<'stdout' | 'stderr', Buffer[]> = { stdout: [], stderr: [] };
         const collect = (stream: 'stdout' | 'stderr') => (chunk: Buffer) => {
           output[stream].push(chunk);
@@ -542,7 +746,7 @@ class SshTransport implements Transport {
           if (open > 0) return;
           const exit = end();
           if (exit === undefined) {
-            fail(this.#noExitStatus(title));
+            fail(by.#noExitStatus(title));
             return;
           }
           settle();
@@ -565,8 +769,8 @@ class SshTransport implements Transport {
   open(argv: readonly string[]): Promise<CommandStream> {
     const title = commandTitle(argv);
     return new Promise((resolve, reject) => {
-      this.#exec(argv, title, reject, (channel) => {
-        this.#waiting.delete(reject);
+      this.#exec(argv, title, reject, (channel, by) => {
+        by.#waiting.delete(reject);
         const stream = new CommandStream({
           title,
           where: this.description,
@@ -576,12 +780,12 @@ class SshTransport implements Transport {
           abandon: () => channel.close(),
         });
         const lose = (lost: ConnectionLost): void => stream.connectionLost(lost);
-        this.#waiting.add(lose);
+        by.#waiting.add(lose);
         const end = exitOf(channel);
         channel.once('close', () => {
-          this.#waiting.delete(lose);
+          by.#waiting.delete(lose);
           const exit = end();
-          if (exit === undefined) stream.connectionLost(this.#noExitStatus(title));
+          if (exit === undefined) stream.connectionLost(by.#noExitStatus(title));
           else stream.commandEnded(exit.code, exit.signal);
         });
         resolve(stream);
@@ -592,22 +796,34 @@ class SshTransport implements Transport {
   async close(): Promise<void> {
     this.#lost ??= new ConnectionLost(`the connection to ${this.description} was closed`);
     this.#fail(this.#lost);
+    const spare = this.#spare?.then(
+      (line) => line.close(),
+      () => undefined, // it never came about
+    );
     this.#client.end();
     // A server that is gone does not say goodbye.
-    const impatience = setTimeout(() => this.#socket.destroy(), 1000);
+    const impatience = setTimeout(() => this.#cut(), 1000);
     await this.#closed;
     clearTimeout(impatience);
+    await Promise.all([this.#bastion?.close(), spare]);
+  }
+
+  /** Ends it without a word, and what it goes through. */
+  #cut(): void {
+    this.#stream.destroy();
+    if (this.#bastion !== undefined) this.#bastion.#cut();
   }
 
   /**
-   * Starts a command. `started` runs in the very turn in which the server confirmed it: the output
-   * and the end of a short command are in the same packet, and a promise would come too late.
+   * Starts a command, on another connection where the server allows no more of them on this one.
+   * `started` runs in the very turn in which the server confirmed it: the output and the end of a
+   * short command are in the same packet, and a promise would come too late.
    */
   #exec(
     argv: readonly string[],
     title: string,
     failed: (error: Error) => void,
-    started: (channel: ClientChannel) => void,
+    started: (channel: ClientChannel, by: SshTransport) => void,
   ): void {
     try {
       const command = commandLine(argv);
@@ -615,17 +831,31 @@ class SshTransport implements Transport {
         failed(this.#lost);
         return;
       }
+      if (this.#sessions >= this.#maxSessions) {
+        this.#execElsewhere(argv, title, failed, started);
+        return;
+      }
       this.#waiting.add(failed);
+      this.#sessions += 1;
       this.#client.exec(command, (error, channel) => {
         if (error === undefined) {
-          started(channel);
+          channel.once('close', () => (this.#sessions -= 1));
+          started(channel, this);
           return;
         }
+        this.#sessions -= 1;
         this.#waiting.delete(failed);
+        if (this.#lost === undefined && this.#sessions > 0 && this.#anotherLine !== undefined) {
+          if (refusedChannel(error).description !== undefined) {
+            this.#maxSessions = Math.min(this.#maxSessions, this.#sessions);
+            this.#execElsewhere(argv, title, failed, started);
+            return;
+          }
+        }
         failed(
           this.#lost ??
             new ConnectionLost(`${this.description} did not start "${title}": ${error.message}`, {
-              hint: 'Its sshd may forbid commands to this user (ForceCommand, a login shell that is none) or more of them at once (MaxSessions).',
+              hint: 'Its sshd may forbid commands to this user: ForceCommand, a login shell that is none, or MaxSessions 0.',
               cause: error,
             }),
         );
@@ -640,6 +870,49 @@ class SshTransport implements Transport {
     }
   }
 
+  /** Starts a command on the spare connection, which is made for the first of them. */
+  #execElsewhere(
+    argv: readonly string[],
+    title: string,
+    failed: (error: Error) => void,
+    started: (channel: ClientChannel, by: SshTransport) => void,
+  ): void {
+    this.#waiting.add(failed);
+    const spare = (this.#spare ??= this.#makeSpare());
+    spare.then(
+      (line) => {
+        // Unless it has failed already, with this connection.
+        if (!this.#waiting.delete(failed)) return;
+        if (line.#lost === undefined) {
+          line.#exec(argv, title, failed, started);
+          return;
+        }
+        // One that was lost since is made again, once it is needed.
+        if (this.#spare === spare) this.#spare = undefined;
+        this.#execElsewhere(argv, title, failed, started);
+      },
+      (error: unknown) => {
+        if (!this.#waiting.delete(failed)) return;
+        failed(
+          new ConnectionLost(
+            `${this.description} allows no more than ${this.#maxSessions} of our commands at once on one connection, and another connection failed: ${facts(error).message}`,
+            { hint: 'See MaxSessions and MaxStartups in its sshd_config.', cause: error },
+          ),
+        );
+      },
+    );
+  }
+
+  async #makeSpare(): Promise<SshTransport> {
+    if (this.#anotherLine === undefined) throw new Error('no other connection is to be had');
+    try {
+      return await this.#anotherLine();
+    } catch (error) {
+      this.#spare = undefined;
+      throw error;
+    }
+  }
+
   #noExitStatus(title: string): ConnectionLost {
     return (
       this.#lost ??
@@ -651,10 +924,18 @@ class SshTransport implements Transport {
 
   #lose(why: string, cause?: unknown): void {
     if (this.#lost === undefined) {
-      this.#lost = new ConnectionLost(`the connection to ${this.description} was lost: ${why}`, {
+      const bastion = this.#bastion;
+      const [what, reason] = [
+        `the connection to ${this.description} was lost`,
+        // The one behind it can say nothing then.
+        bastion !== undefined && bastion.#isAway
+          ? `the jump host ${bastion.description} is gone`
+          : why,
+      ];
+      this.#lost = new ConnectionLost(`${what}: ${reason}`, {
         ...(cause === undefined ? {} : { cause }),
       });
-      this.#socket.destroy();
+      this.#cut();
     }
     this.#fail(this.#lost);
   }

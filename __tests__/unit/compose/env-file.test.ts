@@ -5,6 +5,7 @@ const variables = new Map([
   ['SET', 'a b "c" $d'],
   ['EMPTY', ''],
   ['LINES', 'a\nb'],
+  ['NUL', 'a\0b'],
 ]);
 const render = (text: string | Buffer) =>
   renderEnvFile({ path: 'app.env', text: Buffer.from(text) }, variables);
@@ -21,6 +22,15 @@ describe('renderEnvFile', () => {
     expect(empty).toEqual(['EMPTY', 'B']);
   });
 
+  it('takes a value with line breaks out, unless a later line has the name', () => {
+    const { content, problems, broken, names } = render('A=1\nLINES\nB=2\n');
+    expect(problems).toEqual([]);
+    expect(content.toString()).toBe('A=1\n#LINES\nB=2\n');
+    expect([...broken]).toEqual([['LINES', 'a\nb']]);
+    expect([...names]).toEqual(['A', 'LINES', 'B']);
+    expect([...render('LINES\nLINES=one\n').broken]).toEqual([]);
+  });
+
   it('hands the very bytes on where nothing is to be filled in', () => {
     const text = Buffer.from('A=1\nB=2');
     expect(renderEnvFile({ path: 'a', text }, variables).content).toBe(text);
@@ -31,8 +41,8 @@ describe('renderEnvFile', () => {
     ['SET \n', 'app.env:1:1: a variable name with a space in it'],
     ['=1\n', 'app.env:1:1: a line without a variable name'],
     [
-      'A=1\nLINES\n',
-      "app.env:2:1: the value of LINES has line breaks, which an env_file can't hold",
+      'A=1\nNUL\n',
+      'app.env:2:1: the value of NUL has a NUL in it, which no variable of a container can hold',
     ],
     [`A=${'x'.repeat(65534)}\n`, 'app.env:1:1: a line of 65536 bytes or more; Docker refuses it'],
   ])('refuses what Docker would refuse or lose', (text, message) => {

@@ -489,7 +489,7 @@ describe('version', () => {
     ]);
     expect(
       messages({ 'a.yml': `version: "3.8"\n${WEB}`, 'b.yml': `version: "3.7"\n${WEB}` }),
-    ).toEqual(['b.yml: `version` is 3.7 here and 3.8 in a.yml']);
+    ).toEqual(['b.yml:1:1: `version` is 3.7 here and 3.8 in a.yml:1']);
   });
 
   it('comes out of a variable as Docker needs it: before it interpolates', () => {

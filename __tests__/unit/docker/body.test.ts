@@ -75,6 +75,7 @@ describe('itemsOf', () => {
     const lengths: number[] = [];
     const items = itemsOf(
       bytesOf(many),
+      'GET /tasks',
       (piece) => {
         lengths.push(piece.length);
         return parse(piece);
@@ -89,16 +90,24 @@ describe('itemsOf', () => {
 
   it('reads a list right whose items hold what looks like items', () => {
     const nested = many.map((item) => ({ ...item, Inner: [{ ID: 'a' }, { ID: 'b' }] }));
-    expect(itemsOf(bytesOf(nested), parse, same)).toEqual(nested);
+    expect(itemsOf(bytesOf(nested), 'GET /tasks', parse, same)).toEqual(nested);
   });
 
-  it.each(['null', '{}', '"text"', '[]'])('finds no items in %s', (answer) => {
-    expect(itemsOf(Buffer.from(`${answer}\n`), parse, same)).toEqual([]);
+  it.each(['null', '[]'])('finds no items in %s', (answer) => {
+    expect(itemsOf(Buffer.from(`${answer}\n`), 'GET /tasks', parse, same)).toEqual([]);
+  });
+
+  it.each([
+    ['{}', 'GET /tasks gave an object for a list'],
+    ['"text"', 'GET /tasks gave a text for a list'],
+    ['[{"ID":"a"},null]', 'GET /tasks gave a list with null in it'],
+  ])('takes %s for no list', (answer, message) => {
+    expect(() => itemsOf(Buffer.from(answer), 'GET /tasks', parse, same)).toThrow(message);
   });
 
   it('refuses what is no JSON, in a long list too', () => {
-    expect(() => itemsOf(Buffer.from('<html>'), parse, same)).toThrow(SyntaxError);
+    expect(() => itemsOf(Buffer.from('<html>'), 'GET /tasks', parse, same)).toThrow(SyntaxError);
     const cut = bytesOf(many).subarray(0, -300);
-    expect(() => itemsOf(cut, parse, same)).toThrow(SyntaxError);
+    expect(() => itemsOf(cut, 'GET /tasks', parse, same)).toThrow(SyntaxError);
   });
 });

@@ -4,6 +4,7 @@ import {
   deployFailure,
   dockerArgv,
   engineUnreachable,
+  engineWentAway,
   isAtLeast,
   isTransientDeployError,
   loginFailure,
@@ -126,6 +127,19 @@ it.each([
     'Error response from daemon: rpc error: code = Unknown desc = The swarm does not have a leader.',
     true,
   ],
+  [
+    'Error response from daemon: rpc error: code = Unknown desc = raft: failed to process the request: node lost leader status',
+    true,
+  ],
+  [
+    'Error response from daemon: This node is not a swarm manager. Manager is being prepared or has trouble connecting to the cluster.',
+    true,
+  ],
+  [
+    'Error response from daemon: rpc error: code = Unavailable desc = connection error: desc = "transport: Error while dialing"',
+    true,
+  ],
+  ['Error response from daemon: This node is not a swarm manager. Use "docker swarm init"', false],
   ['services.api.image must be a string', false],
   ['Error response from daemon: invalid reference format', false],
   ['', false],
@@ -152,4 +166,30 @@ it.each([
   ['no such image', false],
 ])('the engine: %s', (stderr, away) => {
   expect(engineUnreachable(stderr)).toBe(away);
+});
+
+it.each([
+  [
+    'error during connect: Get "http://%2Fvar%2Frun%2Fdocker.sock/v1.51/services": read unix @->/run/docker.sock: read: connection reset by peer',
+    true,
+  ],
+  [
+    'Creating service shop_api\nerror during connect: Post "http://x/v1.41/services/create": EOF',
+    true,
+  ],
+  [
+    'Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?',
+    true,
+  ],
+  [
+    'permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock: Get "http://x": dial unix: connect: permission denied',
+    false,
+  ],
+  [
+    'image r.example.com/api:1 could not be accessed on a registry to record its digest: EOF',
+    false,
+  ],
+  ['services.api.image must be a string', false],
+])('the engine went away: %s', (stderr, away) => {
+  expect(engineWentAway(stderr)).toBe(away);
 });

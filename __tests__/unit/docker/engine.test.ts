@@ -83,10 +83,13 @@ describe('the version', () => {
     expect(asked.map(({ line }) => line)).toEqual(['GET /version', 'GET /v1.41/nodes']);
   });
 
-  it('that is not said is an error', async () => {
-    reply = (_, response) => json(response, '{}');
-    expect(await failure(engine.negotiate())).toBeInstanceOf(DeployError);
-  });
+  it.each(['{}', '[]', '"1.41"', '{"ApiVersion":1.41}', '{"ApiVersion":"1.41/../.."}'])(
+    'that is not said is an error: %s',
+    async (answer) => {
+      reply = (_, response) => json(response, answer);
+      expect(await failure(engine.negotiate())).toBeInstanceOf(DeployError);
+    },
+  );
 
   it.each([
     ['{"Name":"m","Swarm":{"ControlAvailable":true,"LocalNodeState":"active"}}', true, 'active'],
@@ -201,9 +204,16 @@ describe('reading', () => {
       NetworksAttachments: [],
       Status: { ...kept.Status, ContainerStatus: { ...kept.Status.ContainerStatus, PID: 7 } },
     };
-    reply = (_, response) => json(response, JSON.stringify([task, { ID: 'u', Status: {} }]));
+    const small = {
+      ID: 'u',
+      CreatedAt: '',
+      ServiceID: 's',
+      DesiredState: 'running',
+      Status: { State: 'new' },
+    };
+    reply = (_, response) => json(response, JSON.stringify([task, small]));
     const { items } = await engine.tasks({ stack: 'shop' });
-    expect(items).toEqual([kept, { ID: 'u', Status: {} }]);
+    expect(items).toEqual([kept, small]);
   });
 
   it('gives the same list again while the engine says the same', async () => {
@@ -223,7 +233,8 @@ describe('reading', () => {
   });
 
   it('does not take a fault in what reads an answer for a lost connection', async () => {
-    reply = (_, response) => json(response, '[{"ID":"s","Version":{"Index":5}}]');
+    reply = (_, response) =>
+      json(response, '[{"ID":"s","Version":{"Index":5},"Spec":{"Name":"a"}}]');
     const listing = engine.serviceList('shop', undefined, () => {
       throw new RangeError('a fault');
     });
@@ -259,12 +270,12 @@ describe('reading', () => {
 
   it('puts characters together that arrive in pieces', async () => {
     reply = (_, response) => {
-      const bytes = Buffer.from('[{"ID":"ü日本"}]');
+      const bytes = Buffer.from('[{"ID":"ü日本","Spec":{},"Status":{}}]');
       response.writeHead(200);
       for (const byte of bytes) response.write(Buffer.from([byte]));
       response.end();
     };
-    expect((await engine.nodes()).items).toEqual([{ ID: 'ü日本' }]);
+    expect((await engine.nodes()).items).toEqual([{ ID: 'ü日本', Spec: {}, Status: {} }]);
   });
 });
 
@@ -278,7 +289,7 @@ describe('one stream', () => {
 
   it('goes on after an error of the engine', async () => {
     reply = ({ line }, response) =>
-      json(response, '{"message":"no"}', line.includes('tasks') ? 500 : 200);
+      line.includes('tasks') ? json(response, '{"message":"no"}', 500) : json(response, '[]');
     await failure(engine.tasks({ stack: 'shop' }));
     await engine.nodes();
     expect(streams).toHaveLength(1);

@@ -543,6 +543,20 @@ describe('a restore', () => {
       judge(back({ targets: [target({ enough: 2 })] }), snapshot(0, one), snapshot(5000, one)),
     ).toEqual(waiting);
   });
+  it('asks nothing of a slot that failed again and again before', () => {
+    const aim = { targets: [target({ enough: 1, unsteady: new Set(['2']) })] };
+    const looks = (steady: boolean, ...flapping: string[]): readonly Snapshot[] =>
+      flapping.map((ID, index) =>
+        snapshot(index * 3000, [
+          task('a', steady ? 'running' : 'starting'),
+          task(ID, 'running', { Slot: 2 }),
+        ]),
+      );
+    expect(judge(back(aim), ...looks(true, 'b', 'c', 'd'))).toEqual(converged);
+    // Its own steady ones it does need, and they have to last.
+    expect(judge(back(aim), ...looks(false, 'b', 'c', 'd'))).toEqual(waiting);
+    expect(judge(back(aim), ...looks(true, 'b', 'c'))).toEqual(waiting);
+  });
   it.each(['rollback_completed', 'rollback_paused', 'paused'] as const)(
     'does not mind %s when everything runs',
     (state) => {

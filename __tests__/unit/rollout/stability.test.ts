@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { Service, ServiceSpec, Snapshot, Task, TaskState } from '../../../src/model.js';
 import type { Target } from '../../../src/rollout/goal.js';
-import { settledTasks, stableForMs } from '../../../src/rollout/stability.js';
+import { settledTasks, stableForMs, unsteadyPlaces } from '../../../src/rollout/stability.js';
 import { service, snapshot, spec, target, task, without } from '../../support/snapshots.js';
 
 const NOW = Date.parse('2026-01-01T01:00:00Z');
@@ -34,6 +34,38 @@ describe('a task has nothing to prove', () => {
     expect(settledTasks(before([task('a', 'running', { CreatedAt: ago(600) })])).size).toBe(0);
     const noClock = without(before([since('running', 600, 600)]), 'managerTime') as Snapshot;
     expect(settledTasks(noClock).size).toBe(0);
+  });
+});
+
+describe('a place is not steady', () => {
+  const unsteady = (tasks: readonly Task[], is: Service = service()): readonly string[] => [
+    ...unsteadyPlaces(is, before(tasks, is)),
+  ];
+  const failed = since('failed', 60, 50, 'f');
+
+  it('where a task failed just before, and the next has not lasted', () => {
+    expect(unsteady([failed, since('running', 20, 20)])).toEqual(['1']);
+    expect(unsteady([failed])).toEqual(['1']);
+  });
+  it('where it ended with exit code 0 although it is meant to keep running', () => {
+    expect(unsteady([since('complete', 100, 50), since('running', 20, 20, 'b')])).toEqual(['1']);
+  });
+  it('unless the next one has', () => {
+    expect(unsteady([failed, since('running', 40, 35)])).toEqual([]);
+  });
+  it('but for what failed long ago, elsewhere, or as another version', () => {
+    const runs = { ...since('running', 20, 20), Slot: 2 };
+    expect(unsteady([since('failed', 600, 130, 'f'), since('running', 20, 20)])).toEqual([]);
+    expect(unsteady([failed, runs])).toEqual(['1']);
+    const old = { ...before([failed]), upToDate: new Set<string>() };
+    expect(unsteadyPlaces(service(), old).size).toBe(0);
+  });
+  it('of a global service by its node, and of a job never', () => {
+    const global = spec('api:2', { Mode: { Global: {} } });
+    const there = { ...failed, Slot: undefined } as unknown as Task;
+    expect(unsteady([there], service(global))).toEqual(['@n1']);
+    const job = spec('api:2', { Mode: { ReplicatedJob: { TotalCompletions: 1 } } });
+    expect(unsteady([failed], service(job))).toEqual([]);
   });
 });
 

@@ -3,8 +3,8 @@ import { spawnSync } from 'node:child_process';
 import fc from 'fast-check';
 import { commandLine, commandTitle, quoteArgument } from '../../../src/transport/quote.js';
 
-/** Every POSIX shell of this machine; `sh` is always there. */
-const shells = ['sh', 'bash', 'dash', 'busybox', 'zsh', 'ksh', 'fish'].filter(
+/** Every login shell of this machine; `sh` is always there. */
+const shells = ['sh', 'bash', 'rbash', 'dash', 'busybox', 'zsh', 'ksh', 'fish', 'tcsh'].filter(
   (shell) => spawnSync(shell, shell === 'busybox' ? ['sh', '-c', ':'] : ['-c', ':']).status === 0,
 );
 
@@ -50,7 +50,7 @@ describe('commandLine', () => {
       '010 true 1e3',
       'Grüße 東京 🚀 \u200b \u00a0',
       '\u0001\u001b[31m\u007f',
-      'x'.repeat(100_000),
+      'x'.repeat(20_000),
     ];
     expect(readBack(shell, args).equals(sent(args))).toBe(true);
   });
@@ -79,6 +79,13 @@ describe('commandLine', () => {
 
   it('keeps backslashes out of the single quotes, where fish would read them', () => {
     expect(quoteArgument("a'b\\c")).toBe(`'a'\\''b'\\\\'c'`);
+  });
+
+  it('spells out what csh would read between single quotes, so that any shell passes it on', () => {
+    const line = commandLine(['printf', '%s', "a!b\nc'd"]);
+    expect(line).toMatch(/^'sh' '-c' 'eval "\$\(printf "[\w \\]+"\)"'$/);
+    expect(spawnSync('sh', ['-c', line]).stdout.toString()).toBe("a!b\nc'd");
+    expect(commandLine(['printf', '%s', 'plain'])).toBe("'printf' '%s' 'plain'");
   });
 
   it.each([

@@ -355,6 +355,80 @@ describe('open', () => {
   });
 });
 
+describe('a server that allows few commands on one connection', () => {
+  it.each([1, 2])(
+    'of %d gets more connections, and each command runs once',
+    async (maxSessions) => {
+      const server = await serve({ maxSessions });
+      const transport = await login(server);
+      const stream = await transport.open(['cat']);
+      const results = await Promise.all(
+        [1, 2, 3].map((code) => transport.run(['sh', '-c', `sleep 0.1; exit ${code}`])),
+      );
+      expect(results.map(({ code }) => code)).toEqual([1, 2, 3]);
+      expect(server.commands).toHaveLength(4);
+      // One after the other needs no more than there are by now.
+      const { connections } = server;
+      for (const code of [4, 5])
+        expect(await transport.run(['sh', '-c', `exit ${code}`])).toMatchObject({ code });
+      expect(server.connections).toBe(connections);
+      stream.destroy();
+      await transport.close();
+      await server.idle();
+    },
+  );
+
+  it('says so where it lets nobody in any more', async () => {
+    const server = await serve({
+      maxSessions: 1,
+      misbehave: (connection) => (connection === 1 ? undefined : 'too-many'),
+    });
+    const transport = await login(server);
+    await transport.open(['cat']);
+    const error = await refusal(transport.run(['docker', 'version']));
+    expect(error).toBeInstanceOf(ConnectionLost);
+    expect(error.message).toMatch(
+      /allows no more than 1 of our commands .* another connection failed/,
+    );
+    expect(error.hint).toMatch(/MaxSessions and MaxStartups/);
+  });
+
+  it('fails what waits for the other connection when the first is lost', async () => {
+    const server = await serve({
+      maxSessions: 1,
+      misbehave: (connection) => (connection === 1 ? undefined : 'silent'),
+    });
+    const transport = await login(server);
+    await transport.open(['cat']);
+    const waiting = failure(transport.run(['true']));
+    while (server.connections < 2) await new Promise((resolve) => setTimeout(resolve, 10));
+    server.drop();
+    expect(await waiting).toBeInstanceOf(ConnectionLost);
+    await transport.close();
+  });
+
+  it('ends what runs on the other connection when that one is lost, and makes a new one', async () => {
+    const server = await serve({ maxSessions: 1 });
+    const transport = await login(server);
+    const stream = await transport.open(['cat']);
+    const error = await failure(
+      transport.run(['sh', '-c', 'echo begun; sleep 60'], { onOutput: () => server.drop(2) }),
+    );
+    expect(error).toBeInstanceOf(ConnectionLost);
+    expect(stream.destroyed).toBe(false);
+    expect(await transport.run(['true'])).toMatchObject({ code: 0 });
+    expect(server.connections).toBe(3);
+  });
+
+  it('is not confused with one that allows none', async () => {
+    const server = await serve({ maxSessions: 0 });
+    const transport = await login(server);
+    const error = await refusal(transport.run(['true']));
+    expect(error.message).toMatch(/did not start "true"/);
+    expect(server.connections).toBe(1);
+  });
+});
+
 describe('host keys', () => {
   const nothingWasSent = (server: SshServer): void => {
     expect(server.attempts).toEqual([]);

@@ -1,0 +1,194 @@
+/**
+ * `on-cancel: rollback`: a stack is put back whose run was told to stop. The run itself has a few
+ * seconds, so the former specs are written first; `post` goes on where it had to stop. Both work from
+ * what is live, so that either may come first, and again.
+ */
+import { formatJson, parseJson, type StackObject } from '../docker/engine.js';
+import { ConnectionLost } from '../errors.js';
+import { sameJson, type Json, type Service, type Snapshot } from '../model.js';
+import { changesOf, type Changes } from '../plan.js';
+import { errorLine } from '../report/text.js';
+import { rollBack, type RollBackResult } from '../rollout/rollback.js';
+import { stableForMs } from '../rollout/stability.js';
+import type { Ending } from '../world.js';
+import { look, settle, type Deployment } from './deployment.js';
+
+/** What a stack is put back to; survives as text. */
+export interface Undo {
+  readonly stack: string;
+  /** Full names of the services that the run was to write. */
+  readonly names: readonly string[];
+  readonly before: Snapshot;
+  /** Networks, configs and secrets of the stack before anything was written. */
+  readonly objects: readonly StackObject[];
+  /** Full names of those whose former spec may have been written back already. */
+  readonly begun: readonly string[];
+}
+
+/** Less than the five minutes after which GitHub ends a cancelled job. */
+const LIMIT_MS = 4 * 60_000;
+const STILL_MS = 2 * 60_000;
+const CLEAN_UP_LIMIT_MS = 20_000;
+
+/** Numbers that no double holds stay exact: the specs are written back. */
+export function undoText({ stack, names, before, objects, begun }: Undo): string {
+  const { at, services, tasks, upToDate, nodes } = before;
+  const kept = { stack, names, objects, begun, at, services, tasks, nodes };
+  return formatJson({ ...kept, upToDate: [...upToDate] } as unknown as Json);
+}
+
+/** @param text of `undoText` */
+export function undoFrom(text: string): Undo {
+  const { stack, names, objects, begun, upToDate, ...before } = parseJson(text) as unknown as Omit<
+    Snapshot,
+    'upToDate'
+  > &
+    Omit<Undo, 'before'> & { readonly upToDate: readonly string[] };
+  return { stack, names, objects, begun, before: { ...before, upToDate: new Set(upToDate) } };
+}
+
+export interface TakenBack {
+  readonly result: RollBackResult;
+  readonly changes: Changes;
+}
+
+/** A command that was stopped may have had one request under way. */
+const ROUNDS = 3;
+
+/**
+ * Puts the stack back, and watches that it runs as before.
+ * @param remember called with what is known before anything is written
+ * @throws the reason of the deployment's signal; what was written by then stays
+ */
+export async function takeBack(
+  deployment: Deployment,
+  undo: Undo,
+  remember: (undo: Undo) => void,
+): Promise<TakenBack> {
+  let known = undo;
+  let last: TakenBack | undefined;
+  for (let round = 1; ; round += 1) {
+    const found = await differences(deployment, known, round > 1);
+    if (last !== undefined && (found.nothing || round > ROUNDS)) return last;
+    known = { ...undo, begun: found.changes.updated.map(({ Spec }) => Spec.Name) };
+    remember(known);
+    const result = found.nothing
+      ? ({ outcome: 'rolled-back', message: 'It had changed nothing.' } as const)
+      : await putBack(deployment, undo, found);
+    const { foreign } = found;
+    last = {
+      changes: found.changes,
+      result:
+        foreign.length === 0
+          ? result
+          : {
+              ...result,
+              outcome: 'superseded',
+              message: `${result.message} ${foreign.join(', ')} had been changed by someone else meanwhile and was left alone.`,
+            },
+    };
+    if (last.result.outcome !== 'rolled-back') return last;
+  }
+}
+
+interface Differences {
+  readonly changes: Changes;
+  readonly brought: readonly StackObject[];
+  readonly relabelled: readonly StackObject[];
+  /** Services that are now somebody else's. */
+  readonly foreign: readonly string[];
+  readonly nothing: boolean;
+}
+
+/** @param fresh only what is live counts, and not what was begun before */
+async function differences(
+  deployment: Deployment,
+  { stack, names, before, objects, begun }: Undo,
+  fresh: boolean,
+): Promise<Differences> {
+  const { reader } = deployment;
+  const live = await settle(deployment, (engine) => reader.services(engine));
+  // Whatever was written twice was written by this run: waves repeat, and it has the lock.
+  const found = changesOf(before, live, names, true);
+  const former = new Map(before.services.map((service) => [service.Spec.Name, service]));
+  const isBack = ({ Spec }: Service): boolean => sameJson(Spec, former.get(Spec.Name)?.Spec);
+  const foreign = live
+    .filter((service) => found.foreign.includes(service.Spec.Name) && !isBack(service))
+    .map(({ Spec }) => Spec.Name);
+  const changed = new Set([...(fresh ? [] : begun), ...found.updated.map(({ Spec }) => Spec.Name)]);
+  const updated = [...changed]
+    .filter((name) => !foreign.includes(name))
+    .flatMap((name) => former.get(name) ?? []);
+  const created = found.created.filter(({ name }) => !foreign.includes(name));
+  const now = await settle(deployment, (engine) => engine.stackObjects(stack));
+  const known = new Map(objects.map((object) => [object.id, object]));
+  const brought = now.filter(({ id }) => !known.has(id));
+  const relabelled = now.flatMap(({ id, labels }) => {
+    const was = known.get(id);
+    return was === undefined || sameJson(was.labels, labels) ? [] : [was];
+  });
+  const count = updated.length + created.length + brought.length + relabelled.length;
+  return {
+    changes: { ...found, updated, created },
+    ...{ brought, relabelled, foreign, nothing: count === 0 },
+  };
+}
+
+async function putBack(
+  deployment: Deployment,
+  { stack, before }: Undo,
+  { changes, brought, relabelled }: Differences,
+): Promise<RollBackResult> {
+  const { inputs, world } = deployment;
+  return await rollBack({
+    ...{ stack, before, changes, world },
+    objects: { brought, relabelled },
+    failedJobs: [],
+    limits: { timeoutMs: LIMIT_MS, progressTimeoutMs: STILL_MS },
+    stableForMs: stableForMs(inputs.watch.stableForMs, changes, before),
+    watch: (start) => look(deployment, start),
+    settle: (action) => settle(deployment, action),
+    cleanUpLimitMs: CLEAN_UP_LIMIT_MS,
+  });
+}
+
+/**
+ * In the run that was cancelled: as much as there is time for.
+ * @param ending what the run would end with otherwise
+ */
+export async function takeBackNow(
+  deployment: Deployment,
+  undo: Undo,
+  ending: Ending,
+): Promise<Ending> {
+  const { world, lease } = deployment;
+  const signals = [world.hurry, ...(lease === undefined ? [] : [lease.signal])];
+  const hurried = { ...deployment, world: { ...world, signal: AbortSignal.any(signals) } };
+  const common = { ...ending, before: undo.before };
+  try {
+    const { result, changes } = await world.narrator.group(
+      'Roll back, as the run was cancelled',
+      () => takeBack(hurried, undo, world.rememberUndo),
+    );
+    const done = result.outcome === 'rolled-back' || result.outcome === 'superseded';
+    return {
+      ...common,
+      message: `The run was cancelled (on-cancel: rollback). ${result.message}${done ? '' : ` ${LEFT_TO_POST}`}`,
+      ...(result.hint === undefined ? {} : { hint: result.hint }),
+      changes,
+      ...(result.rollout === undefined ? {} : { restored: result.rollout }),
+      fate: result.outcome === 'rolled-back' ? 'restored' : 'unknown',
+      ...(done ? {} : { unfinished: true }),
+    };
+  } catch (error) {
+    const why =
+      world.hurry.aborted || error instanceof ConnectionLost ? '' : ` (${errorLine(error)})`;
+    return {
+      ...common,
+      message: `The run was cancelled (on-cancel: rollback), and its time was up before the stack was verified to be as before${why}. ${LEFT_TO_POST}`,
+      unfinished: true,
+    };
+  }
+}
+
+const LEFT_TO_POST = 'The post step goes on with it and says what became of it.';

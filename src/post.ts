@@ -1,0 +1,86 @@
+/** `post`, after a run that was cancelled with `on-cancel: rollback`: what it had no time for. */
+import { authFor } from './docker/registry.js';
+import { DeployError } from './errors.js';
+import type { Inputs } from './inputs.js';
+import { acquire, type Lease, type LeaseState } from './ledger/lease.js';
+import { takeBack, type Undo } from './modes/cancel.js';
+import type { Deployment } from './modes/deployment.js';
+import { progressLog } from './report/progress.js';
+import { ImageHealthchecks } from './rollout/healthchecks.js';
+import { MissingImages } from './rollout/images.js';
+import { SnapshotReader } from './rollout/reader.js';
+import type { RollBackResult } from './rollout/rollback.js';
+import { Session } from './session.js';
+import type { World } from './world.js';
+
+/**
+ * Puts the stack back, under the lock of the run that is over.
+ * @param lease of that run, where it had one
+ * @returns how it went; what could not even be begun is a result, too
+ */
+export async function finishUndo(
+  world: World,
+  inputs: Inputs,
+  undo: Undo,
+  lease: LeaseState | undefined,
+): Promise<Pick<RollBackResult, 'outcome' | 'message' | 'hint'>> {
+  try {
+    const session = await Session.open(world.connect(inputs), inputs.docker);
+    try {
+      const held = lease && (await lockAgain(world, session, lease));
+      try {
+        return (await takeBack(deploymentOf(world, inputs, session, held), undo, keepNothing))
+          .result;
+      } finally {
+        await held?.release();
+      }
+    } finally {
+      await session.close();
+    }
+  } catch (error) {
+    if (!(error instanceof DeployError)) throw error;
+    const outcome = error.outcome === 'unreachable' ? 'unreachable' : 'rollback-failed';
+    return {
+      outcome,
+      message: error.message,
+      hint: `See what state it is in, on a manager: docker stack services ${undo.stack}; docker stack ps --no-trunc ${undo.stack}`,
+    };
+  }
+}
+
+/** Nothing comes after `post`. */
+const keepNothing = (): void => undefined;
+
+/** @throws DeployError where somebody else has taken it over: the stack is theirs now */
+async function lockAgain(
+  { clock, signal, narrator, run }: World,
+  session: Session,
+  { stack, holder }: LeaseState,
+): Promise<Lease> {
+  const lease = await acquire({
+    ...{ stack, holder, clock, signal, timeoutMs: 0 },
+    ...{ runUrl: run.runUrl, actor: run.actor },
+    settle: (action) => session.settle(action, { clock, signal, log: narrator.say }),
+    engine: () => session.engine,
+    say: narrator.say,
+  });
+  session.fence(() => lease.assertHeld());
+  return lease;
+}
+
+function deploymentOf(
+  world: World,
+  inputs: Inputs,
+  session: Session,
+  lease: Lease | undefined,
+): Deployment {
+  const signal = lease === undefined ? world.signal : AbortSignal.any([world.signal, lease.signal]);
+  return {
+    ...{ inputs, session, lease, seen: {}, cancelled: world.signal },
+    world: { ...world, signal },
+    tell: progressLog(world.narrator),
+    reader: new SnapshotReader(inputs.stack),
+    healthchecks: new ImageHealthchecks(),
+    images: new MissingImages((image) => authFor(inputs.registries, image)),
+  };
+}
