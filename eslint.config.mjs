@@ -41,6 +41,7 @@ const pure = [
   'src/report/dossier-log.ts',
   'src/report/dossier-words.ts',
   'src/docker/log-stream.ts',
+  'src/verify/check.ts',
   'src/report/failure.ts',
   'src/report/next.ts',
   'src/report/progress.ts',

@@ -33,6 +33,7 @@ import { MissingImages } from './rollout/images.js';
 import { failuresOf } from './rollout/observe.js';
 import { SnapshotReader } from './rollout/reader.js';
 import { Session } from './session.js';
+import type { Check } from './verify/check.js';
 import { endingOf, type Ending, type World } from './world.js';
 
 export type { World } from './world.js';
@@ -54,6 +55,7 @@ export async function run(world: World): Promise<RunReport> {
     for (const warning of rendered?.warnings ?? [])
       narrator.warn(warning.message, warning.position);
     if (rendered !== undefined) rendered = tellFileLint(world, inputs, rendered);
+    const checks = ['deploy', 'rollback'].includes(inputs.mode) ? world.checks(inputs) : [];
     const opening = Session.open(world.connect(inputs), inputs.docker, narrator.debug);
     const session = await unless(world.signal, opening, (late) => late.close());
     try {
@@ -65,7 +67,15 @@ export async function run(world: World): Promise<RunReport> {
       const fitted = rendered && forClient(rendered, session.cliVersion.join('.'));
       for (const warning of fitted?.warnings ?? [])
         narrator.warn(warning.message, warning.position);
-      return await connected({ world, inputs, session, seen, begun, rendered: fitted?.stack });
+      return await connected({
+        world,
+        inputs,
+        session,
+        seen,
+        begun,
+        checks,
+        rendered: fitted?.stack,
+      });
     } finally {
       await session.close();
     }
@@ -166,6 +176,7 @@ interface Connected {
   readonly session: Session;
   readonly seen: Seen;
   readonly begun: number;
+  readonly checks: readonly Check[];
   readonly rendered: RenderedStack | undefined;
 }
 
@@ -176,10 +187,11 @@ async function connected({
   session,
   seen,
   begun,
+  checks,
   rendered,
 }: Connected): Promise<Ending> {
   const base = {
-    ...{ inputs, session, seen, cancelled: world.signal },
+    ...{ inputs, session, seen, checks, cancelled: world.signal },
     tell: progressLog(world.narrator),
     reader: new SnapshotReader(inputs.stack),
     healthchecks: new ImageHealthchecks(),

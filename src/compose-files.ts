@@ -10,6 +10,7 @@ import { renderStack, type FileContent, type RenderedStack } from './compose/ren
 import { MAX_FILE_BYTES, type SourceFile } from './compose/source.js';
 import { collectVariables } from './compose/variables.js';
 import { InvalidInput, type Problem } from './errors.js';
+import { fillIn, type Check, type CheckLine } from './verify/check.js';
 
 export interface ComposeInputs {
   /** The `compose-file` input; none: the file is looked for. */
@@ -103,6 +104,37 @@ export function loadStack(
   if (first !== undefined) throw new InvalidInput([first, ...more]);
   if (rendered === undefined) throw new TypeError('nothing was rendered and no problem was found');
   return { ...rendered, warnings: [...collected.warnings, ...rendered.warnings] };
+}
+
+/**
+ * Fills in the variables of the `verify` input, from where those of the stack files come.
+ * @throws InvalidInput with every problem of every line
+ */
+export function loadChecks(
+  lines: readonly CheckLine[],
+  inputs: ComposeInputs,
+  { cwd, environment }: Surroundings,
+): readonly Check[] {
+  if (lines.length === 0) return [];
+  const problems: Problem[] = [];
+  const envFiles = inputs.envFiles.flatMap((path) => {
+    const absolute = resolve(cwd, path);
+    const content = readFile(absolute, MAX_FILE_BYTES);
+    if (Buffer.isBuffer(content)) return [{ path, text: content }];
+    problems.push(unreadable(path, absolute, 'env-file', content));
+    return [];
+  });
+  const { env, allowUnset } = inputs;
+  const { variables, problems: more } = collectVariables({
+    env,
+    envFiles,
+    environment,
+    allowUnset,
+  });
+  const filled = fillIn(lines, variables, allowUnset);
+  const [first, ...others] = [...problems, ...more, ...filled.problems];
+  if (first !== undefined) throw new InvalidInput([first, ...others]);
+  return filled.checks;
 }
 
 /** Nothing that a stack refers to is larger; Swarm's own limits are far below. */

@@ -23,6 +23,7 @@ export const REASONS = [
   'update-paused',
   'rolled-back-by-swarm',
   'job-failed',
+  'verify-failed',
   'progress-timeout',
   'timeout',
   'deploy-refused',

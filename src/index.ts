@@ -5,7 +5,7 @@ import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { run } from './action.js';
 import { Cancellation } from './cancel.js';
-import { loadStack } from './compose-files.js';
+import { loadChecks, loadStack } from './compose-files.js';
 import { removeWorkspace } from './docker/workspace.js';
 import { credentialLines, parseInputs, secretValues, type Inputs } from './inputs.js';
 import { isLeft, settleLeft, type Left } from './ledger/left.js';
@@ -35,6 +35,8 @@ import { unverifiedWarning } from './transport/host-key.js';
 import { localTransport } from './transport/local.js';
 import type { World } from './world.js';
 import { checkPrivateKey } from './transport/private-key.js';
+import { secretsOf } from './verify/check.js';
+import { probe } from './verify/probe.js';
 
 const clock: Clock = {
   now: () => performance.now(),
@@ -84,6 +86,16 @@ function worldOf(narrator: Narrator, cancellation: Cancellation): World {
         environment: process.env,
         home: homedir(),
       }),
+    checks: (inputs) => {
+      const checks = loadChecks(inputs.verify.checks, inputs.compose, {
+        cwd: process.cwd(),
+        environment: process.env,
+        home: homedir(),
+      });
+      maskSecrets(checks.flatMap(secretsOf));
+      return checks;
+    },
+    probe,
     connect: (inputs) => connector(inputs, narrator),
     narrator,
     clock,

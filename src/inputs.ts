@@ -16,6 +16,7 @@ import { PROFILE } from './compose/profiles.js';
 import { Form, type InputName, named, ODD, secretLines } from './inputs/form.js';
 import { RULE_IDS, type RuleId } from './lint/catalog.js';
 import { nearest } from './lint/nearest.js';
+import { expectationOf, parseCheck, shownUrl, type CheckLine } from './verify/check.js';
 import { readRegistries, type RegistryLogin } from './inputs/registries.js';
 
 export type { Connection, InputContext } from './inputs/connection.js';
@@ -62,6 +63,8 @@ export interface Inputs {
     readonly maxFailures: number;
   };
   readonly onFailure: 'rollback' | 'keep';
+  /** What must answer after convergence; `timeoutMs` for all of it. */
+  readonly verify: { readonly checks: readonly CheckLine[]; readonly timeoutMs: number };
   readonly lock: { readonly on: boolean; readonly timeoutMs: number };
   /** How many revisions the swarm keeps of the stack. */
   readonly history: number;
@@ -100,6 +103,7 @@ export function parseInputs(raw: (name: InputName) => string, context: InputCont
     withRegistryAuth: form.flag('with-registry-auth'),
     watch: watch(form),
     onFailure: form.choice('on-failure', ['rollback', 'keep']),
+    verify: verify(form),
     lock: { on: form.flag('lock'), timeoutMs: form.duration('lock-timeout', 'zero allowed') },
     history: history(form),
     revision: revision(form),
@@ -306,6 +310,30 @@ function watch(form: Form): Inputs['watch'] {
   return { wait, timeoutMs, progressTimeoutMs, stableForMs, maxFailures: Number(failures) };
 }
 
+function verify(form: Form): Inputs['verify'] {
+  const lines = form.lines('verify').map(({ text, place }) => ({
+    place,
+    check: parseCheck(text, Number(place?.replace('line ', '') ?? 1)),
+  }));
+  for (const { place, check } of lines)
+    if ('problem' in check)
+      // The line may have a credential in it.
+      form.reject(
+        'verify',
+        check.problem,
+        'verify: https://shop.example/health -> 200 contains ok',
+        place,
+      );
+  if (lines.length > 0 && form.text('wait').toLowerCase() === 'false')
+    form.reject(
+      'verify',
+      'asks for checks after convergence, which wait: false does not wait for',
+      'Leave verify out, or wait at true.',
+    );
+  const checks = lines.flatMap(({ check }) => ('problem' in check ? [] : [check]));
+  return { checks, timeoutMs: form.duration('verify-timeout', 'not zero') };
+}
+
 function history(form: Form): number {
   const kept = form.text('history');
   if (!/^\d{1,3}$/.test(kept))
@@ -357,6 +385,13 @@ export function describeInputs(inputs: Inputs): object {
     resolveImage: inputs.resolveImage,
     withRegistryAuth: inputs.withRegistryAuth,
     onFailure: inputs.onFailure,
+    verify: {
+      checks: inputs.verify.checks.map((check) => ({
+        url: shownUrl(check.url),
+        expectation: expectationOf(check),
+      })),
+      timeoutMs: inputs.verify.timeoutMs,
+    },
     watch,
     lock: inputs.lock,
     history: inputs.history,

@@ -12,11 +12,16 @@ import type { Narrator } from './report/narrator.js';
 import type { ServicesEnding } from './report/services.js';
 import type { Clock } from './rollout/watch.js';
 import type { Connect } from './session.js';
+import type { Check } from './verify/check.js';
+import type { Probe } from './verify/probe.js';
 
 /** Everything a run touches, from outside. */
 export interface World {
   readonly inputs: () => Inputs;
   readonly renderStack: (inputs: Inputs) => RenderedStack;
+  /** What `verify` asks for, with its variables filled in. */
+  readonly checks: (inputs: Inputs) => readonly Check[];
+  readonly probe: Probe;
   readonly connect: (inputs: Inputs) => Connect;
   readonly narrator: Narrator;
   readonly clock: Clock;

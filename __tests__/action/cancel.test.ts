@@ -75,6 +75,8 @@ async function post(
         throw new Error('post reads no files');
       },
       connect: () => swarm.connect,
+      checks: () => [],
+      probe: () => Promise.reject(new Error('post checks nothing')),
       narrator: createNarrator(
         { line: log, warning: log, notice: log, startGroup: log, endGroup: log },
         swarm.clock,

@@ -7,7 +7,10 @@ import { runFacts, type Run } from '../../src/ledger/run.js';
 import { undoText } from '../../src/modes/cancel.js';
 import { createNarrator } from '../../src/report/narrator.js';
 import type { RunReport } from '../../src/report/outcome.js';
+import { InvalidInput } from '../../src/errors.js';
 import type { Connect } from '../../src/session.js';
+import { fillIn } from '../../src/verify/check.js';
+import type { Probe } from '../../src/verify/probe.js';
 import type { FakeSwarm } from './fake-swarm.js';
 
 export interface Attempt {
@@ -33,6 +36,8 @@ export interface Asked {
   readonly over?: AbortController;
   /** The workflow run; attempt 1 of one without a number where it is not told. */
   readonly run?: Partial<Run>;
+  /** Answers the checks of `verify`. */
+  readonly probe?: Probe;
   /** In place of the connection to the fake swarm. */
   readonly connect?: Connect;
 }
@@ -74,6 +79,13 @@ export async function runAction(swarm: FakeSwarm, asked: Asked): Promise<Attempt
         home: undefined,
         readFile: () => 'missing',
       }),
+    checks: ({ verify, compose }) => {
+      const { checks, problems } = fillIn(verify.checks, compose.env, false);
+      const [first, ...more] = problems;
+      if (first !== undefined) throw new InvalidInput([first, ...more]);
+      return checks;
+    },
+    probe: asked.probe ?? (() => Promise.resolve({ error: 'nobody answers in this test' })),
     connect: () => asked.connect ?? swarm.connect,
     narrator: createNarrator(
       {

@@ -9,7 +9,6 @@ export interface LogText {
 
 /** A frame is led by its stream, three zeros and its length (moby, pkg/stdcopy). */
 const HEAD = 8;
-const STDERR = 2;
 const ENGINE = 3;
 
 /**
@@ -19,11 +18,16 @@ const ENGINE = 3;
  */
 export function decodeLog(bytes: Buffer, isRaw: boolean): LogText {
   if (isRaw) return { lines: linesIn(bytes), error: '' };
-  const lines: string[] = [];
+  const lines: { readonly frame: number; readonly text: string }[] = [];
   const errors: Buffer[] = [];
-  const open = new Map<number, Buffer[]>();
+  const open = new Map<number, { readonly pieces: Buffer[]; frame: number }>();
+  const close = (stream: number): void => {
+    const { pieces = [], frame = 0 } = open.get(stream) ?? {};
+    lines.push(...linesIn(Buffer.concat(pieces)).map((text) => ({ frame, text })));
+    open.delete(stream);
+  };
   let at = 0;
-  while (at + HEAD <= bytes.length) {
+  for (let frame = 0; at + HEAD <= bytes.length; frame += 1) {
     const stream = bytes[at] ?? 0;
     if (stream > ENGINE || bytes.readUIntBE(at + 1, 3) !== 0) break;
     const end = at + HEAD + bytes.readUInt32BE(at + 4);
@@ -33,18 +37,17 @@ export function decodeLog(bytes: Buffer, isRaw: boolean): LogText {
       errors.push(body);
       continue;
     }
-    const pieces = open.get(stream) ?? [];
-    open.set(stream, pieces);
-    pieces.push(body);
-    if (body.at(-1) !== NEWLINE) continue;
-    lines.push(...linesIn(Buffer.concat(pieces)));
-    open.delete(stream);
+    const line = open.get(stream) ?? { pieces: [], frame };
+    open.set(stream, line);
+    line.pieces.push(body);
+    line.frame = frame;
+    if (body.at(-1) === NEWLINE) close(stream);
   }
-  for (const stream of [STDERR - 1, STDERR, 0])
-    lines.push(...linesIn(Buffer.concat(open.get(stream) ?? [])));
+  for (const stream of [...open.keys()]) close(stream);
+  const text = lines.sort((a, b) => a.frame - b.frame).map((line) => line.text);
   // Neither frames nor a terminal's output: better shown as it is than not at all.
-  if (at < bytes.length && at + HEAD <= bytes.length) lines.push(...linesIn(bytes.subarray(at)));
-  return { lines, error: Buffer.concat(errors).toString('utf8').trim() };
+  if (at < bytes.length && at + HEAD <= bytes.length) text.push(...linesIn(bytes.subarray(at)));
+  return { lines: text, error: Buffer.concat(errors).toString('utf8').trim() };
 }
 
 const NEWLINE = 10;

@@ -46,6 +46,8 @@ export const inputDefaults = {
   'stable-for': 'auto',
   'max-failures': '3',
   'on-failure': 'rollback',
+  verify: '',
+  'verify-timeout': '1m',
   lock: 'true',
   'lock-timeout': '15m',
   history: '10',

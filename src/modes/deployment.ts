@@ -10,6 +10,7 @@ import type { SnapshotReader } from '../rollout/reader.js';
 import { rewrite } from '../rollout/restore.js';
 import { wantedOf, watch, type Watcher } from '../rollout/watch.js';
 import type { Session } from '../session.js';
+import type { Check } from '../verify/check.js';
 import type { World } from '../world.js';
 
 /** A run that is connected to a manager. */
@@ -23,6 +24,8 @@ export interface Deployment {
   readonly reader: SnapshotReader;
   readonly healthchecks: ImageHealthchecks;
   readonly images: MissingImages;
+  /** What must answer after convergence. */
+  readonly checks: readonly Check[];
   /** Aborted when the run is cancelled, and then only. */
   readonly cancelled: AbortSignal;
   /** The stack's lock, where it is asked for. */

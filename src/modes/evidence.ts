@@ -7,11 +7,13 @@ import type { Places } from '../compose/places.js';
 import { decodeLog } from '../docker/log-stream.js';
 import { EngineError } from '../docker/engine.js';
 import { secretValues } from '../inputs.js';
+import type { ServiceSpec } from '../model.js';
 import type { Dossier, ServiceDossier, TaskLog } from '../report/dossier.js';
 import { failedServices, serviceDossier, type Witness } from '../report/dossier-facts.js';
 import { credentialsIn, maskOf, tidyLog, type Mask } from '../report/dossier-log.js';
 import { errorLine } from '../report/text.js';
 import type { End, Rollout } from '../rollout/observe.js';
+import { secretsOf } from '../verify/check.js';
 import type { Deployment } from './deployment.js';
 
 /** What a change knows of itself that is worth telling when it fails. */
@@ -32,6 +34,19 @@ const LOGS_TIMEOUT_MS = 6000;
 /** Of one log: 50 pieces of 16 KiB, and some. */
 const LOG_BYTES = 1024 * 1024;
 
+/** What nobody may read, of all that a run knows. */
+export const maskFor = (
+  { inputs, checks }: Pick<Deployment, 'inputs' | 'checks'>,
+  confidential: readonly string[],
+  specs: readonly ServiceSpec[],
+): Mask =>
+  maskOf([
+    ...secretValues(inputs),
+    ...checks.flatMap(secretsOf),
+    ...confidential,
+    ...specs.flatMap(credentialsIn),
+  ]);
+
 /** Gathers the dossier of what failed. Never throws: what cannot be read is said in it. */
 export async function gather(
   deployment: Deployment,
@@ -40,13 +55,14 @@ export async function gather(
   { places, confidential = [] }: Background,
 ): Promise<Dossier> {
   const { inputs, world } = deployment;
+  // What a check found wrong is no task's fault.
+  if (end.reason === 'verify-failed') return [];
   const failed = failedServices(rollout, end);
-  const known = [
-    ...secretValues(inputs),
-    ...confidential,
-    ...failed.flatMap(({ target }) => credentialsIn(target.spec)),
-  ];
-  const mask = maskOf(known);
+  const mask = maskFor(
+    deployment,
+    confidential,
+    failed.map(({ target }) => target.spec),
+  );
   const until = world.clock.now() + LOGS_TIMEOUT_MS;
   const dossier: ServiceDossier[] = [];
   let read = 0;

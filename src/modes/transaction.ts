@@ -29,10 +29,11 @@ import {
 } from '../rollout/observe.js';
 import { jobHint, ranAgain, rollBack } from '../rollout/rollback.js';
 import { settledTasks, stableForMs } from '../rollout/stability.js';
+import { verify } from '../verify/verify.js';
 import { endingOf, type Ending } from '../world.js';
 import { takeBackNow, type Undo } from './cancel.js';
 import { look, settle, type Deployment } from './deployment.js';
-import { gather, tell, type Background } from './evidence.js';
+import { gather, maskFor, tell, type Background } from './evidence.js';
 import {
   byName,
   calmMs,
@@ -321,8 +322,42 @@ async function judge(
   const { rollout, end } = await narrator.group('Watch the tasks', () =>
     look(deployment, onTo(context, goalOf(context))),
   );
-  if (end.kind === 'converged') return await succeed(context, rollout);
-  return await fail(context, end, rollout);
+  if (end.kind !== 'converged') return await fail(context, end, rollout);
+  return deployment.checks.length === 0
+    ? await succeed(context, rollout)
+    : await verified(context, rollout);
+}
+
+/** What has converged must also answer as it should; nothing is removed before that. */
+async function verified(context: Context, rollout: Rollout): Promise<Ending> {
+  const { deployment, change, changes } = context;
+  const { world, inputs, checks } = deployment;
+  const { clock, signal, probe, narrator } = world;
+  const { confidential = [] } = change.background ?? {};
+  const specs = changes.targets.map(({ spec }) => spec);
+  const verification = await narrator.group('Verify', () =>
+    verify(checks, {
+      ...{ clock, signal, probe, say: narrator.say },
+      timeoutMs: inputs.verify.timeoutMs,
+      mask: maskFor(deployment, confidential, specs),
+    }),
+  );
+  const failed = verification.filter(({ ok }) => !ok);
+  const [first] = failed;
+  if (first !== undefined) {
+    const count = checks.length === 1 ? 'the check' : `${failed.length} of ${checks.length} checks`;
+    const message = `${count} of verify failed: ${first.url}: ${first.error}`;
+    const end = { kind: 'failed', reason: 'verify-failed', message } as const;
+    return { ...(await fail(context, end, rollout)), verification };
+  }
+  // The checks may have taken a while: one more look, that it is still so.
+  const goal = { ...goalOf(context), stableForMs: 0 };
+  const again = await look(deployment, continueRollout(rollout, goal, clock.now()));
+  const ending =
+    again.end.kind === 'converged'
+      ? await succeed(context, again.rollout)
+      : await fail(context, again.end, again.rollout);
+  return { ...ending, verification };
 }
 
 /** What the swarm did when nothing was written yet: the last that is known where no look came after it. */

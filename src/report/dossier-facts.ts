@@ -195,7 +195,7 @@ export function serviceDossier(
   shortName: string,
 ): ServiceDossier {
   const { failures, unplaced, message } = facts;
-  const lastWords = log?.lines.findLast((line) => line.trim() !== '') ?? '';
+  const lastWords = tellingLine(log?.lines ?? []);
   const reason = preciser(facts.reason, lastWords);
   const words = unplaced || failures.at(-1)?.error || message;
   const place = placeOf(places, shortName, placeReason(reason, facts), words);
@@ -208,6 +208,15 @@ export function serviceDossier(
     ...(log === undefined ? {} : { log }),
   };
 }
+
+/** The last line that speaks of an error, as runtimes print more below it; else the last one. */
+const tellingLine = (lines: readonly string[]): string =>
+  lines.slice(-TELLING_LINES).findLast((line) => COMPLAINT.test(line)) ??
+  lines.findLast((line) => line.trim() !== '') ??
+  '';
+
+const TELLING_LINES = 30;
+const COMPLAINT = /\b(?:fatal|panic|[a-z]*error|[a-z]*exception)\b/i;
 
 /** Some runtimes start a program that cannot run, and only its output says so (runc 1.1 does). */
 const preciser = (reason: Reason, lastWords: string): Reason =>

@@ -29,7 +29,7 @@ export interface Facts {
   readonly message: string;
   /** Why tasks cannot be placed, in Docker's words. */
   readonly unplaced: string;
-  /** The last line that the failed task wrote; '' where there is none. */
+  /** The line of the failed task's log that says most; '' where there is none. */
   readonly lastWords: string;
   /** `linux/x86_64` and the like, of the nodes. */
   readonly platforms: readonly string[];
@@ -135,8 +135,8 @@ const lastError = ({ failures, message }: Facts): string => failures.at(-1)?.err
 const imageMissing = (facts: Facts): Words => ({
   cause: facts.failures.some(({ fatal }) => fatal)
     ? `The registry has no image ${image(facts)}`
-    : `${nodes(facts)} could not pull ${image(facts)}: there is no such image, or its registry does not answer`,
-  mend: 'Check the name and the tag in `image:`, and that it was pushed before this step; a private image needs registry-username and registry-password.',
+    : `${nodes(facts)} could not pull ${image(facts)}: there is no such image, or its registry does not answer or lets no node in`,
+  mend: 'Check the name and the tag in `image:`, and that it was pushed before this step; a private image needs registry-username and registry-password, and with-registry-auth at true.',
 });
 
 /** Docker had the digest from the registry: what a node lacks is the way to it. */
@@ -165,7 +165,7 @@ function tasksSay(facts: Facts, what: string): string {
 }
 
 const lastWords = ({ lastWords: words }: Facts): string =>
-  words === '' ? '' : `; its last line: ${short(words, 200)}`;
+  words === '' ? '' : `; its log says: ${short(words, 200)}`;
 
 function exitText({ failures }: Facts): string {
   const code = failures.at(-1)?.exitCode;
@@ -191,7 +191,7 @@ function crashed(facts: Facts): Words {
         ? 'Look whether the node ran out of memory (dmesg on it), and give the service deploy.resources.limits.memory; else something kills it.'
         : facts.lastWords === ''
           ? `It wrote nothing that could be read: run ${image(facts)} by hand with the same command and environment.`
-          : 'Mend what the last lines of its log complain of.',
+          : 'Mend what its log complains of.',
   };
 }
 

@@ -41,6 +41,11 @@ describe('a log stream', () => {
     expect(decodeLog(bytes, false).lines).toEqual(['', 'last words']);
   });
 
+  it('has a line without an end where its last piece was (the driver "local" leaves ends out)', () => {
+    const bytes = Buffer.concat([frame(1, 'x'.repeat(16384)), frame(1, 'yz'), frame(2, 'fatal\n')]);
+    expect(decodeLog(bytes, false).lines).toEqual([`${'x'.repeat(16384)}yz`, 'fatal']);
+  });
+
   it('shows bytes that are no UTF-8 as such', () => {
     expect(decodeLog(frame(1, Buffer.from([0x61, 0xff, 0xfe, 0x0a])), false).lines).toEqual([
       'a\ufffd\ufffd',

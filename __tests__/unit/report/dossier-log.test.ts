@@ -58,7 +58,7 @@ describe('secrets', () => {
       expect(lines[0]).not.toContain('ss');
     }
     // As far as a line is looked at, whose text shrinks as secrets are taken out.
-    const many = `${`${'s'.repeat(30)} `.repeat(700)}`;
+    const many = `${'s'.repeat(30)} `.repeat(700);
     for (let lead = 0; lead < 31; lead += 1)
       expect(tidyLog([`${'x'.repeat(lead)}${many}`], long, 50).lines[0]).not.toMatch(/ss/);
   });

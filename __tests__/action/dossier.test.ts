@@ -1,0 +1,205 @@
+/** What a failed run has gathered, and when; and the checks of `verify` in the story of a run. */
+import { beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { imageOf } from '../../src/model.js';
+import { FakeSwarm } from '../support/fake-swarm.js';
+import { HOSTILE, logOf } from '../support/log-frames.js';
+import { runAction, stackFile, type Asked } from '../support/run-action.js';
+
+let swarm: FakeSwarm;
+
+jest.setTimeout(120_000);
+
+beforeEach(() => {
+  swarm = new FakeSwarm();
+});
+
+const file = (image: string): string => stackFile({ api: { image, replicas: 2 } });
+const run = (image: string, more: Partial<Asked> = {}) =>
+  runAction(swarm, { yaml: file(image), ...more });
+
+async function standing(): Promise<void> {
+  expect((await run('api:1')).report.outcome).toBe('deployed');
+  swarm.writes.length = 0;
+  swarm.requests.length = 0;
+}
+
+describe('the dossier', () => {
+  it('has cause, mend, tasks and log, read before anything is taken back', async () => {
+    await standing();
+    const writes: number[] = [];
+    swarm.onLog = () => {
+      writes.push(swarm.writes.length);
+      return { bytes: logOf('starting', 'fatal: no database') };
+    };
+    const { report, log } = await run('api:crash');
+    expect(report.outcome).toBe('rolled-back');
+    expect(report.dossier).toEqual([
+      expect.objectContaining({
+        service: 'shop_api',
+        reason: 'crash-loop',
+        cause: expect.stringMatching(/^Its process ends with exit code 1.*fatal: no database\.$/),
+        place: { file: 'compose.yaml', line: 1 },
+        log: expect.objectContaining({ lines: ['starting', 'fatal: no database'], cut: 0 }),
+      }),
+    ]);
+    expect(report.dossier[0]?.tasks[0]).toMatchObject({
+      state: 'failed',
+      exitCode: 1,
+      node: expect.stringMatching(/^(manager|worker)-\d$/),
+      error: 'task: non-zero exit (1)',
+    });
+    // The deploy itself is all that had been written by then.
+    expect(writes).toEqual([1]);
+    expect(swarm.writes.length).toBeGreaterThan(1);
+    const [heading, first] = log.slice(log.findIndex((line) => line.startsWith('> Log of ')));
+    expect(heading).toMatch(/^> Log of shop_api\.\d on \S+ \(last 2 lines\)$/);
+    expect(first).toBe('  | starting');
+  });
+
+  it('of a hostile container does no harm in the log', async () => {
+    swarm.onLog = () => ({ bytes: logOf(...HOSTILE) });
+    const { log } = await run('api:crash');
+    for (const line of log) {
+      expect(line).not.toMatch(/^\s*::|##\[/);
+      expect(line).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e]/);
+    }
+    expect(log).toContain('  | ::stop-commands::token');
+  });
+
+  it('has no secret in it, wherever a container repeats one', async () => {
+    const password = 'correct-horse-battery';
+    swarm.logins.set('r.example', password);
+    swarm.onLog = () => ({ bytes: logOf(`login with ${password}`, 'API_TOKEN is tok-1234567') });
+    const { report, log } = await runAction(swarm, {
+      yaml: stackFile({
+        api: { image: 'r.example/api:crash', environment: ['API_TOKEN=tok-1234567'] },
+      }),
+      inputs: {
+        registry: 'r.example',
+        'registry-username': 'me',
+        'registry-password': password,
+      },
+    });
+    expect(report.dossier[0]?.log?.lines).toEqual(['login with ***', 'API_TOKEN is ***']);
+    for (const text of [log.join('\n'), JSON.stringify(report)])
+      expect(text).not.toMatch(/correct-horse|tok-1234567/);
+  });
+
+  it('does not wait for a log that hangs, and takes what came of it', async () => {
+    await standing();
+    swarm.onLog = () => ({ bytes: logOf('the last that came'), hangs: true });
+    const { report } = await run('api:crash');
+    expect(report.outcome).toBe('rolled-back');
+    expect(report.dossier[0]?.log).toMatchObject({
+      lines: ['the last that came'],
+      note: 'its node gave no more of it within 3 s',
+    });
+  });
+
+  it.each([
+    ['an engine without an answer', 'refuse' as const, /could not be read: lost the connection/],
+    ['an error', { status: 500, body: '{"message":"no log driver"}' }, /could not be read: no log/],
+    ['none', { status: 404, body: '{"message":"gone"}' }, /has removed the task already/],
+  ])('says why there is no log, and the rollback goes on: %s', async (_, instead, note) => {
+    await standing();
+    swarm.onRequest = (request) => (request.endsWith('/logs') ? instead : undefined);
+    const { report } = await run('api:crash');
+    expect(report.outcome).toBe('rolled-back');
+    expect(report.dossier[0]?.log).toMatchObject({
+      lines: [],
+      note: expect.stringMatching(note),
+    });
+  });
+
+  it('asks for no log where no container has run', async () => {
+    await run('api:missing');
+    expect(swarm.requests.filter((request) => request.includes('/logs'))).toEqual([]);
+  });
+
+  it('is empty where nothing failed', async () => {
+    expect((await run('api:1')).report.dossier).toEqual([]);
+  });
+});
+
+describe('verify', () => {
+  const well = { status: 200, location: '', body: 'v2', isWhole: true };
+  const inputs = { verify: 'https://shop.example/ contains ${TAG}', env: 'TAG=v2' };
+
+  it('is asked after convergence, and is green where all is well', async () => {
+    await standing();
+    const asked: [string, boolean][] = [];
+    const { report, log } = await run('api:2', {
+      inputs,
+      probe: async (url) => {
+        asked.push([url, swarm.running('shop_api').length === 2]);
+        return asked.length === 1 ? { error: 'nothing listens there' } : well;
+      },
+    });
+    expect(report).toMatchObject({ outcome: 'deployed', reason: '' });
+    expect(report.verification).toMatchObject([{ ok: true, attempts: 2, status: 200 }]);
+    expect(asked).toEqual([
+      ['https://shop.example/', true],
+      ['https://shop.example/', true],
+    ]);
+    expect(log).toContain('> Verify');
+  });
+
+  it('that fails is a failed deploy, rolled back before anything is pruned', async () => {
+    await standing();
+    const before = structuredClone(swarm.byName('shop_api').Spec);
+    const { report } = await run('api:2', {
+      inputs: { ...inputs, prune: 'true' },
+      probe: async () => ({ ...well, body: 'v1' }),
+    });
+    expect(report).toMatchObject({
+      outcome: 'rolled-back',
+      reason: 'verify-failed',
+      dossier: [],
+      verification: [{ ok: false, body: 'v1' }],
+    });
+    expect(report.message).toContain('its body does not have v2 in it');
+    expect(swarm.byName('shop_api').Spec).toEqual(before);
+  });
+
+  it('leaves the stack as it is where that is asked for', async () => {
+    await standing();
+    const { report } = await run('api:2', { inputs: { ...inputs, 'on-failure': 'keep' } });
+    expect(report).toMatchObject({ outcome: 'failed', reason: 'verify-failed' });
+  });
+
+  it('looks at the tasks once more: one that died of the checks is not green', async () => {
+    await standing();
+    const { report } = await run('api:2', {
+      inputs,
+      probe: async () => {
+        for (const task of swarm.tasks)
+          if (task.Status.State === 'running') {
+            task.Status = { State: 'failed', Err: 'task: non-zero exit (1)' };
+            task.DesiredState = 'shutdown';
+          }
+        swarm.onStep = () => {
+          if (imageOf(swarm.byName('shop_api').Spec).startsWith('api:2'))
+            for (const task of swarm.tasks)
+              if (task.Status.State === 'running')
+                task.Status = { State: 'failed', Err: 'task: non-zero exit (1)' };
+        };
+        return well;
+      },
+    });
+    expect(report).toMatchObject({ outcome: 'rolled-back', reason: 'crash-loop' });
+  });
+
+  it('with a variable that is not set connects to nothing', async () => {
+    const { report } = await run('api:2', {
+      inputs: { verify: 'https://shop.example/${NONE}' },
+    });
+    expect(report).toMatchObject({ outcome: 'invalid', reason: 'variable-unset' });
+    expect(swarm.connections).toBe(0);
+  });
+
+  it.each(['plan', 'status', 'remove'])('has no part in mode %s', async (mode) => {
+    await standing();
+    const { report } = await run('api:1', { inputs: { ...inputs, env: '', mode } });
+    expect(report.verification).toEqual([]);
+  });
+});
