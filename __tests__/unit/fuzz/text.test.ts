@@ -222,6 +222,9 @@ describe('the end of a run', () => {
         revision: 1,
         previousRevision: undefined,
         history: [],
+        bars: [{ kind: 'rollout', name: text(6), from: 0, to: 5, state: 'failed', reached: '0/1' }],
+        dossier: [],
+        verification: [],
       };
     });
 
@@ -236,7 +239,11 @@ describe('the end of a run', () => {
       expect((html.match(/<details>/g) ?? []).length).toBe(
         (html.match(/<\/details>/g) ?? []).length,
       );
-      expect(html).not.toMatch(/<(?:a|img|script|pre)\b/);
+      expect(html).not.toMatch(/<(?:a|img|script)\b/);
+      // The timeline, and commands where the stack's name is one.
+      expect(html.replace(/<pre><code class="language-(?:mermaid|sh)">/g, '')).not.toContain(
+        '<pre',
+      );
       // A fence that nobody closed would swallow the end.
       expect(html).toMatch(/Outcome <code>/);
       for (const text of outputsOf(run).values()) expect(text).not.toMatch(/[\r\n\u001b]/);
