@@ -76,7 +76,7 @@ function deploymentOf(
 ): Deployment {
   const signal = lease === undefined ? world.signal : AbortSignal.any([world.signal, lease.signal]);
   return {
-    ...{ inputs, session, lease, seen: {}, cancelled: world.signal },
+    ...{ inputs, session, lease, seen: {}, cancelled: world.signal, checks: [] },
     world: { ...world, signal },
     tell: progressLog(world.narrator),
     reader: new SnapshotReader(inputs.stack),

@@ -77,6 +77,8 @@ async function post(
       checks: () => [],
       probe: () => Promise.resolve({ error: 'post asks nobody' }),
       connect: () => swarm.connect,
+      checks: () => [],
+      probe: () => Promise.reject(new Error('post checks nothing')),
       narrator: createNarrator(
         { line: log, warning: log, notice: log, startGroup: log, endGroup: log },
         swarm.clock,

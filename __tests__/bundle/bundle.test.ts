@@ -207,6 +207,11 @@ describe('a deploy', () => {
     expect(green.outputs['outcome']).toBe('deployed');
     // Each of them is masked before anything else could print it.
     for (const secret of secrets) expect(green.log).toContain(`::add-mask::${secret}\n`);
+    expect(green.log).toMatch(
+      /^::debug:: *0:\d\d {2}engine: GET .*\/services .*-> 200, \d+ bytes/m,
+    );
+    expect(green.log).toMatch(/^::debug::.*command: .*docker .*stack deploy .*-> exit code 0/m);
+    expect(green.log).toContain('engine: POST /auth');
     const refused = await run(server, { ...inputs, timeout: 'never' }, { env });
     expect(refused.outputs['outcome']).toBe('invalid');
     const unreachable = await run(

@@ -4,14 +4,19 @@ import type { Transport } from './transport.js';
 /** Takes one line. */
 export type Trace = (line: string) => void;
 
-const MAX_COMMAND = 300;
+const MAX_COMMAND = 600;
+/** A longer argument, or one of several lines, is a script of this action's own. */
+const MAX_ARGUMENT = 120;
 
 /** The same transport, with a line for each command: how it ended, how much it wrote and how fast. */
 export function traced(transport: Transport, trace: Trace): Transport {
   // Anybody on the manager can read it in the list of processes, so that no secret is in it.
   const told = (argv: readonly string[]): string => {
     const text = argv
-      .map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : JSON.stringify(word)))
+      .map((word) => {
+        if (word.length > MAX_ARGUMENT || word.includes('\n')) return `(${word.length} characters)`;
+        return /^[\w@%+=:,./-]+$/.test(word) ? word : JSON.stringify(word);
+      })
       .join(' ');
     return text.length > MAX_COMMAND ? `${text.slice(0, MAX_COMMAND)}...` : text;
   };

@@ -241,6 +241,7 @@ describe('the end of a run', () => {
             ...{ attempts: 2, body: text(3), error: text(4) },
           },
         ],
+        bars: [{ kind: 'rollout', name: text(6), from: 0, to: 5, state: 'failed', reached: '0/1' }],
       };
     });
 
@@ -256,8 +257,11 @@ describe('the end of a run', () => {
         (html.match(/<\/details>/g) ?? []).length,
       );
       expect(html).not.toMatch(/<(?:a|img|script)\b/);
-      // The log of a task, and the body of an answer: of each at most one.
-      expect((html.match(/<pre>/g) ?? []).length).toBeLessThanOrEqual(2);
+      // The timeline, commands where the stack's name is one, a log and an answer's body.
+      expect(html.replace(/<pre><code class="language-(?:mermaid|sh|text)">/g, '')).not.toContain(
+        '<pre',
+      );
+      expect((html.match(/language-text/g) ?? []).length).toBeLessThanOrEqual(2);
       // A fence that nobody closed would swallow the end.
       expect(html).toMatch(/Outcome <code>/);
       for (const text of outputsOf(run).values()) expect(text).not.toMatch(/[\r\n\u001b]/);
