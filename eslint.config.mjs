@@ -11,6 +11,7 @@ const pure = [
   'src/compose/**/*.ts',
   'src/lint/**/*.ts',
   'src/transport/host-key.ts',
+  'src/transport/key-inputs.ts',
   'src/transport/known-hosts.ts',
   'src/transport/quote.ts',
   'src/docker/cli.ts',

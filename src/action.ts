@@ -3,6 +3,7 @@
  * itself that could be a pure function elsewhere, and knows the world only by its ports.
  */
 import { authFor } from './docker/registry.js';
+import { isWorkspaceName, removeWorkspace, workspaceName } from './docker/workspace.js';
 import { DeployError } from './errors.js';
 import { describeInputs, type Inputs } from './inputs.js';
 import { refuseWithoutWait } from './compose/order.js';
@@ -31,6 +32,7 @@ import { serviceReports, taskReports } from './report/services.js';
 import { ImageHealthchecks } from './rollout/healthchecks.js';
 import { MissingImages } from './rollout/images.js';
 import { failuresOf } from './rollout/observe.js';
+import { errorLine } from './report/text.js';
 import { SnapshotReader } from './rollout/reader.js';
 import { Session } from './session.js';
 import { endingOf, type Ending, type World } from './world.js';
@@ -219,12 +221,24 @@ async function lock(world: World, inputs: Inputs, session: Session): Promise<Lea
       say: narrator.say,
     });
     session.fence(() => lease.assertHeld());
+    if (lease.tookOver !== undefined) await buryDead(session, lease.tookOver.id, narrator);
     return lease;
   } catch (error) {
     // Refused is not had. Where that is not known, `post` has a look.
     if (error instanceof DeployError && error.reason === 'locked')
       world.rememberLeft({ lease: undefined });
     throw error;
+  }
+}
+
+/** A run that died had no `post`: its command must not write any more, its files hold logins and secrets. */
+async function buryDead(session: Session, holder: string, narrator: Narrator): Promise<void> {
+  const name = workspaceName(holder);
+  if (!isWorkspaceName(name)) return;
+  try {
+    await removeWorkspace(session.transport, name);
+  } catch (error) {
+    narrator.say(`the directory ${name} of that run could not be removed: ${errorLine(error)}`);
   }
 }
 

@@ -7,7 +7,7 @@ import { run } from './action.js';
 import { Cancellation } from './cancel.js';
 import { loadStack } from './compose-files.js';
 import { removeWorkspace } from './docker/workspace.js';
-import { parseInputs, secretValues, type Inputs } from './inputs.js';
+import { credentialLines, parseInputs, secretValues, type Inputs } from './inputs.js';
 import { isLeft, settleLeft, type Left } from './ledger/left.js';
 import { runFacts } from './ledger/run.js';
 import { undoFrom, undoText, type Undo } from './modes/cancel.js';
@@ -42,6 +42,8 @@ const clock: Clock = {
 };
 
 function readInputs(): Inputs {
+  // Before anything can be said of them: inputs that are refused are told of, too.
+  maskSecrets(credentialLines(rawInput));
   const inputs = parseInputs(rawInput, {
     agentSocket: process.env['SSH_AUTH_SOCK'],
     checkPrivateKey,

@@ -16,10 +16,11 @@ import { PROFILE } from './compose/profiles.js';
 import { Form, type InputName, named, ODD, secretLines } from './inputs/form.js';
 import { RULE_IDS, type RuleId } from './lint/catalog.js';
 import { nearest } from './lint/nearest.js';
+import { keyInBase64 } from './transport/key-inputs.js';
 import { readRegistries, type RegistryLogin } from './inputs/registries.js';
 
 export type { Connection, InputContext } from './inputs/connection.js';
-export { inputDefaults, type InputName, inputNames } from './inputs/form.js';
+export { credentialLines, inputDefaults, type InputName, inputNames } from './inputs/form.js';
 export type { RegistryLogin } from './inputs/registries.js';
 
 const MODES = ['deploy', 'rollback', 'plan', 'status', 'remove'] as const;
@@ -121,7 +122,8 @@ export function secretValues(inputs: Inputs): readonly string[] {
   const texts = [
     ...credentials
       .flatMap(({ privateKey, passphrase, password }) => [privateKey, passphrase, password])
-      .map((secret) => secret?.reveal() ?? ''),
+      .map((secret) => secret?.reveal() ?? '')
+      .flatMap((text) => [text, keyInBase64(text) ?? '']),
     ...logins.flatMap(({ username, password }) => [
       password.reveal(),
       // As Docker writes both into its config.json.

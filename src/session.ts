@@ -10,7 +10,7 @@ import {
   type DockerCommand,
 } from './docker/cli.js';
 import { Engine, EngineError, type EngineVersion } from './docker/engine.js';
-import { ConnectionLost, DeployError } from './errors.js';
+import { ConnectionLost, DeployError, TimedOut } from './errors.js';
 import { safeLine } from './report/text.js';
 import type { Clock } from './rollout/watch.js';
 import { traced, type Trace } from './transport/traced.js';
@@ -37,6 +37,8 @@ export interface Patience {
 /** Long enough for an engine to restart or a leader to be elected. */
 const PATIENCE_MS = 180_000;
 const RETRY_MS = 1000;
+/** For one command that only looks. */
+const PROBE_LIMIT_MS = 15_000;
 
 function gaveUp(error: Error): ConnectionLost {
   return new ConnectionLost(`the swarm could not be read any more: ${error.message}`, {
@@ -209,7 +211,11 @@ async function probeCli(
   transport: Transport,
   docker: DockerCommand,
 ): Promise<readonly [number, number]> {
-  const result = await transport.run(dockerArgv(docker, '--version'));
+  const result = await transport
+    .run(dockerArgv(docker, '--version'), { timeoutMs: PROBE_LIMIT_MS })
+    .catch((error: unknown) => {
+      throw error instanceof TimedOut ? hangs(error, docker) : error;
+    });
   const version = cliVersion(result.stdout.toString('utf8'));
   if (result.code !== 0 || version === undefined)
     throw new DeployError(
@@ -226,6 +232,15 @@ async function probeCli(
     throw tooOld('Docker CLI', version.join('.'), transport.description);
   return version;
 }
+
+/** The login went well and the first command does not end: there is nothing to wait for. */
+const hangs = (error: TimedOut, docker: DockerCommand): DeployError =>
+  new DeployError('docker-unavailable', 'invalid', error.message, {
+    hint: docker.sudo
+      ? 'Does sudo ask something there, or does the login shell wait in its start file?'
+      : 'Does the login shell wait in its start file (.bashrc, .profile, ...), or for a home directory that does not answer?',
+    cause: error,
+  });
 
 function tooOld(what: string, version: string, where: string): DeployError {
   return new DeployError(
@@ -255,7 +270,7 @@ async function explain(
   if (!(error instanceof ConnectionLost)) return error;
   const result = await transport.run(
     dockerArgv(docker, 'version', '--format', '{{.Server.Version}}'),
-    { timeoutMs: 15_000 },
+    { timeoutMs: PROBE_LIMIT_MS },
   );
   if (result.code === 0) return await chatter(transport, error);
   const words = result.stderr.toString('utf8').trim();
@@ -274,7 +289,7 @@ async function explain(
 
 /** A login shell that prints something mixes it with the answers of the engine. */
 async function chatter(transport: Transport, error: ConnectionLost): Promise<Error> {
-  const { stdout } = await transport.run(['true'], { timeoutMs: 15_000 });
+  const { stdout } = await transport.run(['true'], { timeoutMs: PROBE_LIMIT_MS });
   if (stdout.length === 0) return error;
   return new DeployError(
     'docker-unavailable',

@@ -263,3 +263,18 @@ it('does not wait for a connection that is still being made', async () => {
   const attempt = await runAction(swarm, { yaml: V1, cancel, connect: () => late });
   expect(attempt.report).toMatchObject({ outcome: 'cancelled', manager: '' });
 });
+
+it('removes what a dead run, whose lock it takes over, has left on the manager', async () => {
+  await standing();
+  stopInWatch();
+  const dead = await runAction(swarm, { yaml: file('api:2'), cancel, inputs: { lock: 'true' } });
+  const holder = dead.left.lease?.holder ?? '';
+  expect(dead.remembered.at(0)).toBe(`swarm-deploy-${holder}`);
+  // As if it had come to no clean-up.
+  swarm.disk.set(`/tmp/swarm-deploy-${holder}`, 'directory');
+  swarm.disk.set(`/tmp/swarm-deploy-${holder}/docker/config.json`, Buffer.from('{}'));
+  const next = await runAction(swarm, { yaml: file('api:3'), inputs: { lock: 'true' } });
+  expect(next.report.outcome).toBe('deployed');
+  expect(next.log.join('\n')).toContain('took over the lock');
+  expect(swarm.left()).toEqual([]);
+});

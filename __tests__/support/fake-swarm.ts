@@ -130,6 +130,10 @@ export class FakeSwarm {
   /** After each step of the clock. */
   onStep: (now: number) => void = () => undefined;
 
+  /** The log stream of a task, by its id; `hangs`: after that it stays open. Undefined: there is none. */
+  onLog: (task: string) => { readonly bytes: Buffer; readonly hangs?: true } | undefined = () =>
+    undefined;
+
   #now = 1_000_000;
   #ids = 0;
   #index = 10;
@@ -395,6 +399,14 @@ export class FakeSwarm {
     if (instead !== undefined) {
       response.writeHead(instead.status, { 'Content-Type': 'application/json' });
       response.end(instead.body);
+      return;
+    }
+    const [, task] = /^\/tasks\/([^/]+)\/logs$/.exec(path) ?? [];
+    const log = task === undefined ? undefined : this.onLog(task);
+    if (log !== undefined) {
+      response.writeHead(200, {});
+      response.write(log.bytes);
+      if (log.hangs !== true) response.end();
       return;
     }
     const [status, value] = this.#answer(method, path, url.searchParams, body);

@@ -59,11 +59,21 @@ export interface AuthAttempt {
 }
 
 /**
- * What the server does to a connection instead of serving it: says nothing, talks nonsense, talks
- * without end before its version, closes at once, or does so with a sentence as sshd does when it
- * has too many logins.
+ * What the server does to a connection instead of serving it: says nothing, talks nonsense (in lines,
+ * or in bytes), talks without end before its version (in lines, or in one), greets and says nothing
+ * more, greets and talks nonsense, closes at once, or does so with a sentence as sshd does when it has
+ * too many logins.
  */
-export type Misbehaviour = 'silent' | 'garbage' | 'endless-banner' | 'hang-up' | 'too-many';
+export type Misbehaviour =
+  | 'silent'
+  | 'garbage'
+  | 'noise'
+  | 'endless-banner'
+  | 'endless-line'
+  | 'stall'
+  | 'broken-exchange'
+  | 'hang-up'
+  | 'too-many';
 
 export interface SshServerOptions {
   /** Address to listen at. Default: 127.0.0.1 */
@@ -383,9 +393,21 @@ function mistreat(socket: Socket, misbehaviour: Misbehaviour): void {
     case 'garbage':
       socket.end('HTTP/1.1 400 Bad Request\r\n\r\nSSH-1.0-none\r\n');
       return;
-    case 'endless-banner': {
+    case 'noise':
+      socket.write(Buffer.alloc(70_000, 0xa7));
+      return;
+    case 'stall':
+      socket.write('SSH-2.0-OpenSSH_9.2p1\r\n');
+      return;
+    case 'broken-exchange':
+      socket.write('SSH-2.0-OpenSSH_9.2p1\r\n');
+      socket.write(Buffer.alloc(5000, 0xff));
+      return;
+    case 'endless-banner':
+    case 'endless-line': {
+      const end = misbehaviour === 'endless-line' ? '' : '\r\n';
       const talk = (): void => {
-        while (!socket.destroyed && socket.write(`${'x'.repeat(200)}\r\n`));
+        while (!socket.destroyed && socket.write(`${'x'.repeat(200)}${end}`));
       };
       socket.on('drain', talk);
       talk();

@@ -68,7 +68,7 @@ const sameSpecs = async (stack, before) =>
   assert.deepEqual(await stack.specs(), before.specs, 'the specs are as before');
 
 /** @type {Check} */
-const asBefore = async (stack, before) => {
+export const asBefore = async (stack, before) => {
   await sameSpecs(stack, before);
   assert.deepEqual(
     await stack.objectSpecs(),
@@ -95,7 +95,7 @@ const asBefore = async (stack, before) => {
  * @param {Record<string, string>} wanted by service
  * @returns {Check}
  */
-const runs = (wanted) => async (stack) => {
+export const runs = (wanted) => async (stack) => {
   for (const [name, words] of Object.entries(wanted)) {
     const [image = '', count = ''] = words.split(' x');
     const digest = await stack.bed.digest(image);

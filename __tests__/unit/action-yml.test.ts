@@ -4,7 +4,15 @@ import { describe, expect, it } from '@jest/globals';
 import { parse } from 'yaml';
 import { entries, table, withTables } from '../../scripts/docs.mjs';
 import { GREEN_OUTCOMES, RED_OUTCOMES } from '../../src/errors.js';
-import { inputDefaults, inputNames, type InputName, parseInputs } from '../../src/inputs.js';
+import { InvalidInput } from '../../src/errors.js';
+import {
+  credentialLines,
+  inputDefaults,
+  inputNames,
+  type InputName,
+  parseInputs,
+} from '../../src/inputs.js';
+import { CONFIDENTIAL } from '../../src/inputs/form.js';
 
 const file = (name: string): string =>
   readFileSync(new URL(`../../${name}`, import.meta.url), 'utf8');
@@ -105,5 +113,48 @@ describe('the tables of the docs', () => {
     await expect(
       withTables('<!-- inputs:end --><!-- inputs:start -->', text, 'some'),
     ).rejects.toThrow();
+  });
+});
+
+describe('inputs that are secret', () => {
+  /** By their names: whoever adds one is reminded here. */
+  const secretNames = inputNames.filter((name) =>
+    /key$|pass|secret|token|credential|^registries$/.test(name),
+  );
+  const canary = (name: InputName): string => `canary-of-${name}-7f3a`;
+
+  it('are known to be', () => {
+    expect(secretNames).toEqual(expect.arrayContaining(['private-key', 'registries']));
+    for (const name of secretNames) expect(CONFIDENTIAL).toContain(name);
+  });
+
+  it('are masked before they are looked at', () => {
+    const masked = credentialLines((name) => ` ${canary(name)}\nsecond line of ${name}\nx`);
+    for (const name of secretNames.filter((each) => each !== 'registries'))
+      expect(masked).toEqual(
+        expect.arrayContaining([canary(name), ` ${canary(name)}`, `second line of ${name}`]),
+      );
+    // Too short to mask: the log would be unreadable.
+    expect(masked).not.toContain('x');
+  });
+
+  it.each(inputNames)('are in no message when each stands in %s', (wrong) => {
+    const given = Object.fromEntries(secretNames.map((name) => [name, canary(name)]));
+    for (const secret of secretNames.filter((each) => each !== 'registries')) {
+      const inputs: Partial<Record<InputName, string>> = {
+        ...{ stack: 's', host: 'a@b', timeout: 'never' },
+        ...given,
+        [wrong]: canary(secret),
+      };
+      let said = '';
+      try {
+        parseInputs((name) => inputs[name] ?? '', {});
+      } catch (error) {
+        said = `${String((error as Error).stack)} ${JSON.stringify((error as InvalidInput).problems)}`;
+        expect(error).toBeInstanceOf(InvalidInput);
+      }
+      expect(said).toContain('input ');
+      for (const name of secretNames) expect(said).not.toContain(canary(name));
+    }
   });
 });

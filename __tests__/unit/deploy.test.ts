@@ -202,6 +202,7 @@ describe('deployStack', () => {
       'docker-unavailable',
       'permission denied',
     ],
+    ['cat: write error: No space left on device', 1, 'docker-unavailable', 'No space left'],
     ['', 137, 'compose-invalid', 'exit code 137'],
     ['', null, 'compose-invalid', 'exit code none'],
   ])('%j with code %s', async (stderr, code, reason, words) => {

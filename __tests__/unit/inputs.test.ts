@@ -614,6 +614,12 @@ describe('jump-host', () => {
     ]);
   });
 
+  it('is masked in plain, too, where it was given in base64', () => {
+    const packed = Buffer.from(JUMP_PEM).toString('base64');
+    const inputs = parse({ ...LEAST, 'jump-host': 'a@b', 'jump-private-key': packed });
+    expect(secretValues(inputs)).toEqual(expect.arrayContaining([packed, 'anVtcCNzaC1rZXk']));
+  });
+
   it('is masked and told of like the rest', () => {
     const inputs = parse({
       ...LEAST,

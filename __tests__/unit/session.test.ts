@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import { ConnectionLost, DeployError } from '../../src/errors.js';
+import { ConnectionLost, DeployError, TimedOut } from '../../src/errors.js';
 import type { Engine } from '../../src/docker/engine.js';
 import type { Node } from '../../src/model.js';
 import { Session, type Patience } from '../../src/session.js';
@@ -55,6 +55,12 @@ describe('a session', () => {
       '19.3',
     ],
     ['an old engine', () => (swarm.engineVersion = '20.9.1'), 'engine-too-old', '20.10 or newer'],
+    [
+      'a login shell that hangs',
+      () => (swarm.onCommand = () => new TimedOut('"docker" did not end within 15 s')),
+      'docker-unavailable',
+      'did not end within 15 s',
+    ],
   ])('refuses %s', async (_, arrange, reason, words) => {
     arrange();
     const error = await failure(open());

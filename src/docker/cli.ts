@@ -97,8 +97,8 @@ const UNAVAILABLE =
   /DeadlineExceeded|swarm does not have a leader|lost leader status|code = Unavailable|manager is being prepared or has trouble connecting/i;
 
 /**
- * Errors of `stack deploy` that go away by themselves: a write that lost against another one, and
- * networks that a `stack rm` just before has not finished removing (moby#39891, tried).
+ * Errors of `stack deploy` that go away by themselves: a write that lost against another one, networks that
+ * a `stack rm` just before has not finished removing (moby#39891, tried), and an engine that restarts (tried).
  */
 export function isTransientDeployError(stderr: string): boolean {
   return (
@@ -106,6 +106,7 @@ export function isTransientDeployError(stderr: string): boolean {
     /network \S+ not found/i.test(stderr) ||
     /network with name \S+ already exists/i.test(stderr) ||
     /has active endpoints/i.test(stderr) ||
+    /cannot connect to the docker daemon/i.test(stderr) ||
     UNAVAILABLE.test(stderr)
   );
 }

@@ -17,7 +17,15 @@ import {
   type Task,
 } from '../model.js';
 import { BodyReader, itemsOf } from './body.js';
-import { listIn, nodeIn, objectAnswer, objectIn, serviceIn, taskIn } from './well-formed.js';
+import {
+  distinct,
+  listIn,
+  nodeIn,
+  objectAnswer,
+  objectIn,
+  serviceIn,
+  taskIn,
+} from './well-formed.js';
 import type { AuthConfig } from './registry.js';
 
 /** The engine understood the request and refused it. */
@@ -530,7 +538,7 @@ export class Engine {
     return listIn(`GET ${path}`, answer);
   }
 
-  async #listing<Item>(
+  async #listing<Item extends string | { readonly ID: string }>(
     path: string,
     former: Listing<Item> | undefined,
     itemOf: (item: JsonObject) => Item,
@@ -539,9 +547,9 @@ export class Engine {
   ): Promise<Listing<Item>> {
     return await this.#send('GET', path, (bytes, what) => {
       const hash = createHash('sha256').update(bytes).digest('base64');
-      return hash === former?.hash
-        ? former
-        : { hash, items: parsed(what, bytes, () => itemsOf(bytes, what, parseBody, itemOf)) ?? [] };
+      if (hash === former?.hash) return former;
+      const items = parsed(what, bytes, () => itemsOf(bytes, what, parseBody, itemOf)) ?? [];
+      return { hash, items: distinct(what, items) };
     });
   }
 

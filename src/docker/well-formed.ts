@@ -4,7 +4,14 @@
  * What is not read is not looked at: engines of other versions say more, or less.
  */
 import { DeployError } from '../errors.js';
-import type { Json, JsonObject, Node, Service, Task } from '../model.js';
+import {
+  TASK_STATES,
+  type Json,
+  type JsonObject,
+  type Node,
+  type Service,
+  type Task,
+} from '../model.js';
 import { safeLine } from '../report/text.js';
 
 /** An answer that no engine gives: the truth about the stack could not be read. */
@@ -23,19 +30,26 @@ export class Malformed extends DeployError {
   }
 }
 
-type Form = 'text' | 'name' | 'number' | 'count' | 'object' | 'texts' | 'objects';
+type Form = 'text' | 'name' | 'state' | 'number' | 'count' | 'object' | 'texts' | 'objects';
 
 interface Field {
   readonly path: readonly string[];
   readonly form: Form;
-  /** Else it may be absent; and null, which Go writes for an empty list or map. */
-  readonly needed: boolean;
+  /**
+   * Whether it must be there: `inside`, where what it is a part of is. Else it may be absent; or null,
+   * which Go writes for an empty list or map.
+   */
+  readonly needed: boolean | 'inside';
 }
+
+/** As engines call them; `allocated` is `pending` by its name of old (moby, api/types/swarm/task.go). */
+const STATES: ReadonlySet<Json> = new Set([...TASK_STATES, 'allocated']);
 
 /** `name` is a text that is not empty, `count` a whole number from 0 on, `texts` a map to texts. */
 const IS: Readonly<Record<Form, (value: Json) => boolean>> = {
   text: (value) => typeof value === 'string',
   name: (value) => typeof value === 'string' && value !== '',
+  state: (value) => STATES.has(value),
   number: (value) => typeof value === 'number' && Number.isFinite(value),
   count: (value) => typeof value === 'number' && Number.isSafeInteger(value) && value >= 0,
   object: isObject,
@@ -46,6 +60,7 @@ const IS: Readonly<Record<Form, (value: Json) => boolean>> = {
 const WORDS: Readonly<Record<Form, string>> = {
   text: 'a text',
   name: 'a text with something in it',
+  state: 'a state of tasks',
   number: 'a number',
   count: 'a whole number',
   object: 'an object',
@@ -54,6 +69,10 @@ const WORDS: Readonly<Record<Form, string>> = {
 };
 
 const must = (path: string, form: Form): Field => ({ path: path.split('.'), form, needed: true });
+const mustInside = (path: string, form: Form): Field => ({
+  ...must(path, form),
+  needed: 'inside',
+});
 const may = (path: string, form: Form): Field => ({ path: path.split('.'), form, needed: false });
 
 const SERVICE: readonly Field[] = [
@@ -70,7 +89,7 @@ const SERVICE: readonly Field[] = [
   may('UpdateStatus.Message', 'text'),
   may('UpdateStatus.StartedAt', 'text'),
   may('JobStatus', 'object'),
-  may('JobStatus.JobIteration', 'object'),
+  mustInside('JobStatus.JobIteration', 'object'),
   may('JobStatus.JobIteration.Index', 'count'),
   may('ServiceStatus', 'object'),
   may('ServiceStatus.RunningTasks', 'count'),
@@ -85,7 +104,8 @@ const TASK: readonly Field[] = [
   must('ServiceID', 'name'),
   may('Slot', 'count'),
   may('NodeID', 'text'),
-  must('DesiredState', 'name'),
+  // One that is not known would have to be taken for one that is meant to run, or not to.
+  must('DesiredState', 'state'),
   may('JobIteration', 'object'),
   may('JobIteration.Index', 'count'),
   must('Status', 'object'),
@@ -131,22 +151,22 @@ const OBJECT: readonly Field[] = [
 
 /** @throws Malformed */
 export function serviceIn(item: Json): Service {
-  return checked<Service>('service', item, SERVICE, ['Spec', 'Name']);
+  return checked('service', item, SERVICE, ['Spec', 'Name']) as unknown as Service;
 }
 
 /** @throws Malformed */
 export function taskIn(item: Json): Task {
-  return checked<Task>('task', item, TASK, ['ID']);
+  return checked('task', item, TASK, ['ID']) as unknown as Task;
 }
 
 /** @throws Malformed */
 export function nodeIn(item: Json): Node {
-  return checked<Node>('node', item, NODE, ['Description', 'Hostname']);
+  return checked('node', item, NODE, ['Description', 'Hostname']) as unknown as Node;
 }
 
 /** A config or a secret. @throws Malformed */
 export function objectIn(kind: 'config' | 'secret', item: Json): JsonObject {
-  return checked<JsonObject>(kind, item, OBJECT, ['Spec', 'Name']);
+  return checked(kind, item, OBJECT, ['Spec', 'Name']);
 }
 
 /**
@@ -163,27 +183,46 @@ export function listIn(what: string, answer: Json): readonly JsonObject[] {
   return items as readonly JsonObject[];
 }
 
+/**
+ * A list in which everything has an id of its own, or of such ids.
+ * @throws Malformed where one is there twice: which of both is true?
+ */
+export function distinct<Item extends string | { readonly ID: string }>(
+  what: string,
+  items: readonly Item[],
+): readonly Item[] {
+  const ids = new Set<string>();
+  for (const item of items) {
+    const id = typeof item === 'string' ? item : item.ID;
+    if (ids.has(id)) throw new Malformed(`${what} lists "${safeLine(id).slice(0, 80)}" twice`);
+    ids.add(id);
+  }
+  return items;
+}
+
 /** An answer that is one object. @param what as for `listIn` @throws Malformed */
 export function objectAnswer(what: string, answer: Json): JsonObject {
   if (!isObject(answer)) throw new Malformed(`${what} gave ${kindOf(answer)} for an object`);
   return answer;
 }
 
-function checked<Type>(
+function checked(
   kind: string,
   item: Json,
   fields: readonly Field[],
   nameAt: readonly string[],
-): Type {
+): JsonObject {
   if (!isObject(item)) throw new Malformed(`a ${kind} is ${kindOf(item)}`);
   for (const { path, form, needed } of fields) {
     const value = valueAt(item, path);
-    if ((value === undefined || value === null) && !needed) continue;
+    const absent = value === undefined || value === null;
+    if (absent && !needed) continue;
+    if (absent && needed === 'inside' && !isObject(valueAt(item, path.slice(0, -1)))) continue;
     if (value !== undefined && IS[form](value)) continue;
     const given = value === undefined ? 'missing' : `${kindOf(value)}, not ${WORDS[form]}`;
     throw new Malformed(`${titled(kind, item, nameAt)}: ${path.join('.')} is ${given}`);
   }
-  return item as Type;
+  return item;
 }
 
 /** Undefined where the path ends early, or leads through something that is no object. */
@@ -211,15 +250,7 @@ function titled(kind: string, item: JsonObject, nameAt: readonly string[]): stri
 function kindOf(value: Json): string {
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'a list';
-  switch (typeof value) {
-    case 'string':
-      return value === '' ? 'an empty text' : 'a text';
-    case 'boolean':
-      return String(value);
-    case 'number':
-    case 'bigint':
-      return `the number ${value}`;
-    default:
-      return 'an object';
-  }
+  if (typeof value === 'string') return value === '' ? 'an empty text' : 'a text';
+  if (typeof value === 'boolean') return String(value);
+  return typeof value === 'object' ? 'an object' : `the number ${value}`;
 }

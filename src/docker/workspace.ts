@@ -20,18 +20,31 @@ export interface WorkspaceFile {
 const NAME = /^swarm-deploy-[0-9a-f]{32}$/;
 const PARALLEL_UPLOADS = 4;
 
+/** @param id 32 hexadecimal digits from a strong random source */
+export const workspaceName = (id: string): string => `swarm-deploy-${id}`;
+
+/** Whether it is one: what others say is no path until then. */
+export const isWorkspaceName = (name: string): boolean => NAME.test(name);
+
+/**
+ * No core dump of what handles secrets, here and in all that is started from here. A shell that does not
+ * know the option says so, and goes on.
+ */
+const NO_CORE = 'ulimit -c 0 2>/dev/null';
+
 /**
  * `mkdir` without `-p` fails where the path exists, so that nobody can have prepared it; the name
  * is chosen by the runner, so that `post` knows it even if the answer never arrives.
  */
 const CREATE = `
 umask 077
+${NO_CORE}
 base=\${TMPDIR:-/tmp}
 mkdir -- "$base/$1" && mkdir -- "$base/$1/docker" "$base/$1/attachments" || exit
 [ $# = 1 ] || cat > "$base/$1/$2" || exit
 printf %s "$base/$1"
 `;
-const WRITE = `umask 077; cat > "$1"`;
+const WRITE = `umask 077; ${NO_CORE}; cat > "$1"`;
 
 const shell = (script: string, ...args: readonly string[]): readonly string[] => [
   'sh',
@@ -51,7 +64,7 @@ export async function createWorkspace(
   name: string,
   first?: WorkspaceFile,
 ): Promise<Workspace> {
-  if (!NAME.test(name)) throw new Error(`not a workspace name: ${name}`);
+  if (!isWorkspaceName(name)) throw new Error(`not a workspace name: ${name}`);
   const result =
     first === undefined
       ? await transport.run(shell(CREATE, name))
@@ -94,9 +107,9 @@ export async function upload(
 }
 
 /** Notes the process before it becomes the command, so that it can be stopped by its number. */
-const NOTE = `echo $$ > "$1/pid" || exit; shift; exec "$@"`;
+const NOTE = `${NO_CORE}; echo $$ > "$1/pid" || exit; shift; exec "$@"`;
 /** The same, and what comes in is the registry logins. */
-const NOTE_LOGINS = `umask 077; cat > "$1/docker/config.json" || exit; ${NOTE}`;
+const NOTE_LOGINS = `umask 077; ${NO_CORE}; cat > "$1/docker/config.json" || exit; ${NOTE}`;
 
 /**
  * Ends the process noted, if it is still the one that was noted (its command line names the
@@ -169,7 +182,7 @@ export async function stopCommand(transport: Transport, { path }: Workspace): Pr
 
 /** Removes the directory; no error where there is none. @returns whether it is gone */
 export async function removeWorkspace(transport: Transport, name: string): Promise<boolean> {
-  if (!NAME.test(name)) throw new Error(`not a workspace name: ${name}`);
+  if (!isWorkspaceName(name)) throw new Error(`not a workspace name: ${name}`);
   const result = await transport.run(shell(REMOVE, name));
   return result.code === 0;
 }

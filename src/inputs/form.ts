@@ -58,17 +58,17 @@ export const inputNames = Object.keys(inputDefaults) as readonly InputName[];
 
 const PRIVATE_KEY = /-----BEGIN [A-Z0-9 ]*PRIVATE KEY|PuTTY-User-Key-File-/;
 
-/** Credentials, and texts that may carry some: never shown. */
-const CONFIDENTIAL: readonly InputName[] = [
+/** Inputs that are one credential each. */
+const CREDENTIALS: readonly InputName[] = [
   'private-key',
   'passphrase',
   'password',
   'jump-private-key',
   'jump-passphrase',
   'registry-password',
-  'registries',
-  'env',
 ];
+/** Those, and texts that may carry some: never shown. */
+export const CONFIDENTIAL: readonly InputName[] = [...CREDENTIALS, 'registries', 'env'];
 
 /** Hint where a secret was expected and is empty. */
 export const EMPTY_SECRET =
@@ -92,18 +92,7 @@ export class Form {
 
   constructor(raw: (name: InputName) => string) {
     this.#raw = raw;
-    this.#secrets = (
-      [
-        'private-key',
-        'passphrase',
-        'password',
-        'jump-private-key',
-        'jump-passphrase',
-        'registry-password',
-      ] as const
-    )
-      .flatMap((name) => secretLines(raw(name)))
-      .sort((a, b) => b.length - a.length);
+    this.#secrets = [...credentialLines(raw)].sort((a, b) => b.length - a.length);
     for (const name of inputNames)
       if (!CONFIDENTIAL.includes(name) && PRIVATE_KEY.test(raw(name)))
         this.reject(
@@ -289,3 +278,8 @@ export function secretLines(text: string): readonly string[] {
     .flatMap((line) => [line, line.trim()])
     .filter((line) => line.trim().length >= 4);
 }
+
+/** The lines of all credentials that have an input of their own, whether they are any good or not. */
+export const credentialLines = (raw: (name: InputName) => string): readonly string[] => [
+  ...new Set(CREDENTIALS.flatMap((name) => secretLines(raw(name)))),
+];

@@ -211,6 +211,11 @@ export class Lease {
     this.#ticking = (request.every ?? everyTimer)(TICK_MS, () => this.#tick());
   }
 
+  /** Of this run, as the lock shows it to the next one. */
+  get holder(): string {
+    return this.#request.holder;
+  }
+
   /** Aborted, with a LeaseLost, as soon as it is known that the lock is not this run's any more. */
   get signal(): AbortSignal {
     return this.#lost.signal;

@@ -9,6 +9,7 @@ import {
   removeWorkspace,
   stopCommand,
   upload,
+  workspaceName,
   type Workspace,
 } from '../docker/workspace.js';
 import type { ConnectionLost } from '../errors.js';
@@ -39,7 +40,9 @@ export async function deployFiles(
   record: Record,
 ): Promise<Ending> {
   const { world } = deployment;
-  const place: Place = { name: `swarm-deploy-${world.randomName()}`, managers: new Set<string>() };
+  // Whoever takes the lock over from a run that has died knows by it where that one's files lie.
+  const name = workspaceName(deployment.lease?.holder ?? world.randomName());
+  const place: Place = { name, managers: new Set<string>() };
   world.rememberWorkspace(place.name);
   try {
     return await deployIn(deployment, rendered, record, place);

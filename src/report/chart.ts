@@ -105,7 +105,8 @@ function chosen(bars: readonly Bar[], max: number): readonly Bar[] {
 }
 
 const SIGN: Readonly<Record<BarState, string>> = { done: '✓', failed: '✗', open: '…' };
-const TAG: Readonly<Record<BarState, string>> = { done: 'active', failed: 'crit', open: 'done' };
+/** Those with a tag, but `crit`, have names beside their bars in black, also on GitHub's black. */
+const TAG: Readonly<Record<BarState, string>> = { done: '', failed: 'crit, ', open: 'done, ' };
 const SECTION: Readonly<Record<Bar['kind'], string>> = {
   step: 'Steps',
   rollout: 'Rollout',
@@ -132,7 +133,7 @@ function clock(ms: number): string {
 function line({ name, from, to, state, reached }: Bar): string {
   const words = [nameOf(name), reached, spokenTime(to - from)].filter((text) => text !== '');
   const tookMs = Math.max(1, Math.round(to - from));
-  return `  ${SIGN[state]} ${words.join(' ')} :${TAG[state]}, ${clock(Math.round(from))}, ${tookMs}ms`;
+  return `  ${SIGN[state]} ${words.join(' ')} :${TAG[state]}${clock(Math.round(from))}, ${tookMs}ms`;
 }
 
 /**

@@ -79,7 +79,7 @@ function failedService(
   const tasks = tasksOf(target, seen, goal.formerTasks, all);
   const alive = (task: DossierTask): boolean => rank(task.state) <= RUNNING;
   const waiting = tasks.filter((task) => alive(task) && task.state !== 'running');
-  const ran = failures.filter(({ exitCode }) => exitCode !== undefined).at(-1);
+  const ran = failures.filter(hasRun).at(-1);
   const spoke =
     ran === undefined
       ? tasks.filter((task) => alive(task) && rank(task.state) >= rank('starting')).at(-1)
@@ -107,6 +107,10 @@ function failedService(
           },
   };
 }
+
+/** One whose container was made, but could not be started, has written nothing. */
+const hasRun = ({ exitCode, error }: Failure): boolean =>
+  exitCode !== undefined && !/starting container failed/i.test(error);
 
 const textOf = (value: unknown): string => (typeof value === 'string' ? value : '');
 
@@ -190,16 +194,37 @@ export function serviceDossier(
   places: Places | undefined,
   shortName: string,
 ): ServiceDossier {
-  const { reason, failures, unplaced, message } = facts;
+  const { failures, unplaced, message } = facts;
   const lastWords = log?.lines.findLast((line) => line.trim() !== '') ?? '';
+  const reason = preciser(facts.reason, lastWords);
   const words = unplaced || failures.at(-1)?.error || message;
-  const place = placeOf(places, shortName, reason, words);
+  const place = placeOf(places, shortName, placeReason(reason, facts), words);
   return {
     service: target.name,
     reason,
-    ...wordsFor({ ...facts, lastWords }),
+    ...wordsFor({ ...facts, reason, lastWords }),
     ...(place?.line === undefined ? {} : { place: { file: place.file, line: place.line } }),
     tasks,
     ...(log === undefined ? {} : { log }),
   };
+}
+
+/** Some runtimes start a program that cannot run, and only its output says so (runc 1.1 does). */
+const preciser = (reason: Reason, lastWords: string): Reason =>
+  (reason === 'crash-loop' || reason === 'job-failed') && /exec format error$/i.test(lastWords)
+    ? 'exec-format'
+    : reason;
+
+/** What is waited for says where to look. */
+const STANDING_AT: Partial<Readonly<Record<DossierTask['state'], Reason>>> = {
+  pending: 'unschedulable',
+  preparing: 'image-not-found',
+  starting: 'unhealthy',
+};
+
+function placeReason(reason: Reason, { waiting }: Facts): Reason {
+  const state = waiting[0]?.state;
+  return reason === 'progress-timeout' || reason === 'timeout'
+    ? ((state && STANDING_AT[state]) ?? reason)
+    : reason;
 }

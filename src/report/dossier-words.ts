@@ -52,18 +52,15 @@ export function wordsFor(facts: Facts): Words {
     cause: facts.message === '' ? short(lastError(facts)) : facts.message,
     mend: "Docker's own words say what is wrong; mend that, then run the workflow again.",
   };
-  return { cause: `${cause.replace(/[.\s]+$/, '')}.`, mend };
+  const sentence = cause.replace(/^the node/, 'The node').replace(/[.\s]+$/, '');
+  return { cause: `${sentence}.`, mend };
 }
 
 type Writer = (facts: Facts) => Words;
 
 const WORDS: Partial<Readonly<Record<Reason, Writer>>> = {
-  'image-not-found': (facts) => ({
-    cause: facts.failures.some(({ fatal }) => fatal)
-      ? `The registry has no image ${image(facts)}`
-      : `${nodes(facts)} could not pull ${image(facts)}: there is no such image, or its registry does not answer`,
-    mend: 'Check the name and the tag in `image:`, and that it was pushed before this step; a private image needs registry-username and registry-password.',
-  }),
+  'image-not-found': (facts) =>
+    splitImage(imageOf(facts.spec)).digest === undefined ? imageMissing(facts) : imageKept(facts),
   'registry-auth': (facts) => ({
     cause: `The registry did not let ${nodes(facts)} pull ${image(facts)}: ${short(lastError(facts))}`,
     mend: 'Give registry-username and registry-password of an account that may pull it (a token may have expired), and leave with-registry-auth at true.',
@@ -134,6 +131,19 @@ const WORDS: Partial<Readonly<Record<Reason, Writer>>> = {
 const colon = (text: string): string => (text === '' ? '' : `: ${text}`);
 const image = ({ spec }: Facts): string => splitImage(imageOf(spec)).name;
 const lastError = ({ failures, message }: Facts): string => failures.at(-1)?.error ?? message;
+
+const imageMissing = (facts: Facts): Words => ({
+  cause: facts.failures.some(({ fatal }) => fatal)
+    ? `The registry has no image ${image(facts)}`
+    : `${nodes(facts)} could not pull ${image(facts)}: there is no such image, or its registry does not answer`,
+  mend: 'Check the name and the tag in `image:`, and that it was pushed before this step; a private image needs registry-username and registry-password.',
+});
+
+/** Docker had the digest from the registry: what a node lacks is the way to it. */
+const imageKept = (facts: Facts): Words => ({
+  cause: `The registry has ${image(facts)}, but ${nodes(facts)} could not pull it: it has no login for it, or does not reach the registry`,
+  mend: 'Give registry-username and registry-password and leave with-registry-auth at true, so that the nodes can log in; and check that they reach the registry.',
+});
 
 /** `worker-1`, `worker-1 and worker-2`, `4 nodes`. */
 function nodes({ failures }: Facts): string {

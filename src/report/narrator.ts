@@ -94,7 +94,7 @@ export function createNarrator(log: Log, clock: Clock): Narrator {
       for (const line of lines) log.line(`  ${safeLine(line)}`);
     },
     group: async (name, action) => {
-      log.startGroup(name);
+      log.startGroup(safeLine(name));
       const close = chart.step(name);
       try {
         return await action();

@@ -1,5 +1,5 @@
 /** The live log of a rollout: what changed from one snapshot to the next, in Docker's words. */
-import { hostnameOf, type Snapshot, type Task } from '../model.js';
+import { hostnameOf, sameSpec, type Snapshot, type Task } from '../model.js';
 import type { Goal, Rollout, ServiceProgress, Target } from '../rollout/observe.js';
 import type { Chart } from './chart.js';
 import type { Narrator, Tone } from './narrator.js';
@@ -166,8 +166,10 @@ function onTheWay(id: string, { goal, seen }: Rollout): readonly string[] {
 const MAX_NODES = 3;
 
 /** What a service has come to, as a reader of the log wants it: `api 7/10 updated, 1 failed`. */
-function reachedText(id: string, progress: ServiceProgress, { goal }: Rollout): readonly string[] {
+function reachedText(id: string, progress: ServiceProgress, rollout: Rollout): readonly string[] {
+  const { goal } = rollout;
   const { name, kind, done, wanted, older, extra, failures, unplaced } = progress;
+  const other = otherThanAsked(id, rollout);
   const change = targetOf(goal, id)?.change;
   const noun = kind.kind.endsWith('job')
     ? 'completed'
@@ -177,13 +179,25 @@ function reachedText(id: string, progress: ServiceProgress, { goal }: Rollout): 
         ? 'updated'
         : 'running';
   return [
-    `${name} ${endedText(progress) ?? `${done}/${wanted} ${noun}`}`,
+    other === undefined
+      ? `${name} ${endedText(progress) ?? `${done}/${wanted} ${noun}`}`
+      : `${name} ${other}, ${done}/${wanted} running`,
     // Before that, they are what the new ones replace.
     ...(older === 0 || done < wanted ? [] : [`${older} still on another version`]),
     ...(extra === 0 ? [] : [`${extra} too many`]),
     ...(failures.length === 0 ? [] : [`${failures.length} failed`]),
     ...(unplaced === undefined ? [] : [`waiting for a node: ${unplaced}`]),
   ];
+}
+
+/** Why what runs is not what was asked for, whatever is well of it; undefined where it is. */
+function otherThanAsked(id: string, { goal, seen }: Rollout): string | undefined {
+  const target = targetOf(goal, id);
+  const live = seen?.services.find(({ ID }) => ID === id);
+  if (target === undefined || live === undefined || sameSpec(live.Spec, target.spec))
+    return undefined;
+  const takenBack = live.UpdateStatus?.State?.startsWith('rollback_') === true;
+  return takenBack ? 'taken back by Swarm' : 'changed by somebody else';
 }
 
 const targets = new WeakMap<Goal, ReadonlyMap<string, Target>>();
@@ -363,7 +377,7 @@ export function progressLog(narrator: Narrator): (rollout: Rollout, snapshot: Sn
         arrivals.delete(id);
         news.push({
           text: `${line} ${arrived}`.trimEnd(),
-          ...(progress.complete ? { tone: 'good' } : {}),
+          ...(progress.complete && otherThanAsked(id, after) === undefined ? { tone: 'good' } : {}),
         });
       }
       if (due) arrivals.clear();
@@ -390,13 +404,15 @@ export function progressLog(narrator: Narrator): (rollout: Rollout, snapshot: Sn
 }
 
 /** How far a service is, for the picture. */
-function draw(chart: Chart, id: string, progress: ServiceProgress, { goal }: Rollout): void {
+function draw(chart: Chart, id: string, progress: ServiceProgress, rollout: Rollout): void {
+  const { goal } = rollout;
+  const isOther = otherThanAsked(id, rollout) !== undefined;
   const { name, complete, updating, done, wanted, failures } = progress;
-  const over = complete && !updating;
+  const over = complete && !updating && !isOther;
   chart.service(
     goal.phase === 'restore' ? 'back' : 'rollout',
     name,
     over ? 'done' : failures.length > 0 && goal.phase === 'deploy' ? 'failed' : 'open',
-    targetOf(goal, id)?.mustEnd === true && over ? 'ended' : `${done}/${wanted}`,
+    isOther ? '' : targetOf(goal, id)?.mustEnd === true && over ? 'ended' : `${done}/${wanted}`,
   );
 }

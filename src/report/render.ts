@@ -101,10 +101,10 @@ function outcomeCell({ outcome, reason }: ServiceReport): string {
 }
 
 const SIGNS: Readonly<Record<ServiceReport['outcome'], string>> = {
-  failed: '❌ ',
-  unknown: '⚠️ ',
-  restored: '↩️ ',
-  healthy: '✅ ',
+  failed: '❌&nbsp;',
+  unknown: '⚠️&nbsp;',
+  restored: '↩️&nbsp;',
+  healthy: '✅&nbsp;',
   accepted: '',
   removed: '',
   untouched: '',

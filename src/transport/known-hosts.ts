@@ -154,7 +154,11 @@ function parseLine(content: string, line: number): KnownHost | { message: string
 function parseNames(text: string): HostNames | undefined {
   if (!text.startsWith('|')) {
     // Names are compared as ssh(1) does it: in lower case, the pattern too.
-    const patterns = text.toLowerCase().split(',');
+    // `[host]:22` is the bare name to ssh(1), which never writes it so; people do.
+    const patterns = text
+      .toLowerCase()
+      .split(',')
+      .map((pattern) => pattern.replace(/^(!?)\[([^\]]+)\]:22$/, '$1$2'));
     return patterns.some((pattern) => /^!?$|^\|/.test(pattern))
       ? undefined
       : { kind: 'patterns', patterns };

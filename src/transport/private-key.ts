@@ -8,15 +8,15 @@ import ssh2 from 'ssh2';
 import type { ParsedKey } from 'ssh2';
 import type { Problem } from '../errors.js';
 import type { Secret } from '../secret.js';
-import { KEY_INPUTS, type KeyInputs } from './key-inputs.js';
+import { KEY_INPUTS, keyInBase64, type KeyInputs } from './key-inputs.js';
 
 /**
  * Undoes what copying through forms, shells and secret stores does to a key: CRLF, a missing last
- * newline, indentation, surrounding quotes, newlines written as `\n` or turned into spaces. The key
- * itself is not touched, and text that is no key comes back trimmed.
+ * newline, indentation, surrounding quotes, newlines written as `\n` or turned into spaces, and base64
+ * of the whole file. The key itself is not touched, and text that is no key comes back trimmed.
  */
 export function repairPrivateKey(text: string): string {
-  let plain = text.replace(/^\uFEFF/, '').trim();
+  let plain = (keyInBase64(text) ?? text).replace(/^\uFEFF/, '').trim();
   const [, , quoted] = /^(["'`])([\s\S]*)\1$/.exec(plain) ?? [];
   if (quoted !== undefined) plain = quoted.trim();
   if (plain.includes('-----BEGIN') || plain.startsWith('PuTTY-')) {
@@ -141,12 +141,6 @@ function notAPrivateKey(text: string, inputs: KeyInputs): Problem | undefined {
           'the key is cut off: a BEGIN line and an END line of the same kind are needed',
           'Paste the whole file, from the BEGIN line to the END line.',
         );
-  }
-  if (/^LS0tLS1CRUdJTi/.test(text)) {
-    return is(
-      'this is base64 of a key file',
-      'Paste the file as it is, from the BEGIN line to the END line; a secret may have several lines.',
-    );
   }
   if (/^[~./][^\n]*$/.test(text)) {
     return is(

@@ -634,7 +634,7 @@ class SshTransport implements Transport {
     const ticksPerQuestion = 4;
     this.#watch = setInterval(() => {
       this.#silent += 1;
-      if (this.#silent <= KEEPALIVES * ticksPerQuestion) return;
+      if (this.#silent < KEEPALIVES * ticksPerQuestion) return;
       this.#lose(`nothing was heard from it for ${(KEEPALIVES * keepaliveMs) / 1000} s`);
     }, keepaliveMs / ticksPerQuestion);
     this.#watch.unref();

@@ -17,7 +17,6 @@ import {
   pidNamespace,
   signalProcess,
 } from './processes.mjs';
-import { REGISTRY_PORT } from './registry.mjs';
 import { lastLines, must, run } from './run.mjs';
 import { spawnDetached } from './spawn.mjs';
 import { readHostKey, sshdLines, writeAccounts, writeLines, writeSshd } from './ssh.mjs';
@@ -286,7 +285,8 @@ export class SwarmNode {
       '--storage-driver=overlay2',
       '--exec-opt=native.cgroupdriver=cgroupfs', // there is no systemd inside
       `--cgroup-parent=${this.#state.cgroup}/${this.name}`,
-      `--insecure-registry=${this.#state.gateway}:${REGISTRY_PORT}`,
+      // with every port: a test may have a server of its own in front of the registry
+      `--insecure-registry=${this.#state.subnet}`,
     ];
   }
 
@@ -355,6 +355,84 @@ export class SwarmNode {
     const targets = sessions.filter(({ pid }) => !listeners.has(pid));
     await endProcesses(targets);
     return targets.length;
+  }
+
+  /**
+   * Cuts the SSH connections of a client by ending their sshd processes here.
+   * @param {readonly number[]} ports of the client's side
+   * @returns {Promise<number>} how many processes it ended
+   */
+  async killSshOf(ports) {
+    const { stdout } = await this.exec([
+      'ss',
+      '-tnpH',
+      'state',
+      'established',
+      'sport',
+      '=',
+      ':22',
+    ]);
+    const pids = stdout
+      .split('\n')
+      .filter((line) => ports.some((port) => new RegExp(`:${port}\\b`).test(line)))
+      .flatMap((line) => [...line.matchAll(/pid=(\d+)/g)].map(([, pid = '']) => pid));
+    if (pids.length > 0) await this.exec(['kill', '-KILL', ...new Set(pids)]);
+    return new Set(pids).size;
+  }
+
+  /**
+   * Drops what a client sends to sshd here, so that its connections are dead and nobody is told.
+   * @param {readonly number[]} ports of the client's side
+   */
+  async dropPackets(ports) {
+    for (const port of ports) {
+      const rule = ['-p', 'tcp', '--dport', '22', '--sport', String(port), '-j', 'DROP'];
+      await this.#must(['iptables', '-w', '-I', 'INPUT', ...rule]);
+    }
+  }
+
+  /** Undoes all `dropPackets`. */
+  async passPackets() {
+    await this.#must(['iptables', '-w', '-F', 'INPUT']);
+  }
+
+  /**
+   * Lays a small disk over a directory, which new files go to, with so much room left on it.
+   * @param {string} directory
+   * @param {number} [kilobytes] room; it is in pages of 4
+   */
+  async fillDisk(directory, kilobytes = 0) {
+    const script = `mount -t tmpfs -o size=1m,mode=1777 tmpfs "$1" && chmod 1777 "$1" &&
+      dd if=/dev/zero of="$1/full" bs=1k count=$((1024 - $2)) 2>/dev/null; true`;
+    await this.#must(['sh', '-c', script, 'sh', directory, String(kilobytes)]);
+  }
+
+  /**
+   * Takes what is left of the room on a small disk.
+   * @param {string} directory
+   */
+  async useUp(directory) {
+    await this.#must([
+      'sh',
+      '-c',
+      'dd if=/dev/zero of="$1/rest" bs=1k 2>/dev/null; true',
+      'sh',
+      directory,
+    ]);
+  }
+
+  /**
+   * Takes the small disk away again, with all that is on it.
+   * @param {string} directory
+   */
+  async freeDisk(directory) {
+    await this.#must(['umount', '-l', directory]);
+  }
+
+  /** @param {readonly string[]} command */
+  async #must(command) {
+    const { code, stderr } = await this.exec(command);
+    if (code !== 0) throw new Error(`${command.join(' ')} on ${this.name}: ${stderr.trim()}`);
   }
 
   /**

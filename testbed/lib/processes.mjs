@@ -110,6 +110,36 @@ export async function endProcesses(ids, signal = 'SIGKILL') {
 }
 
 /**
+ * Its ends of the TCP connections over IPv4 that a process has, as proc_pid_net(5) lists them.
+ * @param {number} pid
+ * @returns {readonly number[]} local ports
+ */
+export function portsOf(pid) {
+  /** @type {string[]} */
+  let names = [];
+  try {
+    names = readdirSync(`/proc/${pid}/fd`);
+  } catch {
+    // it has ended
+  }
+  const inodes = new Set(names.map((name) => inodeOf(`/proc/${pid}/fd/${name}`)));
+  return readQuietly(`/proc/${pid}/net/tcp`)
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/))
+    .filter((fields) => inodes.has(fields[9] ?? ''))
+    .map((fields) => parseInt(fields[1]?.split(':')[1] ?? '', 16));
+}
+
+/** @param {string} path @returns {string | undefined} of the socket that it is */
+function inodeOf(path) {
+  try {
+    return /^socket:\[(\d+)\]$/.exec(readlinkSync(path))?.[1];
+  } catch {
+    return undefined;
+  }
+}
+
+/**
  * @param {string} path
  * @returns {string} '' when it can't be read: the process ended between two looks
  */

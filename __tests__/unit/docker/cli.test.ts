@@ -140,6 +140,10 @@ it.each([
     true,
   ],
   ['Error response from daemon: This node is not a swarm manager. Use "docker swarm init"', false],
+  [
+    'failed to update service shop_api: Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?',
+    true,
+  ],
   ['services.api.image must be a string', false],
   ['Error response from daemon: invalid reference format', false],
   ['', false],

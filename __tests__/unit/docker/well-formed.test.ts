@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import {
+  distinct,
   listIn,
   Malformed,
   nodeIn,
@@ -60,12 +61,17 @@ describe('what is wrong is told with its place', () => {
       'task "t1": Status is a list, not an object',
       () => taskIn({ ...good.task, Status: [] as Json }),
     ],
+    [
+      'task "t1": DesiredState is a text, not a state of tasks',
+      () => taskIn({ ...good.task, DesiredState: 'levitating' }),
+    ],
     ['a task: ID is an empty text', () => taskIn({ ...good.task, ID: '' })],
     ['a task is a list', () => taskIn([])],
     [
       'node "host-n1": Spec is missing',
       () => nodeIn({ ID: 'n1', Description: { Hostname: 'host-n1' } }),
     ],
+    ['GET /x lists "a" twice', () => distinct('GET /x', [{ ID: 'a' }, { ID: 'b' }, { ID: 'a' }])],
     ['a config is null', () => objectIn('config', null)],
     ['GET /x gave an object for a list', () => listIn('GET /x', {})],
     ['GET /x gave a list with true in it', () => listIn('GET /x', [{}, true])],

@@ -3,7 +3,12 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createWorkspace, removeWorkspace, upload } from '../../../src/docker/workspace.js';
+import {
+  createWorkspace,
+  removeWorkspace,
+  runInWorkspace,
+  upload,
+} from '../../../src/docker/workspace.js';
 import { DeployError } from '../../../src/errors.js';
 import { localTransport } from '../../../src/transport/local.js';
 import type { Transport } from '../../../src/transport/transport.js';
@@ -53,6 +58,29 @@ describe('on a real disk', () => {
       expect(await removeWorkspace(transport, NAME)).toBe(true);
       expect(readdirSync(base)).toEqual([]);
       expect(await removeWorkspace(transport, NAME)).toBe(true);
+    });
+  });
+
+  it('lets nothing that runs in it leave a core dump', async () => {
+    await onDisk(async (transport) => {
+      const made = await createWorkspace(transport, NAME);
+      // A login that allows core dumps, as far as this machine lets it.
+      const allow = ['sh', '-c', 'ulimit -S -c "$(ulimit -H -c)"; exec "$@"', 'sh'];
+      const dumping: Transport = {
+        ...transport,
+        description: transport.description,
+        run: (argv, options) => transport.run([...allow, ...argv], options),
+      };
+      for (const workspace of [made, { ...made, logins: '{}' }]) {
+        const { stdout } = await runInWorkspace(
+          dumping,
+          workspace,
+          ['sh', '-c', 'ulimit -c', workspace.path],
+          {},
+          new AbortController().signal,
+        );
+        expect(stdout.toString()).toBe('0\n');
+      }
     });
   });
 

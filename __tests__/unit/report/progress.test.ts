@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import type { Snapshot, Task, TaskState } from '../../../src/model.js';
+import type { Service, Snapshot, Task, TaskState } from '../../../src/model.js';
 import { createNarrator } from '../../../src/report/narrator.js';
 import {
   progressLog,
@@ -222,6 +222,15 @@ describe('the log', () => {
       'shop_api 2/2 updated',
       'everything runs; now it must stay so for 5 s',
     ]);
+  });
+  it('does not call updated what runs another spec than the one that was asked for', () => {
+    const both = [task('a', 'running'), task('b', 'running', { Slot: 2 })];
+    const live = (more: Partial<Service>): Snapshot =>
+      snapshot(0, both, { services: [service(spec('api:1'), more)] });
+    expect(logged([live({ UpdateStatus: status('rollback_completed') })])).toContain(
+      'shop_api taken back by Swarm, 2/2 running',
+    );
+    expect(logged([live({})])).toContain('shop_api changed by somebody else, 2/2 running');
   });
   it('stays calm with 500 tasks of 200 services, 40 of which crash again and again', () => {
     const services = Array.from({ length: 200 }, (_, index) =>

@@ -211,7 +211,7 @@ describe('the summary', () => {
     );
     // What failed and what was put back; those that nothing happened to are folded.
     const [loud = '', quiet = ''] = text.split('services that did not change</summary>');
-    expect(loud.split('\n').filter((line) => line.includes('❌ failed'))).toHaveLength(10);
+    expect(loud.split('\n').filter((line) => line.includes('❌&nbsp;failed'))).toHaveLength(10);
     expect(loud).not.toContain('untouched');
     expect(quiet.split('\n').filter((line) => line.endsWith('untouched |'))).toHaveLength(
       services.filter(({ outcome }) => outcome === 'untouched').length,
@@ -229,7 +229,7 @@ describe('the summary', () => {
         fields: [],
       })),
     };
-    const text = summaryOf(report({ outcome: 'planned', plan: plan as never }));
+    const text = summaryOf(report({ outcome: 'planned', plan: plan }));
     expect(Buffer.byteLength(text)).toBeLessThan(1024 * 1024);
     expect(text.match(/^```/gm)).toHaveLength(2);
     expect(text.trimEnd().split('\n').at(-1)).toMatch(/^The rest is too long for a summary/);

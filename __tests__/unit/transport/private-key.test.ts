@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { generateKeyPairSync } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { inspect } from 'node:util';
 import ssh2 from 'ssh2';
 import { Secret } from '../../../src/secret.js';
@@ -74,6 +75,16 @@ describe('formats', () => {
     expect(check(repairPrivateKey(text.replaceAll('\n', '\r\n    ')), PASSPHRASE)).toBeUndefined();
   });
 
+  it('PuTTY, version 2, RSA is read, and with its passphrase alone', () => {
+    const of = (name: string): string =>
+      readFileSync(new URL(`../../support/keys/${name}`, import.meta.url), 'utf8');
+    expect(check(of('plain.ppk'))).toBeUndefined();
+    expect(check(of('plain.ppk').replaceAll('\n', '\r\n  '), 'unused')).toBeUndefined();
+    expect(check(of('locked.ppk'), PASSPHRASE)).toBeUndefined();
+    expect(check(of('locked.ppk'))?.message).toMatch(/protected by a passphrase/);
+    expect(check(of('locked.ppk'), 'wrong')?.message).toMatch(/can not be unlocked/);
+  });
+
   it('reads a PKCS#8 key as the same key', () => {
     const jwk = edwards.export({ format: 'jwk' });
     const parsed = Buffer.from(
@@ -111,6 +122,16 @@ describe('repairPrivateKey', () => {
     ['blank lines between', text.replaceAll('\n', '\n\n')],
     ['text around', `my key:\n${text}\nthanks`],
     ['a byte order mark', `\uFEFF${text}`],
+    ['base64', Buffer.from(text).toString('base64')],
+    [
+      'base64 in lines, of a file with CRLF',
+      `${
+        Buffer.from(text.replaceAll('\n', '\r\n'))
+          .toString('base64')
+          .match(/.{1,76}/g)
+          ?.join('\n') ?? ''
+      }\n`,
+    ],
   ])('undoes %s', (_damage, damaged) => {
     expect(publicHalf(damaged)).toBe(whole);
   });
@@ -159,7 +180,16 @@ describe('what is no usable key', () => {
       /public key/,
     ],
     ['a key of PuTTY', 'PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\n', /PuTTY/],
-    ['base64 of a key', Buffer.from(ed25519.privateKey).toString('base64'), /base64/],
+    [
+      'base64 of something else',
+      Buffer.from('hunter2 '.repeat(9)).toString('base64'),
+      /not a private key/,
+    ],
+    [
+      'base64 of half a key',
+      Buffer.from(ed25519.privateKey.slice(0, 120)).toString('base64'),
+      /cut off/,
+    ],
     ['a path', '~/.ssh/id_ed25519', /path/],
     ['anything else', 'hunter2 is my password', /not a private key/],
     ['no END line', lines.slice(0, -1).join('\n'), /cut off/],

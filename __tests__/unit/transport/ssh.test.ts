@@ -748,6 +748,9 @@ describe('servers that are none, or not now', () => {
     ['too-many', /closed the connection before the SSH handshake/, true],
     ['garbage', /did not complete the SSH handshake/, false],
     ['endless-banner', /did not finish the SSH handshake within 0\.4 s/, true],
+    ['noise', /did not complete the SSH handshake/, false],
+    ['stall', /did not finish the SSH handshake within 0\.4 s/, true],
+    ['broken-exchange', /did not complete the SSH handshake/, false],
   ])('%s', async (behaviour, message, transient) => {
     const server = await serve({ misbehave: () => behaviour });
     const error = await failure(connectSsh(optionsFor(server, { connectTimeoutMs: 400 })));
@@ -755,6 +758,26 @@ describe('servers that are none, or not now', () => {
     expect((error as Error).message).toMatch(message);
     expect((error as Error).message).toContain(`deploy@127.0.0.1:${server.port}`);
     expect((error as ConnectFailed).transient).toBe(transient);
+  });
+
+  it('a server whose version never ends is none, however long it may take', async () => {
+    const server = await serve({ misbehave: () => 'endless-line' });
+    const error = await failure(connectSsh(optionsFor(server, { connectTimeoutMs: 60_000 })));
+    expect((error as Error).message).toMatch(/did not complete the SSH handshake: Header line/);
+    expect(error).toMatchObject({ transient: false });
+  });
+
+  it('a server that stalls after each wrong host key: one limit for all that it is asked', async () => {
+    const server = await serve({
+      hostKeyKinds: ['ed25519', 'ecdsa', 'rsa'],
+      misbehave: (connection) => (connection < 3 ? undefined : 'silent'),
+    });
+    const hostKeys = { kind: 'fingerprints', fingerprints: [user.fingerprint] } as const;
+    const error = await failure(
+      connectSsh(optionsFor(server, { hostKeys, connectTimeoutMs: 1500 })),
+    );
+    expect((error as Error).message).toMatch(/within 1\.5 s/);
+    expect(server.connections).toBe(3);
   });
 
   it('a port where nothing listens', async () => {
