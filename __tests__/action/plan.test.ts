@@ -198,3 +198,19 @@ it('is made again where the connection is lost on the way', async () => {
   expect(times).toBe(2);
   expect(log.join('\n')).toContain('connection lost');
 });
+
+it('warns of an image that its registry does not give, and of no other', async () => {
+  cli.extra = async (ask) => {
+    for (const image of ['api:missing', 'web:1', 'down:1'])
+      await ask('GET', `/distribution/${image}/json`).catch(() => undefined);
+  };
+  swarm.onRequest = (request) =>
+    request === 'GET /distribution/down:1/json'
+      ? { status: 500, body: 'connection refused' }
+      : undefined;
+  const { log } = await plan(stackFile({ api: API }));
+  expect(log.filter((line) => line.includes('is not to be had'))).toEqual([
+    'warning: api:missing is not to be had from its registry (manifest unknown: manifest unknown): ' +
+      'a deploy would fail, unless the nodes have the image already',
+  ]);
+});

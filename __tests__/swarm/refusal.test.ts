@@ -158,7 +158,7 @@ onSwarm('a run is refused', () => {
     },
   );
 
-  scenario('when Docker itself refuses the stack, and what was there stays', async (stack) => {
+  scenario('where something external is missing, and what was there stays', async (stack) => {
     const api = { image: stack.image('web') };
     expect((await stack.deploy({ api })).outcome).toBe('deployed');
     const [specs, objects] = [await stack.specs(), await stack.objects()];

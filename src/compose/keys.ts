@@ -33,6 +33,8 @@ export type Kind =
 export interface Shape {
   readonly scalar?: Kind;
   readonly list?: Shape;
+  /** Docker refuses a list that has the same text twice. */
+  readonly unique?: true;
   /** A mapping with these keys. */
   readonly keys?: Keys;
   /** A mapping with names of the user's. */
@@ -89,9 +91,10 @@ const text: Shape = { scalar: 'text' };
 const bool: Shape = { scalar: 'bool' };
 const int: Shape = { scalar: 'int' };
 const duration: Shape = { scalar: 'duration' };
-const texts: Shape = { list: text };
-const textOrTexts: Shape = { scalar: 'text', list: text };
-const dict: Shape = { named: { scalar: 'entry', empty: true }, list: text };
+const texts: Shape = { list: text, unique: true };
+const textOrTexts: Shape = { scalar: 'text', list: text, unique: true };
+const words: Shape = { scalar: 'text', list: text };
+const dict: Shape = { named: { scalar: 'entry', empty: true }, list: text, unique: true };
 const options: Shape = { named: { scalar: 'entry' } };
 
 const kept = (shape: Shape, how = ''): Key => ({ fate: 'kept', shape, how });
@@ -174,7 +177,7 @@ const deploy: Shape = {
     }),
     placement: kept({
       keys: {
-        constraints: kept(texts),
+        constraints: kept({ list: text }),
         preferences: kept({ list: { keys: { spread: kept(text) } } }),
         max_replicas_per_node: kept(int),
       },
@@ -199,6 +202,7 @@ const reference: Shape = {
 };
 
 const ports: Shape = {
+  unique: true,
   list: {
     scalar: 'port',
     keys: {
@@ -224,6 +228,7 @@ const ports: Shape = {
 
 const serviceNetworks: Shape = {
   list: text,
+  unique: true,
   named: {
     empty: true,
     keys: {
@@ -305,7 +310,7 @@ export const SERVICE_KEYS: Keys = {
         cache_from: kept(texts),
         network: kept(text),
         target: kept(text),
-        shm_size: kept(ANY),
+        shm_size: kept(text),
         extra_hosts: translated('extra_hosts', ANY, ''),
         ...Object.fromEntries(
           [
@@ -329,7 +334,7 @@ export const SERVICE_KEYS: Keys = {
   cgroup: warned('has no equivalent in Swarm: the nodes decide'),
   cgroup_parent: kept(text, 'Ignored by Swarm.'),
   cgroupns_mode: kept(text, 'Ignored by Swarm.'),
-  command: translated('command', textOrTexts, '`null` is left out: the image decides.'),
+  command: translated('command', words, '`null` is left out: the image decides.'),
   configs: kept(reference),
   container_name: kept(text, 'Ignored by Swarm.'),
   cpu_count: refused(NO_CPU, CPU_MEND),
@@ -363,14 +368,14 @@ export const SERVICE_KEYS: Keys = {
   ),
   dns_search: kept(textOrTexts),
   domainname: kept(text, 'Ignored by Swarm.'),
-  entrypoint: translated('command', textOrTexts, '`null` is left out: the image decides.'),
+  entrypoint: translated('command', words, '`null` is left out: the image decides.'),
   env_file: translated(
     'env_file',
     ANY,
     'The file is carried along. Written as a mapping it is read as Docker Compose reads it (quotes, `${...}`), with `format: raw` line by line; where `required: false` it may be missing. Written as a path it is read as Docker reads it: line by line.',
   ),
   environment: kept(dict),
-  expose: kept(ANY, 'Ignored by Swarm.'),
+  expose: kept({ list: { scalar: 'any' }, unique: true }, 'Ignored by Swarm.'),
   extends: refused(
     'is not known to `docker stack deploy`',
     'Give what is shared an anchor (`x-base: &base`) and merge it (`<<: *base`), or use several files in compose-file.',
@@ -394,7 +399,7 @@ export const SERVICE_KEYS: Keys = {
       disable: kept(bool),
       interval: kept(duration),
       retries: kept(int),
-      test: kept(textOrTexts),
+      test: kept(words),
       timeout: kept(duration),
       start_period: kept(duration),
       start_interval: since(25, duration),
@@ -407,7 +412,7 @@ export const SERVICE_KEYS: Keys = {
   isolation: kept(text),
   label_file: translated(
     'label_file',
-    textOrTexts,
+    words,
     'Its lines become labels, read as Docker Compose reads them; those under `labels` win.',
   ),
   labels: kept(dict),

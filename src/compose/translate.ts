@@ -138,6 +138,7 @@ class Translator {
       const { list } = shape;
       if (list === undefined) this.#wrong(at, shape, path, 'a list');
       else for (const item of document.tree.items(value)) this.#shape(item, item, list, path);
+      if (shape.unique === true) this.#unique(document.tree.items(value), path);
       return;
     }
     const { keys, named } = shape;
@@ -153,6 +154,23 @@ class Translator {
       if (path === 'services' && document.settings.leftOut?.has(entry.name) === true) continue;
       if (document.settings.unused?.has(`${path}.${entry.name}`) === true) continue;
       this.#shape(entry.site, entry, named, `${path}.${entry.name}`);
+    }
+  }
+
+  #unique(items: readonly Node[], path: string): void {
+    const { document } = this;
+    const seen = new Map<string, Node>();
+    for (const item of items) {
+      const text = document.value(item);
+      if (text === undefined || document.isFaulty(item)) continue;
+      const first = seen.get(text);
+      if (first === undefined) seen.set(text, item);
+      else
+        document.problem(
+          item,
+          `\`${path}\` has this twice, in line ${document.position(first).line ?? 0} already, which Docker refuses`,
+          'Remove one of the two.',
+        );
     }
   }
 
@@ -183,7 +201,8 @@ class Translator {
         return;
       case 'entry':
         if (type === 'bool') write(quoted(value.toLowerCase()));
-        else if (type === 'old-bool' || type === 'time') write(quoted(value));
+        else if (type === 'old-bool' || type === 'time' || /^[-+]?\.(?:inf|nan)$/i.test(value))
+          write(quoted(value));
         return;
       case 'bool':
       case 'plain-bool': {

@@ -16,6 +16,7 @@ import { openPassage, type Passage } from '../planning/passage.js';
 import { openRelay, RELAY_HOST } from '../planning/relay.js';
 import { StandIn, type Caught } from '../planning/stand-in.js';
 import { planLines, planMessage } from '../report/plan.js';
+import { safeLine } from '../report/text.js';
 import type { Ending } from '../world.js';
 import { forget, prepare, type Place } from './deploy.js';
 import { settle, type Deployment } from './deployment.js';
@@ -40,9 +41,15 @@ export async function showPlan(deployment: Deployment, rendered: RenderedStack):
     const stack = { ...named, waves: [{ services: [...named.services.keys()], needs: [] }] };
     plan = await settle(deployment, async () => {
       const workspace = await prepare(deployment, stack, place);
-      const { caught, networks } = await narrator.group('Ask Docker what it would write', () =>
-        catchWrites(deployment, stack, workspace),
+      const { caught, networks, unknownImages } = await narrator.group(
+        'Ask Docker what it would write',
+        () => catchWrites(deployment, stack, workspace),
       );
+      for (const [image, words] of unknownImages)
+        narrator.warn(
+          `${safeLine(image)} is not to be had from its registry (${safeLine(words)}): ` +
+            'a deploy would fail, unless the nodes have the image already',
+        );
       return planOf(caught, { stack: inputs.stack, networks, prune: inputs.prune });
     });
   } finally {
@@ -67,7 +74,11 @@ async function catchWrites(
   { session, inputs, world }: Deployment,
   rendered: RenderedStack,
   workspace: Workspace,
-): Promise<{ readonly caught: Caught; readonly networks: NetworkNames }> {
+): Promise<{
+  readonly caught: Caught;
+  readonly networks: NetworkNames;
+  readonly unknownImages: ReadonlyMap<string, string>;
+}> {
   const { narrator } = world;
   const { transport } = session;
   const real = openPassage(() => transport.open(dockerArgv(inputs.docker, 'system', 'dial-stdio')));
@@ -102,8 +113,8 @@ async function catchWrites(
         );
       if (failure !== undefined)
         throw new DeployError(failure.reason, 'invalid', failure.message, { hint: failure.hint });
-      const { caught } = standIn;
-      return { caught, networks: await networkNames(real.passage, caught.live) };
+      const { caught, unknownImages } = standIn;
+      return { caught, unknownImages, networks: await networkNames(real.passage, caught.live) };
     } finally {
       relay.close();
     }

@@ -36,7 +36,7 @@ export interface PlannedService {
   /** `left`: not in the files, and not removed. */
   readonly change: 'created' | 'updated' | 'unchanged' | 'removed' | 'left';
   readonly restarts: Restarts;
-  /** A job runs again with every deploy, changed or not. */
+  /** A job runs again with every deploy, changed or not: without a field that changes it is updated, too. */
   readonly job: boolean;
   readonly image: string;
   readonly previousImage: string;
@@ -104,7 +104,10 @@ function planService(
   };
   if (live === undefined) return { ...base, change: 'created', restarts: 'none', fields: [] };
   const [was, is] = [canonicalSpec(live.Spec, networks), canonicalSpec(spec, networks)];
-  if (sameJson(was, is)) return { ...base, change: 'unchanged', restarts: 'none', fields: [] };
+  if (sameJson(was, is))
+    return base.job
+      ? { ...base, change: 'updated', restarts: 'all', fields: [] }
+      : { ...base, change: 'unchanged', restarts: 'none', fields: [] };
   return {
     ...base,
     change: 'updated',

@@ -65,6 +65,7 @@ export class StandIn {
   /** What was read of the swarm, by kind and id: what a write is compared with. */
   readonly #seen = new Map<string, JsonObject>();
   #live: readonly Service[] = [];
+  readonly #unknownImages = new Map<string, string>();
   #loss: Error | undefined;
   #refused: string | undefined;
 
@@ -93,6 +94,11 @@ export class StandIn {
     return this.#loss;
   }
 
+  /** Images that their registry does not have or does not give, with the engine's words. */
+  get unknownImages(): ReadonlyMap<string, string> {
+    return this.#unknownImages;
+  }
+
   /** The first request that a plan has no answer for. */
   get refused(): string | undefined {
     return this.#refused;
@@ -116,7 +122,9 @@ export class StandIn {
       this.#passage(method === 'HEAD' ? 'HEAD' : 'GET', url, headersFor(request));
     const isRead = method === 'GET' || method === 'HEAD';
     if (isRead && PASSED_ON.some((known) => known.test(path))) {
-      pass(response, await forward());
+      const answer = await forward();
+      this.#noteImage(path, answer);
+      pass(response, answer);
     } else if (method === 'GET' && kind !== undefined && path === `/${collection}`) {
       this.#list(response, kind, searchParams, await forward());
     } else if (method === 'GET' && kind !== undefined && rest.length === 1) {
@@ -141,6 +149,15 @@ export class StandIn {
       this.#refused ??= `${method} ${path}`;
       refuse(response, 501, `a plan has no answer to ${method} ${path}`);
     }
+  }
+
+  #noteImage(path: string, { status, body }: Answer): void {
+    const [, image] = /^\/distribution\/(.+)\/json$/.exec(path) ?? [];
+    // 404 and 401 are those of newer engines; older ones say with 500 what the registry said.
+    if (image === undefined || status < 400) return;
+    const words = messageIn(body);
+    if (status === 500 && !/denied|unauthorized|unknown|not found/i.test(words)) return;
+    this.#unknownImages.set(decodeURIComponent(image), words);
   }
 
   #list(response: ServerResponse, kind: Kind, query: URLSearchParams, answer: Answer): void {
@@ -216,6 +233,16 @@ export class StandIn {
       live: withoutData(at(live, 'Spec') as JsonObject),
     });
     reply(response, 200, null);
+  }
+}
+
+/** What the engine says in an answer that is an error. */
+function messageIn(body: Buffer): string {
+  const text = body.toString('utf8');
+  try {
+    return textAt(parseJson(text), 'message');
+  } catch {
+    return text;
   }
 }
 

@@ -17,7 +17,9 @@ interface Line {
 export function planMessage({ hasChanges, services, objects }: Plan): string {
   const count = (change: PlannedService['change']): number =>
     services.filter((service) => service.change === change).length;
-  const jobs = services.filter(({ job, change }) => job && change === 'unchanged').length;
+  const jobs = services.filter(
+    ({ job, change, fields }) => job && change === 'updated' && fields.length === 0,
+  ).length;
   const again =
     jobs === 0
       ? ''
@@ -27,7 +29,7 @@ export function planMessage({ hasChanges, services, objects }: Plan): string {
     left === 0
       ? ''
       : ` ${plural(left, 'service')} not in the files ${left === 1 ? 'is' : 'are'} left running.`;
-  if (!hasChanges) return `No changes: a deploy would leave every service as it is.${again}${stay}`;
+  if (!hasChanges) return `No changes: a deploy would leave every service as it is.${stay}`;
   const said = (['created', 'updated', 'removed'] as const).flatMap((change) =>
     count(change) === 0 ? [] : [`${plural(count(change), 'service')} ${change}`],
   );
@@ -89,7 +91,7 @@ function objectLines({ kind, name, change, from, fields }: PlannedObject): reado
 }
 
 function serviceLines(service: PlannedService): readonly Line[] {
-  const { name, change, job, fields } = service;
+  const { name, change, fields } = service;
   const image = digestShort(service.image);
   switch (change) {
     case 'created':
@@ -104,7 +106,7 @@ function serviceLines(service: PlannedService): readonly Line[] {
       return [
         {
           sign: ' ',
-          text: `service ${name}: unchanged${job ? ', and runs again: it is a job' : ''}`,
+          text: `service ${name}: unchanged`,
         },
       ];
     case 'updated':

@@ -399,3 +399,48 @@ describe('docs/stack-files.md', () => {
     expect(await withKeys(page, { FILE_KEYS })).toBe(page);
   });
 });
+
+describe('what stands in a list twice', () => {
+  const problems = (service: string): readonly string[] => {
+    try {
+      renderStack({
+        files: [{ path: 'a.yml', text: Buffer.from(`services: {a: {image: x, ${service}}}`) }],
+        stack: 'shop',
+        variables: new Map(),
+        allowUnset: false,
+        workingDirectory: '/nowhere',
+        home: undefined,
+        readFile: () => 'missing',
+      });
+      return [];
+    } catch (error) {
+      if (!(error instanceof InvalidInput)) throw error;
+      return error.problems.map(({ message }) => message);
+    }
+  };
+
+  it.each([
+    'environment: [A=1, A=1]',
+    'labels: [a, a]',
+    'dns: [1.1.1.1, 1.1.1.1]',
+    'ports: ["80:80", "80:80"]',
+    'cap_add: [ALL, ALL]',
+    'expose: ["80", "80"]',
+    'networks: [default, default]',
+  ])('is refused where Docker refuses it: %s', (service) => {
+    expect(problems(service)).toEqual([
+      expect.stringMatching(/^a\.yml:1:\d+: `services\.a\.\w+` has this twice, in line 1 already/),
+    ]);
+  });
+
+  it.each([
+    'command: [a, a]',
+    'entrypoint: [a, a]',
+    'healthcheck: {test: [CMD, a, a]}',
+    'environment: [A=1, A=2]',
+    'volumes: [/a, /a]',
+    'deploy: {placement: {constraints: [a==b, a==b]}}',
+  ])('is taken where Docker takes it: %s', (service) => {
+    expect(problems(service)).toEqual([]);
+  });
+});

@@ -409,12 +409,12 @@ describe('a plan', () => {
     });
   });
 
-  it('notes a job that runs again, and does not call that a change', () => {
+  it('calls a job updated that is as it was, since it runs again', () => {
     const job: ServiceSpec = { Name: 'shop_job', Mode: { ReplicatedJob: {} } };
     const again = plan({ services: [{ live: live(job), spec: job }], live: [live(job)] });
     expect(again).toMatchObject({
-      hasChanges: false,
-      services: [{ change: 'unchanged', job: true }],
+      hasChanges: true,
+      services: [{ change: 'updated', restarts: 'all', job: true, fields: [] }],
     });
   });
 

@@ -41,10 +41,6 @@ describe('a plan in words', () => {
       '! service shop_api: updated, tasks restart where their node fits no longer',
     ],
     [service({ job: true }), '! service shop_api: updated, and runs again: it is a job'],
-    [
-      service({ change: 'unchanged', job: true }),
-      '  service shop_api: unchanged, and runs again: it is a job',
-    ],
     [service({ change: 'created', replicas: null }), '+ service shop_api: created, web:v2'],
   ])('tells a service on its line %#', (each, line) => {
     expect(planLines(plan([each])).map((text) => text.trimEnd())).toEqual([line.trim()]);
@@ -99,9 +95,9 @@ describe('a plan in words', () => {
       'A deploy would make these changes: 1 service updated, 1 service removed, 1 config rotated, ' +
         '1 secret created. 1 service would restart tasks. 1 service not in the files is left running.',
     );
-    const job = service({ change: 'unchanged', restarts: 'none', job: true });
-    expect(planMessage({ hasChanges: false, services: [job], objects: [] })).toBe(
-      'No changes: a deploy would leave every service as it is. A job runs again, as with every deploy.',
+    const job = service({ restarts: 'all', job: true });
+    expect(planMessage({ hasChanges: true, services: [job], objects: [] })).toBe(
+      'A deploy would make these changes: 1 service updated. 1 service would restart tasks. A job runs again, as with every deploy.',
     );
   });
 
