@@ -6,7 +6,7 @@
  * the markers; the comment above an input there is the title of the section that starts with it.
  * `task-causes` and `service-causes` come from src/rollout/causes.ts, into docs/reasons.md, `keys`
  * from src/compose/keys.ts, into docs/stack-files.md, `rules` from src/lint/catalog.ts, into
- * docs/lint.md. The `runs` in
+ * docs/lint.md, `report` from report.schema.json, into docs/report.md. The `runs` in
  * docs/engines.md, and all of docs/truth-table.md, come from the JSON beside them.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -200,6 +200,59 @@ export function ruleSections(rules) {
 }
 
 /**
+ * @typedef {{ description?: string, type?: string | string[], enum?: string[], const?: unknown, $ref?: string,
+ *   items?: Field, oneOf?: Field[], properties?: Record<string, Field>, required?: string[],
+ *   $defs?: Record<string, Field> }} Field a part of report.schema.json
+ */
+
+/** @param {Field} field @returns {string} markdown */
+function typeText({ type, enum: words, const: only, $ref, items, oneOf, properties }) {
+  if ($ref !== undefined) {
+    const name = $ref.replace('#/$defs/', '');
+    return `[${name}](#${name.toLowerCase()})`;
+  }
+  if (only !== undefined) return `\`${JSON.stringify(only)}\``;
+  if (words !== undefined)
+    return words.length > 15
+      ? 'a word'
+      : words.map((word) => (word === '' ? 'empty' : `\`${word}\``)).join(', ');
+  if (items !== undefined) return `list of ${typeText(items)}`;
+  if (oneOf !== undefined) return oneOf.map(typeText).join(' or ');
+  if (properties !== undefined)
+    return `object: ${Object.keys(properties)
+      .map((name) => `\`${name}\``)
+      .join(', ')}`;
+  return [type ?? ''].flat().join(' or ');
+}
+
+/**
+ * @param {Field} schema of the report
+ * @returns {string} markdown: a table for it, and one for each of its parts
+ */
+export function reportTables(schema) {
+  /** @param {Field} part @returns {string[]} */
+  const table = ({ properties = {}, required = [] }) => [
+    '| field | type | meaning |',
+    '| --- | --- | --- |',
+    ...Object.entries(properties).map(([name, field]) => {
+      const always = required.includes(name) ? '' : ' (not always there)';
+      return `| \`${name}\` | ${cell(typeText(field))}${always} | ${cell(field.description ?? '')} |`;
+    }),
+    '',
+  ];
+  return [
+    ...table(schema),
+    ...Object.entries(schema.$defs ?? {}).flatMap(([name, part]) => [
+      `## ${name}`,
+      '',
+      part.description ?? '',
+      '',
+      ...(part.properties === undefined ? [] : table(part)),
+    ]),
+  ].join('\n');
+}
+
+/**
  * A module as it is now, without a build: it imports nothing but types.
  * @param {string} path
  * @returns {Promise<any>}
@@ -247,6 +300,17 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
       source: 'src/lint/catalog.ts',
       fresh: async (page) =>
         pretty(await withText(page, 'rules', ruleSections(Object.entries(RULES)), 'all')),
+    },
+    {
+      file: 'docs/report.md',
+      source: 'report.schema.json',
+      fresh: (page) =>
+        withText(
+          page,
+          'report',
+          reportTables(JSON.parse(readFileSync(join(root, 'report.schema.json'), 'utf8'))),
+          'all',
+        ),
     },
     {
       file: 'docs/truth-table.md',

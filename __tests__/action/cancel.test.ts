@@ -74,8 +74,6 @@ async function post(
       renderStack: () => {
         throw new Error('post reads no files');
       },
-      checks: () => [],
-      probe: () => Promise.resolve({ error: 'post asks nobody' }),
       connect: () => swarm.connect,
       checks: () => [],
       probe: () => Promise.reject(new Error('post checks nothing')),

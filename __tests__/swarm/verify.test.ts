@@ -26,9 +26,9 @@ const files = (stack: Stack, published: number, job: string): Compose => ({
 
 onSwarm('verify', () => {
   scenario('is green where everything answers, and rolls back where it does not', async (stack) => {
-    ports += 1;
-    const url = `http://${stack.manager.address}:${ports}/`;
-    const first = await stack.deploy(files(stack, ports, 'v1'), {
+    const port = (ports += 1);
+    const url = `http://${stack.manager.address}:${port}/`;
+    const first = await stack.deploy(files(stack, port, 'v1'), {
       env: 'TAG=v1',
       verify: `${url}\n${url}nothing-here -> 404\n${url} -> 200 contains \${TAG}`,
     });
@@ -40,7 +40,7 @@ onSwarm('verify', () => {
     ]);
     const specs = await stack.specs();
 
-    const second = await stack.deploy(files(stack, ports, 'v2'), {
+    const second = await stack.deploy(files(stack, port, 'v2'), {
       verify: `${url} contains v9`,
       'verify-timeout': '3s',
     });
@@ -56,12 +56,12 @@ onSwarm('verify', () => {
   });
 
   scenario('removes nothing before the checks have passed', async (stack) => {
-    ports += 1;
-    const url = `http://${stack.manager.address}:${ports}/`;
+    const port = (ports += 1);
+    const url = `http://${stack.manager.address}:${port}/`;
     const extra = { image: stack.image('nohealth'), stop_grace_period: '1s' };
-    const both = { ...files(stack, ports, 'v1'), extra };
+    const both = { ...files(stack, port, 'v1'), extra };
     expect((await stack.deploy(both)).outcome).toBe('deployed');
-    const run = await stack.deploy(files(stack, ports, 'v2'), {
+    const run = await stack.deploy(files(stack, port, 'v2'), {
       prune: true,
       verify: `${url} -> 500`,
       'verify-timeout': '2s',

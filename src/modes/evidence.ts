@@ -87,7 +87,7 @@ async function logOf(
   timeoutMs: number,
 ): Promise<TaskLog> {
   const none = (note: string): TaskLog => ({ task, node, lines: [], cut: 0, note });
-  // The engine answers as if there had been no output (tried on 20.10 and 28.5).
+  // The engine answers as if there had been no output (tried on 20.10).
   if (driver === 'none') return none('its log driver is "none": Docker keeps no output');
   try {
     const limits = { timeoutMs, maxBytes: LOG_BYTES };
