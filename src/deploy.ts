@@ -3,7 +3,6 @@ import type { RenderedStack } from './compose/render.js';
 import {
   deployFailure,
   dockerArgv,
-  engineGone,
   engineUnreachable,
   isTransientDeployError,
   loginFailure,
@@ -194,13 +193,6 @@ export async function deployStack(
     const repeated = attempt > 1;
     if (result.code === 0) return { repeated };
     const words = result.stderr.toString('utf8').trim();
-    if (engineGone(words) && attempt < DEPLOY_ATTEMPTS) {
-      // The connection to the host is well, but what it led to is not: the same as if it were lost.
-      const loss = new ConnectionLost(safeLine(words.split('\n').at(-1) ?? ''));
-      if (await wasWritten(loss)) return { repeated };
-      narrator.say('the stack was not deployed in full; repeating the command');
-      continue;
-    }
     if (!isTransientDeployError(words) || attempt === DEPLOY_ATTEMPTS)
       return { failure: explain(words, result.code), repeated };
     narrator.say(`that passes by itself; trying again (${attempt} of ${DEPLOY_ATTEMPTS - 1})`);

@@ -371,8 +371,8 @@ const REGISTRY = [
         ...BACK,
         // As it is told: Docker's own word for whatever keeps an image from coming is "No such image".
         reason: ['update-paused', 'image-not-found', 'registry-unreachable', 'registry-auth'],
-        check: inTheEnd(asBefore),
-        says: (run) => assert.match(run.log, /No such image: \S+\/web:v2/),
+        check: asBefore,
+        says: (run) => assert.match(run.summary, /web:v2/),
       }),
   ),
   {
@@ -573,7 +573,10 @@ const RUNNER = [
     when: 'while this one waits for it',
     arrange: holdLock(-6),
     at: /is locked/,
-    strike: async (scene) => scene.notes['other'],
+    strike: async (scene) => {
+      const other = /** @type {import('./live.js').Run} */ (await scene.notes['other']);
+      assert.equal(other.outcome, 'deployed', 'the run that had the lock');
+    },
     ...NEW,
     check: onV2,
     says: (run) => assert.doesNotMatch(run.log, /took over the lock/),
@@ -853,6 +856,22 @@ const MANAGERS = [
     check: inTheEnd(slowRuns),
   },
   {
+    id: 'manager-unplugged',
+    fault: 'the manager that it is connected to loses its network',
+    when: 'in the watch',
+    deploy: slow,
+    inputs: allManagers,
+    at: WATCH,
+    strike: async (scene) => {
+      const { first } = managersOf(scene);
+      askAnother(scene);
+      await first.link('down');
+    },
+    ...NEW,
+    check: inTheEnd(slowRuns),
+    leaves: ['directory on manager1'],
+  },
+  {
     id: 'leader-killed-deploy',
     fault: 'dockerd of the leader, which it is connected to, is killed',
     when: 'while `docker stack deploy` runs',
@@ -1020,7 +1039,7 @@ const NODES = [
     repair: ({ stack }) => stack.manager.freeDisk('/tmp'),
     ...UNTOUCHED,
     reason: 'docker-unavailable',
-    check: inTheEnd(asBefore),
+    check: asBefore,
     says: (run, { stack }) => {
       assert.match(run.log, /[Nn]o space left on device/);
       assert.match(run.log, /\/tmp/);
@@ -1039,15 +1058,14 @@ const NODES = [
     inputs: atProxy,
     strike: async (scene) => {
       const path = await scene.directory();
-      const isThere = async () =>
-        (await scene.on('sh', '-c', `cat ${path}/*.y*ml | grep -q .`)) === 0;
+      const isThere = async () => (await scene.on('test', '-s', `${path}/docker-stack.yml`)) === 0;
       await until('the files are written', isThere, { intervalMs: 20 });
       await scene.stack.manager.useUp('/tmp');
     },
     repair: async ({ stack }) => stack.manager.freeDisk('/tmp'),
     ...UNTOUCHED,
     reason: 'docker-unavailable',
-    check: inTheEnd(asBefore),
+    check: asBefore,
     says: (run) => assert.match(run.log, /No space left on device/),
   },
 ];

@@ -185,23 +185,6 @@ describe('deployStack', () => {
     expect((await deploy()).failure).toMatchObject({ reason: 'deploy-refused' });
     expect(transport.calls).toHaveLength(8);
   });
-  it('connects again where the engine is gone, as another manager may be needed', async () => {
-    const stderr = 'failed to update service a_b: Cannot connect to the Docker daemon at unix:///x';
-    const { transport, deploy } = world((_, count) => (count === 1 ? { code: 1, stderr } : {}));
-    let asked = 0;
-    const again = (): Promise<boolean> => Promise.resolve((asked += 1) > 1);
-    expect(await deploy(again)).toEqual({ repeated: true });
-    expect([asked, transport.calls.length]).toEqual([1, 2]);
-    const written = world(() => ({ code: 1, stderr }));
-    expect(await written.deploy(() => Promise.resolve(true))).toEqual({ repeated: false });
-    expect(written.transport.calls).toHaveLength(1);
-    const gone = world(() => ({ code: 1, stderr }));
-    expect((await gone.deploy(() => Promise.resolve(false))).failure).toMatchObject({
-      reason: 'docker-unavailable',
-      message: expect.stringContaining('Cannot connect') as unknown as string,
-    });
-    expect(gone.transport.calls).toHaveLength(8);
-  });
   it('says at once what does not pass, without the lines that say nothing', async () => {
     const stderr = 'Ignoring unsupported options: build\nservices.api.ports.0 must be a number\n';
     const { transport, deploy } = world(() => ({ code: 1, stderr }));
@@ -212,6 +195,12 @@ describe('deployStack', () => {
     expect(transport.calls).toHaveLength(1);
   });
   it.each([
+    [
+      'Cannot connect to the Docker daemon at unix:///var/run/docker.sock',
+      1,
+      'docker-unavailable',
+      'Cannot connect',
+    ],
     ['cat: write error: No space left on device', 1, 'docker-unavailable', 'No space left'],
     ['', 137, 'compose-invalid', 'exit code 137'],
     ['', null, 'compose-invalid', 'exit code none'],

@@ -93,8 +93,8 @@ export function loginFailure(words: string): {
 const UNAVAILABLE = /DeadlineExceeded|swarm does not have a leader/i;
 
 /**
- * Errors of `stack deploy` that go away by themselves: a write that lost against another one, and
- * networks that a `stack rm` just before has not finished removing (moby#39891, tried).
+ * Errors of `stack deploy` that go away by themselves: a write that lost against another one, networks that
+ * a `stack rm` just before has not finished removing (moby#39891, tried), and an engine that restarts (tried).
  */
 export function isTransientDeployError(stderr: string): boolean {
   return (
@@ -102,6 +102,7 @@ export function isTransientDeployError(stderr: string): boolean {
     /network \S+ not found/i.test(stderr) ||
     /network with name \S+ already exists/i.test(stderr) ||
     /has active endpoints/i.test(stderr) ||
+    /cannot connect to the docker daemon/i.test(stderr) ||
     UNAVAILABLE.test(stderr)
   );
 }
@@ -115,10 +116,6 @@ export function deployFailure(stderr: string): Reason {
     ? 'deploy-refused'
     : 'compose-invalid';
 }
-
-/** The engine is gone, or restarts, in the CLI's words: another manager may be needed. */
-export const engineGone = (stderr: string): boolean =>
-  /cannot connect to the docker daemon/i.test(stderr);
 
 /** The engine cannot be reached from the CLI, in the CLI's words. */
 export function engineUnreachable(stderr: string): boolean {

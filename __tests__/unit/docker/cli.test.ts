@@ -126,6 +126,10 @@ it.each([
     'Error response from daemon: rpc error: code = Unknown desc = The swarm does not have a leader.',
     true,
   ],
+  [
+    'failed to update service shop_api: Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?',
+    true,
+  ],
   ['services.api.image must be a string', false],
   ['Error response from daemon: invalid reference format', false],
   ['', false],
