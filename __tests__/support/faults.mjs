@@ -872,23 +872,6 @@ const MANAGERS = [
     leaves: ['directory on manager1'],
   },
   {
-    id: 'leader-killed-deploy',
-    fault: 'dockerd of the leader, which it is connected to, is killed',
-    when: 'while `docker stack deploy` runs',
-    ...inDeploy,
-    inputs: (scene) => ({ ...allManagers(scene), ...atProxy(scene) }),
-    strike: async (scene) => {
-      scene.registry?.set({ slowMs: 4000 });
-      await scene.deploying();
-      const { first } = managersOf(scene);
-      askAnother(scene);
-      await first.stopEngine('SIGKILL');
-      scene.registry?.set('pass');
-    },
-    ...NEW,
-    check: inTheEnd(onV2),
-  },
-  {
     id: 'quorum-a-while',
     fault: 'two of three managers are killed, and come back 15 s later',
     when: 'in the watch',
