@@ -15,6 +15,7 @@ import { fileURLToPath } from 'node:url';
 import { format, resolveConfig } from 'prettier';
 import { isMap, isScalar, parseDocument } from 'yaml';
 
+import { faultMatrix, PLAYED as FAULTS_PLAYED } from './faults/page.mjs';
 import { ENGINES, engineRuns, PLAYED, read, truthTable } from './truth-table/page.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
@@ -316,6 +317,11 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
       file: 'docs/truth-table.md',
       source: 'docs/truth-table.json',
       fresh: () => pretty(truthTable(read(PLAYED))),
+    },
+    {
+      file: 'docs/faults.md',
+      source: 'docs/faults.json',
+      fresh: () => pretty(faultMatrix(read(FAULTS_PLAYED))),
     },
     {
       file: 'docs/engines.md',

@@ -112,8 +112,7 @@ export function faultMatrix({ engine, cli, rows }) {
     '## Not played',
     '',
     "- A **node's clock** that is wrong: the nodes of the test swarm share the clock of one machine, and Linux has no",
-    '  namespace for the time of day. The action compares no times of different machines; that tasks with',
-    '  timestamps of other clocks change no verdict is part of the unit tests.',
+    '  namespace for the time of day.',
     "- A full disk **below the engine's own data directory**, which the test machine shares with all nodes.",
     '',
   ].join('\n');
