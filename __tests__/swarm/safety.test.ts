@@ -24,7 +24,7 @@ function shellOf(node: Node, user: 'deploy' | 'guest'): Pick<Transport, 'run' | 
     run: async (argv, options = {}) => {
       const input = options.input === undefined ? {} : { input: Buffer.from(options.input) };
       const { code, stdout, stderr } = await node.exec(asUser(user, ...argv), input);
-      return { code, signal: null, stdout: Buffer.from(stdout), stderr: Buffer.from(stderr) };
+      return { code, stdout: Buffer.from(stdout), stderr: Buffer.from(stderr) };
     },
   } as Pick<Transport, 'run' | 'description'>;
 }
@@ -76,7 +76,7 @@ onSwarm('another user of the manager', () => {
   });
 });
 
-const api = (stack: Stack): object => ({ api: { image: stack.image('web') } });
+const api = (stack: Stack): Record<string, object> => ({ api: { image: stack.image('web') } });
 
 onSwarm('a login with few rights', () => {
   ownSwarmScenario(
