@@ -36,8 +36,8 @@ interface Field {
   readonly path: readonly string[];
   readonly form: Form;
   /**
-   * Whether it must be there: `inside`, where what it is a part of is. Else it may be absent; or null,
-   * which Go writes for an empty list or map.
+   * Whether it must be there: `inside`, where what it is a part of is. Else it may be absent; an
+   * object or a list also null.
    */
   readonly needed: boolean | 'inside';
 }
@@ -56,6 +56,9 @@ const IS: Readonly<Record<Form, (value: Json) => boolean>> = {
   texts: (value) => isObject(value) && Object.values(value).every((one) => typeof one === 'string'),
   objects: (value) => Array.isArray(value) && (value as readonly Json[]).every(isObject),
 };
+
+/** As Go writes what is empty; a text or a number it never writes so. */
+const MAY_BE_NULL: ReadonlySet<Form> = new Set(['object', 'texts', 'objects']);
 
 const WORDS: Readonly<Record<Form, string>> = {
   text: 'a text',
@@ -215,7 +218,7 @@ function checked(
   if (!isObject(item)) throw new Malformed(`a ${kind} is ${kindOf(item)}`);
   for (const { path, form, needed } of fields) {
     const value = valueAt(item, path);
-    const absent = value === undefined || value === null;
+    const absent = value === undefined || (value === null && MAY_BE_NULL.has(form));
     if (absent && !needed) continue;
     if (absent && needed === 'inside' && !isObject(valueAt(item, path.slice(0, -1)))) continue;
     if (value !== undefined && IS[form](value)) continue;

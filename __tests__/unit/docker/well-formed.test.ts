@@ -66,6 +66,7 @@ describe('what is wrong is told with its place', () => {
       () => taskIn({ ...good.task, DesiredState: 'levitating' }),
     ],
     ['a task: ID is an empty text', () => taskIn({ ...good.task, ID: '' })],
+    ['task "t1": NodeID is null, not a text', () => taskIn({ ...good.task, NodeID: null })],
     ['a task is a list', () => taskIn([])],
     [
       'node "host-n1": Spec is missing',

@@ -89,6 +89,29 @@ describe('lookup', () => {
     expect(kind(verdict(text, host, port))).toBe(expected);
   });
 
+  it('matches wildcards as a regular expression would, of any pattern', () => {
+    const part = fc.constantFrom('*', '?', 'a', 'b', '.', '[', ']', ':22', '(', '+');
+    const word = fc.array(part, { minLength: 1, maxLength: 8 }).map((parts) => parts.join(''));
+    fc.assert(
+      fc.property(word, fc.stringMatching(/^[ab.]{1,6}$/), (pattern, host) => {
+        const source = pattern
+          .replace(/[.+^${}()|[\]\\]/g, '\\$&')
+          .replaceAll('*', '.*')
+          .replaceAll('?', '.');
+        const wanted = new RegExp(`^${source}$`, 's').test(host);
+        expect(verdict(`${pattern} ${K}`, host)).toBe(wanted ? 'match' : 'unknown');
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  it('does not take ages for many wildcards and a long name', () => {
+    // As a regular expression this takes longer than the universe is old.
+    const pattern = `${'*m'.repeat(60)}*x`;
+    expect(verdict(`${pattern} ${K}`, 'm'.repeat(250))).toBe('unknown');
+    expect(verdict(`${pattern} ${K}`, `${'m'.repeat(250)}x`)).toBe('match');
+  });
+
   it('lists the keys that are known instead', () => {
     const result = verdict(`host ${OTHER}\nhost ${RSA}\nelse ${K}\n@revoked host ${RSA}`, 'host');
     expect(result).toMatchObject({
