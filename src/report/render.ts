@@ -120,7 +120,9 @@ export function summaryOf(run: RunReport): string {
       ? []
       : [...run.problems.map(({ message }) => `- ${safeCell(message)}`), '']),
     ...(run.hint === '' ? [] : [`**What to do:** ${safeCell(run.hint)}`, '']),
-    ...dossierSection(run.dossier, run.verification).split('\n'),
+    ...dossierSection(run.dossier, run.verification)
+      .split('\n')
+      .filter((line, index) => index > 0 || line !== ''),
   ];
   if (run.outcome === 'reported') lines.push(...stateOf(run));
   else if (run.plan !== undefined) lines.push(...planSummary(run.plan));
