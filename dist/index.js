@@ -34860,6 +34860,7 @@ const REASONS = (/* unused pure expression or super */ null && ([
     'update-paused',
     'rolled-back-by-swarm',
     'job-failed',
+    'verify-failed',
     'progress-timeout',
     'timeout',
     'deploy-refused',
@@ -34946,6 +34947,149 @@ class TimedOut extends ConnectionLost {
         super(message, details);
         this.name = 'TimedOut';
     }
+}
+
+;// CONCATENATED MODULE: ./src/docker/workspace.ts
+/**
+ * The run's own directory on the manager: the rendered stack files and, under `docker/`, the
+ * registry logins. Readable by the login user alone, and gone when the run is over.
+ */
+
+const NAME = /^swarm-deploy-[0-9a-f]{32}$/;
+const PARALLEL_UPLOADS = 4;
+/** @param id 32 hexadecimal digits from a strong random source */
+const workspaceName = (id) => `swarm-deploy-${id}`;
+/** Whether it is one: what others say is no path until then. */
+const isWorkspaceName = (name) => NAME.test(name);
+/**
+ * No core dump of what handles secrets, here and in all that is started from here. A shell that does not
+ * know the option says so, and goes on.
+ */
+const NO_CORE = 'ulimit -c 0 2>/dev/null';
+/**
+ * `mkdir` without `-p` fails where the path exists, so that nobody can have prepared it; the name
+ * is chosen by the runner, so that `post` knows it even if the answer never arrives.
+ */
+const CREATE = `
+umask 077
+${NO_CORE}
+base=\${TMPDIR:-/tmp}
+mkdir -- "$base/$1" && mkdir -- "$base/$1/docker" "$base/$1/attachments" || exit
+[ $# = 1 ] || cat > "$base/$1/$2" || exit
+printf %s "$base/$1"
+`;
+const WRITE = `umask 077; ${NO_CORE}; cat > "$1"`;
+const shell = (script, ...args) => [
+    'sh',
+    '-c',
+    script.trim(),
+    'swarm-deploy',
+    ...args,
+];
+/**
+ * @param name `swarm-deploy-` and 32 hexadecimal digits from a strong random source
+ * @param first written by the same command: most deploys have one file
+ * @throws DeployError when the manager refuses (full disk, read-only)
+ */
+async function createWorkspace(transport, name, first) {
+    if (!isWorkspaceName(name))
+        throw new Error(`not a workspace name: ${name}`);
+    const result = first === undefined
+        ? await transport.run(shell(CREATE, name))
+        : await transport.run(shell(CREATE, name, first.name), { input: first.content });
+    if (result.code !== 0)
+        throw new DeployError('docker-unavailable', 'invalid', `cannot create a directory for this run on ${transport.description}: ${result.stderr.toString('utf8').trim()}`, { hint: 'Check that /tmp (or TMPDIR) on the manager is writable and not full.' });
+    return { path: result.stdout.toString('utf8') };
+}
+/**
+ * Writes files by `cat`, which works where the SFTP subsystem is off.
+ * @throws DeployError when a file could not be written whole
+ */
+async function upload(transport, workspace, files) {
+    const queue = [...files];
+    const worker = async () => {
+        for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
+            const result = await transport.run(shell(WRITE, `${workspace.path}/${file.name}`), {
+                input: file.content,
+            });
+            if (result.code !== 0)
+                throw new DeployError('docker-unavailable', 'invalid', `cannot write ${file.name} on ${transport.description}: ${result.stderr.toString('utf8').trim()}`, { hint: 'Check that /tmp (or TMPDIR) on the manager is not full.' });
+        }
+    };
+    await Promise.all(Array.from({ length: PARALLEL_UPLOADS }, worker));
+}
+/** Notes the process before it becomes the command, so that it can be stopped by its number. */
+const NOTE = `${NO_CORE}; echo $$ > "$1/pid" || exit; shift; exec "$@"`;
+/** The same, and what comes in is the registry logins. */
+const NOTE_LOGINS = `umask 077; ${NO_CORE}; cat > "$1/docker/config.json" || exit; ${NOTE}`;
+/**
+ * Ends the process noted, if it is still the one that was noted (its command line names the
+ * directory), and waits until it is gone. Without a terminal, closing the channel or even losing the
+ * connection does not end a command on the other side.
+ */
+const STOP = `
+read -r pid 2>/dev/null < "$1/pid" || exit 0
+for try in 1 2 3 4 5 6 7 8 9 10; do
+  grep -q -- "$1" "/proc/$pid/cmdline" 2>/dev/null || exit 0
+  kill -KILL "$pid" 2>/dev/null || sudo -n kill -KILL "$pid" 2>/dev/null
+  sleep 1
+done
+exit 1
+`;
+const STOP_LIMIT_MS = 20_000;
+/** A command that a run has left behind goes with its directory: it is noted nowhere else. */
+const REMOVE = `
+set -- "\${TMPDIR:-/tmp}/$1"
+( ${STOP.trim()} )
+rm -rf -- "$1"
+`;
+/**
+ * Runs a command that must not go on by itself when nobody waits for it any more.
+ * @param argv names the workspace in one of its arguments
+ * @throws TimedOut after `timeoutMs`, or the reason of the signal; the command was stopped before
+ * @throws ConnectionLost when the connection ended; the command may still be running
+ */
+async function runInWorkspace(transport, workspace, argv, options, signal) {
+    signal.throwIfAborted();
+    const { logins } = workspace;
+    const running = transport.run(shell(logins === undefined ? NOTE : NOTE_LOGINS, workspace.path, ...argv), logins === undefined ? options : { ...options, input: logins });
+    // Whoever wins the race, the other one must not end the process.
+    running.catch(() => undefined);
+    let onAbort = () => undefined;
+    const aborted = new Promise((_, reject) => {
+        onAbort = () => reject(signal.reason);
+        signal.addEventListener('abort', onAbort, { once: true });
+    });
+    try {
+        return await Promise.race([running, aborted]);
+    }
+    catch (error) {
+        if (signal.aborted || error instanceof TimedOut)
+            await stopCommand(transport, workspace);
+        throw error;
+    }
+    finally {
+        signal.removeEventListener('abort', onAbort);
+    }
+}
+/** Stops what `runInWorkspace` left running. @returns whether nothing of it runs any more */
+async function stopCommand(transport, { path }) {
+    try {
+        const result = await transport.run(shell(STOP, path), { timeoutMs: STOP_LIMIT_MS });
+        return result.code === 0;
+    }
+    catch (error) {
+        if (error instanceof ConnectionLost)
+            return false;
+        throw error;
+    }
+}
+/** Removes the directory; no error where there is none. @returns whether it is gone */
+async function removeWorkspace(transport, name) {
+    if (!isWorkspaceName(name))
+        throw new Error(`not a workspace name: ${name}`);
+    const result = await transport.run(shell(REMOVE, name));
+    return result.code === 0;
 }
 
 ;// CONCATENATED MODULE: ./src/duration.ts
@@ -35145,7 +35289,11 @@ function parseLine(content, line) {
 function parseNames(text) {
     if (!text.startsWith('|')) {
         // Names are compared as ssh(1) does it: in lower case, the pattern too.
-        const patterns = text.toLowerCase().split(',');
+        // `[host]:22` is the bare name to ssh(1), which never writes it so; people do.
+        const patterns = text
+            .toLowerCase()
+            .split(',')
+            .map((pattern) => pattern.replace(/^(!?)\[([^\]]+)\]:22$/, '$1$2'));
         return patterns.some((pattern) => /^!?$|^\|/.test(pattern))
             ? undefined
             : { kind: 'patterns', patterns };
@@ -35198,17 +35346,37 @@ function listsName(names, name) {
     if (names.kind === 'hashed') {
         return (0,external_node_crypto_namespaceObject.createHmac)('sha1', names.salt).update(name).digest().equals(names.hash);
     }
-    const matching = names.patterns.filter((pattern) => wildcard(pattern.startsWith('!') ? pattern.slice(1) : pattern).test(name));
+    const matching = names.patterns.filter((pattern) => fits(pattern.startsWith('!') ? pattern.slice(1) : pattern, name));
     // One negated match takes the whole line out, wherever it stands in the list.
     return matching.length > 0 && matching.every((pattern) => !pattern.startsWith('!'));
 }
-/** `*` is any text and `?` any one character; brackets are plain, they enclose a host with port. */
-function wildcard(pattern) {
-    const source = pattern
-        .replace(/[.+^${}()|[\]\\]/g, '\\$&')
-        .replace(/\*+/g, '.*')
-        .replace(/\?/g, '.');
-    return new RegExp(`^${source}$`, 's');
+/**
+ * Whether a pattern fits all of a name: `*` is any text and `?` any one character; brackets are plain, they
+ * enclose a host with port. Not by a regular expression, which takes ages for many `*` and a long name.
+ */
+function fits(pattern, name) {
+    let [at, read] = [0, 0];
+    /** The last `*`, and how far the text that it stands for reaches. */
+    let star;
+    while (read < name.length) {
+        const sign = pattern[at];
+        if (sign === '*') {
+            star = { at, until: read };
+            at += 1;
+        }
+        else if (sign === '?' || sign === name[read]) {
+            at += 1;
+            read += 1;
+        }
+        else if (star !== undefined) {
+            star.until += 1;
+            at = star.at + 1;
+            read = star.until;
+        }
+        else
+            return false;
+    }
+    return /^\**$/.test(pattern.slice(at));
 }
 /**
  * Reads the `host-fingerprint` input: one `SHA256:...` a line, with or without padding; a line as
@@ -35246,6 +35414,17 @@ const JUMP_KEY_INPUTS = {
     key: 'jump-private-key',
     passphrase: 'jump-passphrase',
 };
+/**
+ * The text of a key file that was put into its input as base64, as one line or several: secret stores
+ * that take no line feeds make people do so. Undefined for any other text.
+ */
+function keyInBase64(text) {
+    const packed = text.replace(/\s+/g, '');
+    if (!/^[A-Za-z0-9+/]{40,}={0,2}$/.test(packed))
+        return undefined;
+    const plain = Buffer.from(packed, 'base64').toString('utf8');
+    return /^\uFEFF?\s*(-----BEGIN |PuTTY-User-Key-File-)/.test(plain) ? plain : undefined;
+}
 
 ;// CONCATENATED MODULE: ./src/inputs/form.ts
 /**
@@ -35294,6 +35473,8 @@ const inputDefaults = {
     'stable-for': 'auto',
     'max-failures': '3',
     'on-failure': 'rollback',
+    verify: '',
+    'verify-timeout': '1m',
     lock: 'true',
     'lock-timeout': '15m',
     history: '10',
@@ -35303,17 +35484,17 @@ const inputDefaults = {
 };
 const inputNames = Object.keys(inputDefaults);
 const PRIVATE_KEY = /-----BEGIN [A-Z0-9 ]*PRIVATE KEY|PuTTY-User-Key-File-/;
-/** Credentials, and texts that may carry some: never shown. */
-const CONFIDENTIAL = [
+/** Inputs that are one credential each. */
+const CREDENTIALS = [
     'private-key',
     'passphrase',
     'password',
     'jump-private-key',
     'jump-passphrase',
     'registry-password',
-    'registries',
-    'env',
 ];
+/** Those, and texts that may carry some: never shown. */
+const CONFIDENTIAL = [...CREDENTIALS, 'registries', 'env'];
 /** Hint where a secret was expected and is empty. */
 const EMPTY_SECRET = 'A secret that does not exist, or that this workflow may not read (as in a pull request from a fork), is empty.';
 /**
@@ -35327,16 +35508,7 @@ class Form {
     #secrets;
     constructor(raw) {
         this.#raw = raw;
-        this.#secrets = [
-            'private-key',
-            'passphrase',
-            'password',
-            'jump-private-key',
-            'jump-passphrase',
-            'registry-password',
-        ]
-            .flatMap((name) => secretLines(raw(name)))
-            .sort((a, b) => b.length - a.length);
+        this.#secrets = [...credentialLines(raw)].sort((a, b) => b.length - a.length);
         for (const name of inputNames)
             if (!CONFIDENTIAL.includes(name) && PRIVATE_KEY.test(raw(name)))
                 this.reject(name, 'holds a private key', 'A private key goes into private-key or jump-private-key only.');
@@ -35487,6 +35659,10 @@ function secretLines(text) {
         .flatMap((line) => [line, line.trim()])
         .filter((line) => line.trim().length >= 4);
 }
+/** The lines of all credentials that have an input of their own, whether they are any good or not. */
+const credentialLines = (raw) => [
+    ...new Set(CREDENTIALS.flatMap((name) => secretLines(raw(name)))),
+];
 
 ;// CONCATENATED MODULE: ./src/inputs/connection.ts
 
@@ -36347,6 +36523,259 @@ function distance(a, b) {
     return row[b.length] ?? 0;
 }
 
+;// CONCATENATED MODULE: ./src/compose/interpolate.ts
+/**
+ * `$NAME` and `${...}` in one string, by the rules of the Compose specification. Knows nothing of
+ * YAML: the stack files and the dotenv files both use it. A value that comes out of a variable is
+ * never looked at again.
+ */
+/** Defaults in defaults in defaults; nobody means more than this. */
+const MAX_NESTING = 50;
+/** Characters of one value: a variable that is used a thousand times is a thousand times as long. */
+const interpolate_MAX_LENGTH = 1024 * 1024;
+/** Faults of one value; nobody reads more. */
+const MAX_FAULTS = 200;
+const interpolate_NAME = /[A-Za-z_][A-Za-z0-9_]*/y;
+/**
+ * Interpolates one string. A lone `$` that starts no name stays what it is, as Compose has it
+ * (Docker's own client refuses it). Braces in a default are counted, as compose-go does:
+ * `${X:-{"a":1}}` has the default `{"a":1}`.
+ */
+function interpolate(text, variables, nesting = 0) {
+    if (!text.includes('$'))
+        return { value: text, used: 'none', faults: [] };
+    let value = '';
+    let used = 'none';
+    const faults = [];
+    let braces;
+    let from = 0;
+    for (let at = text.indexOf('$'); at >= 0; at = text.indexOf('$', from)) {
+        value += text.slice(from, at);
+        if (faults.length >= MAX_FAULTS)
+            return { value, used, faults: faults.slice(0, MAX_FAULTS) };
+        if (value.length > interpolate_MAX_LENGTH) {
+            const message = `with its variables filled in, this value has more than ${interpolate_MAX_LENGTH} characters`;
+            return { value: '', used, faults: [{ kind: 'malformed', expression: '$', message }] };
+        }
+        if (text[at + 1] === '$') {
+            value += '$';
+            from = at + 2;
+            if (used === 'none')
+                used = 'escapes';
+            continue;
+        }
+        used = 'variables';
+        if (text[at + 1] !== '{') {
+            const name = nameAt(text, at + 1);
+            from = at + 1 + name.length;
+            if (name === '')
+                value += '$';
+            else
+                value += plain(name, `$${name}`, variables, faults);
+            continue;
+        }
+        braces ??= pairBraces(text);
+        const end = braces.get(at + 1) ?? text.indexOf('}', at + 1);
+        if (end < 0) {
+            faults.push({
+                kind: 'malformed',
+                expression: text.slice(at),
+                message: `\`${brief(text.slice(at))}\` has no closing brace`,
+            });
+            return { value: value + text.slice(at), used, faults };
+        }
+        from = end + 1;
+        value += braced(text.slice(at, from), variables, nesting, faults);
+    }
+    return { value: value + text.slice(from), used, faults };
+}
+function nameAt(text, at) {
+    interpolate_NAME.lastIndex = at;
+    return interpolate_NAME.exec(text)?.[0] ?? '';
+}
+/** Where each opening brace is closed, for those that are. All at once: texts of braces alone exist. */
+function pairBraces(text) {
+    const pairs = new Map();
+    const open = [];
+    for (let at = text.indexOf('{'); at >= 0 && at < text.length; at += 1) {
+        if (text[at] === '{')
+            open.push(at);
+        else if (text[at] === '}') {
+            const start = open.pop();
+            if (start !== undefined)
+                pairs.set(start, at);
+        }
+    }
+    return pairs;
+}
+function plain(name, expression, variables, faults) {
+    const value = variables.get(name);
+    if (value !== undefined)
+        return value;
+    faults.push({ kind: 'unset', expression, message: `the variable ${name} is not set` });
+    return '';
+}
+/** The value of one `${...}`. The word after the operator is read only if it is used. */
+function braced(expression, variables, nesting, faults) {
+    const inner = expression.slice(2, -1);
+    const name = nameAt(inner, 0);
+    const rest = inner.slice(name.length);
+    const operator = /^:?[-+?]/.exec(rest)?.[0] ?? '';
+    if (name === '' || (operator === '' && rest !== '')) {
+        const why = name === ''
+            ? 'a variable name has letters, digits and _ and starts with no digit'
+            : `after the name there may be one of :- - :? ? :+ + and nothing else`;
+        faults.push({
+            kind: 'malformed',
+            expression,
+            message: `\`${brief(expression)}\` is no variable: ${why}`,
+        });
+        return expression;
+    }
+    if (operator === '')
+        return plain(name, expression, variables, faults);
+    const word = () => {
+        if (nesting >= MAX_NESTING) {
+            faults.push({
+                kind: 'malformed',
+                expression,
+                message: `\`${brief(expression)}\` is nested more than ${MAX_NESTING} levels deep`,
+            });
+            return '';
+        }
+        const nested = interpolate(rest.slice(operator.length), variables, nesting + 1);
+        faults.push(...nested.faults);
+        return nested.value;
+    };
+    const value = variables.get(name);
+    const counts = value !== undefined && (value !== '' || !operator.startsWith(':'));
+    switch (operator.slice(-1)) {
+        case '+':
+            return counts ? word() : '';
+        case '-':
+            return counts ? value : word();
+        default: {
+            if (counts)
+                return value;
+            const said = interpolate(rest.slice(operator.length), variables, MAX_NESTING);
+            const state = value === undefined ? 'is not set' : 'is empty';
+            faults.push({
+                kind: 'required',
+                expression,
+                message: `the required variable ${name} ${state}${said.value === '' ? '' : `: ${said.value}`}`,
+            });
+            return '';
+        }
+    }
+}
+function brief(expression) {
+    const [line = ''] = expression.split('\n');
+    return line.length > 60 ? `${line.slice(0, 60)}...` : line;
+}
+
+;// CONCATENATED MODULE: ./src/verify/check.ts
+/** The input `verify`: what its lines mean, and whether an answer is what they ask for. */
+
+const FORM = 'URL, URL -> STATUS, URL contains TEXT, or URL -> STATUS contains TEXT';
+const LINE = /^(\S+)(?:\s+->\s+(\d{3}))?(?:\s+contains\s+(\S.*))?$/;
+/**
+ * Reads one line.
+ * @returns what is wrong with it, where something is
+ */
+function parseCheck(text, line) {
+    const [, url = '', status, contains] = LINE.exec(text) ?? [];
+    if (url === '')
+        return { problem: `is not a check; accepted: ${FORM}` };
+    // One with variables is looked at when they are filled in.
+    const wrong = url.includes('$') ? undefined : urlProblem(url);
+    if (wrong !== undefined)
+        return { problem: wrong };
+    const number = status === undefined ? undefined : Number(status);
+    if (number !== undefined && (number < 200 || number > 599))
+        return { problem: `asks for the status ${number}; accepted: 200 to 599` };
+    return { line, url, status: number, contains };
+}
+function urlProblem(text) {
+    const url = URL.canParse(text) ? new URL(text) : undefined;
+    if (url === undefined)
+        return 'has no complete URL; accepted: http://HOST/... or https://HOST/...';
+    return url.protocol === 'http:' || url.protocol === 'https:'
+        ? undefined
+        : `has a URL of ${url.protocol}//; accepted: http:// and https://`;
+}
+/** Fills in the variables, as in the stack files. Their values never become a part of the grammar. */
+function fillIn(lines, variables, allowUnset) {
+    const problems = [];
+    const checks = lines.flatMap(({ line, url, status, contains }) => {
+        const before = problems.length;
+        const filled = (text) => {
+            const { value, faults } = interpolate(text, variables);
+            for (const { kind, message } of faults)
+                if (kind !== 'unset' || !allowUnset)
+                    problems.push({
+                        reason: kind === 'malformed' ? 'input-invalid' : 'variable-unset',
+                        message: `input verify, line ${line}: ${message}`,
+                    });
+            return value;
+        };
+        const [target, text] = [filled(url), contains === undefined ? undefined : filled(contains)];
+        if (problems.length > before)
+            return [];
+        const wrong = /\s/.test(target) ? 'has a URL with blanks in it' : urlProblem(target);
+        const empty = text === '' ? 'asks for an empty text' : undefined;
+        const problem = wrong ?? empty;
+        if (problem !== undefined) {
+            const message = `input verify, line ${line}: with its variables filled in, it ${problem}`;
+            problems.push({ reason: 'input-invalid', message });
+            return [];
+        }
+        return [{ url: target, shown: shownUrl(target), status, contains: text }];
+    });
+    return { checks, problems };
+}
+/** A URL without user, password and the values of its query, each of which may be a credential. */
+function shownUrl(url) {
+    const [address = '', query] = url.replace(/#.*$/, '').split(/\?(.*)/s, 2);
+    const bare = address.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/]*@/i, '$1***@');
+    if (query === undefined || query === '')
+        return bare;
+    return `${bare}?${query
+        .split('&')
+        .map((part) => (part.includes('=') ? `${part.split('=')[0] ?? ''}=***` : part))
+        .join('&')}`;
+}
+/** What of a check nobody may read. */
+function secretsOf({ url }) {
+    const { password, username } = new URL(url);
+    return password === '' ? [] : [password, decoded(password), decoded(`${username}:${password}`)];
+}
+function decoded(text) {
+    try {
+        return decodeURIComponent(text);
+    }
+    catch {
+        return text;
+    }
+}
+/** `2xx`, `204 and a body with "version":"7"`. */
+const expectationOf = ({ status, contains }) => `${status ?? '2xx'}${contains === undefined ? '' : ` and a body with ${contains}`}`;
+/** What is wrong with an answer, in plain words; '' where nothing is. */
+function complaint(check, answer) {
+    if ('error' in answer)
+        return answer.error;
+    const { status, location, body, isWhole } = answer;
+    const isWanted = check.status === undefined ? status >= 200 && status <= 299 : status === check.status;
+    if (!isWanted) {
+        const to = location === '' ? '' : ` to ${shownUrl(location)}`;
+        return status >= 300 && status <= 399
+            ? `it answered ${status}, a redirect${to}; redirects are not followed: give the URL that it leads to, or ask for -> ${status}`
+            : `it answered ${status}`;
+    }
+    if (check.contains === undefined || body.includes(check.contains))
+        return '';
+    return `it answered ${status}, but ${isWhole ? '' : 'the first MiB of '}its body does not have ${check.contains} in it`;
+}
+
 ;// CONCATENATED MODULE: ./src/inputs/registries.ts
 /** Reads the inputs for registry logins. Used by `parseInputs` alone. */
 
@@ -36576,6 +37005,8 @@ function yamlProblem(code) {
 
 
 
+
+
 const MODES = ['deploy', 'rollback', 'plan', 'status', 'remove'];
 /**
  * Decides what the user asked for.
@@ -36606,6 +37037,7 @@ function parseInputs(raw, context) {
         withRegistryAuth: form.flag('with-registry-auth'),
         watch: watch(form),
         onFailure: form.choice('on-failure', ['rollback', 'keep']),
+        verify: verify(form),
         lock: { on: form.flag('lock'), timeoutMs: form.duration('lock-timeout', 'zero allowed') },
         history: inputs_history(form),
         revision: revision(form),
@@ -36627,7 +37059,8 @@ function secretValues(inputs) {
     const texts = [
         ...credentials
             .flatMap(({ privateKey, passphrase, password }) => [privateKey, passphrase, password])
-            .map((secret) => secret?.reveal() ?? ''),
+            .map((secret) => secret?.reveal() ?? '')
+            .flatMap((text) => [text, keyInBase64(text) ?? '']),
         ...logins.flatMap(({ username, password }) => [
             password.reveal(),
             // As Docker writes both into its config.json.
@@ -36765,6 +37198,20 @@ function watch(form) {
         form.reject('max-failures', `${form.shown(failures)} is not a number of failures; accepted: a whole number, 0 or more`);
     return { wait, timeoutMs, progressTimeoutMs, stableForMs, maxFailures: Number(failures) };
 }
+function verify(form) {
+    const lines = form.lines('verify').map(({ text, place }) => ({
+        place,
+        check: parseCheck(text, Number(place?.replace('line ', '') ?? 1)),
+    }));
+    for (const { place, check } of lines)
+        if ('problem' in check)
+            // The line may have a credential in it.
+            form.reject('verify', check.problem, 'verify: https://shop.example/health -> 200 contains ok', place);
+    if (lines.length > 0 && form.text('wait').toLowerCase() === 'false')
+        form.reject('verify', 'asks for checks after convergence, which wait: false does not wait for', 'Leave verify out, or wait at true.');
+    const checks = lines.flatMap(({ check }) => ('problem' in check ? [] : [check]));
+    return { checks, timeoutMs: form.duration('verify-timeout', 'not zero') };
+}
 function inputs_history(form) {
     const kept = form.text('history');
     if (!/^\d{1,3}$/.test(kept))
@@ -36806,6 +37253,13 @@ function describeInputs(inputs) {
         resolveImage: inputs.resolveImage,
         withRegistryAuth: inputs.withRegistryAuth,
         onFailure: inputs.onFailure,
+        verify: {
+            checks: inputs.verify.checks.map((check) => ({
+                url: shownUrl(check.url),
+                expectation: expectationOf(check),
+            })),
+            timeoutMs: inputs.verify.timeoutMs,
+        },
         watch,
         lock: inputs.lock,
         history: inputs.history,
@@ -38400,6 +38854,7 @@ function dropBuffers() {
  */
 
 
+
 /** An answer that no engine gives: the truth about the stack could not be read. */
 class Malformed extends DeployError {
     /** @param what is wrong, and of what: `service "shop_api": Spec.Name is missing` */
@@ -38410,19 +38865,25 @@ class Malformed extends DeployError {
         this.name = 'Malformed';
     }
 }
+/** As engines call them; `allocated` is `pending` by its name of old (moby, api/types/swarm/task.go). */
+const STATES = new Set([...TASK_STATES, 'allocated']);
 /** `name` is a text that is not empty, `count` a whole number from 0 on, `texts` a map to texts. */
 const IS = {
     text: (value) => typeof value === 'string',
     name: (value) => typeof value === 'string' && value !== '',
+    state: (value) => STATES.has(value),
     number: (value) => typeof value === 'number' && Number.isFinite(value),
     count: (value) => typeof value === 'number' && Number.isSafeInteger(value) && value >= 0,
     object: well_formed_isObject,
     texts: (value) => well_formed_isObject(value) && Object.values(value).every((one) => typeof one === 'string'),
     objects: (value) => Array.isArray(value) && value.every(well_formed_isObject),
 };
+/** As Go writes what is empty; a text or a number it never writes so. */
+const MAY_BE_NULL = new Set(['object', 'texts', 'objects']);
 const WORDS = {
     text: 'a text',
     name: 'a text with something in it',
+    state: 'a state of tasks',
     number: 'a number',
     count: 'a whole number',
     object: 'an object',
@@ -38430,6 +38891,10 @@ const WORDS = {
     objects: 'a list of objects',
 };
 const must = (path, form) => ({ path: path.split('.'), form, needed: true });
+const mustInside = (path, form) => ({
+    ...must(path, form),
+    needed: 'inside',
+});
 const may = (path, form) => ({ path: path.split('.'), form, needed: false });
 const SERVICE = [
     must('ID', 'name'),
@@ -38445,7 +38910,7 @@ const SERVICE = [
     may('UpdateStatus.Message', 'text'),
     may('UpdateStatus.StartedAt', 'text'),
     may('JobStatus', 'object'),
-    may('JobStatus.JobIteration', 'object'),
+    mustInside('JobStatus.JobIteration', 'object'),
     may('JobStatus.JobIteration.Index', 'count'),
     may('ServiceStatus', 'object'),
     may('ServiceStatus.RunningTasks', 'count'),
@@ -38459,7 +38924,8 @@ const TASK = [
     must('ServiceID', 'name'),
     may('Slot', 'count'),
     may('NodeID', 'text'),
-    must('DesiredState', 'name'),
+    // One that is not known would have to be taken for one that is meant to run, or not to.
+    must('DesiredState', 'state'),
     may('JobIteration', 'object'),
     may('JobIteration.Index', 'count'),
     must('Status', 'object'),
@@ -38532,6 +38998,20 @@ function listIn(what, answer) {
         throw new Malformed(`${what} gave a list with ${well_formed_kindOf(wrong)} in it`);
     return items;
 }
+/**
+ * A list in which everything has an id of its own, or of such ids.
+ * @throws Malformed where one is there twice: which of both is true?
+ */
+function distinct(what, items) {
+    const ids = new Set();
+    for (const item of items) {
+        const id = typeof item === 'string' ? item : item.ID;
+        if (ids.has(id))
+            throw new Malformed(`${what} lists "${safeLine(id).slice(0, 80)}" twice`);
+        ids.add(id);
+    }
+    return items;
+}
 /** An answer that is one object. @param what as for `listIn` @throws Malformed */
 function objectAnswer(what, answer) {
     if (!well_formed_isObject(answer))
@@ -38543,7 +39023,10 @@ function checked(kind, item, fields, nameAt) {
         throw new Malformed(`a ${kind} is ${well_formed_kindOf(item)}`);
     for (const { path, form, needed } of fields) {
         const value = valueAt(item, path);
-        if ((value === undefined || value === null) && !needed)
+        const absent = value === undefined || (value === null && MAY_BE_NULL.has(form));
+        if (absent && !needed)
+            continue;
+        if (absent && needed === 'inside' && !well_formed_isObject(valueAt(item, path.slice(0, -1))))
             continue;
         if (value !== undefined && IS[form](value))
             continue;
@@ -38575,17 +39058,11 @@ function well_formed_kindOf(value) {
         return 'null';
     if (Array.isArray(value))
         return 'a list';
-    switch (typeof value) {
-        case 'string':
-            return value === '' ? 'an empty text' : 'a text';
-        case 'boolean':
-            return String(value);
-        case 'number':
-        case 'bigint':
-            return `the number ${value}`;
-        default:
-            return 'an object';
-    }
+    if (typeof value === 'string')
+        return value === '' ? 'an empty text' : 'a text';
+    if (typeof value === 'boolean')
+        return String(value);
+    return typeof value === 'object' ? 'an object' : `the number ${value}`;
 }
 
 ;// CONCATENATED MODULE: ./src/docker/body.ts
@@ -39093,9 +39570,10 @@ class Engine {
     parseBody = JSON.parse) {
         return await this.#send('GET', path, (bytes, what) => {
             const hash = (0,external_node_crypto_namespaceObject.createHash)('sha256').update(bytes).digest('base64');
-            return hash === former?.hash
-                ? former
-                : { hash, items: parsed(what, bytes, () => itemsOf(bytes, what, parseBody, itemOf)) ?? [] };
+            if (hash === former?.hash)
+                return former;
+            const items = parsed(what, bytes, () => itemsOf(bytes, what, parseBody, itemOf)) ?? [];
+            return { hash, items: distinct(what, items) };
         });
     }
     async #call(method, path, body, registryAuth) {
@@ -39163,14 +39641,14 @@ class Engine {
 /** @returns tells what came of a request: its status or error, and the bytes of the answer */
 function requestTrace(trace, method, path, sent) {
     const begun = performance.now();
-    const what = `${method} ${decoded(path)}${sent === 0 ? '' : ` (${sent} bytes)`}`;
+    const what = `${method} ${engine_decoded(path)}${sent === 0 ? '' : ` (${sent} bytes)`}`;
     return (result, bytes) => {
         const took = (performance.now() - begun).toFixed(1);
         trace(`engine: ${what} -> ${result}, ${bytes} bytes, ${took} ms`);
     };
 }
 /** A path with a query that a person can read; lists of hundreds of ids tell no more than their start. */
-function decoded(path) {
+function engine_decoded(path) {
     const [place = '', ...parameters] = path.split('?');
     // As the query was made; takes any text.
     const values = [...new URLSearchParams(parameters.join('?'))].map((pair) => pair.join('='));
@@ -39512,6 +39990,10 @@ class Lease {
         this.#confirmed = confirmed;
         this.tookOver = tookOver;
         this.#ticking = (request.every ?? everyTimer)(TICK_MS, () => this.#tick());
+    }
+    /** Of this run, as the lock shows it to the next one. */
+    get holder() {
+        return this.#request.holder;
     }
     /** Aborted, with a LeaseLost, as soon as it is known that the lock is not this run's any more. */
     get signal() {
@@ -40300,14 +40782,15 @@ function loginFailure(words) {
  */
 const UNAVAILABLE = /DeadlineExceeded|swarm does not have a leader|lost leader status|code = Unavailable|manager is being prepared or has trouble connecting/i;
 /**
- * Errors of `stack deploy` that go away by themselves: a write that lost against another one, and
- * networks that a `stack rm` just before has not finished removing (moby#39891, tried).
+ * Errors of `stack deploy` that go away by themselves: a write that lost against another one, networks that
+ * a `stack rm` just before has not finished removing (moby#39891, tried), and an engine that restarts (tried).
  */
 function isTransientDeployError(stderr) {
     return (/update out of sequence/i.test(stderr) ||
         /network \S+ not found/i.test(stderr) ||
         /network with name \S+ already exists/i.test(stderr) ||
         /has active endpoints/i.test(stderr) ||
+        /cannot connect to the docker daemon/i.test(stderr) ||
         UNAVAILABLE.test(stderr));
 }
 /**
@@ -40330,139 +40813,6 @@ function deployFailure(stderr) {
 /** The engine cannot be reached from the CLI, in the CLI's words. */
 function engineUnreachable(stderr) {
     return /cannot connect to the docker daemon|permission denied.*docker|docker\.sock|is the docker daemon running/i.test(stderr);
-}
-
-;// CONCATENATED MODULE: ./src/docker/workspace.ts
-/**
- * The run's own directory on the manager: the rendered stack files and, under `docker/`, the
- * registry logins. Readable by the login user alone, and gone when the run is over.
- */
-
-const NAME = /^swarm-deploy-[0-9a-f]{32}$/;
-const PARALLEL_UPLOADS = 4;
-/**
- * `mkdir` without `-p` fails where the path exists, so that nobody can have prepared it; the name
- * is chosen by the runner, so that `post` knows it even if the answer never arrives.
- */
-const CREATE = `
-umask 077
-base=\${TMPDIR:-/tmp}
-mkdir -- "$base/$1" && mkdir -- "$base/$1/docker" "$base/$1/attachments" || exit
-[ $# = 1 ] || cat > "$base/$1/$2" || exit
-printf %s "$base/$1"
-`;
-const WRITE = `umask 077; cat > "$1"`;
-const shell = (script, ...args) => [
-    'sh',
-    '-c',
-    script.trim(),
-    'swarm-deploy',
-    ...args,
-];
-/**
- * @param name `swarm-deploy-` and 32 hexadecimal digits from a strong random source
- * @param first written by the same command: most deploys have one file
- * @throws DeployError when the manager refuses (full disk, read-only)
- */
-async function createWorkspace(transport, name, first) {
-    if (!NAME.test(name))
-        throw new Error(`not a workspace name: ${name}`);
-    const result = first === undefined
-        ? await transport.run(shell(CREATE, name))
-        : await transport.run(shell(CREATE, name, first.name), { input: first.content });
-    if (result.code !== 0)
-        throw new DeployError('docker-unavailable', 'invalid', `cannot create a directory for this run on ${transport.description}: ${result.stderr.toString('utf8').trim()}`, { hint: 'Check that /tmp (or TMPDIR) on the manager is writable and not full.' });
-    return { path: result.stdout.toString('utf8') };
-}
-/**
- * Writes files by `cat`, which works where the SFTP subsystem is off.
- * @throws DeployError when a file could not be written whole
- */
-async function upload(transport, workspace, files) {
-    const queue = [...files];
-    const worker = async () => {
-        for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
-            const result = await transport.run(shell(WRITE, `${workspace.path}/${file.name}`), {
-                input: file.content,
-            });
-            if (result.code !== 0)
-                throw new DeployError('docker-unavailable', 'invalid', `cannot write ${file.name} on ${transport.description}: ${result.stderr.toString('utf8').trim()}`, { hint: 'Check that /tmp (or TMPDIR) on the manager is not full.' });
-        }
-    };
-    await Promise.all(Array.from({ length: PARALLEL_UPLOADS }, worker));
-}
-/** Notes the process before it becomes the command, so that it can be stopped by its number. */
-const NOTE = `echo $$ > "$1/pid" || exit; shift; exec "$@"`;
-/** The same, and what comes in is the registry logins. */
-const NOTE_LOGINS = `umask 077; cat > "$1/docker/config.json" || exit; ${NOTE}`;
-/**
- * Ends the process noted, if it is still the one that was noted (its command line names the
- * directory), and waits until it is gone. Without a terminal, closing the channel or even losing the
- * connection does not end a command on the other side.
- */
-const STOP = `
-read -r pid 2>/dev/null < "$1/pid" || exit 0
-for try in 1 2 3 4 5 6 7 8 9 10; do
-  grep -q -- "$1" "/proc/$pid/cmdline" 2>/dev/null || exit 0
-  kill -KILL "$pid" 2>/dev/null || sudo -n kill -KILL "$pid" 2>/dev/null
-  sleep 1
-done
-exit 1
-`;
-const STOP_LIMIT_MS = 20_000;
-/** A command that a run has left behind goes with its directory: it is noted nowhere else. */
-const REMOVE = `
-set -- "\${TMPDIR:-/tmp}/$1"
-( ${STOP.trim()} )
-rm -rf -- "$1"
-`;
-/**
- * Runs a command that must not go on by itself when nobody waits for it any more.
- * @param argv names the workspace in one of its arguments
- * @throws TimedOut after `timeoutMs`, or the reason of the signal; the command was stopped before
- * @throws ConnectionLost when the connection ended; the command may still be running
- */
-async function runInWorkspace(transport, workspace, argv, options, signal) {
-    signal.throwIfAborted();
-    const { logins } = workspace;
-    const running = transport.run(shell(logins === undefined ? NOTE : NOTE_LOGINS, workspace.path, ...argv), logins === undefined ? options : { ...options, input: logins });
-    // Whoever wins the race, the other one must not end the process.
-    running.catch(() => undefined);
-    let onAbort = () => undefined;
-    const aborted = new Promise((_, reject) => {
-        onAbort = () => reject(signal.reason);
-        signal.addEventListener('abort', onAbort, { once: true });
-    });
-    try {
-        return await Promise.race([running, aborted]);
-    }
-    catch (error) {
-        if (signal.aborted || error instanceof TimedOut)
-            await stopCommand(transport, workspace);
-        throw error;
-    }
-    finally {
-        signal.removeEventListener('abort', onAbort);
-    }
-}
-/** Stops what `runInWorkspace` left running. @returns whether nothing of it runs any more */
-async function stopCommand(transport, { path }) {
-    try {
-        const result = await transport.run(shell(STOP, path), { timeoutMs: STOP_LIMIT_MS });
-        return result.code === 0;
-    }
-    catch (error) {
-        if (error instanceof ConnectionLost)
-            return false;
-        throw error;
-    }
-}
-/** Removes the directory; no error where there is none. @returns whether it is gone */
-async function removeWorkspace(transport, name) {
-    if (!NAME.test(name))
-        throw new Error(`not a workspace name: ${name}`);
-    const result = await transport.run(shell(REMOVE, name));
-    return result.code === 0;
 }
 
 ;// CONCATENATED MODULE: ./src/deploy.ts
@@ -41998,156 +42348,6 @@ async function readSwarm(deployment, rollout) {
 
 ;// CONCATENATED MODULE: external "node:path"
 const external_node_path_namespaceObject = require("node:path");
-;// CONCATENATED MODULE: ./src/compose/interpolate.ts
-/**
- * `$NAME` and `${...}` in one string, by the rules of the Compose specification. Knows nothing of
- * YAML: the stack files and the dotenv files both use it. A value that comes out of a variable is
- * never looked at again.
- */
-/** Defaults in defaults in defaults; nobody means more than this. */
-const MAX_NESTING = 50;
-/** Characters of one value: a variable that is used a thousand times is a thousand times as long. */
-const interpolate_MAX_LENGTH = 1024 * 1024;
-/** Faults of one value; nobody reads more. */
-const MAX_FAULTS = 200;
-const interpolate_NAME = /[A-Za-z_][A-Za-z0-9_]*/y;
-/**
- * Interpolates one string. A lone `$` that starts no name stays what it is, as Compose has it
- * (Docker's own client refuses it). Braces in a default are counted, as compose-go does:
- * `${X:-{"a":1}}` has the default `{"a":1}`.
- */
-function interpolate(text, variables, nesting = 0) {
-    if (!text.includes('$'))
-        return { value: text, used: 'none', faults: [] };
-    let value = '';
-    let used = 'none';
-    const faults = [];
-    let braces;
-    let from = 0;
-    for (let at = text.indexOf('$'); at >= 0; at = text.indexOf('$', from)) {
-        value += text.slice(from, at);
-        if (faults.length >= MAX_FAULTS)
-            return { value, used, faults: faults.slice(0, MAX_FAULTS) };
-        if (value.length > interpolate_MAX_LENGTH) {
-            const message = `with its variables filled in, this value has more than ${interpolate_MAX_LENGTH} characters`;
-            return { value: '', used, faults: [{ kind: 'malformed', expression: '$', message }] };
-        }
-        if (text[at + 1] === '$') {
-            value += '$';
-            from = at + 2;
-            if (used === 'none')
-                used = 'escapes';
-            continue;
-        }
-        used = 'variables';
-        if (text[at + 1] !== '{') {
-            const name = nameAt(text, at + 1);
-            from = at + 1 + name.length;
-            if (name === '')
-                value += '$';
-            else
-                value += plain(name, `$${name}`, variables, faults);
-            continue;
-        }
-        braces ??= pairBraces(text);
-        const end = braces.get(at + 1) ?? text.indexOf('}', at + 1);
-        if (end < 0) {
-            faults.push({
-                kind: 'malformed',
-                expression: text.slice(at),
-                message: `\`${brief(text.slice(at))}\` has no closing brace`,
-            });
-            return { value: value + text.slice(at), used, faults };
-        }
-        from = end + 1;
-        value += braced(text.slice(at, from), variables, nesting, faults);
-    }
-    return { value: value + text.slice(from), used, faults };
-}
-function nameAt(text, at) {
-    interpolate_NAME.lastIndex = at;
-    return interpolate_NAME.exec(text)?.[0] ?? '';
-}
-/** Where each opening brace is closed, for those that are. All at once: texts of braces alone exist. */
-function pairBraces(text) {
-    const pairs = new Map();
-    const open = [];
-    for (let at = text.indexOf('{'); at >= 0 && at < text.length; at += 1) {
-        if (text[at] === '{')
-            open.push(at);
-        else if (text[at] === '}') {
-            const start = open.pop();
-            if (start !== undefined)
-                pairs.set(start, at);
-        }
-    }
-    return pairs;
-}
-function plain(name, expression, variables, faults) {
-    const value = variables.get(name);
-    if (value !== undefined)
-        return value;
-    faults.push({ kind: 'unset', expression, message: `the variable ${name} is not set` });
-    return '';
-}
-/** The value of one `${...}`. The word after the operator is read only if it is used. */
-function braced(expression, variables, nesting, faults) {
-    const inner = expression.slice(2, -1);
-    const name = nameAt(inner, 0);
-    const rest = inner.slice(name.length);
-    const operator = /^:?[-+?]/.exec(rest)?.[0] ?? '';
-    if (name === '' || (operator === '' && rest !== '')) {
-        const why = name === ''
-            ? 'a variable name has letters, digits and _ and starts with no digit'
-            : `after the name there may be one of :- - :? ? :+ + and nothing else`;
-        faults.push({
-            kind: 'malformed',
-            expression,
-            message: `\`${brief(expression)}\` is no variable: ${why}`,
-        });
-        return expression;
-    }
-    if (operator === '')
-        return plain(name, expression, variables, faults);
-    const word = () => {
-        if (nesting >= MAX_NESTING) {
-            faults.push({
-                kind: 'malformed',
-                expression,
-                message: `\`${brief(expression)}\` is nested more than ${MAX_NESTING} levels deep`,
-            });
-            return '';
-        }
-        const nested = interpolate(rest.slice(operator.length), variables, nesting + 1);
-        faults.push(...nested.faults);
-        return nested.value;
-    };
-    const value = variables.get(name);
-    const counts = value !== undefined && (value !== '' || !operator.startsWith(':'));
-    switch (operator.slice(-1)) {
-        case '+':
-            return counts ? word() : '';
-        case '-':
-            return counts ? value : word();
-        default: {
-            if (counts)
-                return value;
-            const said = interpolate(rest.slice(operator.length), variables, MAX_NESTING);
-            const state = value === undefined ? 'is not set' : 'is empty';
-            faults.push({
-                kind: 'required',
-                expression,
-                message: `the required variable ${name} ${state}${said.value === '' ? '' : `: ${said.value}`}`,
-            });
-            return '';
-        }
-    }
-}
-function brief(expression) {
-    const [line = ''] = expression.split('\n');
-    return line.length > 60 ? `${line.slice(0, 60)}...` : line;
-}
-
 ;// CONCATENATED MODULE: ./src/compose/variables.ts
 
 
@@ -43163,9 +43363,10 @@ const keys_text = { scalar: 'text' };
 const bool = { scalar: 'bool' };
 const keys_int = { scalar: 'int' };
 const duration = { scalar: 'duration' };
-const texts = { list: keys_text };
-const textOrTexts = { scalar: 'text', list: keys_text };
-const dict = { named: { scalar: 'entry', empty: true }, list: keys_text };
+const texts = { list: keys_text, unique: true };
+const textOrTexts = { scalar: 'text', list: keys_text, unique: true };
+const words = { scalar: 'text', list: keys_text };
+const dict = { named: { scalar: 'entry', empty: true }, list: keys_text, unique: true };
 const options = { named: { scalar: 'entry' } };
 const kept = (shape, how = '') => ({ fate: 'kept', shape, how });
 const since = (version, shape) => ({
@@ -43241,7 +43442,7 @@ const deploy = {
         }),
         placement: kept({
             keys: {
-                constraints: kept(texts),
+                constraints: kept({ list: keys_text }),
                 preferences: kept({ list: { keys: { spread: kept(keys_text) } } }),
                 max_replicas_per_node: kept(keys_int),
             },
@@ -43261,6 +43462,7 @@ const reference = {
     },
 };
 const ports = {
+    unique: true,
     list: {
         scalar: 'port',
         keys: {
@@ -43276,6 +43478,7 @@ const ports = {
 };
 const serviceNetworks = {
     list: keys_text,
+    unique: true,
     named: {
         empty: true,
         keys: {
@@ -43340,7 +43543,7 @@ const SERVICE_KEYS = {
             cache_from: kept(texts),
             network: kept(keys_text),
             target: kept(keys_text),
-            shm_size: kept(ANY),
+            shm_size: kept(keys_text),
             extra_hosts: translated('extra_hosts', ANY, ''),
             ...Object.fromEntries([
                 ...[
@@ -43360,7 +43563,7 @@ const SERVICE_KEYS = {
     cgroup: warned('has no equivalent in Swarm: the nodes decide'),
     cgroup_parent: kept(keys_text, 'Ignored by Swarm.'),
     cgroupns_mode: kept(keys_text, 'Ignored by Swarm.'),
-    command: translated('command', textOrTexts, '`null` is left out: the image decides.'),
+    command: translated('command', words, '`null` is left out: the image decides.'),
     configs: kept(reference),
     container_name: kept(keys_text, 'Ignored by Swarm.'),
     cpu_count: refused(NO_CPU, CPU_MEND),
@@ -43382,10 +43585,10 @@ const SERVICE_KEYS = {
     dns_opt: refused('is not passed on by `docker stack deploy`', 'Set it in the dns-opts of the Docker daemons.'),
     dns_search: kept(textOrTexts),
     domainname: kept(keys_text, 'Ignored by Swarm.'),
-    entrypoint: translated('command', textOrTexts, '`null` is left out: the image decides.'),
+    entrypoint: translated('command', words, '`null` is left out: the image decides.'),
     env_file: translated('env_file', ANY, 'The file is carried along. Written as a mapping it is read as Docker Compose reads it (quotes, `${...}`), with `format: raw` line by line; where `required: false` it may be missing. Written as a path it is read as Docker reads it: line by line.'),
     environment: kept(dict),
-    expose: kept(ANY, 'Ignored by Swarm.'),
+    expose: kept({ list: { scalar: 'any' }, unique: true }, 'Ignored by Swarm.'),
     extends: refused('is not known to `docker stack deploy`', 'Give what is shared an anchor (`x-base: &base`) and merge it (`<<: *base`), or use several files in compose-file.'),
     external_links: kept(texts, 'Ignored by Swarm.'),
     extra_hosts: translated('extra_hosts', ANY, '`host=address`, and several addresses of a host, become lines `host:address`.'),
@@ -43396,7 +43599,7 @@ const SERVICE_KEYS = {
             disable: kept(bool),
             interval: kept(duration),
             retries: kept(keys_int),
-            test: kept(textOrTexts),
+            test: kept(words),
             timeout: kept(duration),
             start_period: kept(duration),
             start_interval: since(25, duration),
@@ -43407,7 +43610,7 @@ const SERVICE_KEYS = {
     init: kept({ scalar: 'plain-bool' }),
     ipc: kept(keys_text, 'Ignored by Swarm.'),
     isolation: kept(keys_text),
-    label_file: translated('label_file', textOrTexts, 'Its lines become labels, read as Docker Compose reads them; those under `labels` win.'),
+    label_file: translated('label_file', words, 'Its lines become labels, read as Docker Compose reads them; those under `labels` win.'),
     labels: kept(dict),
     links: kept(texts, 'Ignored by Swarm.'),
     logging: kept({
@@ -43769,6 +43972,8 @@ class Translator {
             else
                 for (const item of document.tree.items(value))
                     this.#shape(item, item, list, path);
+            if (shape.unique === true)
+                this.#unique(document.tree.items(value), path);
             return;
         }
         const { keys, named } = shape;
@@ -43786,6 +43991,20 @@ class Translator {
             if (document.settings.unused?.has(`${path}.${entry.name}`) === true)
                 continue;
             this.#shape(entry.site, entry, named, `${path}.${entry.name}`);
+        }
+    }
+    #unique(items, path) {
+        const { document } = this;
+        const seen = new Map();
+        for (const item of items) {
+            const text = document.value(item);
+            if (text === undefined || document.isFaulty(item))
+                continue;
+            const first = seen.get(text);
+            if (first === undefined)
+                seen.set(text, item);
+            else
+                document.problem(item, `\`${path}\` has this twice, in line ${document.position(first).line ?? 0} already, which Docker refuses`, 'Remove one of the two.');
         }
     }
     #wrong(at, { scalar, list, keys, named }, path, is) {
@@ -43817,7 +44036,7 @@ class Translator {
             case 'entry':
                 if (type === 'bool')
                     write(quoted(value.toLowerCase()));
-                else if (type === 'old-bool' || type === 'time')
+                else if (type === 'old-bool' || type === 'time' || /^[-+]?\.(?:inf|nan)$/i.test(value))
                     write(quoted(value));
                 return;
             case 'bool':
@@ -47031,8 +47250,10 @@ function onTheWay(id, { goal, seen }) {
 }
 const MAX_NODES = 3;
 /** What a service has come to, as a reader of the log wants it: `api 7/10 updated, 1 failed`. */
-function reachedText(id, progress, { goal }) {
+function reachedText(id, progress, rollout) {
+    const { goal } = rollout;
     const { name, kind, done, wanted, older, extra, failures, unplaced } = progress;
+    const other = otherThanAsked(id, rollout);
     const change = targetOf(goal, id)?.change;
     const noun = kind.kind.endsWith('job')
         ? 'completed'
@@ -47042,13 +47263,24 @@ function reachedText(id, progress, { goal }) {
                 ? 'updated'
                 : 'running';
     return [
-        `${name} ${endedText(progress) ?? `${done}/${wanted} ${noun}`}`,
+        other === undefined
+            ? `${name} ${endedText(progress) ?? `${done}/${wanted} ${noun}`}`
+            : `${name} ${other}, ${done}/${wanted} running`,
         // Before that, they are what the new ones replace.
         ...(older === 0 || done < wanted ? [] : [`${older} still on another version`]),
         ...(extra === 0 ? [] : [`${extra} too many`]),
         ...(failures.length === 0 ? [] : [`${failures.length} failed`]),
         ...(unplaced === undefined ? [] : [`waiting for a node: ${unplaced}`]),
     ];
+}
+/** Why what runs is not what was asked for, whatever is well of it; undefined where it is. */
+function otherThanAsked(id, { goal, seen }) {
+    const target = targetOf(goal, id);
+    const live = seen?.services.find(({ ID }) => ID === id);
+    if (target === undefined || live === undefined || sameSpec(live.Spec, target.spec))
+        return undefined;
+    const takenBack = live.UpdateStatus?.State?.startsWith('rollback_') === true;
+    return takenBack ? 'taken back by Swarm' : 'changed by somebody else';
 }
 const targets = new WeakMap();
 /** The target of a service, by its id. */
@@ -47210,7 +47442,7 @@ function progressLog(narrator) {
                 arrivals.delete(id);
                 news.push({
                     text: `${line} ${arrived}`.trimEnd(),
-                    ...(progress.complete ? { tone: 'good' } : {}),
+                    ...(progress.complete && otherThanAsked(id, after) === undefined ? { tone: 'good' } : {}),
                 });
             }
             if (due)
@@ -47243,10 +47475,12 @@ function progressLog(narrator) {
     };
 }
 /** How far a service is, for the picture. */
-function draw(chart, id, progress, { goal }) {
+function draw(chart, id, progress, rollout) {
+    const { goal } = rollout;
+    const isOther = otherThanAsked(id, rollout) !== undefined;
     const { name, complete, updating, done, wanted, failures } = progress;
-    const over = complete && !updating;
-    chart.service(goal.phase === 'restore' ? 'back' : 'rollout', name, over ? 'done' : failures.length > 0 && goal.phase === 'deploy' ? 'failed' : 'open', targetOf(goal, id)?.mustEnd === true && over ? 'ended' : `${done}/${wanted}`);
+    const over = complete && !updating && !isOther;
+    chart.service(goal.phase === 'restore' ? 'back' : 'rollout', name, over ? 'done' : failures.length > 0 && goal.phase === 'deploy' ? 'failed' : 'open', isOther ? '' : targetOf(goal, id)?.mustEnd === true && over ? 'ended' : `${done}/${wanted}`);
 }
 
 ;// CONCATENATED MODULE: ./src/rollout/stability.ts
@@ -47472,6 +47706,78 @@ async function removeBrought(request) {
 const jobHint = (names) => `See why: docker service logs ${names[0] ?? ''}; to end it: docker service rm ${names.join(' ')}`;
 const lookHint = (stack) => `Look at it on a manager: docker stack services ${stack}; docker stack ps --no-trunc ${stack}`;
 
+;// CONCATENATED MODULE: ./src/verify/verify.ts
+
+
+/** For one request, in milliseconds. */
+const REQUEST_MS = 10_000;
+const SHORTEST_REQUEST_MS = 1000;
+/** Between one request and the next. */
+const FIRST_PAUSE_MS = 500;
+const verify_LONGEST_PAUSE_MS = 5000;
+/** Characters, and lines, of a body that are kept. */
+const BODY_HEAD = 1000;
+const BODY_LINES = 20;
+/** Characters that are looked at for that. */
+const READ_HEAD = 20_000;
+/**
+ * Runs all checks.
+ * @throws the signal's reason when it is aborted meanwhile
+ */
+async function verify_verify(checks, verifier) {
+    const until = verifier.clock.now() + verifier.timeoutMs;
+    return await Promise.all(checks.map((check) => verifyOne(check, verifier, until)));
+}
+async function verifyOne(check, { clock, signal, probe, mask, say }, until) {
+    const begun = clock.now();
+    let pause = FIRST_PAUSE_MS;
+    let told = '';
+    for (let attempts = 1;; attempts += 1) {
+        const limit = Math.max(SHORTEST_REQUEST_MS, Math.min(REQUEST_MS, until - clock.now()));
+        const answer = await probe(check.url, limit, signal);
+        signal.throwIfAborted();
+        const error = mask.apply(complaint(check, answer));
+        const leftMs = until - clock.now();
+        if (error === '' || leftMs <= 0) {
+            const tookMs = clock.now() - begun;
+            say(error === ''
+                ? `${check.shown} answers ${mask.apply(expectationOf(check))}`
+                : `${check.shown}: ${error}; the time for it is over`);
+            return {
+                url: check.shown,
+                expectation: mask.apply(expectationOf(check)),
+                ok: error === '',
+                ...('status' in answer ? { status: answer.status } : {}),
+                tookMs,
+                attempts,
+                body: headOf(answer, mask),
+                error,
+            };
+        }
+        if (error !== told)
+            say(`${check.shown}: ${error}; asking again`);
+        told = error;
+        await clock.sleep(Math.min(pause, leftMs), signal);
+        pause = Math.min(pause * 1.5, verify_LONGEST_PAUSE_MS);
+    }
+}
+/** A binary body is of no use to anybody. */
+function headOf(answer, mask) {
+    if (!('body' in answer) || answer.body.includes('\0'))
+        return '';
+    const masked = mask.apply(answer.body.slice(0, READ_HEAD));
+    // Of a secret that goes on behind the end there may be a part left.
+    const whole = answer.body.length > READ_HEAD
+        ? masked.slice(0, Math.max(0, READ_HEAD - mask.longest))
+        : masked;
+    return whole
+        .split(/\r?\n/, BODY_LINES)
+        .map(withoutControls)
+        .join('\n')
+        .slice(0, BODY_HEAD)
+        .trimEnd();
+}
+
 ;// CONCATENATED MODULE: ./src/world.ts
 
 /** What an error means that ended the run before there was a verdict. */
@@ -47644,7 +47950,6 @@ const LEFT_TO_POST = 'The post step goes on with it and says what became of it.'
 /** The engine's log streams: what containers wrote, cut into lines again. */
 /** A frame is led by its stream, three zeros and its length (moby, pkg/stdcopy). */
 const HEAD = 8;
-const STDERR = 2;
 const ENGINE = 3;
 /**
  * Takes a log apart. A frame holds a line or a piece of one: the engine cuts lines at 16 KiB, and may
@@ -47657,8 +47962,13 @@ function decodeLog(bytes, isRaw) {
     const lines = [];
     const errors = [];
     const open = new Map();
+    const close = (stream) => {
+        const { pieces = [], frame = 0 } = open.get(stream) ?? {};
+        lines.push(...linesIn(Buffer.concat(pieces)).map((text) => ({ frame, text })));
+        open.delete(stream);
+    };
     let at = 0;
-    while (at + HEAD <= bytes.length) {
+    for (let frame = 0; at + HEAD <= bytes.length; frame += 1) {
         const stream = bytes[at] ?? 0;
         if (stream > ENGINE || bytes.readUIntBE(at + 1, 3) !== 0)
             break;
@@ -47669,20 +47979,20 @@ function decodeLog(bytes, isRaw) {
             errors.push(body);
             continue;
         }
-        const pieces = open.get(stream) ?? [];
-        open.set(stream, pieces);
-        pieces.push(body);
-        if (body.at(-1) !== NEWLINE)
-            continue;
-        lines.push(...linesIn(Buffer.concat(pieces)));
-        open.delete(stream);
+        const line = open.get(stream) ?? { pieces: [], frame };
+        open.set(stream, line);
+        line.pieces.push(body);
+        line.frame = frame;
+        if (body.at(-1) === NEWLINE)
+            close(stream);
     }
-    for (const stream of [STDERR - 1, STDERR, 0])
-        lines.push(...linesIn(Buffer.concat(open.get(stream) ?? [])));
+    for (const stream of [...open.keys()])
+        close(stream);
+    const text = lines.sort((a, b) => a.frame - b.frame).map((line) => line.text);
     // Neither frames nor a terminal's output: better shown as it is than not at all.
     if (at < bytes.length && at + HEAD <= bytes.length)
-        lines.push(...linesIn(bytes.subarray(at)));
-    return { lines, error: Buffer.concat(errors).toString('utf8').trim() };
+        text.push(...linesIn(bytes.subarray(at)));
+    return { lines: text, error: Buffer.concat(errors).toString('utf8').trim() };
 }
 const NEWLINE = 10;
 function linesIn(bytes) {
@@ -47778,15 +48088,11 @@ function wordsFor(facts) {
         cause: facts.message === '' ? dossier_words_short(lastError(facts)) : facts.message,
         mend: "Docker's own words say what is wrong; mend that, then run the workflow again.",
     };
-    return { cause: `${cause.replace(/[.\s]+$/, '')}.`, mend };
+    const sentence = cause.replace(/^the node/, 'The node').replace(/[.\s]+$/, '');
+    return { cause: `${sentence}.`, mend };
 }
 const dossier_words_WORDS = {
-    'image-not-found': (facts) => ({
-        cause: facts.failures.some(({ fatal }) => fatal)
-            ? `The registry has no image ${dossier_words_image(facts)}`
-            : `${nodes(facts)} could not pull ${dossier_words_image(facts)}: there is no such image, or its registry does not answer`,
-        mend: 'Check the name and the tag in `image:`, and that it was pushed before this step; a private image needs registry-username and registry-password.',
-    }),
+    'image-not-found': (facts) => splitImage(imageOf(facts.spec)).digest === undefined ? imageMissing(facts) : imageKept(facts),
     'registry-auth': (facts) => ({
         cause: `The registry did not let ${nodes(facts)} pull ${dossier_words_image(facts)}: ${dossier_words_short(lastError(facts))}`,
         mend: 'Give registry-username and registry-password of an account that may pull it (a token may have expired), and leave with-registry-auth at true.',
@@ -47855,6 +48161,17 @@ const dossier_words_WORDS = {
 const colon = (text) => (text === '' ? '' : `: ${text}`);
 const dossier_words_image = ({ spec }) => splitImage(imageOf(spec)).name;
 const lastError = ({ failures, message }) => failures.at(-1)?.error ?? message;
+const imageMissing = (facts) => ({
+    cause: facts.failures.some(({ fatal }) => fatal)
+        ? `The registry has no image ${dossier_words_image(facts)}`
+        : `${nodes(facts)} could not pull ${dossier_words_image(facts)}: there is no such image, or its registry does not answer or lets no node in`,
+    mend: 'Check the name and the tag in `image:`, and that it was pushed before this step; a private image needs registry-username and registry-password, and with-registry-auth at true.',
+});
+/** Docker had the digest from the registry: what a node lacks is the way to it. */
+const imageKept = (facts) => ({
+    cause: `The registry has ${dossier_words_image(facts)}, but ${nodes(facts)} could not pull it: it has no login for it, or does not reach the registry`,
+    mend: 'Give registry-username and registry-password and leave with-registry-auth at true, so that the nodes can log in; and check that they reach the registry.',
+});
 /** `worker-1`, `worker-1 and worker-2`, `4 nodes`. */
 function nodes({ failures }) {
     const names = [...new Set(failures.map(({ node }) => node))].filter((name) => name !== '').sort();
@@ -47872,7 +48189,7 @@ function tasksSay(facts, what) {
         return '';
     return `: ${plural(count, 'task')} on ${nodes(facts)} ${count === 1 ? 'was' : 'were'} ${what}`;
 }
-const lastWords = ({ lastWords: words }) => words === '' ? '' : `; its last line: ${dossier_words_short(words, 200)}`;
+const lastWords = ({ lastWords: words }) => words === '' ? '' : `; its log says: ${dossier_words_short(words, 200)}`;
 function exitText({ failures }) {
     const code = failures.at(-1)?.exitCode;
     if (code === undefined)
@@ -47896,7 +48213,7 @@ function crashed(facts) {
             ? 'Look whether the node ran out of memory (dmesg on it), and give the service deploy.resources.limits.memory; else something kills it.'
             : facts.lastWords === ''
                 ? `It wrote nothing that could be read: run ${dossier_words_image(facts)} by hand with the same command and environment.`
-                : 'Mend what the last lines of its log complain of.',
+                : 'Mend what its log complains of.',
     };
 }
 function healthcheck({ spec }) {
@@ -48064,7 +48381,7 @@ function failedService(target, { services, goal }, seen, end) {
     const tasks = tasksOf(target, seen, goal.formerTasks, all);
     const alive = (task) => rank(task.state) <= RUNNING;
     const waiting = tasks.filter((task) => alive(task) && task.state !== 'running');
-    const ran = failures.filter(({ exitCode }) => exitCode !== undefined).at(-1);
+    const ran = failures.filter(hasRun).at(-1);
     const spoke = ran === undefined
         ? tasks.filter((task) => alive(task) && rank(task.state) >= rank('starting')).at(-1)
         : { ...ran, node: ran.node };
@@ -48090,6 +48407,8 @@ function failedService(target, { services, goal }, seen, end) {
             },
     };
 }
+/** One whose container was made, but could not be started, has written nothing. */
+const hasRun = ({ exitCode, error }) => exitCode !== undefined && !/starting container failed/i.test(error);
 const dossier_facts_textOf = (value) => (typeof value === 'string' ? value : '');
 function platformsOf({ nodes }) {
     const platforms = nodes.flatMap(({ Description }) => {
@@ -48155,18 +48474,41 @@ function exitOf(exitCode, failure) {
  * @param shortName the service as the stack files name it
  */
 function serviceDossier({ target, facts, tasks }, log, places, shortName) {
-    const { reason, failures, unplaced, message } = facts;
-    const lastWords = log?.lines.findLast((line) => line.trim() !== '') ?? '';
+    const { failures, unplaced, message } = facts;
+    const lastWords = tellingLine(log?.lines ?? []);
+    const reason = preciser(facts.reason, lastWords);
     const words = unplaced || failures.at(-1)?.error || message;
-    const place = places_placeOf(places, shortName, reason, words);
+    const place = places_placeOf(places, shortName, placeReason(reason, facts), words);
     return {
         service: target.name,
         reason,
-        ...wordsFor({ ...facts, lastWords }),
+        ...wordsFor({ ...facts, reason, lastWords }),
         ...(place?.line === undefined ? {} : { place: { file: place.file, line: place.line } }),
         tasks,
         ...(log === undefined ? {} : { log }),
     };
+}
+/** The last line that speaks of an error, as runtimes print more below it; else the last one. */
+const tellingLine = (lines) => lines.slice(-TELLING_LINES).findLast((line) => COMPLAINT.test(line)) ??
+    lines.findLast((line) => line.trim() !== '') ??
+    '';
+const TELLING_LINES = 30;
+const COMPLAINT = /\b(?:fatal|panic|[a-z]*error|[a-z]*exception)\b/i;
+/** Some runtimes start a program that cannot run, and only its output says so (runc 1.1 does). */
+const preciser = (reason, lastWords) => (reason === 'crash-loop' || reason === 'job-failed') && /exec format error$/i.test(lastWords)
+    ? 'exec-format'
+    : reason;
+/** What is waited for says where to look. */
+const STANDING_AT = {
+    pending: 'unschedulable',
+    preparing: 'image-not-found',
+    starting: 'unhealthy',
+};
+function placeReason(reason, { waiting }) {
+    const state = waiting[0]?.state;
+    return reason === 'progress-timeout' || reason === 'timeout'
+        ? ((state && STANDING_AT[state]) ?? reason)
+        : reason;
 }
 
 ;// CONCATENATED MODULE: ./src/report/dossier-log.ts
@@ -48249,6 +48591,7 @@ function tidyLog(lines, mask, maxLines) {
 
 
 
+
 /** Lines of a log that are shown. */
 const LOG_LINES = 50;
 /** Services whose logs are read. */
@@ -48259,16 +48602,21 @@ const LOG_TIMEOUT_MS = 3000;
 const LOGS_TIMEOUT_MS = 6000;
 /** Of one log: 50 pieces of 16 KiB, and some. */
 const LOG_BYTES = 1024 * 1024;
+/** What nobody may read, of all that a run knows. */
+const maskFor = ({ inputs, checks }, confidential, specs) => maskOf([
+    ...secretValues(inputs),
+    ...checks.flatMap(secretsOf),
+    ...confidential,
+    ...specs.flatMap(credentialsIn),
+]);
 /** Gathers the dossier of what failed. Never throws: what cannot be read is said in it. */
 async function gather(deployment, rollout, end, { places, confidential = [] }) {
     const { inputs, world } = deployment;
+    // What a check found wrong is no task's fault.
+    if (end.reason === 'verify-failed')
+        return [];
     const failed = failedServices(rollout, end);
-    const known = [
-        ...secretValues(inputs),
-        ...confidential,
-        ...failed.flatMap(({ target }) => credentialsIn(target.spec)),
-    ];
-    const mask = maskOf(known);
+    const mask = maskFor(deployment, confidential, failed.map(({ target }) => target.spec));
     const until = world.clock.now() + LOGS_TIMEOUT_MS;
     const dossier = [];
     let read = 0;
@@ -48287,7 +48635,7 @@ async function gather(deployment, rollout, end, { places, confidential = [] }) {
 }
 async function logOf({ session }, { taskId, task, node, isRaw, driver }, mask, timeoutMs) {
     const none = (note) => ({ task, node, lines: [], cut: 0, note });
-    // The engine answers as if there had been no output (tried on 20.10 and 28.5).
+    // The engine answers as if there had been no output (tried on 20.10).
     if (driver === 'none')
         return none('its log driver is "none": Docker keeps no output');
     try {
@@ -48414,6 +48762,7 @@ function waveTitle(stack, waves, index) {
 }
 
 ;// CONCATENATED MODULE: ./src/modes/transaction.ts
+
 
 
 
@@ -48598,9 +48947,39 @@ async function judge(context, deployed, live) {
             fate: 'accepted',
         };
     const { rollout, end } = await narrator.group('Watch the tasks', () => look(deployment, onTo(context, goalOf(context))));
-    if (end.kind === 'converged')
-        return await succeed(context, rollout);
-    return await fail(context, end, rollout);
+    if (end.kind !== 'converged')
+        return await fail(context, end, rollout);
+    return deployment.checks.length === 0
+        ? await succeed(context, rollout)
+        : await verified(context, rollout);
+}
+/** What has converged must also answer as it should; nothing is removed before that. */
+async function verified(context, rollout) {
+    const { deployment, change, changes } = context;
+    const { world, inputs, checks } = deployment;
+    const { clock, signal, probe, narrator } = world;
+    const { confidential = [] } = change.background ?? {};
+    const specs = changes.targets.map(({ spec }) => spec);
+    const verification = await narrator.group('Verify', () => verify_verify(checks, {
+        ...{ clock, signal, probe, say: narrator.say },
+        timeoutMs: inputs.verify.timeoutMs,
+        mask: maskFor(deployment, confidential, specs),
+    }));
+    const failed = verification.filter(({ ok }) => !ok);
+    const [first] = failed;
+    if (first !== undefined) {
+        const count = checks.length === 1 ? 'the check' : `${failed.length} of ${checks.length} checks`;
+        const message = `${count} of verify failed: ${first.url}: ${first.error}`;
+        const end = { kind: 'failed', reason: 'verify-failed', message };
+        return { ...(await fail(context, end, rollout)), verification };
+    }
+    // The checks may have taken a while: one more look, that it is still so.
+    const goal = { ...goalOf(context), stableForMs: 0 };
+    const again = await look(deployment, continueRollout(rollout, goal, clock.now()));
+    const ending = again.end.kind === 'converged'
+        ? await succeed(context, again.rollout)
+        : await fail(context, again.end, again.rollout);
+    return { ...ending, verification };
 }
 /** What the swarm did when nothing was written yet: the last that is known where no look came after it. */
 function withLastSeen(deployment, { before, objectsBefore }, change, error) {
@@ -48808,7 +49187,9 @@ async function fail(context, end, rollout) {
 /** From stack files to a verdict; the workspace is gone afterwards, whatever happened. */
 async function deployFiles(deployment, rendered, record) {
     const { world } = deployment;
-    const place = { name: `swarm-deploy-${world.randomName()}`, managers: new Set() };
+    // Whoever takes the lock over from a run that has died knows by it where that one's files lie.
+    const name = workspaceName(deployment.lease?.holder ?? world.randomName());
+    const place = { name, managers: new Set() };
     world.rememberWorkspace(place.name);
     try {
         return await deployIn(deployment, rendered, record, place);
@@ -49436,7 +49817,9 @@ function planService(live, spec, networks) {
         return { ...base, change: 'created', restarts: 'none', fields: [] };
     const [was, is] = [canonicalSpec(live.Spec, networks), canonicalSpec(spec, networks)];
     if (sameJson(was, is))
-        return { ...base, change: 'unchanged', restarts: 'none', fields: [] };
+        return base.job
+            ? { ...base, change: 'updated', restarts: 'all', fields: [] }
+            : { ...base, change: 'unchanged', restarts: 'none', fields: [] };
     return {
         ...base,
         change: 'updated',
@@ -49763,6 +50146,7 @@ class StandIn {
     /** What was read of the swarm, by kind and id: what a write is compared with. */
     #seen = new Map();
     #live = [];
+    #unknownImages = new Map();
     #loss;
     #refused;
     constructor(passage) {
@@ -49787,6 +50171,10 @@ class StandIn {
     get loss() {
         return this.#loss;
     }
+    /** Images that their registry does not have or does not give, with the engine's words. */
+    get unknownImages() {
+        return this.#unknownImages;
+    }
     /** The first request that a plan has no answer for. */
     get refused() {
         return this.#refused;
@@ -49808,7 +50196,9 @@ class StandIn {
         const forward = () => this.#passage(method === 'HEAD' ? 'HEAD' : 'GET', url, headersFor(request));
         const isRead = method === 'GET' || method === 'HEAD';
         if (isRead && PASSED_ON.some((known) => known.test(path))) {
-            pass(response, await forward());
+            const answer = await forward();
+            this.#noteImage(path, answer);
+            pass(response, answer);
         }
         else if (method === 'GET' && kind !== undefined && path === `/${collection}`) {
             this.#list(response, kind, searchParams, await forward());
@@ -49838,6 +50228,16 @@ class StandIn {
             this.#refused ??= `${method} ${path}`;
             refuse(response, 501, `a plan has no answer to ${method} ${path}`);
         }
+    }
+    #noteImage(path, { status, body }) {
+        const [, image] = /^\/distribution\/(.+)\/json$/.exec(path) ?? [];
+        // 404 and 401 are those of newer engines; older ones say with 500 what the registry said.
+        if (image === undefined || status < 400)
+            return;
+        const words = messageIn(body);
+        if (status === 500 && !/denied|unauthorized|unknown|not found/i.test(words))
+            return;
+        this.#unknownImages.set(decodeURIComponent(image), words);
     }
     #list(response, kind, query, answer) {
         if (answer.status !== 200) {
@@ -49909,6 +50309,16 @@ class StandIn {
         reply(response, 200, null);
     }
 }
+/** What the engine says in an answer that is an error. */
+function messageIn(body) {
+    const text = body.toString('utf8');
+    try {
+        return stand_in_textAt(parseJson(text), 'message');
+    }
+    catch {
+        return text;
+    }
+}
 const withoutData = (spec) => without(spec, 'Data');
 const nameOf = ({ kind, item }) => kind === 'network' ? stand_in_textAt(item, 'Name') : stand_in_textAt(item, 'Spec', 'Name');
 function stand_in_textAt(value, ...path) {
@@ -49971,7 +50381,7 @@ const MAX_VALUE = 300;
 /** The plan in one sentence. */
 function planMessage({ hasChanges, services, objects }) {
     const count = (change) => services.filter((service) => service.change === change).length;
-    const jobs = services.filter(({ job, change }) => job && change === 'unchanged').length;
+    const jobs = services.filter(({ job, change, fields }) => job && change === 'updated' && fields.length === 0).length;
     const again = jobs === 0
         ? ''
         : ` ${jobs === 1 ? 'A job runs' : `${jobs} jobs run`} again, as with every deploy.`;
@@ -49980,7 +50390,7 @@ function planMessage({ hasChanges, services, objects }) {
         ? ''
         : ` ${plural(left, 'service')} not in the files ${left === 1 ? 'is' : 'are'} left running.`;
     if (!hasChanges)
-        return `No changes: a deploy would leave every service as it is.${again}${stay}`;
+        return `No changes: a deploy would leave every service as it is.${stay}`;
     const said = ['created', 'updated', 'removed'].flatMap((change) => count(change) === 0 ? [] : [`${plural(count(change), 'service')} ${change}`]);
     const restarting = services.filter(({ restarts }) => restarts !== 'none').length;
     const kinds = ['network', 'config', 'secret'].flatMap((kind) => ['created', 'rotated', 'relabelled'].flatMap((change) => {
@@ -50030,7 +50440,7 @@ function objectLines({ kind, name, change, from, fields }) {
     }
 }
 function serviceLines(service) {
-    const { name, change, job, fields } = service;
+    const { name, change, fields } = service;
     const image = digestShort(service.image);
     switch (change) {
         case 'created':
@@ -50045,7 +50455,7 @@ function serviceLines(service) {
             return [
                 {
                     sign: ' ',
-                    text: `service ${name}: unchanged${job ? ', and runs again: it is a job' : ''}`,
+                    text: `service ${name}: unchanged`,
                 },
             ];
         case 'updated':
@@ -50338,6 +50748,7 @@ async function sweep(deployment, { fate }, names = new Map()) {
 
 
 
+
 async function showPlan(deployment, rendered) {
     const { world, inputs } = deployment;
     const { narrator } = world;
@@ -50355,7 +50766,10 @@ async function showPlan(deployment, rendered) {
         const stack = { ...named, waves: [{ services: [...named.services.keys()], needs: [] }] };
         plan = await settle(deployment, async () => {
             const workspace = await prepare(deployment, stack, place);
-            const { caught, networks } = await narrator.group('Ask Docker what it would write', () => catchWrites(deployment, stack, workspace));
+            const { caught, networks, unknownImages } = await narrator.group('Ask Docker what it would write', () => catchWrites(deployment, stack, workspace));
+            for (const [image, words] of unknownImages)
+                narrator.warn(`${safeLine(image)} is not to be had from its registry (${safeLine(words)}): ` +
+                    'a deploy would fail, unless the nodes have the image already');
             return planOf(caught, { stack: inputs.stack, networks, prune: inputs.prune });
         });
     }
@@ -50399,8 +50813,8 @@ async function catchWrites({ session, inputs, world }, rendered, workspace) {
                 throw new DeployError('internal', 'failed', `the Docker CLI asked for what a plan has no answer to: ${standIn.refused}`, { hint: 'Please report it, with the version of Docker on the manager.' });
             if (failure !== undefined)
                 throw new DeployError(failure.reason, 'invalid', failure.message, { hint: failure.hint });
-            const { caught } = standIn;
-            return { caught, networks: await networkNames(real.passage, caught.live) };
+            const { caught, unknownImages } = standIn;
+            return { caught, unknownImages, networks: await networkNames(real.passage, caught.live) };
         }
         finally {
             relay.close();
@@ -51721,13 +52135,19 @@ const isStill = (was, task) => was.DesiredState === task.DesiredState &&
 const emptyShare = () => ({ tasks: [], upToDate: [] });
 
 ;// CONCATENATED MODULE: ./src/transport/traced.ts
-const MAX_COMMAND = 300;
+const MAX_COMMAND = 600;
+/** A longer argument, or one of several lines, is a script of this action's own. */
+const MAX_ARGUMENT = 120;
 /** The same transport, with a line for each command: how it ended, how much it wrote and how fast. */
 function traced(transport, trace) {
     // Anybody on the manager can read it in the list of processes, so that no secret is in it.
     const told = (argv) => {
         const text = argv
-            .map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : JSON.stringify(word)))
+            .map((word) => {
+            if (word.length > MAX_ARGUMENT || word.includes('\n'))
+                return `(${word.length} characters)`;
+            return /^[\w@%+=:,./-]+$/.test(word) ? word : JSON.stringify(word);
+        })
             .join(' ');
         return text.length > MAX_COMMAND ? `${text.slice(0, MAX_COMMAND)}...` : text;
     };
@@ -51784,6 +52204,8 @@ function traced(transport, trace) {
 /** Long enough for an engine to restart or a leader to be elected. */
 const PATIENCE_MS = 180_000;
 const session_RETRY_MS = 1000;
+/** For one command that only looks. */
+const PROBE_LIMIT_MS = 15_000;
 function gaveUp(error) {
     return new ConnectionLost(`the swarm could not be read any more: ${error.message}`, {
         cause: error,
@@ -51929,7 +52351,11 @@ async function probe(transport, docker, fence, trace) {
     }
 }
 async function probeCli(transport, docker) {
-    const result = await transport.run(dockerArgv(docker, '--version'));
+    const result = await transport
+        .run(dockerArgv(docker, '--version'), { timeoutMs: PROBE_LIMIT_MS })
+        .catch((error) => {
+        throw error instanceof TimedOut ? hangs(error, docker) : error;
+    });
     const version = cliVersion(result.stdout.toString('utf8'));
     if (result.code !== 0 || version === undefined)
         throw new DeployError('docker-unavailable', 'invalid', `cannot run docker on ${transport.description}: ${result.stderr.toString('utf8').trim() || `exit code ${result.code ?? 'none'}`}`, {
@@ -51941,6 +52367,13 @@ async function probeCli(transport, docker) {
         throw tooOld('Docker CLI', version.join('.'), transport.description);
     return version;
 }
+/** The login went well and the first command does not end: there is nothing to wait for. */
+const hangs = (error, docker) => new DeployError('docker-unavailable', 'invalid', error.message, {
+    hint: docker.sudo
+        ? 'Does sudo ask something there, or does the login shell wait in its start file?'
+        : 'Does the login shell wait in its start file (.bashrc, .profile, ...), or for a home directory that does not answer?',
+    cause: error,
+});
 function tooOld(what, version, where) {
     return new DeployError('engine-too-old', 'invalid', `the ${what} on ${where} is ${version}; ${MINIMUM_VERSION.join('.')} or newer is needed`, { hint: 'Update Docker on the manager.' });
 }
@@ -51956,7 +52389,7 @@ function notAManager(where, state, error) {
 async function session_explain(transport, docker, error) {
     if (!(error instanceof ConnectionLost))
         return error;
-    const result = await transport.run(dockerArgv(docker, 'version', '--format', '{{.Server.Version}}'), { timeoutMs: 15_000 });
+    const result = await transport.run(dockerArgv(docker, 'version', '--format', '{{.Server.Version}}'), { timeoutMs: PROBE_LIMIT_MS });
     if (result.code === 0)
         return await chatter(transport, error);
     const words = result.stderr.toString('utf8').trim();
@@ -51969,7 +52402,7 @@ async function session_explain(transport, docker, error) {
 }
 /** A login shell that prints something mixes it with the answers of the engine. */
 async function chatter(transport, error) {
-    const { stdout } = await transport.run(['true'], { timeoutMs: 15_000 });
+    const { stdout } = await transport.run(['true'], { timeoutMs: PROBE_LIMIT_MS });
     if (stdout.length === 0)
         return error;
     return new DeployError('docker-unavailable', 'invalid', `the login shell on ${transport.description} prints text of its own, which mixes with Docker's answers: ` +
@@ -51984,6 +52417,8 @@ async function chatter(transport, error) {
  * The story of a run: what happens in which order, and what each end means. It decides nothing by
  * itself that could be a pure function elsewhere, and knows the world only by its ports.
  */
+
+
 
 
 
@@ -52030,6 +52465,7 @@ async function run(world) {
             narrator.warn(warning.message, warning.position);
         if (rendered !== undefined)
             rendered = tellFileLint(world, inputs, rendered);
+        const checks = ['deploy', 'rollback'].includes(inputs.mode) ? world.checks(inputs) : [];
         const opening = Session.open(world.connect(inputs), inputs.docker, narrator.debug);
         const session = await unless(world.signal, opening, (late) => late.close());
         try {
@@ -52039,7 +52475,15 @@ async function run(world) {
             const fitted = rendered && forClient(rendered, session.cliVersion.join('.'));
             for (const warning of fitted?.warnings ?? [])
                 narrator.warn(warning.message, warning.position);
-            return await connected({ world, inputs, session, seen, begun, rendered: fitted?.stack });
+            return await connected({
+                world,
+                inputs,
+                session,
+                seen,
+                begun,
+                checks,
+                rendered: fitted?.stack,
+            });
         }
         finally {
             await session.close();
@@ -52127,9 +52571,9 @@ function cancelledAnyway(ending, signal) {
     };
 }
 /** With a manager, and with the lock of the stack where anything may be written. */
-async function connected({ world, inputs, session, seen, begun, rendered, }) {
+async function connected({ world, inputs, session, seen, begun, checks, rendered, }) {
     const base = {
-        ...{ inputs, session, seen, cancelled: world.signal },
+        ...{ inputs, session, seen, checks, cancelled: world.signal },
         tell: progressLog(world.narrator),
         reader: new SnapshotReader(inputs.stack),
         healthchecks: new ImageHealthchecks(),
@@ -52169,6 +52613,8 @@ async function lock(world, inputs, session) {
             say: narrator.say,
         });
         session.fence(() => lease.assertHeld());
+        if (lease.tookOver !== undefined)
+            await buryDead(session, lease.tookOver.id, narrator);
         return lease;
     }
     catch (error) {
@@ -52176,6 +52622,18 @@ async function lock(world, inputs, session) {
         if (error instanceof DeployError && error.reason === 'locked')
             world.rememberLeft({ lease: undefined });
         throw error;
+    }
+}
+/** A run that died had no `post`: its command must not write any more, its files hold logins and secrets. */
+async function buryDead(session, holder, narrator) {
+    const name = workspaceName(holder);
+    if (!isWorkspaceName(name))
+        return;
+    try {
+        await removeWorkspace(session.transport, name);
+    }
+    catch (error) {
+        narrator.say(`the directory ${name} of that run could not be removed: ${errorLine(error)}`);
     }
 }
 /** The modes that write, each from what the history says. */
@@ -52347,6 +52805,7 @@ function discoverComposeFile(exists) {
 
 
 
+
 /**
  * Reads and renders the stack files.
  * @throws InvalidInput with every problem of every file
@@ -52417,6 +52876,35 @@ function loadStack(inputs, stack, { cwd, environment, home }) {
     if (rendered === undefined)
         throw new TypeError('nothing was rendered and no problem was found');
     return { ...rendered, warnings: [...collected.warnings, ...rendered.warnings] };
+}
+/**
+ * Fills in the variables of the `verify` input, from where those of the stack files come.
+ * @throws InvalidInput with every problem of every line
+ */
+function loadChecks(lines, inputs, { cwd, environment }) {
+    if (lines.length === 0)
+        return [];
+    const problems = [];
+    const envFiles = inputs.envFiles.flatMap((path) => {
+        const absolute = (0,external_node_path_namespaceObject.resolve)(cwd, path);
+        const content = readFile(absolute, MAX_FILE_BYTES);
+        if (Buffer.isBuffer(content))
+            return [{ path, text: content }];
+        problems.push(unreadable(path, absolute, 'env-file', content));
+        return [];
+    });
+    const { env, allowUnset } = inputs;
+    const { variables, problems: more } = collectVariables({
+        env,
+        envFiles,
+        environment,
+        allowUnset,
+    });
+    const filled = fillIn(lines, variables, allowUnset);
+    const [first, ...others] = [...problems, ...more, ...filled.problems];
+    if (first !== undefined)
+        throw new InvalidInput([first, ...others]);
+    return filled.checks;
 }
 /** Nothing that a stack refers to is larger; Swarm's own limits are far below. */
 const MAX_READ_BYTES = 16 * 1024 * 1024;
@@ -52533,7 +53021,7 @@ async function lockAgain({ clock, signal, narrator, run }, session, { stack, hol
 function deploymentOf(world, inputs, session, lease) {
     const signal = lease === undefined ? world.signal : AbortSignal.any([world.signal, lease.signal]);
     return {
-        ...{ inputs, session, lease, seen: {}, cancelled: world.signal },
+        ...{ inputs, session, lease, seen: {}, cancelled: world.signal, checks: [] },
         world: { ...world, signal },
         tell: progressLog(world.narrator),
         reader: new SnapshotReader(inputs.stack),
@@ -52620,7 +53108,8 @@ function chosen(bars, max) {
     return bars.filter((bar) => kept.has(bar)).sort((a, b) => a.from - b.from);
 }
 const SIGN = { done: '\u2713', failed: '\u2717', open: '\u2026' };
-const TAG = { done: 'active', failed: 'crit', open: 'done' };
+/** Those with a tag, but `crit`, have names beside their bars in black, also on GitHub's black. */
+const TAG = { done: '', failed: 'crit, ', open: 'done, ' };
 const SECTION = {
     step: 'Steps',
     rollout: 'Rollout',
@@ -52644,7 +53133,7 @@ function clock(ms) {
 function line({ name, from, to, state, reached }) {
     const words = [chart_nameOf(name), reached, spokenTime(to - from)].filter((text) => text !== '');
     const tookMs = Math.max(1, Math.round(to - from));
-    return `  ${SIGN[state]} ${words.join(' ')} :${TAG[state]}, ${clock(Math.round(from))}, ${tookMs}ms`;
+    return `  ${SIGN[state]} ${words.join(' ')} :${TAG[state]}${clock(Math.round(from))}, ${tookMs}ms`;
 }
 /**
  * A Mermaid gantt in a fence, with a line on what is left out; none where nothing was rolled out.
@@ -52730,7 +53219,7 @@ function createNarrator(log, clock) {
                 log.line(`  ${safeLine(line)}`);
         },
         group: async (name, action) => {
-            log.startGroup(name);
+            log.startGroup(safeLine(name));
             const close = chart.step(name);
             try {
                 return await action();
@@ -56000,10 +56489,10 @@ function outcomeCell({ outcome, reason }) {
     return wentBack ? `${outcome} after ${code(reason)}` : `${outcome}: ${code(reason)}`;
 }
 const SIGNS = {
-    failed: '\u274c ',
-    unknown: '\u26a0\ufe0f ',
-    restored: '\u21a9\ufe0f ',
-    healthy: '\u2705 ',
+    failed: '\u274c&nbsp;',
+    unknown: '\u26a0\ufe0f&nbsp;',
+    restored: '\u21a9\ufe0f&nbsp;',
+    healthy: '\u2705&nbsp;',
     accepted: '',
     removed: '',
     untouched: '',
@@ -57667,11 +58156,11 @@ function host_key_place(key) {
 
 /**
  * Undoes what copying through forms, shells and secret stores does to a key: CRLF, a missing last
- * newline, indentation, surrounding quotes, newlines written as `\n` or turned into spaces. The key
- * itself is not touched, and text that is no key comes back trimmed.
+ * newline, indentation, surrounding quotes, newlines written as `\n` or turned into spaces, and base64
+ * of the whole file. The key itself is not touched, and text that is no key comes back trimmed.
  */
 function repairPrivateKey(text) {
-    let plain = text.replace(/^\uFEFF/, '').trim();
+    let plain = (keyInBase64(text) ?? text).replace(/^\uFEFF/, '').trim();
     const [, , quoted] = /^(["'`])([\s\S]*)\1$/.exec(plain) ?? [];
     if (quoted !== undefined)
         plain = quoted.trim();
@@ -57765,9 +58254,6 @@ function notAPrivateKey(text, inputs) {
         return text.startsWith('-----BEGIN') && /-----END [A-Z0-9 ]*PRIVATE KEY-----/.test(text)
             ? undefined
             : is('the key is cut off: a BEGIN line and an END line of the same kind are needed', 'Paste the whole file, from the BEGIN line to the END line.');
-    }
-    if (/^LS0tLS1CRUdJTi/.test(text)) {
-        return is('this is base64 of a key file', 'Paste the file as it is, from the BEGIN line to the END line; a secret may have several lines.');
     }
     if (/^[~./][^\n]*$/.test(text)) {
         return is('this looks like the path of a file; the text of the key is needed', 'Put the content of the file into a secret and pass that.');
@@ -58402,7 +58888,7 @@ class SshTransport {
         const ticksPerQuestion = 4;
         this.#watch = setInterval(() => {
             this.#silent += 1;
-            if (this.#silent <= KEEPALIVES * ticksPerQuestion)
+            if (this.#silent < KEEPALIVES * ticksPerQuestion)
                 return;
             this.#lose(`nothing was heard from it for ${(KEEPALIVES * keepaliveMs) / 1000} s`);
         }, keepaliveMs / ticksPerQuestion);
@@ -58926,8 +59412,81 @@ function openLocally(argv, env) {
     });
 }
 
+;// CONCATENATED MODULE: external "node:https"
+const external_node_https_namespaceObject = require("node:https");
+;// CONCATENATED MODULE: ./src/verify/probe.ts
+/** One request of a check: the runner's own way to the stack, as its users come. */
+
+
+/** Bytes of a body that are read. */
+const MAX_BODY = 1024 * 1024;
+const probe_probe = (url, timeoutMs, signal) => new Promise((resolve) => {
+    const request = new URL(url).protocol === 'https:' ? external_node_https_namespaceObject.request : external_node_http_namespaceObject.request;
+    const chunks = [];
+    let size = 0;
+    const end = (answer) => {
+        clearTimeout(timer);
+        resolve(answer);
+        outgoing.destroy();
+    };
+    const answered = (incoming, isWhole) => ({
+        status: incoming.statusCode ?? 0,
+        location: incoming.headers.location ?? '',
+        body: Buffer.concat(chunks).subarray(0, MAX_BODY).toString('utf8'),
+        isWhole,
+    });
+    const outgoing = request(url, {
+        // A new connection each time: an old one may lead to a task that is gone.
+        agent: false,
+        signal,
+        headers: { 'User-Agent': 'swarm-deploy', Accept: '*/*', 'Accept-Encoding': 'identity' },
+    });
+    outgoing.on('response', (incoming) => {
+        incoming.on('data', (chunk) => {
+            chunks.push(chunk);
+            size += chunk.length;
+            if (size >= MAX_BODY)
+                end(answered(incoming, false));
+        });
+        incoming.once('end', () => end(answered(incoming, true)));
+        incoming.once('error', (error) => end({ error: probe_words(error) }));
+    });
+    outgoing.once('error', (error) => end({ error: probe_words(error) }));
+    const timer = setTimeout(() => end({ error: `it did not answer within ${Number((timeoutMs / 1000).toFixed(1))} s` }), timeoutMs);
+    outgoing.end();
+});
+/** What the codes of node and OpenSSL mean. */
+const MEANINGS = {
+    ENOTFOUND: 'its name cannot be resolved',
+    EAI_AGAIN: 'its name cannot be resolved for now',
+    ECONNREFUSED: 'the connection was refused: nothing listens there',
+    ECONNRESET: 'the connection was closed before an answer came',
+    EHOSTUNREACH: 'there is no way to that host from the runner',
+    ENETUNREACH: 'there is no way to that network from the runner',
+    ETIMEDOUT: 'no connection came about in time',
+    EPIPE: 'the connection was closed before an answer came',
+    CERT_HAS_EXPIRED: 'its TLS certificate has expired',
+    CERT_NOT_YET_VALID: 'its TLS certificate is not valid yet',
+    DEPTH_ZERO_SELF_SIGNED_CERT: 'its TLS certificate is self-signed, which the runner does not trust',
+    SELF_SIGNED_CERT_IN_CHAIN: 'its TLS certificate is from an authority that the runner does not trust (NODE_EXTRA_CA_CERTS names more)',
+    UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'its TLS certificate comes without the intermediate one that signed it, or from an authority that the runner does not trust',
+    UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'its TLS certificate is from an authority that the runner does not trust (NODE_EXTRA_CA_CERTS names more)',
+    ERR_TLS_CERT_ALTNAME_INVALID: 'its TLS certificate is for another name',
+    EPROTO: 'it does not speak TLS there, or not this version',
+    HPE_INVALID_CONSTANT: 'it does not speak HTTP there',
+};
+function probe_words(error) {
+    // Of a name with several addresses each has its own error.
+    const first = error instanceof AggregateError ? error.errors[0] : error;
+    const code = first.code ?? '';
+    const meaning = MEANINGS[code];
+    return meaning === undefined ? first.message || code : `${meaning} (${code})`;
+}
+
 ;// CONCATENATED MODULE: ./src/index.ts
 /** Entry of the bundle, for `main` and `post` alike; the only place that fails the step. */
+
+
 
 
 
@@ -58955,6 +59514,8 @@ const src_clock = {
     sleep: (ms, signal) => (0,promises_namespaceObject.setTimeout)(ms, undefined, signal === undefined ? {} : { signal }),
 };
 function readInputs() {
+    // Before anything can be said of them: inputs that are refused are told of, too.
+    maskSecrets(credentialLines(rawInput));
     const inputs = parseInputs(rawInput, {
         agentSocket: process.env['SSH_AUTH_SOCK'],
         checkPrivateKey: checkPrivateKey,
@@ -58991,6 +59552,16 @@ function worldOf(narrator, cancellation) {
             environment: process.env,
             home: (0,external_node_os_namespaceObject.homedir)(),
         }),
+        checks: (inputs) => {
+            const checks = loadChecks(inputs.verify.checks, inputs.compose, {
+                cwd: process.cwd(),
+                environment: process.env,
+                home: (0,external_node_os_namespaceObject.homedir)(),
+            });
+            maskSecrets(checks.flatMap(secretsOf));
+            return checks;
+        },
+        probe: probe_probe,
         connect: (inputs) => connector(inputs, narrator),
         narrator,
         clock: src_clock,

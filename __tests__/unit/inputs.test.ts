@@ -103,6 +103,7 @@ describe('the least inputs', () => {
         maxFailures: 3,
       },
       onFailure: 'rollback',
+      verify: { checks: [], timeoutMs: 60_000 },
       lock: { on: true, timeoutMs: 15 * 60_000 },
       history: 10,
       revision: 'previous',
