@@ -26,7 +26,7 @@ function shellOf(node: Node, user: 'deploy' | 'guest'): Pick<Transport, 'run' | 
       const { code, stdout, stderr } = await node.exec(asUser(user, ...argv), input);
       return { code, stdout: Buffer.from(stdout), stderr: Buffer.from(stderr) };
     },
-  } as Pick<Transport, 'run' | 'description'>;
+  };
 }
 
 onSwarm('another user of the manager', () => {

@@ -402,8 +402,8 @@ export class Document {
       if (path === undefined || isNull(this.tree.resolve(item)) || this.isFaulty(item)) continue;
       const what = `label_file of service ${service}`;
       const read = this.attachments.labels(path, what, this.position(item), labels);
-      if (read instanceof Map) for (const [name, text] of read) labels.set(name, text as string);
-      else this.problems.push(...(read as readonly Problem[]));
+      if ('size' in read) for (const [name, text] of read) labels.set(name, text);
+      else this.problems.push(...read);
     }
     if (labels.size > 0) this.labels.set(service, labels);
   }
