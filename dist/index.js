@@ -44639,7 +44639,7 @@ class Document {
                 continue;
             const what = `label_file of service ${service}`;
             const read = this.attachments.labels(path, what, this.position(item), labels);
-            if (read instanceof Map)
+            if ('size' in read)
                 for (const [name, text] of read)
                     labels.set(name, text);
             else
