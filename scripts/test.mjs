@@ -18,7 +18,8 @@ const SELF = fileURLToPath(import.meta.url);
 
 /** Suites on the test swarm that take long, each group in a lane of its own. */
 const TABLE = ['swarm/truth-table'];
-const LONG = ['swarm/history', 'swarm/plan-corpus', 'swarm/faults'];
+const LONG = ['swarm/history', 'swarm/plan', 'swarm/rotate', 'swarm/order'];
+const FAULTS = ['swarm/faults', 'swarm/ways'];
 
 /**
  * What runs after one another in each lane. The last one takes every suite that no other one names,
@@ -28,9 +29,10 @@ const LONG = ['swarm/history', 'swarm/plan-corpus', 'swarm/faults'];
 const LANES = {
   table: [swarm('--testPathPatterns', ...TABLE)],
   long: [swarm('--testPathPatterns', ...LONG)],
+  faults: [swarm('--testPathPatterns', ...FAULTS)],
   rest: [
     ['--selectProjects', 'unit', 'action', 'bundle'],
-    swarm('--testPathIgnorePatterns', '/node_modules/', ...TABLE, ...LONG),
+    swarm('--testPathIgnorePatterns', '/node_modules/', ...TABLE, ...LONG, ...FAULTS),
   ],
 };
 
@@ -61,7 +63,7 @@ async function play(lane, args, results) {
   running.add(child);
   for (const stream of [child.stdout, child.stderr])
     createInterface({ input: stream }).on('line', (line) =>
-      process.stdout.write(`${lane.padEnd(5)} | ${line}\n`),
+      process.stdout.write(`${lane.padEnd(6)} | ${line}\n`),
     );
   const [code] = await once(child, 'close');
   running.delete(child);
@@ -107,7 +109,7 @@ async function playAll(directory) {
       passed = (await play(lane, args, file)) && passed;
     }
     const seconds = Math.round((performance.now() - begun) / 1000);
-    process.stdout.write(`${lane.padEnd(5)} | ${passed ? 'passed' : 'FAILED'} in ${seconds} s\n`);
+    process.stdout.write(`${lane.padEnd(6)} | ${passed ? 'passed' : 'FAILED'} in ${seconds} s\n`);
     return passed;
   });
   const passed = (await Promise.all(lanes)).every(Boolean);
