@@ -8,7 +8,7 @@ import { FAULTS, SECTIONS } from '../support/faults.mjs';
 import type { Result } from '../support/play-fault.mjs';
 import { onSwarm, testbed } from '../support/swarm.js';
 
-const AT_ONCE = 8;
+const AT_ONCE = 4;
 /** A case waits here until its turn has come: the whole matrix takes that long on a busy machine. */
 const LIMIT_MS = 30 * 60_000;
 
