@@ -173,8 +173,12 @@ describe('variables that blow a file up', () => {
     expect(outcome(user(repeated('$BIG')), BIG)).toEqual([
       expect.stringContaining('stack.yml:4:12: with its variables filled in, this value has more'),
     ]);
-    for (const text of [bigs((i) => `      E${i}: $BIG\n`), bigs(() => '      - BIG\n')])
-      expect(outcome(text, BIG)).toEqual([
+    const names = new Map(Array.from({ length: 9000 }, (_, i) => [`BIG${i}`, 'x'.repeat(100_000)]));
+    for (const [text, variables] of [
+      [bigs((i) => `      E${i}: $BIG\n`), BIG],
+      [bigs((i) => `      - BIG${i}\n`), names],
+    ] as const)
+      expect(outcome(text, variables)).toEqual([
         expect.stringMatching(
           /^stack\.yml:4\d:\d+: with its variables filled in, the file has more/,
         ),
