@@ -116,15 +116,35 @@ async function expectStatus(host, path, expected, options) {
   throw new Error(`The registry at ${host}: ${words}: ${answer.text.trim()}`);
 }
 
+/** @type {Map<string, Promise<unknown>>} */
+const pushing = new Map();
+
+/**
+ * Pushes an image, after those that this process pushes there already: the registry's files have no
+ * locks, and a layer that two images share is unknown while the second push writes its link again.
+ * @param {string} host
+ * @param {string} ref NAME:TAG
+ * @param {import('./images.mjs').BuiltImage} image
+ * @returns {Promise<string>} the digest
+ */
+export function pushImage(host, ref, image) {
+  const pushed = (pushing.get(host) ?? Promise.resolve()).then(() => push(host, ref, image));
+  pushing.set(
+    host,
+    pushed.catch(() => undefined),
+  );
+  return pushed;
+}
+
 /**
  * @param {string} host
  * @param {string} ref NAME:TAG
  * @param {import('./images.mjs').BuiltImage} image
  * @returns {Promise<string>} the digest
  */
-export async function pushImage(host, ref, image) {
+async function push(host, ref, image) {
   const { name, tag } = splitRef(ref);
-  await Promise.all(image.blobs.map((blob) => pushBlob(host, name, blob)));
+  for (const blob of image.blobs) await pushBlob(host, name, blob);
   return putManifest(host, name, tag, {
     text: image.manifest.body.toString('utf8'),
     type: image.manifest.descriptor.mediaType,

@@ -1,0 +1,26 @@
+/** What the other scenarios rest on: the test swarm itself. */
+import { expect } from '@jest/globals';
+import { onSwarm, scenario } from '../support/swarm.js';
+
+const NAMES = Array.from({ length: 24 }, (_, index) => `n${index + 1}`);
+const TAGS = ['v1', 'v2', 'v3', 'v4'];
+
+onSwarm('the test swarm', () => {
+  scenario('takes many images at once, though they share layers', async (stack) => {
+    const references = NAMES.flatMap((name) =>
+      TAGS.map((tag) => ({ tag, reference: `own-${stack.name}-${name}:${tag}` })),
+    );
+    const pushed = await Promise.all(
+      references.map(({ tag, reference }) =>
+        stack.bed.pushImage(reference, {
+          command: ['/bin/busybox', 'true'],
+          env: [`VERSION=${tag}`],
+        }),
+      ),
+    );
+    expect(new Set(pushed).size).toBe(TAGS.length);
+    expect(pushed).toEqual(
+      await Promise.all(references.map(({ reference }) => stack.bed.digest(reference))),
+    );
+  });
+});
