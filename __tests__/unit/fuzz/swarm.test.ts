@@ -166,7 +166,8 @@ function isTrulyThere({ services, tasks, upToDate }: Snapshot): boolean {
     (each) =>
       each.ServiceID === target().id &&
       each.Status.State === 'running' &&
-      each.DesiredState === 'running' &&
+      // `ready` is on its way to `running`; what is beyond is to end.
+      TASK_STATES.indexOf(each.DesiredState) <= TASK_STATES.indexOf('running') &&
       upToDate.has(each.ID),
   );
   return (
