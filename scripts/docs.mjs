@@ -7,7 +7,8 @@
  * `task-causes` and `service-causes` come from src/rollout/causes.ts, into docs/reasons.md, `keys`
  * from src/compose/keys.ts, into docs/stack-files.md, `rules` from src/lint/catalog.ts, into
  * docs/lint.md, `report` from report.schema.json, into docs/report.md. The `runs` in
- * docs/engines.md, and all of docs/truth-table.md, come from the JSON beside them.
+ * docs/engines.md, and all of docs/truth-table.md and docs/faults.md, come from the JSON beside them;
+ * `truth-table` in README.md is the first in short.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -16,7 +17,7 @@ import { format, resolveConfig } from 'prettier';
 import { isMap, isScalar, parseDocument } from 'yaml';
 
 import { faultMatrix, PLAYED as FAULTS_PLAYED } from './faults/page.mjs';
-import { ENGINES, engineRuns, PLAYED, read, truthTable } from './truth-table/page.mjs';
+import { ENGINES, engineRuns, PLAYED, read, truthScores, truthTable } from './truth-table/page.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
@@ -285,7 +286,17 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
       source: 'action.yml',
       fresh: (page) => withTables(page, action, 'all'),
     },
-    { file: 'README.md', source: 'action.yml', fresh: (page) => withTables(page, action, 'some') },
+    {
+      file: 'README.md',
+      source: 'action.yml or docs/truth-table.json',
+      fresh: async (page) =>
+        withText(
+          await withTables(page, action, 'some'),
+          'truth-table',
+          truthScores(read(PLAYED)),
+          'some',
+        ),
+    },
     {
       file: 'docs/reasons.md',
       source: 'src/rollout/causes.ts',

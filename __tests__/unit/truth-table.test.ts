@@ -1,7 +1,13 @@
 import { expect, it } from '@jest/globals';
 import { planFor } from '../support/play.mjs';
 import { TABLE } from '../support/truth-table.mjs';
-import { expectation, truthTable, type Played, type Row } from '../../scripts/truth-table/page.mjs';
+import {
+  expectation,
+  truthScores,
+  truthTable,
+  type Played,
+  type Row,
+} from '../../scripts/truth-table/page.mjs';
 
 const ENGINE = '28.5.2';
 const ours = { said: 'deployed', verdict: true, end: true, seconds: 12.3 };
@@ -54,4 +60,23 @@ it('marks what is wrong', () => {
   expect(page).toContain('| ❌ exit 0, **not so** |');
   expect(page).toContain('| ❌ **hangs** |');
   expect(page).toContain('| ✅ deployed |');
+});
+
+it('counts in short what goes wrong with either', () => {
+  const wrong = { said: 'exit 0', verdict: false, end: false, seconds: 1 };
+  const text = truthScores(
+    played((rows) => {
+      const [first, second] = Object.keys(rows);
+      if (first === undefined || second === undefined) throw new Error('no scenarios');
+      rows[first] = { expected: '', ours: { ...ours, verdict: false }, rival: wrong };
+      rows[second] = { expected: '', ours, rival: { ...wrong, verdict: true, end: true } };
+    }),
+  );
+  const all = TABLE.length;
+  expect(text.split('\n').slice(2)).toEqual([
+    `| right verdict, and the stack is then what it should be | ${all - 1} | 1 |`,
+    '| green, though the deploy failed | 1 | 1 |',
+    `| hangs until somebody looks | 0 | ${all - 2} |`,
+    '| leaves the stack as it should not be | 0 | 1 |',
+  ]);
 });

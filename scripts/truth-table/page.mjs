@@ -126,6 +126,30 @@ export function truthTable({ engine, cli, limitSeconds, rows }) {
   ].join('\n');
 }
 
+const GREEN = /^(exit 0|deployed|unchanged|planned|reported|removed)$/;
+
+/**
+ * The table in short, for those who have not heard of it.
+ * @param {Played} played
+ * @returns {string} markdown
+ */
+export function truthScores({ rows }) {
+  const all = Object.values(rows);
+  /** @param {string} name @param {(result: Result) => boolean} test */
+  const row = (name, test) =>
+    `| ${name} | ${all.filter(({ ours }) => test(ours)).length} | ${all.filter(({ rival }) => test(rival)).length} |`;
+  return [
+    `| of ${all.length} cases | swarm-deploy | \`docker stack deploy --detach=false\` |`,
+    '| --- | ---: | ---: |',
+    row('right verdict, and the stack is then what it should be', ({ verdict, end }) => {
+      return verdict && end;
+    }),
+    row('green, though the deploy failed', ({ said, verdict }) => GREEN.test(said) && !verdict),
+    row('hangs until somebody looks', ({ said }) => said === 'hangs'),
+    row('leaves the stack as it should not be', ({ end }) => !end),
+  ].join('\n');
+}
+
 /** @param {Counts} [counts] none where it has not been played */
 const counted = (counts) =>
   counts === undefined ? 'not played' : `${counts.passed} passed, ${counts.failed} failed`;
