@@ -63,8 +63,15 @@ const bad = api('unhealthy', 'v1');
 const BAD = ['unhealthy', 'update-paused'];
 /** A way back that takes 8 s. */
 const slowBefore = api('slow', 'v1');
+/** The former tasks are gone before the new ones start. */
+const slowInstead = api('slow', 'v2', { update_config: { ...quickUpdate, order: 'stop-first' } });
+/** Swarm goes on, though it ends tasks early of which it had not heard for long. */
+const slowAnyway = api('slow', 'v2', {
+  update_config: { ...quickUpdate, failure_action: 'continue' },
+});
 
 const WATCH = /::group::Watch the tasks/;
+const STARTING = /\.\d+ starting on /;
 const DEPLOY = /::group::Deploy the stack/;
 const LOGIN = /::group::Log into the registry/;
 const BACKWARDS = /::group::Roll back/;
@@ -772,11 +779,11 @@ const CANCEL = [
   {
     id: 'undo-slow',
     fault: 'SIGINT, SIGTERM 7.5 s later, with `on-cancel: rollback`',
-    when: 'in the watch; what was there before takes 8 s to become healthy',
+    when: 'in the watch; what was there before is gone, and takes 8 s to become healthy',
     before: slowBefore,
-    deploy: slow,
+    deploy: slowInstead,
     inputs: ROLLBACK,
-    at: WATCH,
+    at: STARTING,
     strike: asGitHubCancels,
     ...CANCELLED,
     end: 'as it was, finished by `post`',
@@ -916,7 +923,7 @@ const NODES = [
     id: 'engine-hangs',
     fault: 'dockerd of the only manager hangs for 25 s (SIGSTOP)',
     when: 'in the watch',
-    deploy: slow,
+    deploy: slowAnyway,
     at: WATCH,
     strike: async ({ stack }) => {
       await stack.manager.stopEngine('SIGSTOP');
