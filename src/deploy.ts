@@ -5,6 +5,7 @@ import {
   dockerArgv,
   engineUnreachable,
   engineWentAway,
+  isLeaderless,
   isTransientDeployError,
   loginFailure,
   stackDeployArgs,
@@ -133,7 +134,8 @@ export async function deployStack(
   }: {
     readonly inputs: Inputs;
     readonly rendered: RenderedStack;
-    readonly workspace: Workspace;
+    /** Where the files lie: after a fail-over, on another manager. */
+    readonly workspace: () => Workspace;
     /** Throws where the stack is not this run's to write any more. */
     readonly mayWrite: () => Promise<void>;
     /**
@@ -146,34 +148,18 @@ export async function deployStack(
   },
   { narrator, clock, signal }: Surroundings,
 ): Promise<Deployed> {
-  const docker: DockerCommand =
-    inputs.registries.length === 0
-      ? inputs.docker
-      : { ...inputs.docker, configDirectory: `${workspace.path}/docker` };
-  const argv = withoutVariables(
-    dockerArgv(
-      docker,
-      ...stackDeployArgs({
-        stack: inputs.stack,
-        files: rendered.files.map(({ name }) => `${workspace.path}/${name}`),
-        version: session.cliVersion,
-        withRegistryAuth: inputs.withRegistryAuth,
-        resolveImage: inputs.resolveImage,
-      }),
-    ),
-    rendered.mustBeUnset,
-  );
   const deadline = until ?? clock.now() + inputs.watch.timeoutMs;
   for (let attempt = 1; ; attempt += 1) {
     signal.throwIfAborted();
     await mayWrite();
+    const place = workspace();
     const printer = linePrinter(narrator);
     let result;
     try {
       result = await runInWorkspace(
         session.transport,
-        workspace,
-        argv,
+        place,
+        deployArgv(inputs, rendered, place, session.cliVersion),
         { timeoutMs: Math.max(1, deadline - clock.now()), onOutput: printer.push },
         signal,
       );
@@ -194,9 +180,11 @@ export async function deployStack(
     const repeated = attempt > 1;
     if (result.code === 0) return { repeated };
     const words = result.stderr.toString('utf8').trim();
-    if (engineWentAway(words) && attempt < DEPLOY_ATTEMPTS) {
+    const away = engineWentAway(words);
+    if ((away || isLeaderless(words)) && attempt < DEPLOY_ATTEMPTS) {
+      const what = away ? 'went away' : 'does not get an answer from the managers';
       const loss = new ConnectionLost(
-        `the engine of ${session.transport.description} went away: ${saidIn(words)}`,
+        `the engine of ${session.transport.description} ${what}: ${saidIn(words)}`,
       );
       if (await wasWritten(loss)) return { repeated };
       narrator.say('the stack was not deployed in full; repeating the command');
@@ -208,6 +196,31 @@ export async function deployStack(
     narrator.say(`that passes by itself; trying again (${attempt} of ${DEPLOY_ATTEMPTS - 1})`);
     await clock.sleep(Math.min(RETRY_MS * attempt, MAX_RETRY_MS), signal);
   }
+}
+
+function deployArgv(
+  inputs: Inputs,
+  rendered: RenderedStack,
+  workspace: Workspace,
+  version: readonly [number, number],
+): readonly string[] {
+  const docker: DockerCommand =
+    inputs.registries.length === 0
+      ? inputs.docker
+      : { ...inputs.docker, configDirectory: `${workspace.path}/docker` };
+  return withoutVariables(
+    dockerArgv(
+      docker,
+      ...stackDeployArgs({
+        stack: inputs.stack,
+        files: rendered.files.map(({ name }) => `${workspace.path}/${name}`),
+        version,
+        withRegistryAuth: inputs.withRegistryAuth,
+        resolveImage: inputs.resolveImage,
+      }),
+    ),
+    rendered.mustBeUnset,
+  );
 }
 
 function explain(words: string, code: number | null): NonNullable<Deployed['failure']> {

@@ -11,7 +11,7 @@ import {
 } from './docker/cli.js';
 import { Engine, EngineError, type EngineVersion } from './docker/engine.js';
 import { ConnectionLost, DeployError, TimedOut } from './errors.js';
-import { safeLine } from './report/text.js';
+import { errorLine, safeLine } from './report/text.js';
 import type { Clock } from './rollout/watch.js';
 import { traced, type Trace } from './transport/traced.js';
 import type { Transport } from './transport/transport.js';
@@ -37,6 +37,8 @@ export interface Patience {
 /** Long enough for an engine to restart or a leader to be elected. */
 const PATIENCE_MS = 180_000;
 const RETRY_MS = 1000;
+/** Longer than the managers take to elect a leader, most often; then others of the hosts may have one. */
+const LEADERLESS_MS = 15_000;
 /** For one command that only looks. */
 const PROBE_LIMIT_MS = 15_000;
 
@@ -53,6 +55,10 @@ export class Session {
   readonly #trace: Trace | undefined;
   #line!: Line;
   #reconnecting: Promise<void> | undefined;
+  #seeking: Promise<void> | undefined;
+  /** How many wait for an answer: where nobody does, the connection stays as it is. */
+  #waiting = 0;
+  #closed = false;
   #fence: (() => Promise<void>) | undefined;
 
   private constructor(connect: Connect, docker: DockerCommand, trace: Trace | undefined) {
@@ -68,7 +74,8 @@ export class Session {
    */
   static async open(connect: Connect, docker: DockerCommand, trace?: Trace): Promise<Session> {
     const session = new Session(connect, docker, trace);
-    session.#line = await session.#openLine();
+    // One without a leader is taken, too: it is waited for, and others are asked meanwhile.
+    session.#line = await session.#openLine(false);
     return session;
   }
 
@@ -77,8 +84,8 @@ export class Session {
     this.#fence = fence;
   }
 
-  #openLine(): Promise<Line> {
-    return openLine(this.#connect, this.#docker, async () => this.#fence?.(), this.#trace);
+  #openLine(led: boolean): Promise<Line> {
+    return openLine(this.#connect, this.#docker, async () => this.#fence?.(), this.#trace, led);
   }
 
   get transport(): Transport {
@@ -100,19 +107,31 @@ export class Session {
 
   /**
    * Gets an answer from the swarm, however often it takes: connects again where the connection was
-   * lost, and waits where the swarm has no leader or the engine is restarting. For reads, and for
+   * lost, and waits where the swarm has no leader or the engine is restarting. A manager that is cut
+   * off from the others has none either, so that after a while those are asked. For reads, and for
    * writes that look at the state first.
    * @throws ConnectionLost when there was no answer for three minutes
    */
-  async settle<T>(
+  async settle<T>(action: (engine: Engine) => Promise<T>, patience: Patience): Promise<T> {
+    this.#waiting += 1;
+    try {
+      return await this.#settle(action, patience);
+    } finally {
+      this.#waiting -= 1;
+    }
+  }
+
+  async #settle<T>(
     action: (engine: Engine) => Promise<T>,
     { clock, signal, log }: Patience,
   ): Promise<T> {
     const deadline = clock.now() + PATIENCE_MS;
+    let seekAt = clock.now() + LEADERLESS_MS;
     for (;;) {
       signal.throwIfAborted();
+      const line = this.#line;
       try {
-        return await action(this.engine);
+        return await action(line.engine);
       } catch (error) {
         const lost = error instanceof ConnectionLost;
         // 500 and 503: no leader, or the engine is starting or stopping.
@@ -123,23 +142,43 @@ export class Session {
         await clock.sleep(RETRY_MS, signal);
         // One that was demoted meanwhile: another one of the hosts may be a manager still.
         const demoted = /not a swarm manager/i.test(error.message);
+        if (this.#line !== line) continue; // another one has met the same, and connected again
         if (lost || demoted) {
           // Others may have met the same loss: one connection for all of them.
           this.#reconnecting ??= this.#reconnect(deadline, { clock, signal, log }).finally(
             () => (this.#reconnecting = undefined),
           );
           await this.#reconnecting;
+        } else if (clock.now() >= seekAt && this.#seeking === undefined) {
+          seekAt = clock.now() + LEADERLESS_MS;
+          log('looking for a manager that has a leader');
+          this.#seeking = this.#seek(line, log).finally(() => (this.#seeking = undefined));
         }
       }
     }
   }
 
+  /** Goes over to a manager that has a leader, where there is one; the line that is there stays until then. */
+  async #seek(line: Line, log: (line: string) => void): Promise<void> {
+    let found;
+    try {
+      found = await this.#openLine(true);
+    } catch (error) {
+      log(`there is none: ${errorLine(error)}`);
+      return;
+    }
+    const isWanted =
+      this.#waiting > 0 && this.#line === line && this.#reconnecting === undefined && !this.#closed;
+    if (isWanted) this.#line = found;
+    await closeLine(isWanted ? line : found);
+  }
+
   async #reconnect(deadline: number, { clock, signal, log }: Patience): Promise<void> {
-    await this.close();
+    await closeLine(this.#line);
     for (;;) {
       signal.throwIfAborted();
       try {
-        this.#line = await this.#openLine();
+        this.#line = await this.#openLine(true);
         return;
       } catch (error) {
         // Even a refusal may pass here: a manager that restarts is for a while none.
@@ -152,9 +191,14 @@ export class Session {
   }
 
   async close(): Promise<void> {
-    this.#line.engine.close();
-    await this.#line.transport.close();
+    this.#closed = true;
+    await closeLine(this.#line);
   }
+}
+
+async function closeLine({ engine, transport }: Line): Promise<void> {
+  engine.close();
+  await transport.close();
 }
 
 async function openLine(
@@ -162,23 +206,28 @@ async function openLine(
   docker: DockerCommand,
   fence: () => Promise<void>,
   trace: Trace | undefined,
+  led: boolean,
 ): Promise<Line> {
   let found: Omit<Line, 'transport'> | undefined;
   const seen = (transport: Transport): Transport =>
     trace === undefined ? transport : traced(transport, trace);
   const transport = await connect(async (candidate) => {
-    found = await probe(seen(candidate), docker, fence, trace);
+    found = await probe(seen(candidate), docker, fence, trace, led);
   });
   if (found === undefined) throw new Error('connected without a check of the manager');
   return { transport: seen(transport), ...found };
 }
 
-/** Is this a manager, and new enough? */
+/**
+ * Is this a manager, and new enough?
+ * @param led whether it has to have a leader, too
+ */
 async function probe(
   transport: Transport,
   docker: DockerCommand,
   fence: () => Promise<void>,
   trace: Trace | undefined,
+  led: boolean,
 ): Promise<Omit<Line, 'transport'>> {
   const engine = new Engine(
     () => transport.open(dockerArgv(docker, 'system', 'dial-stdio')),
@@ -200,6 +249,7 @@ async function probe(
     if (number !== undefined && !isAtLeast(number, MINIMUM_VERSION))
       throw tooOld('Docker engine', engineVersion.version, transport.description);
     if (!info.isManager) throw notAManager(transport.description, info.state, info.error);
+    if (led && info.error !== '') throw leaderless(transport.description, info.error);
     return { engine, engineVersion, cliVersion: cli, nodeName: info.nodeName };
   } catch (error) {
     engine.close();
@@ -260,6 +310,17 @@ function notAManager(where: string, state: string, error: string): DeployError {
     hint: 'Give the address of a manager in the input `host`; `docker node ls` on a manager lists them.',
   });
 }
+
+/** It asks the leader for what `GET /info` says of the swarm (moby, daemon/cluster), and gives the error. */
+const leaderless = (where: string, error: string): DeployError =>
+  new DeployError(
+    'docker-unavailable',
+    'unreachable',
+    `${where} does not get an answer from the swarm's managers: ${safeLine(error)}`,
+    {
+      hint: 'More than half of the managers must reach each other: docker node ls on one of them.',
+    },
+  );
 
 /** The engine did not answer through the CLI: the CLI's own words say why. */
 async function explain(

@@ -43,9 +43,9 @@ function world(
     { line: say, warning: say, notice: say, startGroup: say, endGroup: () => undefined },
     clock,
   );
-  const session = { transport, cliVersion: [28, 5] } as unknown as Session;
+  const session = { transport, cliVersion: [28, 5] };
   const inputs = inputsOf(more);
-  const workspace = { path: '/tmp/run' };
+  let workspace = { path: '/tmp/run' };
   const around = { narrator, clock, signal: cancel.signal };
   const rendered = {
     files: [{ name: 'stack-1.yml' }, { name: 'stack-2.yml' }],
@@ -57,13 +57,24 @@ function world(
     pauses,
     cancel,
     around,
+    /** Another manager, where the directory lies elsewhere. */
+    moveTo: (path: string, cliVersion: number[]): void => {
+      workspace = { path };
+      session.cliVersion = cliVersion;
+    },
     deploy: (
       wasWritten: (loss: ConnectionLost) => Promise<boolean> = () =>
         Promise.reject(new Error('not needed')),
     ): Promise<Deployed> =>
       deployStack(
-        session,
-        { inputs, rendered, workspace, mayWrite: () => Promise.resolve(), wasWritten },
+        session as unknown as Session,
+        {
+          inputs,
+          rendered,
+          workspace: () => workspace,
+          mayWrite: () => Promise.resolve(),
+          wasWritten,
+        },
         around,
       ),
   };
@@ -240,7 +251,8 @@ describe('deployStack', () => {
   it.each([
     'Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?',
     'Updating service shop_api (id: x)\nerror during connect: Post "http://%2Fvar%2Frun%2Fdocker.sock/v1.51/services/x/update": EOF',
-  ])('asks the swarm, too, when the engine went away: %s', async (stderr) => {
+    'failed to update service shop_api: Error response from daemon: rpc error: code = Unknown desc = The swarm does not have a leader.',
+  ])('asks the swarm, too, when the engine or its leader went away: %s', async (stderr) => {
     const asked: string[] = [];
     const act = async (isWritten: boolean): Promise<[Deployed, number]> => {
       const { deploy, transport } = world((_, count) => (count === 1 ? { code: 1, stderr } : {}));
@@ -253,7 +265,24 @@ describe('deployStack', () => {
     expect(await act(true)).toEqual([{ repeated: false }, 1]);
     expect(await act(false)).toEqual([{ repeated: true }, 2]);
     expect(asked).toHaveLength(2);
-    expect(asked[0]).toMatch(/went away: (Cannot connect|error during connect)/);
+    expect(asked[0]).toMatch(
+      /(went away|does not get an answer from the managers): (Cannot connect|error during connect|failed to update)/,
+    );
+  });
+  it('goes by what is there of files and client once another manager is there', async () => {
+    const { deploy, transport, moveTo } = world((_, count) =>
+      count === 1 ? new ConnectionLost('gone') : {},
+    );
+    await deploy(() => {
+      moveTo('/srv/tmp/run', [20, 10]);
+      return Promise.resolve(false);
+    });
+    const [first, second] = transport.calls.map(({ argv }) => argv.join(' '));
+    expect(first).toMatch(
+      / \/tmp\/run env .* --compose-file \/tmp\/run\/stack-1.yml .*--detach=true/,
+    );
+    expect(second).toMatch(/ \/srv\/tmp\/run env .* --compose-file \/srv\/tmp\/run\/stack-1.yml /);
+    expect(second).not.toMatch(/ \/tmp\/run|--detach/);
   });
   it('says that the engine is away where it stays so', async () => {
     const stderr = 'Cannot connect to the Docker daemon at unix:///var/run/docker.sock';

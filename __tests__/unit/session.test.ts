@@ -109,6 +109,77 @@ describe('settle', () => {
     expect([swarm.connections, refused]).toEqual([1, 4]);
     await session.close();
   });
+  describe('where the manager is cut off from the others', () => {
+    const noLeader = 'The swarm does not have a leader';
+    /** The first `count` connections lead to managers without a leader. */
+    const cutOff = (count: number): void => {
+      let hasLeader = false;
+      swarm.onConnect = () => {
+        hasLeader = swarm.connections >= count;
+        return undefined;
+      };
+      const info = {
+        Name: 'manager-1',
+        Swarm: { LocalNodeState: 'active', ControlAvailable: true, Error: noLeader },
+      };
+      // What is on the first line stays so: of the requests only the newest line's go through.
+      swarm.onRequest = (request) => {
+        if (hasLeader) return undefined;
+        return request.startsWith('GET /info')
+          ? { status: 200, body: JSON.stringify(info) }
+          : request.startsWith('GET /version')
+            ? undefined
+            : { status: 503, body: JSON.stringify({ message: noLeader }) };
+      };
+    };
+    it('goes over to one that has a leader', async () => {
+      cutOff(2);
+      const session = await open();
+      expect(await session.settle(nodesOf, patience)).toHaveLength(3);
+      expect(swarm.connections).toBe(3);
+      expect(lines).toContain('looking for a manager that has a leader');
+      // The second had none either.
+      expect(lines.join('\n')).toContain(
+        `there is none: deploy@manager-1:22 does not get an answer`,
+      );
+      expect(lines.join('\n')).toContain(noLeader);
+      await session.close();
+    });
+    it('stays while there is none, and takes the first answer', async () => {
+      cutOff(Infinity);
+      const session = await open();
+      const until = swarm.clock.now() + 60_000;
+      swarm.onStep = (now) => {
+        if (now >= until) swarm.onRequest = () => undefined;
+      };
+      expect(await session.settle(nodesOf, patience)).toHaveLength(3);
+      expect(swarm.connections).toBeGreaterThan(2);
+      expect(session.transport.description).toBe('deploy@manager-1:22');
+      await session.close();
+    });
+    it('does not take it for an answer when it connects again', async () => {
+      const session = await open();
+      swarm.cut();
+      cutOff(3);
+      expect(await session.settle(nodesOf, patience)).toHaveLength(3);
+      expect(swarm.connections).toBe(4);
+      await session.close();
+    });
+  });
+  it('does not connect once more where another has done so meanwhile', async () => {
+    const session = await open();
+    let isLate = false;
+    const late = session.settle(async (engine) => {
+      if (isLate) return await nodesOf(engine);
+      isLate = true;
+      await session.settle(nodesOf, patience);
+      throw new ConnectionLost('heard of it late');
+    }, patience);
+    swarm.cut();
+    expect(await late).toHaveLength(3);
+    expect(swarm.connections).toBe(2);
+    await session.close();
+  });
   it('looks for another manager when this one is none any more', async () => {
     const session = await open();
     const { connections } = swarm;

@@ -106,10 +106,12 @@ export function isTransientDeployError(stderr: string): boolean {
     /network \S+ not found/i.test(stderr) ||
     /network with name \S+ already exists/i.test(stderr) ||
     /has active endpoints/i.test(stderr) ||
-    /cannot connect to the docker daemon/i.test(stderr) ||
-    UNAVAILABLE.test(stderr)
+    /cannot connect to the docker daemon/i.test(stderr)
   );
 }
+
+/** The managers did not agree to what was asked for: some of it may have been done, or may yet be. */
+export const isLeaderless = (stderr: string): boolean => UNAVAILABLE.test(stderr);
 
 /**
  * The engine went away while the CLI spoke to it (docker/cli and moby, client): what it was asked for

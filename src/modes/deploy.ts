@@ -29,8 +29,8 @@ export interface Place {
   readonly name: string;
   /** Managers on which the workspace may be; more than one after a fail-over. */
   readonly managers: Set<string>;
-  /** The connection on which it was last made ready. */
-  ready?: Transport;
+  /** Where it was last made ready, and on which connection. */
+  ready?: { readonly on: Transport; readonly workspace: Workspace };
 }
 
 /** From stack files to a verdict; the workspace is gone afterwards, whatever happened. */
@@ -83,7 +83,7 @@ async function deployIn(
     const { before, objectsBefore } = looked.value;
     tellNodeLint(deployment, rendered, before.nodes, objectsBefore);
   }
-  const [workspace, before] = await Promise.all([preparing, reading]);
+  const [, before] = await Promise.all([preparing, reading]);
   world.signal.throwIfAborted();
 
   await record.open(openingOf(rendered));
@@ -100,7 +100,7 @@ async function deployIn(
     background: { places: rendered.places, confidential: secretsIn(rendered) },
     apply: async (wave, live, startedAt) => {
       // While the waves before were watched, another manager may have taken over.
-      if (place.ready !== session.transport)
+      if (place.ready?.on !== session.transport)
         await settle(deployment, () => prepare(deployment, rendered, place));
       const names = waves[wave]?.names ?? [];
       return await deployStack(
@@ -108,13 +108,12 @@ async function deployIn(
         {
           inputs,
           rendered: { ...rendered, files: rendered.files.map(nameIn(rendered, wave)) },
-          workspace,
+          workspace: () => readyIn(place),
           mayWrite: async () => {
             await deployment.lease?.assertHeld();
             record.applying();
           },
-          wasWritten: (loss) =>
-            recover(deployment, { loss, live, names, rendered, place, workspace }),
+          wasWritten: (loss) => recover(deployment, { loss, live, names, rendered, place }),
           until: startedAt === undefined ? undefined : startedAt + inputs.watch.timeoutMs,
         },
         world,
@@ -167,9 +166,15 @@ export async function prepare(
     return made;
   });
   await Promise.allSettled([loggingIn, uploading]);
-  const [accepted, workspace] = await Promise.all([loggingIn, uploading]);
-  place.ready = transport;
-  return accepted === undefined ? workspace : { ...workspace, logins: configFile(accepted) };
+  const [accepted, made] = await Promise.all([loggingIn, uploading]);
+  const workspace = accepted === undefined ? made : { ...made, logins: configFile(accepted) };
+  place.ready = { on: transport, workspace };
+  return workspace;
+}
+
+function readyIn({ ready }: Place): Workspace {
+  if (ready === undefined) throw new Error('the directory of the run was never made ready');
+  return ready.workspace;
 }
 
 /**
@@ -202,14 +207,13 @@ async function recover(
     readonly names: readonly string[];
     readonly rendered: RenderedStack;
     readonly place: Place;
-    readonly workspace: Workspace;
   },
 ): Promise<boolean> {
   const { world, session } = deployment;
   world.narrator.say(`connection lost while the stack was being deployed: ${errorLine(lost.loss)}`);
   const live = await settle(deployment, async (engine) => {
     // What was sent over the lost connection must not write any more from here on.
-    await stopCommand(session.transport, lost.workspace);
+    await stopCommand(session.transport, readyIn(lost.place));
     return await deployment.reader.services(engine);
   });
   const former = new Map(lost.live.map((service) => [service.ID, service]));

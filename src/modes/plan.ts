@@ -94,7 +94,7 @@ async function catchWrites(
           // The engine that it speaks with is this process: no right of the manager's is needed for that.
           inputs: { ...inputs, docker: { sudo: false, host: RELAY_HOST } },
           rendered,
-          workspace,
+          workspace: () => workspace,
           mayWrite: () => Promise.resolve(),
           wasWritten: (loss) => Promise.reject(loss),
         },

@@ -3,6 +3,7 @@
  * which nothing moves is one request, however many tasks it has.
  */
 import { EngineError, type Engine, type Listing, type TaskScope } from '../docker/engine.js';
+import { ConnectionLost } from '../errors.js';
 import { tidyMemory } from '../memory.js';
 import {
   kindOf,
@@ -58,6 +59,8 @@ export class SnapshotReader {
   readonly #moved = new Set<string>();
   /** All shares together, the same object until one changes. */
   #whole: Pick<Snapshot, 'tasks' | 'upToDate'> | undefined;
+  /** The newest version of each service that was seen, whichever manager gave it. */
+  readonly #newest = new Map<string, number>();
 
   constructor(stack: string) {
     this.#stack = stack;
@@ -98,7 +101,8 @@ export class SnapshotReader {
 
   /** The services as they are now. What has changed of them has its tasks read at the next look. */
   async services(engine: Engine): Promise<readonly Service[]> {
-    if (engine !== this.#engine) return (await engine.serviceList(this.#stack)).items;
+    if (engine !== this.#engine)
+      return this.#notOlder((await engine.serviceList(this.#stack)).items);
     return (await this.#readServices(engine)).items;
   }
 
@@ -220,7 +224,26 @@ export class SnapshotReader {
       return was === undefined ? service : withSpecsOf(was, service);
     });
     for (const id of moved) this.#moved.add(id);
+    this.#notOlder(this.#services.items);
     return this.#services;
+  }
+
+  /**
+   * Managers pass reads on to their leader, but one that was just cut off from the others takes itself for
+   * the leader still, and answers for up to some ten seconds with what was true before (swarmkit,
+   * manager/state/raft).
+   * @throws ConnectionLost where something was seen already that this manager does not know of
+   */
+  #notOlder(services: readonly Service[]): readonly Service[] {
+    for (const { ID, Spec, Version } of services) {
+      const newest = this.#newest.get(ID) ?? 0;
+      if (Version.Index < newest)
+        throw new ConnectionLost(
+          `the manager knows ${Spec.Name} as it was before: version ${Version.Index}, where ${newest} was seen already`,
+        );
+      this.#newest.set(ID, Version.Index);
+    }
+    return services;
   }
 }
 

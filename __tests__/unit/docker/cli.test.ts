@@ -6,6 +6,7 @@ import {
   engineUnreachable,
   engineWentAway,
   isAtLeast,
+  isLeaderless,
   isTransientDeployError,
   loginFailure,
   stackDeployArgs,
@@ -148,7 +149,7 @@ it.each([
   ['Error response from daemon: invalid reference format', false],
   ['', false],
 ])('passes by itself: %s', (stderr, transient) => {
-  expect(isTransientDeployError(stderr)).toBe(transient);
+  expect(isTransientDeployError(stderr) || isLeaderless(stderr)).toBe(transient);
 });
 
 it.each([

@@ -5,6 +5,7 @@ import {
   type Listing,
   type TaskScope,
 } from '../../../src/docker/engine.js';
+import { ConnectionLost } from '../../../src/errors.js';
 import type { Node, Service, Snapshot, Task } from '../../../src/model.js';
 import { SnapshotReader, type Wanted } from '../../../src/rollout/reader.js';
 import { node, service, spec, task } from '../../support/snapshots.js';
@@ -319,4 +320,30 @@ it('a look that fails is made up for by the next', async () => {
   swarm.questions();
   await read(NONE);
   expect(swarm.questions()).toContain('tasks b');
+});
+
+describe('a manager that was cut off from the others', () => {
+  const behind = (): MemoryEngine => {
+    const other = new MemoryEngine();
+    other.add('a', 2);
+    other.add('b', 1);
+    return other;
+  };
+  it('is not believed what it knows from before', async () => {
+    swarm.change('b', { Version: { Index: 8 } });
+    await read('services');
+    const stale = behind();
+    await expect(read('services', stale)).rejects.toThrow(ConnectionLost);
+    await expect(reader.services(stale as unknown as Engine)).rejects.toThrow(
+      /knows shop_api as it was before: version 7, where 8 was seen already/,
+    );
+    // Once it has caught up, it is.
+    stale.change('b', { Version: { Index: 8 } });
+    expect((await read('services', stale)).services[1]?.Version.Index).toBe(8);
+  });
+  it('is found out by what was seen of services alone, too', async () => {
+    swarm.change('b', { Version: { Index: 8 } });
+    await reader.services(swarm as unknown as Engine);
+    await expect(read('services', behind())).rejects.toThrow(ConnectionLost);
+  });
 });
