@@ -15,6 +15,7 @@ import {
 } from 'yaml';
 import type { Position, Problem } from '../errors.js';
 import { sanitised, type Attachments } from './attachments.js';
+import { foreignDirective, hasForeignEscape } from './dialect.js';
 import { interpolate, type Fault, type Interpolation, type Variables } from './interpolate.js';
 import { problemAt, type Source } from './source.js';
 import {
@@ -581,8 +582,13 @@ export class Document {
   #edits(before: number): readonly Edit[] {
     const edits = [...this.#more];
     const version = this.tree.entries(this.tree.root).get('version')?.value;
+    const directive = foreignDirective(this.source.text, this.tree.root.range?.[0] ?? 0);
+    if (directive !== undefined) edits.push({ ...directive, text: '1.1' });
     for (const scalar of this.tree.values) {
-      const text = this.#replaced.get(scalar) ?? this.#filledIn(scalar, scalar === version);
+      const text =
+        this.#replaced.get(scalar) ??
+        this.#filledIn(scalar, scalar === version) ??
+        (hasForeignEscape(scalar, this.source.text) ? quoted(String(scalar.value)) : undefined);
       if (text !== undefined) edits.push(...replaceNode(this.source, scalar, text));
     }
     for (const alias of this.tree.aliases) {
@@ -617,7 +623,9 @@ export class Document {
     }
     // A key such as `on` is no text for go-yaml v2, and refused.
     for (const { key } of this.tree.owners.keys()) {
-      if (isAlias(key) || ['text', 'null'].includes(plainType(key))) continue;
+      if (isAlias(key)) continue;
+      const isText = ['text', 'null'].includes(plainType(key));
+      if (isText && !hasForeignEscape(key, this.source.text)) continue;
       const [start = 0, end = 0] = key.range ?? [];
       edits.push({ start, end, text: quoted(this.tree.text(key) ?? '') });
     }

@@ -8,7 +8,6 @@ import {
   type CST,
   isMap,
   isScalar,
-  Lexer,
   LineCounter,
   Parser,
   type Document,
@@ -16,6 +15,7 @@ import {
   type YAMLMap,
 } from 'yaml';
 import type { Position, Problem, Reason } from '../errors.js';
+import { lexemesOf, TabWatch, unescapeQuotes } from './dialect.js';
 
 /** A file as the user named it, and its bytes. */
 export interface SourceFile {
@@ -132,13 +132,22 @@ export function decodeText(file: SourceFile): Source | Problem {
     const code = (control[0].codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0');
     return source.problem(control.index, `the control character U+${code} is not allowed in YAML`);
   }
-  // Docker's reader takes a lone CR for a line break, the parser here does not: the two would see
-  // different documents.
+  // Docker's reader takes a lone CR and some other characters for a line break, the parser here does
+  // not: the two would see different documents.
   const lone = /\r(?!\n)/.exec(text);
   if (lone !== null) {
     return source.problem(lone.index, 'a carriage return without a line feed', {
       hint: 'Save the file with LF or CRLF line endings.',
     });
+  }
+  const separator = /[\x85\u2028\u2029]/.exec(text);
+  if (separator !== null) {
+    const code = separator[0].charCodeAt(0).toString(16).toUpperCase().padStart(4, '0');
+    return source.problem(
+      separator.index,
+      `the invisible character U+${code}, which Docker reads as a line break`,
+      { hint: `Remove it; where it is meant, write "\\u${code}" between double quotes.` },
+    );
   }
   return source;
 }
@@ -160,6 +169,10 @@ interface SyntaxFault {
   readonly message: string;
 }
 
+const TAB = 'Tabs are not allowed as indentation';
+/** Faults that are none for Docker's reader if all is well once lines need no indentation in them. */
+const UNINDENTED = /^(?:Missing closing|Flow (?:map|sequence) in block collection)/;
+
 type Composed = Document.Parsed<ParsedNode, false>;
 type ErrorSource = number | readonly [number, ...number[]] | { readonly offset: number };
 
@@ -176,6 +189,9 @@ class BoundedReader {
   /** Whether the first document has begun. */
   #begun = false;
   readonly #text: string;
+  readonly #loose: boolean;
+  readonly #tabs = new TabWatch();
+  #hasQuoteEscape = false;
   readonly #parser = new Parser();
   readonly #composer = new Composer<ParsedNode, false>({
     schema: 'failsafe',
@@ -186,12 +202,20 @@ class BoundedReader {
     strict: false,
   });
 
-  constructor(text: string) {
+  /** @param loose with lines that are less indented than what they belong to, as Docker reads them */
+  constructor(text: string, loose = false) {
     this.#text = text;
+    this.#loose = loose;
     // The only way to hear of an error before the document that has it is complete.
-    this.#composer['onError'] = (at: ErrorSource, _: unknown, message: string, warning = false) => {
+    this.#composer['onError'] = (
+      at: ErrorSource,
+      code: unknown,
+      message: string,
+      warning = false,
+    ) => {
       const offset = typeof at === 'number' ? at : 'offset' in at ? at.offset : at[0];
-      if (!warning) this.#fault({ offset, message });
+      if (code === 'BAD_DQ_ESCAPE' && text.startsWith("\\'", offset)) this.#hasQuoteEscape = true;
+      else if (!warning) this.#fault({ offset, message });
     };
     try {
       const limit = this.#read(text);
@@ -201,13 +225,16 @@ class BoundedReader {
       else if (error instanceof RangeError) this.#endAt(0, TOO_DEEP);
       else throw error;
     }
+    if (this.#hasQuoteEscape)
+      for (const { contents } of this.documents) unescapeQuotes(contents, text);
   }
 
   /** @returns the limit that the text exceeds */
   #read(text: string): string | undefined {
     let tokens = 0;
-    for (const lexeme of new Lexer().lex(text)) {
+    for (const lexeme of lexemesOf(text, this.#loose)) {
       tokens += 1;
+      this.#tabs.see(lexeme, this.#parser.offset);
       if (tokens > MAX_TOKENS)
         return `the file has more than ${MAX_TOKENS} words, signs and line breaks; a stack file may have no more`;
       for (const token of this.#parser.next(lexeme)) this.#compose(token);
@@ -245,6 +272,8 @@ class BoundedReader {
     // Those that belong to no node, as a directive without a document.
     for (const { pos, message } of this.documents.flatMap(({ errors }) => errors))
       this.#fault({ offset: pos[0], message });
+    if (this.faults.length === 0)
+      for (const offset of this.#tabs.offsets) this.#fault({ offset, message: TAB });
   }
 
   #compose(token: CST.Token): void {
@@ -262,24 +291,43 @@ class BoundedReader {
   }
 
   #fault(fault: SyntaxFault): void {
-    if (this.faults.length === MAX_SYNTAX_PROBLEMS) throw new Enough();
+    if (this.faults.length === (this.#loose ? 1 : MAX_SYNTAX_PROBLEMS)) throw new Enough();
     this.faults.push(fault);
   }
 }
 
+/** What mends an error of syntax. */
+const MENDS: readonly (readonly [RegExp, string])[] = [
+  [/^Tabs are not allowed/, 'Write spaces instead, or nothing in an empty line.'],
+  [/^Invalid escape sequence/, 'Write \\\\ for a backslash, or put single quotes around the text.'],
+  [/^Nested mappings are not allowed/, 'Quote a text that has ": " in it, or ":" at its end.'],
+  [/^Plain value cannot start with/, 'Quote the text.'],
+];
+
+/** @param before what stands in front of the error, and its first character */
+function hintFor(message: string, before: string): { readonly hint?: string } {
+  if (/\$\{[^}]*$/.test(before))
+    return { hint: 'Quote "${...}" inside of [ ] and { }: YAML reads its brace there.' };
+  const hint = MENDS.find(([pattern]) => pattern.test(message))?.[1];
+  return hint === undefined ? {} : { hint };
+}
+
 /** The one mapping that a stack file is, or everything that keeps it from being read as one. */
 export function parseRoot(source: Source): YAMLMap | readonly Problem[] {
-  const { documents, faults, stopped } = new BoundedReader(source.text);
+  const strict = new BoundedReader(source.text);
+  const loose = strict.faults.some(({ message }) => UNINDENTED.test(message))
+    ? new BoundedReader(source.text, true)
+    : strict;
+  const { documents, faults, stopped } = loose.faults.length === 0 ? loose : strict;
   if (faults.length > 0) {
     const inOrder = faults.toSorted((a, b) => a.offset - b.offset);
-    const problems = inOrder.map(({ offset, message }) => {
-      const flow = /\$\{[^}]*$/.test(source.text.slice(Math.max(0, offset - 80), offset + 1));
-      return source.problem(
+    const problems = inOrder.map(({ offset, message }) =>
+      source.problem(
         offset,
         `invalid YAML: ${message}\n${source.excerpt(offset)}`,
-        flow ? { hint: 'Quote "${...}" inside of [ ] and { }: YAML reads its brace there.' } : {},
-      );
-    });
+        hintFor(message, source.text.slice(Math.max(0, offset - 80), offset + 1)),
+      ),
+    );
     if (stopped)
       problems.push(problemAt({ file: source.path }, 'and more errors of syntax after these'));
     return problems;

@@ -22,6 +22,27 @@ export function plainType(node: Node): PlainType {
   return 'text';
 }
 
+/**
+ * The text that Docker makes of a plain number where it wants a text: go-yaml reads the number, and Go
+ * prints it, so that `010` becomes `8`, `1.10` becomes `1.1` and `1e10` becomes `1e+10`.
+ */
+export function printedNumber(text: string): string {
+  const digits = text.replaceAll('_', '').toLowerCase();
+  const [, sign = '', rest = ''] = /^([-+]?)(.*)$/.exec(digits) ?? [];
+  const minus = sign === '-' ? '-' : '';
+  const octal = /^0o?([0-7]+)$/.exec(rest)?.[1];
+  const whole = octal === undefined ? rest : `0o${octal}`;
+  if (/^(?:0x[0-9a-f]+|0o[0-7]+|0b[01]+|0|[1-9]\d*)$/.test(whole)) {
+    const value = BigInt(whole);
+    if (minus === '' ? value < 2n ** 64n : value <= 2n ** 63n)
+      return value === 0n ? '0' : `${minus}${value}`;
+  }
+  const [mantissa = '', exponent = ''] = Number(rest).toExponential().split('e');
+  const power = Number(exponent);
+  if (power >= -4 && power < 6) return `${minus}${Number(rest)}`;
+  return `${minus}${mantissa}e${power < 0 ? '-' : '+'}${String(Math.abs(power)).padStart(2, '0')}`;
+}
+
 /** A boolean in any spelling of YAML 1.1, as Docker Compose casts it. */
 export function readBoolean(text: string): boolean | undefined {
   if (/^(?:y|yes|true|on)$/i.test(text)) return true;

@@ -6,7 +6,14 @@ import { isMap, isScalar, isSeq, type Node, type Pair } from 'yaml';
 import type { Document } from './document.js';
 import { FILE_KEYS, type Key, type Keys, type Kind, type Shape } from './keys.js';
 import { isEveryAddress, readShortPort } from './ports.js';
-import { plainType, readBoolean, readBytes, readDuration, readInteger } from './spelling.js';
+import {
+  plainType,
+  printedNumber,
+  readBoolean,
+  readBytes,
+  readDuration,
+  readInteger,
+} from './spelling.js';
 import { quoted } from './splice.js';
 import { isNull, type Entry } from './tree.js';
 
@@ -153,6 +160,14 @@ class Translator {
     for (const entry of document.tree.entries(value).values()) {
       if (path === 'services' && document.settings.leftOut?.has(entry.name) === true) continue;
       if (document.settings.unused?.has(`${path}.${entry.name}`) === true) continue;
+      if (entry.name === '' || isNull(entry.key)) {
+        document.problem(
+          entry.key,
+          `\`${path}\` has a key without a name`,
+          'Quote it where it is meant: "null".',
+        );
+        continue;
+      }
       this.#shape(entry.site, entry, named, `${path}.${entry.name}`);
     }
   }
@@ -203,6 +218,17 @@ class Translator {
         if (type === 'bool') write(quoted(value.toLowerCase()));
         else if (type === 'old-bool' || type === 'time' || /^[-+]?\.(?:inf|nan)$/i.test(value))
           write(quoted(value));
+        else if (
+          (type === 'int' || type === 'float') &&
+          printedNumber(value) !== value &&
+          !path.includes('.build.')
+        )
+          // The value itself is not shown: it may be one of the environment.
+          document.warn(
+            site,
+            `\`${path}\`: Docker reads a number here and prints it anew, so that it arrives otherwise than it is written`,
+            'Quote it, as in "010" or "1.10".',
+          );
         return;
       case 'bool':
       case 'plain-bool': {

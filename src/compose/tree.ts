@@ -15,6 +15,7 @@ import {
 } from 'yaml';
 import type { YAMLMap, YAMLSeq } from 'yaml';
 import type { Problem } from '../errors.js';
+import { ANCHOR, isMistagged, isTornKey } from './dialect.js';
 import { TOO_DEEP, type Source } from './source.js';
 
 /** Deeper than any stack file; keeps every recursion here far from the end of the stack. */
@@ -156,9 +157,18 @@ export class Tree {
   #walk(node: Node | null, anchors: Map<string, Node>, parents: Node[], isKey: boolean): number {
     if (node === null) return 1;
     if (isAlias(node)) return this.#follow(node, anchors, parents, isKey);
-    if (node.anchor !== undefined && node.anchor !== '') anchors.set(node.anchor, node);
+    if (node.anchor !== undefined && node.anchor !== '') {
+      anchors.set(node.anchor, node);
+      if (!ANCHOR.test(node.anchor))
+        this.#problem(
+          node,
+          `the anchor &${node.anchor} has a name that Docker's YAML reader refuses`,
+          'Anchors are named by letters, digits, - and _.',
+        );
+    }
     let size = 1;
     if (isScalar(node)) {
+      if (isMistagged(node)) this.#problem(node, 'this value is not what its tag says');
       if (!isKey) this.values.push(node);
     } else if (parents.length >= MAX_DEPTH) {
       if (!this.problems.some((problem) => problem.message.endsWith(TOO_DEEP))) {
@@ -176,6 +186,11 @@ export class Tree {
           this.owners.set(pair, node as YAMLMap<Node, Node | null>);
           size += this.#walk(pair.key, anchors, parents, true);
           this.#noteKey(pair.key, names);
+          if (isTornKey(pair, this.#source.text))
+            this.#problem(
+              pair.key,
+              "Docker's YAML reader wants a key and its colon on one line, and at most 1024 characters of them",
+            );
           size += this.#walk(pair.value, anchors, parents, isKey);
         }
       }
@@ -202,7 +217,15 @@ export class Tree {
 
   #noteKey(key: Node, names: Map<string, Node>): void {
     const name = this.text(key);
-    if (name === undefined) return;
+    if (name === undefined) {
+      if (!isAlias(key) || this.#targets.has(key))
+        this.#problem(
+          key,
+          'a key is a text, and this is a mapping or a list',
+          'Quote it where a text is meant: "{{.Node.Hostname}}".',
+        );
+      return;
+    }
     const first = names.get(name);
     if (first === undefined) {
       names.set(name, key);
