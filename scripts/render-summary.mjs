@@ -11,7 +11,7 @@ import { Marked } from 'marked';
 
 /** What a summary may write as HTML itself; attributes never come through. */
 const PLAIN_TAGS = new Set(
-  'b blockquote br code dd del details div dl dt em h1 h2 h3 h4 h5 h6 hr i ins kbd li ol p pre s samp small strong sub summary sup table tbody td th thead tr ul var'.split(
+  'b blockquote br code dd del details div dl dt em h1 h2 h3 h4 h5 h6 hr i ins kbd li ol p pre s samp small span strong sub summary sup table tbody td th thead tr ul var'.split(
     ' ',
   ),
 );

@@ -114,8 +114,8 @@ function worldOf(narrator: Narrator, cancellation: Cancellation): World {
 
 async function main(): Promise<void> {
   keepYoungSmall();
-  const narrator = createNarrator(actionsLog, clock);
   const cancellation = new Cancellation();
+  const narrator = createNarrator(actionsLog, clock, cancellation.signal);
   for (const name of ['SIGINT', 'SIGTERM'] as const)
     process.on(name, () => {
       if (!cancellation.signal.aborted) narrator.say(`${name}: stopping; nothing new is begun`);

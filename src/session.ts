@@ -39,6 +39,8 @@ const PATIENCE_MS = 180_000;
 const RETRY_MS = 1000;
 /** Longer than the managers take to elect a leader, most often; then others of the hosts may have one. */
 const LEADERLESS_MS = 15_000;
+/** The same words are told again after this long, in milliseconds. */
+const TELL_MS = 30_000;
 /** For one command that only looks. */
 const PROBE_LIMIT_MS = 15_000;
 
@@ -175,6 +177,7 @@ export class Session {
 
   async #reconnect(deadline: number, { clock, signal, log }: Patience): Promise<void> {
     await closeLine(this.#line);
+    let told = { words: '', at: -Infinity };
     for (;;) {
       signal.throwIfAborted();
       try {
@@ -184,7 +187,10 @@ export class Session {
         // Even a refusal may pass here: a manager that restarts is for a while none.
         if (!(error instanceof DeployError)) throw error;
         if (error.reason === 'host-key' || clock.now() >= deadline) throw gaveUp(error);
-        log(`still no connection: ${error.message}`);
+        if (error.message !== told.words || clock.now() - told.at >= TELL_MS) {
+          told = { words: error.message, at: clock.now() };
+          log(`still no connection: ${error.message}`);
+        }
         await clock.sleep(RETRY_MS, signal);
       }
     }

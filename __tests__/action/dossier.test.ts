@@ -56,6 +56,17 @@ describe('the dossier', () => {
     expect(first).toBe('  | starting');
   });
 
+  it('says more than Docker does where a program that cannot run says so itself', async () => {
+    swarm.onLog = () => ({ bytes: logOf('exec /app: exec format error') });
+    const { report } = await run('api:crash');
+    expect(report).toMatchObject({
+      outcome: 'rolled-back',
+      reason: 'exec-format',
+      dossier: [{ reason: 'exec-format' }],
+      services: [{ reason: 'exec-format' }],
+    });
+  });
+
   it('of a hostile container does no harm in the log', async () => {
     swarm.onLog = () => ({ bytes: logOf(...HOSTILE) });
     const { log } = await run('api:crash');

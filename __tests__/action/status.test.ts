@@ -55,7 +55,7 @@ describe('a stack that is well', () => {
     );
     const { report, log } = await look();
     expect(report).toMatchObject({ revision: 2, previousRevision: 1 });
-    expect(report.message).toBe('All 2 services are as they are meant to be.');
+    expect(report.message).toBe('Its 2 services are as they are meant to be.');
 
     const [head, agent, api] = under(log, 'Services of shop');
     expect(head).toMatch(/^SERVICE +MODE +RUNNING +IMAGE +HEALTH/);

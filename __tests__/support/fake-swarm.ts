@@ -102,6 +102,8 @@ export class FakeSwarm {
   engineVersion = '28.5.1';
   cliVersion = '28.5.1';
   isManager = true;
+  /** Whether answers are dated by the clock of the swarm, and not by that of the machine. */
+  keepsTime = false;
   /** Credentials by registry; the key of Docker Hub is ''. */
   readonly logins = new Map<string, string>();
   /** What a registry gives in place of the password. */
@@ -390,6 +392,7 @@ export class FakeSwarm {
     const url = new URL(request.url ?? '/', 'http://docker');
     const path = url.pathname.replace(/^\/v\d+\.\d+/, '');
     const method = request.method ?? 'GET';
+    if (this.keepsTime) response.setHeader('Date', new Date(this.#now).toUTCString());
     this.requests.push(`${method} ${path}${url.search}`);
     const instead = this.onRequest(`${method} ${path}`);
     if (instead === 'refuse') {

@@ -102,6 +102,7 @@ export async function runAction(swarm: FakeSwarm, asked: Asked): Promise<Attempt
         endGroup: () => undefined,
       },
       swarm.clock,
+      (asked.cancel ?? new AbortController()).signal,
     ),
     clock: swarm.clock,
     today: () => new Date(Date.UTC(2026, 0, 1) + swarm.clock.now()),

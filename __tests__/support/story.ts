@@ -1,6 +1,6 @@
 /**
- * What a reader gets to see of a recorded rollout (scripts/record-traces.mjs): log, annotations and summary,
- * from the very code that makes them of a run, on the recording's clock.
+ * What a reader gets to see of a recorded rollout (scripts/record-traces.mjs), or of a whole run: log,
+ * annotations, summary and report, from the very code that makes them of a run, on the clock of the recording.
  */
 import { shortName } from '../../src/compose/places.js';
 import { renderStack } from '../../src/compose/render.js';
@@ -10,8 +10,8 @@ import { failedServices, serviceDossier } from '../../src/report/dossier-facts.j
 import { createNarrator } from '../../src/report/narrator.js';
 import type { RunReport } from '../../src/report/outcome.js';
 import { progressLog, wellText } from '../../src/report/progress.js';
-import { summaryOf } from '../../src/report/render.js';
-import { serviceReports } from '../../src/report/services.js';
+import { reportOf, summaryOf, verdictLine } from '../../src/report/render.js';
+import { serviceReports, taskReports } from '../../src/report/services.js';
 import {
   beginRollout,
   failuresOf,
@@ -20,6 +20,8 @@ import {
   type Rollout,
   type Target,
 } from '../../src/rollout/observe.js';
+import { describeInputs, inputDefaults, parseInputs, type InputName } from '../../src/inputs.js';
+import type { Attempt } from './run-action.js';
 import type { Trace } from './traces.js';
 
 /** Names of rollouts have the stack's random part in them: the same story recorded again reads the same. */
@@ -59,6 +61,49 @@ export interface Story {
   readonly log: readonly string[];
   readonly annotations: readonly string[];
   readonly summary: string;
+  /** The file, as it is written. */
+  readonly report: string;
+}
+
+const place = (position?: { readonly file: string; readonly line?: number }): string =>
+  position === undefined ? '' : ` ${position.file}:${position.line ?? ''}`;
+
+const errorsOf = (run: RunReport): readonly string[] =>
+  annotationsOf(run).map(({ text, position }) => `error${place(position)}: ${text}`);
+
+/** A whole run as a story. */
+export function storyOf({ report: run, log }: Attempt, file: string): Story {
+  return {
+    file,
+    log: [...log, ...verdictOf(run)].map(onOneDay),
+    annotations: errorsOf(run).map(onOneDay),
+    summary: onOneDay(summaryOf(run)),
+    report: onOneDay(reportOf(run)),
+  };
+}
+
+/** Some times are those of the machine that plays a run. */
+const onOneDay = (text: string): string =>
+  text.replace(
+    /\b20(?!26-01-01)\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/g,
+    '2026-01-01T00:00:00.000Z',
+  );
+
+/** The last line of the log, which a red run has as its annotations. */
+const verdictOf = (run: RunReport): readonly string[] => {
+  const line = verdictLine(run);
+  return line === undefined ? [] : ['', line];
+};
+
+/** The inputs of a story, where nothing else is said. */
+function inputsOf(stack: string): object {
+  const given: Partial<Record<InputName, string>> = { stack, host: 'local', 'on-failure': 'keep' };
+  return describeInputs(
+    parseInputs((name) => given[name] ?? inputDefaults[name], {
+      agentSocket: undefined,
+      checkPrivateKey: () => undefined,
+    }),
+  );
 }
 
 /** Plays a trace to its end, as with `on-failure: keep`. @throws where it has none */
@@ -66,8 +111,6 @@ export function tell({ goal, snapshots, stack }: Trace): Story {
   let now = goal.startedAt;
   const log: string[] = [];
   const annotations: string[] = [];
-  const place = (position?: { readonly file: string; readonly line?: number }): string =>
-    position === undefined ? '' : ` ${position.file}:${position.line ?? ''}`;
   const narrator = createNarrator(
     {
       line: (text) => log.push(text),
@@ -87,8 +130,8 @@ export function tell({ goal, snapshots, stack }: Trace): Story {
     show(rollout, snapshot);
     if (rollout.end !== undefined) break;
   }
-  close();
   const end = verdict(rollout);
+  close(end.kind === 'converged' ? 'done' : 'failed');
   if (end.kind === 'waiting') throw new Error(`${stack}: the trace has no end`);
   if (end.kind !== 'converged') narrator.fail(end.message);
   const file = stackFile(goal.targets, stack);
@@ -142,8 +185,8 @@ export function tell({ goal, snapshots, stack }: Trace): Story {
     bars: narrator.bars(),
     places,
     durationMs: now - goal.startedAt,
-    inputs: {},
-    tasks: [],
+    inputs: inputsOf(withoutRandom(stack)),
+    tasks: taskReports(rollout.seen),
     revision: 7,
     previousRevision: 6,
     history: [],
@@ -155,22 +198,22 @@ export function tell({ goal, snapshots, stack }: Trace): Story {
         : [],
     verification: [],
   };
-  for (const { text, position } of annotationsOf(run))
-    annotations.push(`error${place(position)}: ${text}`);
+  annotations.push(...errorsOf(run));
   return {
     file: withoutRandom(file),
-    log: log.map(withoutRandom),
+    log: [...log, ...verdictOf(run)].map(withoutRandom),
     annotations: annotations.map(withoutRandom),
     summary: withoutRandom(summaryOf(run)),
+    report: withoutRandom(reportOf(run)),
   };
 }
 
-/** A story as the text of its golden file. */
-export function storyText({ title, engine }: Trace, story: Story): string {
+/** A story, but for its report, as the text of its golden file. */
+export function storyText(title: string, story: Story): string {
   const part = (name: string, text: string): string => `==== ${name}\n${text.trimEnd()}\n`;
   return [
-    `${title} (engine ${engine})\n`,
-    part('docker-stack.yml', story.file),
+    `${title}\n`,
+    part('stack file', story.file),
     part('log', story.log.join('\n')),
     part('annotations', story.annotations.join('\n')),
     part('summary', story.summary),

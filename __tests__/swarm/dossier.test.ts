@@ -80,7 +80,7 @@ const FAILURES: readonly Failure[] = [
       api(stack, 'oom:v1', { ...onWorkers, resources: { limits: { memory: '32M' } } }),
     reason: 'out-of-memory',
     cause:
-      /^Killed for taking more memory than its limit of 32 MiB \(exit code 137\): \d tasks on worker/,
+      /^It takes more memory than its limit of 32 MiB: \d tasks on worker.* were killed for it \(exit code 137\)\.$/,
     mend: /Raise deploy\.resources\.limits\.memory/,
     line: /"memory"/,
     log: [],
@@ -99,7 +99,7 @@ const FAILURES: readonly Failure[] = [
     reason: 'exec-format',
     cause:
       /^The program of \S+\/noexec:v1 does not run on .*: it is for another processor, or a script without a #! line\.$/,
-    mend: /Build the image for the platform of the nodes \(linux\/x86_64\)/,
+    mend: /Build the image for the platform of the nodes \(linux\/amd64\)/,
     line: /"image"/,
   },
   {
@@ -109,7 +109,7 @@ const FAILURES: readonly Failure[] = [
     inputs: { 'progress-timeout': '5s' },
     reason: 'unschedulable',
     cause:
-      /^No node can run it: no suitable node \(scheduling constraints not satisfied on 3 nodes\); it asks for node\.labels\.disk == ssd\.$/,
+      /^No node can run it: scheduling constraints not satisfied on 3 nodes; it asks for node\.labels\.disk == ssd\.$/,
     mend: /docker node update --label-add/,
     line: /"constraints"/,
   },
@@ -118,7 +118,8 @@ const FAILURES: readonly Failure[] = [
     services: (stack) => api(stack, 'web:v1', { resources: { reservations: { memory: '4000G' } } }),
     inputs: { 'progress-timeout': '5s' },
     reason: 'unschedulable',
-    cause: /^No node can run it: no suitable node \(insufficient resources on 3 nodes\)\.$/,
+    cause:
+      /^No node can run it: insufficient resources on 3 nodes; each task reserves 4000 GiB of memory\.$/,
     mend: /Lower deploy\.resources\.reservations/,
     line: /"reservations"/,
   },
@@ -135,7 +136,7 @@ const FAILURES: readonly Failure[] = [
     what: 'a mount without its source',
     services: (stack) => api(stack, 'nohealth:v1', {}, { volumes: ['/there/is/none:/data'] }),
     reason: 'mount-invalid',
-    cause: /^There is no \/there\/is\/none on .+, which a mount asks for\.$/,
+    cause: /^A mount needs \/there\/is\/none, which does not exist on .+\.$/,
     mend: /Create it on every node/,
     line: /"\/there\/is\/none:\/data"/,
   },

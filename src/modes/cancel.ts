@@ -169,6 +169,7 @@ export async function takeBackNow(
     const { result, changes } = await world.narrator.group(
       'Roll back, as the run was cancelled',
       () => takeBack(hurried, undo, world.rememberUndo),
+      (taken) => (taken.result.outcome === 'rolled-back' ? 'done' : 'failed'),
     );
     const done = result.outcome === 'rolled-back' || result.outcome === 'superseded';
     return {

@@ -11,6 +11,7 @@ import { rewrite } from '../rollout/restore.js';
 import { wantedOf, watch, type Watcher } from '../rollout/watch.js';
 import type { Session } from '../session.js';
 import type { Check } from '../verify/check.js';
+import type { BarState } from '../report/chart.js';
 import type { World } from '../world.js';
 
 /** A run that is connected to a manager. */
@@ -52,6 +53,10 @@ export function settle<T>(
 ): Promise<T> {
   return session.settle(action, { clock, signal, log: narrator.say });
 }
+
+/** What became of a step that looked, for the picture of the run. */
+export const cameTo = ({ end }: { readonly end: End }): BarState =>
+  end.kind === 'converged' ? 'done' : 'failed';
 
 /** Watches a rollout to its end, telling what moves. */
 export async function look(

@@ -5,7 +5,7 @@ import { plural } from '../report/text.js';
 import { beginRollout } from '../rollout/observe.js';
 import { removeObjects } from '../rollout/restore.js';
 import type { Ending } from '../world.js';
-import { look, settle, type Deployment } from './deployment.js';
+import { cameTo, look, settle, type Deployment } from './deployment.js';
 import { readBefore } from './transaction.js';
 
 const RETRY_MS = 500;
@@ -49,22 +49,25 @@ export async function removeStack(deployment: Deployment): Promise<Ending> {
       pruned.push(Spec.Name);
     }
   });
-  const { end } = await narrator.group('Wait for the tasks to be gone', () =>
-    look(
-      deployment,
-      beginRollout({
-        phase: 'deploy',
-        targets: [],
-        gone: before.services.map(({ ID, Spec }) => ({ id: ID, name: Spec.Name })),
-        formerTasks: new Set(),
-        settledTasks: new Set(),
-        startedAt,
-        stableForMs: 0,
-        timeoutMs: inputs.watch.timeoutMs,
-        progressTimeoutMs: inputs.watch.progressTimeoutMs,
-        maxFailures: Infinity,
-      }),
-    ),
+  const { end } = await narrator.group(
+    'Wait for the tasks to be gone',
+    () =>
+      look(
+        deployment,
+        beginRollout({
+          phase: 'deploy',
+          targets: [],
+          gone: before.services.map(({ ID, Spec }) => ({ id: ID, name: Spec.Name })),
+          formerTasks: new Set(),
+          settledTasks: new Set(),
+          startedAt,
+          stableForMs: 0,
+          timeoutMs: inputs.watch.timeoutMs,
+          progressTimeoutMs: inputs.watch.progressTimeoutMs,
+          maxFailures: Infinity,
+        }),
+      ),
+    cameTo,
   );
   if (end.kind !== 'converged')
     return {
@@ -75,8 +78,10 @@ export async function removeStack(deployment: Deployment): Promise<Ending> {
       hint: `See which tasks are left: docker stack ps --no-trunc ${inputs.stack}; then run this again.`,
       fate: 'unknown',
     };
-  const left = await narrator.group('Remove networks, configs and secrets', () =>
-    removeAll(deployment, startedAt + inputs.watch.timeoutMs),
+  const left = await narrator.group(
+    'Remove networks, configs and secrets',
+    () => removeAll(deployment, startedAt + inputs.watch.timeoutMs),
+    (remaining) => (remaining.length === 0 ? 'done' : 'failed'),
   );
   if (left.length > 0) {
     const names = left.map(({ kind, name }) => `${kind} ${name}`).join(', ');

@@ -98,7 +98,7 @@ function summed(services: readonly ServiceReport[]): string {
   if (behind.length === 0)
     return services.length === 1
       ? 'Its one service is as it is meant to be.'
-      : `All ${count} are as they are meant to be.`;
+      : `Its ${count} are as they are meant to be.`;
   const named = behind
     .slice(0, MAX_NAMED)
     .map(({ name, state }) => (state === undefined ? name : `${name} ${healthText(state)}`));

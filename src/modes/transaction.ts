@@ -17,6 +17,7 @@ import {
 } from '../model.js';
 import type { Service, Snapshot } from '../model.js';
 import { changesOf, type Changes } from '../plan.js';
+import { preciseReason } from '../report/dossier-facts.js';
 import { standingLine, wellText } from '../report/progress.js';
 import {
   beginRollout,
@@ -32,7 +33,7 @@ import { settledTasks, stableForMs } from '../rollout/stability.js';
 import { verify } from '../verify/verify.js';
 import { endingOf, type Ending } from '../world.js';
 import { takeBackNow, type Undo } from './cancel.js';
-import { look, settle, type Deployment } from './deployment.js';
+import { cameTo, look, settle, type Deployment } from './deployment.js';
 import { gather, maskFor, tell, type Background } from './evidence.js';
 import {
   byName,
@@ -182,8 +183,10 @@ async function write(
   const deployed =
     moved.length > 0
       ? {}
-      : await world.narrator.group(waveTitle(inputs.stack, waves, index), () =>
-          change.apply(index, known, former?.startedAt),
+      : await world.narrator.group(
+          waveTitle(inputs.stack, waves, index),
+          () => change.apply(index, known, former?.startedAt),
+          ({ failure }) => (failure === undefined ? 'done' : 'failed'),
         );
   const live = moved.length > 0 ? known : await read();
   const fresh = changesOf(before, live, names, deployed.repeated);
@@ -238,6 +241,7 @@ async function waitFor(
   const { rollout, end } = await narrator.group(
     `Wait for ${needsText(needs)}, before ${names.join(', ')}`,
     () => look(deployment, onTo(context, goal)),
+    cameTo,
   );
   const reached = { ...context, rollout };
   return end.kind === 'converged' ? reached : await fail(reached, end, rollout);
@@ -319,8 +323,10 @@ async function judge(
       changes,
       fate: 'accepted',
     };
-  const { rollout, end } = await narrator.group('Watch the tasks', () =>
-    look(deployment, onTo(context, goalOf(context))),
+  const { rollout, end } = await narrator.group(
+    'Watch the tasks',
+    () => look(deployment, onTo(context, goalOf(context))),
+    cameTo,
   );
   if (end.kind !== 'converged') return await fail(context, end, rollout);
   return deployment.checks.length === 0
@@ -335,12 +341,15 @@ async function verified(context: Context, rollout: Rollout): Promise<Ending> {
   const { clock, signal, probe, narrator } = world;
   const { confidential = [] } = change.background ?? {};
   const specs = changes.targets.map(({ spec }) => spec);
-  const verification = await narrator.group('Verify', () =>
-    verify(checks, {
-      ...{ clock, signal, probe, say: narrator.say },
-      timeoutMs: inputs.verify.timeoutMs,
-      mask: maskFor(deployment, confidential, specs),
-    }),
+  const verification = await narrator.group(
+    'Verify',
+    () =>
+      verify(checks, {
+        ...{ clock, signal, probe, say: narrator.say },
+        timeoutMs: inputs.verify.timeoutMs,
+        mask: maskFor(deployment, confidential, specs),
+      }),
+    (all) => (all.every(({ ok }) => ok) ? 'done' : 'failed'),
   );
   const failed = verification.filter(({ ok }) => !ok);
   const [first] = failed;
@@ -397,7 +406,7 @@ function interrupted(context: Context, interruption: unknown): Ending {
       : `${seen.rollout.goal.phase === 'restore' ? ' It was being rolled back.' : ''} Last seen: ${[...seen.rollout.services.values()].map(standingLine).join('; ')}.`;
   return {
     ...ending,
-    message: `${ending.message}${last}${context.unreached.length === 0 ? '' : ` Not begun: ${context.unreached.join(', ')}.`}`,
+    message: `${last === '' ? ending.message : fullStop(ending.message)}${last}${context.unreached.length === 0 ? '' : ` Not begun: ${context.unreached.join(', ')}.`}`,
     hint: ending.hint ?? seeYourself(deployment),
     before,
     changes,
@@ -405,6 +414,9 @@ function interrupted(context: Context, interruption: unknown): Ending {
     ...(seen.rollout === undefined ? {} : { rollout: seen.rollout }),
   };
 }
+
+/** The end of a sentence, where there is none yet. */
+const fullStop = (text: string): string => (/[.!?]$/.test(text) ? text : `${text}.`);
 
 /** The changes, and the services that later waves were to change, as they are. */
 function withUnreached({ before, changes, unreached }: Context): Changes {
@@ -491,9 +503,7 @@ async function succeed(context: Context, rollout: Rollout): Promise<Ending> {
   return {
     outcome: any ? 'deployed' : 'unchanged',
     reason: '',
-    message: any
-      ? `${wellText(rollout)}.`
-      : `No task was restarted, every service is what was asked for already: ${wellText(rollout)}.`,
+    message: `${wellText(rollout)}.`,
     before,
     changes,
     rollout,
@@ -542,7 +552,7 @@ async function fail(
       hint: 'Let one workflow at a time deploy a stack (`concurrency` in the workflow), then run this one again.',
       fate: 'unknown',
     };
-  const { reason } = end;
+  const reason = preciseReason(end.reason, end.service, dossier);
   const message = `${end.message}${untouched(unreached)}`;
   if (inputs.onFailure === 'keep')
     return {
@@ -572,26 +582,29 @@ async function fail(
       fate: 'failed',
     };
   }
-  const result = await world.narrator.group('Roll back', () =>
-    rollBack({
-      stack: inputs.stack,
-      before,
-      changes,
-      objects,
-      failedJobs,
-      limits: {
-        // The pauses that the user asked for come on top.
-        timeoutMs:
-          Math.max(inputs.watch.timeoutMs, MIN_ROLLBACK_MS) +
-          Math.max(0, ...changes.updated.map((former) => pausesOf(former, before))),
-        progressTimeoutMs: Math.max(inputs.watch.progressTimeoutMs, MIN_ROLLBACK_STILL_MS),
-      },
-      stableForMs: stableForMs(inputs.watch.stableForMs, changes, before),
-      world,
-      watch: (start) => look(deployment, start),
-      settle: (action) => settle(deployment, action),
-      cleanUpLimitMs: CLEAN_UP_LIMIT_MS,
-    }),
+  const result = await world.narrator.group(
+    'Roll back',
+    () =>
+      rollBack({
+        stack: inputs.stack,
+        before,
+        changes,
+        objects,
+        failedJobs,
+        limits: {
+          // The pauses that the user asked for come on top.
+          timeoutMs:
+            Math.max(inputs.watch.timeoutMs, MIN_ROLLBACK_MS) +
+            Math.max(0, ...changes.updated.map((former) => pausesOf(former, before))),
+          progressTimeoutMs: Math.max(inputs.watch.progressTimeoutMs, MIN_ROLLBACK_STILL_MS),
+        },
+        stableForMs: stableForMs(inputs.watch.stableForMs, changes, before),
+        world,
+        watch: (start) => look(deployment, start),
+        settle: (action) => settle(deployment, action),
+        cleanUpLimitMs: CLEAN_UP_LIMIT_MS,
+      }),
+    ({ outcome }) => (outcome === 'rolled-back' ? 'done' : 'failed'),
   );
   return {
     ...common,

@@ -3,7 +3,7 @@ import { placeOf, shortName } from '../compose/places.js';
 import type { Position, Reason } from '../errors.js';
 import { failureLine } from './failure.js';
 import type { RunReport } from './outcome.js';
-import { headline, isGreen } from './render.js';
+import { causeFirst, headline, isGreen } from './render.js';
 import { safeLines } from './text.js';
 
 /** An error; its text may have several lines, all of them safe. */
@@ -61,10 +61,17 @@ export function annotationsOf(run: RunReport): readonly Annotation[] {
   const culprits = culpritsOf(run);
   const [main, ...others] = culprits;
   const told = run.dossier.find(({ service }) => service === main?.service);
+  const unanswered = run.verification.find(({ ok }) => !ok);
+  const why = [told?.cause, told?.mend];
+  const verdict = [run.message, told === undefined ? unanswered?.mend : undefined];
   const at = run.position ?? (main === undefined ? undefined : placeIn(run, main));
   return [
     {
-      text: paragraphs(headline(run), run.message, told?.cause, told?.mend, run.hint),
+      text: paragraphs(
+        headline(run),
+        ...(causeFirst(run) ? [...why, ...verdict] : [...verdict, ...why]),
+        run.hint,
+      ),
       position: at,
     },
     ...others.map((culprit) => {

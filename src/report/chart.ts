@@ -1,7 +1,7 @@
 /** What took how long in a run, service by service, and the picture of it that GitHub draws. */
 import { plural, spokenTime } from './text.js';
 
-/** `open`: the run ended before it did. */
+/** `open`: it was cut off, or the run ended before it did. */
 export type BarState = 'done' | 'failed' | 'open';
 
 /** Times are milliseconds since the run began. */
@@ -36,12 +36,12 @@ export class Chart {
     this.#now = now;
   }
 
-  /** @returns ends the step */
-  step(name: string): () => void {
+  /** @returns ends the step, as one that came to this; `open`: as one that was cut off */
+  step(name: string): (state: BarState) => void {
     const bar = this.#add('step', name);
-    return () => {
+    return (state) => {
       bar.to = this.#now();
-      bar.state = 'done';
+      bar.state = state;
     };
   }
 
@@ -88,7 +88,7 @@ export class Chart {
 const MAX_DRAWN = 24;
 const MAX_STEPS = 10;
 const MAX_NAME = 48;
-/** Of the whole; shorter steps are not seen. */
+/** Of the whole; shorter steps are not seen, and left out unless they failed. */
 const LEAST_SHARE = 0.01;
 /** Seconds between two marks of the axis, of which there is room for ten. */
 const TICKS = [1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600];
@@ -143,8 +143,8 @@ function line({ name, from, to, state, reached }: Bar): string {
 export function ganttLines(bars: readonly Bar[], durationMs: number): readonly string[] {
   const services = bars.filter(({ kind }) => kind !== 'step');
   if (services.length === 0) return [];
-  const seen = ({ kind, from, to }: Bar): boolean =>
-    kind === 'step' && to - from >= durationMs * LEAST_SHARE;
+  const seen = ({ kind, from, to, state }: Bar): boolean =>
+    kind === 'step' && (state === 'failed' || to - from >= durationMs * LEAST_SHARE);
   const drawn = [...chosen(bars.filter(seen), MAX_STEPS), ...chosen(services, MAX_DRAWN)];
   const sections = (['step', 'rollout', 'back'] as const).flatMap((kind) => {
     const here = drawn.filter((bar) => bar.kind === kind);

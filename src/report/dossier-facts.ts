@@ -5,8 +5,8 @@ import { at, hostnameOf, type Snapshot, type Task } from '../model.js';
 import { exitCodeMeaning, type Failure } from '../rollout/classify.js';
 import { leadingFailure, type End, type Rollout, type Target } from '../rollout/observe.js';
 import { placeOf as taskPlace, rank, RUNNING } from '../rollout/standing.js';
-import type { DossierTask, ServiceDossier, TaskLog } from './dossier.js';
-import { wordsFor, type Facts } from './dossier-words.js';
+import type { Dossier, DossierTask, ServiceDossier, TaskLog } from './dossier.js';
+import { complains, wordsFor, type Facts } from './dossier-words.js';
 
 /** A task whose output says more than Docker does. */
 export interface Witness {
@@ -114,10 +114,20 @@ const hasRun = ({ exitCode, error }: Failure): boolean =>
 
 const textOf = (value: unknown): string => (typeof value === 'string' ? value : '');
 
+/** As builds name what engines call by the names of kernels. */
+const BUILD_NAMES: Readonly<Record<string, string>> = {
+  x86_64: 'amd64',
+  aarch64: 'arm64',
+  armv7l: 'arm/v7',
+  armv6l: 'arm/v6',
+  i686: '386',
+};
+
 function platformsOf({ nodes }: Snapshot): readonly string[] {
   const platforms = nodes.flatMap(({ Description }) => {
     const { OS, Architecture } = Description?.Platform ?? {};
-    return OS === undefined || Architecture === undefined ? [] : [`${OS}/${Architecture}`];
+    if (OS === undefined || Architecture === undefined) return [];
+    return [`${OS}/${BUILD_NAMES[Architecture] ?? Architecture}`];
   });
   return [...new Set(platforms)].sort();
 }
@@ -211,18 +221,28 @@ export function serviceDossier(
 
 /** The last line that speaks of an error, as runtimes print more below it; else the last one. */
 const tellingLine = (lines: readonly string[]): string =>
-  lines.slice(-TELLING_LINES).findLast((line) => COMPLAINT.test(line)) ??
+  lines.slice(-TELLING_LINES).findLast(complains) ??
   lines.findLast((line) => line.trim() !== '') ??
   '';
 
 const TELLING_LINES = 30;
-const COMPLAINT = /\b(?:fatal|panic|[a-z]*error|[a-z]*exception)\b/i;
 
 /** Some runtimes start a program that cannot run, and only its output says so (runc 1.1 does). */
 const preciser = (reason: Reason, lastWords: string): Reason =>
-  (reason === 'crash-loop' || reason === 'job-failed') && /exec format error$/i.test(lastWords)
-    ? 'exec-format'
-    : reason;
+  isVague(reason) && /exec format error$/i.test(lastWords) ? 'exec-format' : reason;
+
+const isVague = (reason: Reason | ''): boolean =>
+  reason === 'crash-loop' || reason === 'job-failed';
+
+/** The reason of a service's failure, as its log has it where that says more than Docker does. */
+export function preciseReason<T extends Reason | ''>(
+  reason: T,
+  service: string | undefined,
+  dossier: Dossier | undefined,
+): T | 'exec-format' {
+  const told = dossier?.find((each) => each.service === service)?.reason;
+  return isVague(reason) && told === 'exec-format' ? told : reason;
+}
 
 /** What is waited for says where to look. */
 const STANDING_AT: Partial<Readonly<Record<DossierTask['state'], Reason>>> = {

@@ -1,6 +1,14 @@
 /** The failure dossier in the step summary: markdown that is safe whatever a container wrote. */
 import type { Dossier, DossierTask, ServiceDossier, TaskLog, Verification } from './dossier.js';
-import { code, markdownTable, plural, safeCell, spokenTime, withoutControls } from './text.js';
+import {
+  code,
+  markdownTable,
+  plural,
+  safeCell,
+  safeProse,
+  spokenTime,
+  withoutControls,
+} from './text.js';
 
 /** Services of which all is shown; of the others the cause alone. */
 const MAX_WHOLE = 10;
@@ -8,40 +16,42 @@ const MAX_WHOLE = 10;
 const MAX_LOGS = 200_000;
 const MAX_CHECKS = 20;
 
-/**
- * What failed and why, most important first; '' where nothing did.
- * @param verification the checks of `verify`
- */
+/** Lines of markdown; none where nothing failed. */
+export interface DossierSection {
+  /** What failed and why, most important first. */
+  readonly lead: readonly string[];
+  /** The evidence, folded. */
+  readonly details: readonly string[];
+}
+
+/** @param verification the checks of `verify` */
 export function dossierSection(
   dossier: Dossier,
   verification: readonly Verification[] = [],
-): string {
-  const failed = verification.filter(({ ok }) => !ok);
-  if (dossier.length + failed.length === 0) return '';
+): DossierSection {
+  const failed = verification.filter(({ ok }) => !ok).slice(0, MAX_CHECKS);
+  if (dossier.length + failed.length === 0) return { lead: [], details: [] };
   let room = MAX_LOGS;
   const details = dossier.slice(0, MAX_WHOLE).flatMap((service) => {
     const log = logLines(service.log, room);
     room -= log.reduce((sum, { length }) => sum + length + 1, 0);
     return [...tasksOf(service), ...log];
   });
-  return [
-    '### What failed',
-    '',
-    ...dossier.flatMap(summaryOf),
-    ...(failed.length === 0 ? [] : checks(failed)),
-    ...details,
-  ].join('\n');
+  return {
+    lead: ['### What failed', '', ...dossier.flatMap(summaryOf), ...failed.flatMap(checkLines)],
+    details: [...details, ...failed.flatMap(answerLines)],
+  };
 }
 
 const summaryOf = ({ service, reason, cause, mend, place }: ServiceDossier): readonly string[] => [
   `**${safeCell(service)}** ${code(reason)}: ${safeCell(cause)}`,
   '',
   ...(place === undefined ? [] : [`**Where:** ${code(`${place.file}:${place.line}`)}`, '']),
-  `**To mend it:** ${safeCell(mend)}`,
+  `**To mend it:** ${safeProse(mend)}`,
   '',
 ];
 
-const details = (title: string, lines: readonly string[]): readonly string[] => [
+const folded = (title: string, lines: readonly string[]): readonly string[] => [
   `<details><summary>${title}</summary>`,
   '',
   ...lines,
@@ -53,7 +63,7 @@ const details = (title: string, lines: readonly string[]): readonly string[] => 
 function tasksOf({ service, tasks }: ServiceDossier): readonly string[] {
   if (tasks.length === 0) return [];
   const head = ['task', 'node', 'state', 'after', 'exit code', 'Docker says', 'id'];
-  return details(
+  return folded(
     `${plural(tasks.length, 'task')} of ${code(service)}`,
     markdownTable(
       head,
@@ -95,14 +105,14 @@ function logLines(log: TaskLog | undefined, room: number): readonly string[] {
   const said = notes.length === 0 ? [] : [safeCell(`(${notes.join('; ')})`)];
   if (kept.length === 0) return [`Log of ${where}: ${said.join('') || 'nothing'}`, ''];
   const count = kept.length === 1 ? 'last line' : `last ${kept.length} lines`;
-  return details(`Log of ${where}, ${count}`, [
+  return folded(`Log of ${where}, ${count}`, [
     ...fenced(kept),
     ...(said.length === 0 ? [] : ['', ...said]),
   ]);
 }
 
 /** Text as it is: the fence is longer than any run of backticks in it. */
-function fenced(lines: readonly string[]): readonly string[] {
+export function fenced(lines: readonly string[]): readonly string[] {
   const longest = lines
     .flatMap((line) => line.match(/`+/g) ?? [])
     .reduce((most, { length }) => Math.max(most, length), 2);
@@ -110,20 +120,22 @@ function fenced(lines: readonly string[]): readonly string[] {
   return [`${fence}text`, ...lines, fence];
 }
 
-function checks(failed: readonly Verification[]): readonly string[] {
-  return failed.slice(0, MAX_CHECKS).flatMap((check) => {
-    const { url, expectation, error, status, attempts, tookMs, body } = check;
-    const tries = `${plural(attempts, 'attempt')} in ${spokenTime(tookMs)}`;
-    const said = status === undefined ? tries : `last status ${status}, ${tries}`;
-    return [
-      `**${code(url)}** did not answer ${code(expectation)}: ${safeCell(error)} (${said})`,
-      '',
-      ...(body === ''
-        ? []
-        : details(
-            `How the answer of ${code(url)} begins`,
-            fenced(body.split('\n').map(withoutControls)),
-          )),
-    ];
-  });
+function checkLines(check: Verification): readonly string[] {
+  const { url, expectation, error, mend, status, attempts, tookMs } = check;
+  const tries = `${plural(attempts, 'attempt')} in ${spokenTime(tookMs)}`;
+  const said = status === undefined ? tries : `last status ${status}, ${tries}`;
+  return [
+    `**${code(url)}** did not answer ${code(expectation)}: ${safeCell(error)} (${said})`,
+    '',
+    `**To mend it:** ${safeProse(mend)}`,
+    '',
+  ];
 }
+
+const answerLines = ({ url, body }: Verification): readonly string[] =>
+  body === ''
+    ? []
+    : folded(
+        `How the answer of ${code(url)} begins`,
+        fenced(body.split('\n').map(withoutControls)),
+      );

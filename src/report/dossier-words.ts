@@ -2,7 +2,6 @@
 import type { Reason } from '../errors.js';
 import {
   at,
-  checksHealth,
   delayMs,
   hasOwnHealthcheck,
   imageOf,
@@ -67,11 +66,11 @@ const WORDS: Partial<Readonly<Record<Reason, Writer>>> = {
   }),
   'crash-loop': crashed,
   unhealthy: (facts) => ({
-    cause: `${healthcheck(facts)} does not pass${tasksSay(facts, 'stopped for it')}`,
-    mend: `Run the check in a container of ${image(facts)} and mend what it finds; if the service only takes longer to start, raise healthcheck.start_period (it is ${startPeriod(facts.spec)}).`,
+    cause: `${healthcheck(facts)} does not pass${tasksSay(facts, 'stopped for it')}${complains(facts.lastWords) ? lastWords(facts) : ''}`,
+    mend: `Run the check in a container of ${image(facts)} and mend what it finds; if the service only takes longer to start, raise healthcheck.start_period (now ${startPeriod(facts.spec)}).`,
   }),
   'out-of-memory': (facts) => ({
-    cause: `Killed for taking more memory than its limit of ${memoryLimit(facts.spec)} (exit code 137)${tasksSay(facts, 'killed')}`,
+    cause: `It takes more memory than its limit of ${sizeText(at(facts.spec, 'TaskTemplate', 'Resources', 'Limits', 'MemoryBytes'))}${tasksSay(facts, 'killed for it (exit code 137)')}`,
     mend: 'Raise deploy.resources.limits.memory, or make the service use less.',
   }),
   'exec-format': (facts) => ({
@@ -85,7 +84,7 @@ const WORDS: Partial<Readonly<Record<Reason, Writer>>> = {
       cause:
         path === undefined
           ? `A mount cannot be made on ${nodes(facts)}: ${short(lastError(facts))}`
-          : `There is no ${path} on ${nodes(facts)}, which a mount asks for`,
+          : `A mount needs ${path}, which does not exist on ${nodes(facts)}`,
       mend: 'Create it on every node that may run the service, use a named volume, or keep the service to nodes that have it (deploy.placement.constraints).',
     };
   },
@@ -164,6 +163,11 @@ function tasksSay(facts: Facts, what: string): string {
   return `: ${plural(count, 'task')} on ${nodes(facts)} ${count === 1 ? 'was' : 'were'} ${what}`;
 }
 
+const COMPLAINT = /\b(?:fatal|panic|[a-z]*error|[a-z]*exception)\b/i;
+
+/** Whether a line of a log speaks of an error. */
+export const complains = (line: string): boolean => COMPLAINT.test(line);
+
 const lastWords = ({ lastWords: words }: Facts): string =>
   words === '' ? '' : `; its log says: ${short(words, 200)}`;
 
@@ -190,7 +194,7 @@ function crashed(facts: Facts): Words {
       last?.exitCode === 137
         ? 'Look whether the node ran out of memory (dmesg on it), and give the service deploy.resources.limits.memory; else something kills it.'
         : facts.lastWords === ''
-          ? `It wrote nothing that could be read: run ${image(facts)} by hand with the same command and environment.`
+          ? `Run ${image(facts)} by hand with the same command and environment to see why: it wrote nothing that could be read.`
           : 'Mend what its log complains of.',
   };
 }
@@ -201,7 +205,7 @@ function healthcheck({ spec }: Facts): string {
   const shown = conceal(test ?? null);
   const [, ...words] = Array.isArray(shown) ? (shown as readonly Json[]) : [];
   const command = short(words.filter((word) => typeof word === 'string').join(' '), 120);
-  return checksHealth(test) && command !== '' ? `Its healthcheck "${command}"` : 'Its healthcheck';
+  return command !== '' ? `Its healthcheck "${command}"` : 'Its healthcheck';
 }
 
 function startPeriod(spec: ServiceSpec): string {
@@ -211,12 +215,12 @@ function startPeriod(spec: ServiceSpec): string {
     ? `${Number(seconds.toFixed(1))} s`
     : hasOwnHealthcheck(spec)
       ? '0 s'
-      : "the image's";
+      : "the image's own";
 }
 
-function memoryLimit(spec: ServiceSpec): string {
-  const bytes = Number(at(spec, 'TaskTemplate', 'Resources', 'Limits', 'MemoryBytes') ?? 0);
-  const mib = bytes / 2 ** 20;
+/** @param bytes as a spec has them */
+function sizeText(bytes: Json | undefined): string {
+  const mib = Number(bytes ?? 0) / 2 ** 20;
   return mib >= 1024 && mib % 1024 === 0 ? `${mib / 1024} GiB` : `${Number(mib.toFixed(1))} MiB`;
 }
 
@@ -265,16 +269,30 @@ const UNFIT: readonly { readonly pattern: RegExp; readonly mend: string }[] = [
   },
 ];
 
+/** `; each task reserves 2 CPUs and 4 GiB of memory`. */
+function reserved(spec: ServiceSpec): string {
+  const of = (what: string): Json | undefined =>
+    at(spec, 'TaskTemplate', 'Resources', 'Reservations', what);
+  const cpus = Number(of('NanoCPUs') ?? 0) / 1e9;
+  const parts = [
+    ...(cpus > 0 ? [plural(Number(cpus.toFixed(3)), 'CPU')] : []),
+    ...(Number(of('MemoryBytes') ?? 0) > 0 ? [`${sizeText(of('MemoryBytes'))} of memory`] : []),
+  ];
+  return parts.length === 0 ? '' : `; each task reserves ${parts.join(' and ')}`;
+}
+
 function unplaceable(facts: Facts): Words {
   const words = facts.unplaced === '' ? facts.message : facts.unplaced;
   const constraints = at(facts.spec, 'TaskTemplate', 'Placement', 'Constraints');
   const asked =
     /constraints/i.test(words) && Array.isArray(constraints) && constraints.length > 0
       ? `; it asks for ${short((constraints as readonly Json[]).filter((each) => typeof each === 'string').join(', '), 200)}`
-      : '';
+      : /insufficient resources/i.test(words)
+        ? reserved(facts.spec)
+        : '';
   const mends = UNFIT.filter(({ pattern }) => pattern.test(words)).map(({ mend }) => mend);
   return {
-    cause: `No node can run it: ${short(words)}${asked}`,
+    cause: `No node can run it: ${short(words).replace(/^no suitable node \((.+)\)$/i, '$1')}${asked}`,
     mend:
       mends.join(' ') ||
       'Look at the nodes (docker node ls): none that is active and ready takes the task.',
@@ -301,7 +319,7 @@ const STANDSTILL: Readonly<Record<string, { readonly cause: string; readonly men
   },
   starting: {
     cause: 'it runs, and its healthcheck has not passed yet',
-    mend: 'Look at the log below and at the healthcheck: a long start_period or many retries may be what is waited for; then raise progress-timeout.',
+    mend: 'Look at its log and at the healthcheck: a long start_period or many retries may be what is waited for; then raise progress-timeout.',
   },
 };
 

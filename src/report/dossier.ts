@@ -72,4 +72,6 @@ export interface Verification {
   readonly body: string;
   /** What is wrong with it, in plain words; '' where nothing is. */
   readonly error: string;
+  /** What to do about it; '' where nothing is wrong. */
+  readonly mend: string;
 }

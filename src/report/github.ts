@@ -35,8 +35,8 @@ import type { Position } from '../errors.js';
 import { MAX_ANNOTATIONS, type Log, type Tone } from './narrator.js';
 import type { RunReport } from './outcome.js';
 import { annotationsOf } from './annotations.js';
-import { headline, isGreen, outputsOf, reportOf, summaryOf } from './render.js';
-import { safeLine, safeLines, spokenTime } from './text.js';
+import { isGreen, outputsOf, reportOf, summaryOf, verdictLine } from './render.js';
+import { safeLine, safeLines } from './text.js';
 
 /** The exact text of an input, as the workflow gave it. */
 export const rawInput = (name: string): string => getInput(name, { trimWhitespace: false });
@@ -230,7 +230,7 @@ export async function publish(run: RunReport): Promise<boolean> {
   });
   if (process.env['GITHUB_STEP_SUMMARY'] !== undefined)
     await attempt('summary', () => summary.addRaw(summaryOf(run)).write());
-  tell(run, green);
+  tell(run);
   if (unwritten.size > 0)
     annotateWarning(
       safeLine(
@@ -244,13 +244,10 @@ export async function publish(run: RunReport): Promise<boolean> {
 const output = (name: string, value: string): void =>
   give('GITHUB_OUTPUT', 'outputs', () => setOutput(name, value));
 
-function tell(run: RunReport, green: boolean): void {
+function tell(run: RunReport): void {
   info('');
-  if (green) {
-    const text = `${headline(run)} ${safeLine(run.message)} (${spokenTime(run.durationMs)})`;
-    info(coloured(text, 'good'));
-    return;
-  }
+  const verdict = verdictLine(run);
+  if (verdict !== undefined) info(coloured(verdict, 'good'));
   annotationsOf(run).forEach(({ text, position }, index) => {
     // GitHub shows no more of them; one line, as what begins a line of the log may be a command.
     if (index >= MAX_ANNOTATIONS) info(`error: ${safeLine(text)}`);

@@ -2,7 +2,7 @@
 import type { Position } from '../errors.js';
 import { byPlace, mostImportant, placeOf, type Finding } from '../lint/lint.js';
 import type { Clock } from '../rollout/watch.js';
-import { Chart, type Bar } from './chart.js';
+import { Chart, type Bar, type BarState } from './chart.js';
 import type { TimelineEntry } from './outcome.js';
 import { clockTime, safeLine } from './text.js';
 
@@ -29,8 +29,16 @@ export interface Narrator {
   readonly warn: (text: string, position?: Position) => void;
   /** Lines that belong together under a title, if they have one, as those of a table do: without the time. */
   readonly block: (title: string, lines: readonly string[]) => void;
-  /** A foldable part of the log. */
-  readonly group: <T>(name: string, action: () => Promise<T>) => Promise<T>;
+  /**
+   * A foldable part of the log, and a step in the picture of the run. One that throws has failed, or was cut
+   * off where the run is cancelled.
+   * @param cameTo what became of a step that threw nothing; without it, all is well
+   */
+  readonly group: <T>(
+    name: string,
+    action: () => Promise<T>,
+    cameTo?: (value: T) => BarState,
+  ) => Promise<T>;
   readonly warnings: () => readonly string[];
   /** Findings of the lint: the most important ones as annotations, all of them in log and report; by and by. */
   readonly lint: (findings: readonly Finding[]) => void;
@@ -50,7 +58,8 @@ export const MAX_ANNOTATIONS = 10;
 /** Of these the lint leaves some to what comes after it, and is more important. */
 const LEFT_BY_LINT = { warning: 3, notice: 1 };
 
-export function createNarrator(log: Log, clock: Clock): Narrator {
+/** @param cancelled aborted when the run is cancelled */
+export function createNarrator(log: Log, clock: Clock, cancelled?: AbortSignal): Narrator {
   const begun = clock.now();
   const timeline: TimelineEntry[] = [];
   const warnings: string[] = [];
@@ -93,13 +102,17 @@ export function createNarrator(log: Log, clock: Clock): Narrator {
       }
       for (const line of lines) log.line(`  ${safeLine(line)}`);
     },
-    group: async (name, action) => {
+    group: async (name, action, cameTo = () => 'done') => {
       log.startGroup(safeLine(name));
       const close = chart.step(name);
       try {
-        return await action();
+        const value = await action();
+        close(cameTo(value));
+        return value;
+      } catch (error) {
+        close(cancelled?.aborted === true ? 'open' : 'failed');
+        throw error;
       } finally {
-        close();
         log.endGroup();
       }
     },

@@ -9,7 +9,7 @@ const MAX_VALUE = 300;
 
 /** One line of a diff: what is new, what is gone, what stays as it is, and what is said about it. */
 interface Line {
-  readonly sign: '+' | '-' | '!' | ' ';
+  readonly sign: '+' | '-' | '!' | '=';
   readonly text: string;
 }
 
@@ -52,7 +52,7 @@ export function planMessage({ hasChanges, services, objects }: Plan): string {
 
 /** For the log. */
 export function planLines(plan: Plan): readonly string[] {
-  return diffOf(plan).map(({ sign, text }) => safeLine(`${sign === ' ' ? ' ' : sign} ${text}`));
+  return diffOf(plan).map(({ sign, text }) => safeLine(`${sign} ${text}`));
 }
 
 /** A fenced diff in GitHub's markdown, which colours it. */
@@ -100,12 +100,12 @@ function serviceLines(service: PlannedService): readonly Line[] {
       return [{ sign: '-', text: `service ${name}: removed, as it is not in the files (prune)` }];
     case 'left':
       return [
-        { sign: ' ', text: `service ${name}: left running; it is not in the files (prune: false)` },
+        { sign: '=', text: `service ${name}: left running; it is not in the files (prune: false)` },
       ];
     case 'unchanged':
       return [
         {
-          sign: ' ',
+          sign: '=',
           text: `service ${name}: unchanged`,
         },
       ];

@@ -219,7 +219,8 @@ export function progressLine(id: string, progress: ServiceProgress, rollout: Rol
 export function wellText({ services }: Rollout): string {
   const all = [...services.values()];
   const over = all.filter((each) => each.kind.kind.endsWith('job') || each.ended > 0);
-  if (over.length === 0) return `${plural(all.length, 'service')}, all healthy and stable`;
+  if (over.length === 0)
+    return `${plural(all.length, 'service')}, ${all.length === 1 ? '' : 'all '}healthy and stable`;
   const well = all.length - over.length;
   return [
     ...(well === 0 ? [] : [`${plural(well, 'service')} healthy and stable`]),

@@ -1,7 +1,7 @@
 /** Turns the end of a run into what people and workflows read: outputs, step summary, report. */
-import { GREEN_OUTCOMES, type Outcome, type Position } from '../errors.js';
+import { GREEN_OUTCOMES, type Outcome, type Problem } from '../errors.js';
 import { ganttLines } from './chart.js';
-import { dossierSection } from './dossier-markdown.js';
+import { dossierSection, fenced } from './dossier-markdown.js';
 import { failureLine } from './failure.js';
 import { historyTable, link, webAddress } from './history.js';
 import { nextLines } from './next.js';
@@ -9,7 +9,18 @@ import { placeOf, type Finding } from '../lint/lint.js';
 import type { RunReport, ServiceReport } from './outcome.js';
 import { planSummary } from './plan.js';
 import { stackTable, troubleTable } from './stack.js';
-import { clockTime, code, imageCell, markdownTable, plural, safeCell, spokenTime } from './text.js';
+import {
+  clockTime,
+  code,
+  imageCell,
+  markdownTable,
+  plural,
+  safeCell,
+  safeLine,
+  safeProse,
+  spokenTime,
+  withoutControls,
+} from './text.js';
 
 /** GitHub drops a step's summary whole above 1 MiB; stay well below. */
 const SUMMARY_LIMIT = 900_000;
@@ -68,7 +79,10 @@ export function headline(run: RunReport): string {
         ? `A deploy would change ${stack}; nothing was touched.`
         : `A deploy would not change ${stack}; nothing was touched.`;
     case 'reported':
-      return `The state of ${stack}; nothing was touched.`;
+      if (run.services.length === 0) return `${stack} is not in the swarm; nothing was touched.`;
+      return isWell(run)
+        ? `${stack} runs as it should; nothing was touched.`
+        : `${stack} does not run as it should; nothing was touched.`;
     case 'removed':
       return `${stack} is removed: nothing of it is left.`;
     case 'rolled-back':
@@ -84,7 +98,9 @@ export function headline(run: RunReport): string {
     case 'locked':
       return `The ${what} of ${stack} was not started: another run has its lock.`;
     case 'unreachable':
-      return `The swarm of ${stack} could not be reached.`;
+      return run.services.length === 0
+        ? `The swarm of ${stack} could not be reached.`
+        : `The connection to the swarm was lost in the middle of the ${what} of ${stack}: how it went on is not known.`;
     case 'invalid':
       // Of bad inputs nothing is known, not even the mode.
       return run.stack === ''
@@ -92,6 +108,23 @@ export function headline(run: RunReport): string {
         : `The ${what} of ${stack} was not started; nothing was touched.`;
   }
 }
+
+/** Whether a stack that was looked at is there, and every service of it as it is meant to be. */
+const isWell = ({ services }: RunReport): boolean =>
+  services.length > 0 && services.every(({ outcome }) => outcome === 'healthy');
+
+/** The last line of the log of a green run; a red one has its annotations there. */
+export const verdictLine = (run: RunReport): string | undefined =>
+  isGreen(run.outcome)
+    ? `${headline(run)} ${safeLine(run.message)} (${spokenTime(run.durationMs)})`
+    : undefined;
+
+/**
+ * Whether the headline says all of what became of the stack, so that the cause comes next, and then the verdict in
+ * the words of Docker.
+ */
+export const causeFirst = ({ outcome }: RunReport): boolean =>
+  outcome === 'rolled-back' || outcome === 'failed';
 
 /** A service that was put back is well again: the reason is why it had to be. */
 function outcomeCell({ outcome, reason }: ServiceReport): string {
@@ -196,17 +229,16 @@ function failuresOf({ failures }: RunReport): readonly string[] {
 
 /** The step summary in GitHub's markdown, most important first and below the size limit. */
 export function summaryOf(run: RunReport): string {
+  const verdict = verdictLines(run);
+  const looked = run.outcome === 'reported';
+  const { lead, details } = dossierSection(run.dossier, run.verification);
   const lines = [
     `## ${signOf(run)} ${safeCell(headline(run))}`,
     '',
-    ...(run.message === '' ? [] : [safeCell(run.message), '']),
-    ...(run.problems.length < 2 ? [] : [...problemLines(run), '']),
-    ...(run.hint === '' ? [] : [`**What to do:** ${safeCell(run.hint)}`, '']),
+    ...(causeFirst(run) ? [...lead, ...verdict] : [...verdict, ...lead]),
+    ...details,
   ];
-  const looked = run.outcome === 'reported';
-  const dossier = dossierSection(run.dossier, run.verification);
-  if (dossier !== '') lines.push(...dossier.split('\n'));
-  else if (!looked) lines.push(...failuresOf(run));
+  if (lead.length === 0 && !looked) lines.push(...failuresOf(run));
   if (looked) lines.push(...stateOf(run));
   else if (run.plan !== undefined) lines.push(...planSummary(run.plan));
   else if (run.services.length > 0) lines.push(...servicesTable(run));
@@ -217,7 +249,7 @@ export function summaryOf(run: RunReport): string {
     const left = run.warnings.length - MAX_FAILURES;
     lines.push(
       ...folded(plural(run.warnings.length, 'warning'), [
-        ...run.warnings.slice(0, MAX_FAILURES).map((warning) => `- ${safeCell(warning)}`),
+        ...run.warnings.slice(0, MAX_FAILURES).map((warning) => `- ${safeProse(warning)}`),
         ...(left > 0 ? ['', `and ${left} more, in the log and the report`] : []),
       ]),
     );
@@ -234,23 +266,59 @@ export function summaryOf(run: RunReport): string {
   return cutToLimit(lines);
 }
 
-/** The first ones of many, each with its place. */
-function problemLines({ problems }: RunReport): readonly string[] {
-  const place = ({ file, line }: Position): string =>
-    line === undefined ? file : `${file}:${line}`;
+/** What is wrong, and what to do about it: of several problems each for itself. */
+function verdictLines({ message, problems, hint }: RunReport): readonly string[] {
+  const [only, ...others] = problems;
+  if (only === undefined) return [...prose('', message), ...toDo(hint)];
+  if (others.length === 0)
+    return [`${placeText(only)}${safeProse(bare(only))}`, '', ...excerptOf(only), ...toDo(hint)];
   const left = problems.length - MAX_PROBLEMS;
   return [
-    ...problems
-      .slice(0, MAX_PROBLEMS)
-      .map(({ message, position, hint }) =>
-        [
-          `- ${position === undefined ? '' : `${code(place(position))} `}${safeCell(message)}`,
-          ...(hint === undefined ? [] : [safeCell(hint)]),
-        ].join(' '),
-      ),
+    `${plural(problems.length, 'problem')}:`,
+    '',
+    ...problems.slice(0, MAX_PROBLEMS).flatMap((problem) => {
+      const { hint: mend = '' } = problem;
+      const words = `- ${placeText(problem)}**${safeProse(bare(problem))}**`;
+      const excerpt = excerptOf(problem).map((line) => (line === '' ? '' : `  ${line}`));
+      return excerpt.length === 0
+        ? [mend === '' ? words : `${words}<br>${safeProse(mend)}`]
+        : [words, '', ...excerpt, ...(mend === '' ? [] : [`  ${safeProse(mend)}`, ''])];
+    }),
     ...(left > 0 ? ['', `and ${plural(left, 'more problem')}`] : []),
+    '',
   ];
 }
+
+const toDo = (hint: string): readonly string[] =>
+  hint === '' ? [] : prose('**What to do:** ', hint);
+
+/** Each line a paragraph, and those that are items a list. @param label markdown before the first one */
+function prose(label: string, text: string): readonly string[] {
+  const lines = text.split(/\r?\n/).filter((line) => line.trim() !== '');
+  if (lines.length === 0) return label === '' ? [] : [label.trimEnd(), ''];
+  return lines.flatMap((line, index) => {
+    const item = /^- /.test(line);
+    const shown = `${index === 0 ? label : ''}${item ? '- ' : ''}${safeProse(item ? line.slice(2) : line)}`;
+    return item && lines[index + 1]?.startsWith('- ') === true ? [shown] : [shown, ''];
+  });
+}
+
+const placeText = ({ position }: Problem): string => {
+  if (position === undefined) return '';
+  const { file, line } = position;
+  return `${code(line === undefined ? file : `${file}:${line}`)} `;
+};
+
+/** What a problem says, without the place that is shown beside it. */
+function bare({ message, position }: Problem): string {
+  const [place = ''] = /^\S+?:\d+(?::\d+)?: /.exec(message) ?? [];
+  return position !== undefined && place.startsWith(`${position.file}:`)
+    ? message.slice(place.length)
+    : message;
+}
+
+const excerptOf = ({ excerpt }: Problem): readonly string[] =>
+  excerpt === undefined ? [] : [...fenced(excerpt.split('\n').map(withoutControls)), ''];
 
 /** Folded, with the first ones of many. */
 function lintOf(findings: readonly Finding[]): readonly string[] {
@@ -259,7 +327,7 @@ function lintOf(findings: readonly Finding[]): readonly string[] {
     plural(findings.filter((finding) => finding.level === level).length, level);
   const rows = findings.slice(0, MAX_ROWS).map((finding) => {
     const { id, level, message, mend } = finding;
-    return `| ${code(placeOf(finding))} | ${level} | ${safeCell(`${message}.`)} ${safeCell(mend)} | ${code(id)} |`;
+    return `| ${code(placeOf(finding))} | ${level} | ${safeProse(`${message}.`)} ${safeProse(mend)} | ${code(id)} |`;
   });
   return [
     `<details><summary>Lint of the stack files: ${count('warning')}, ${count('notice')}</summary>`,
@@ -275,10 +343,9 @@ function lintOf(findings: readonly Finding[]): readonly string[] {
 }
 
 /** Green says that the state was read, not that it is good. */
-function signOf({ outcome, services }: RunReport): string {
-  if (!isGreen(outcome)) return '❌';
-  const well = services.every((service) => service.outcome === 'healthy');
-  return outcome === 'reported' && !well ? '⚠️' : '✅';
+function signOf(run: RunReport): string {
+  if (!isGreen(run.outcome)) return '❌';
+  return run.outcome === 'reported' && !isWell(run) ? '⚠️' : '✅';
 }
 
 /** With `mode: status`: what runs, what does not, and how it came to it. */
@@ -308,7 +375,7 @@ function cutToLimit(lines: readonly string[]): string {
       break;
     }
     kept.push(line);
-    const [mark = ''] = /^`{3,}/.exec(line) ?? [];
+    const [mark = ''] = /^ *`{3,}/.exec(line) ?? [];
     if (fence === '') {
       fence = mark;
       details += line.startsWith('<details>') ? 1 : line === '</details>' ? -1 : 0;

@@ -3,6 +3,8 @@ import type { Reason } from '../errors.js';
 import { hostnameOf, imageOf, kindOf, splitImage, type Service, type Snapshot } from '../model.js';
 import type { Changes } from '../plan.js';
 import type { Rollout, Target } from '../rollout/observe.js';
+import type { Dossier } from './dossier.js';
+import { preciseReason } from './dossier-facts.js';
 import type { ServiceReport, TaskReport } from './outcome.js';
 import { latestFailure, serviceState, wellness } from './stack.js';
 
@@ -24,6 +26,8 @@ export interface ServicesEnding {
   readonly unreached?: readonly string[];
   /** The service that the reason is about. */
   readonly culprit?: string;
+  /** What is known of those that failed. */
+  readonly dossier?: Dossier;
   /** Of services that were only looked at: whether their images have a healthcheck, where known. */
   readonly healthchecks?: ReadonlyMap<string, boolean>;
 }
@@ -133,7 +137,8 @@ function outcomeOf(target: Target, ending: Acted): ServiceReport['outcome'] {
 function reasonOf(target: Target, ending: ServicesEnding): Reason | '' {
   if (ending.reason === '') return '';
   const failure = ending.rollout?.services.get(target.id)?.failures.at(-1);
-  return failure?.reason ?? (target.name === ending.culprit ? ending.reason : '');
+  const reason = failure?.reason ?? (target.name === ending.culprit ? ending.reason : '');
+  return preciseReason(reason, target.name, ending.dossier);
 }
 
 function removedReport(service: Service): ServiceReport {

@@ -32,9 +32,16 @@ export function safeCell(text: string): string {
     .replaceAll('<', '&lt;')
     .replaceAll('>', '&gt;')
     .replace(/[\\`*_{}[\]#|~@$:]/g, (character) => `&#${character.charCodeAt(0)};`);
-  // GitHub makes a link of that by itself.
-  return escaped.replace(/(www)\./gi, '$1&#46;');
+  // GitHub makes links of these by itself: of the first in markdown, of the others in the HTML that comes of it.
+  return escaped
+    .replace(/(www)\./gi, '$1&#46;')
+    .replace(/&#64;|&#35;(?=\d)/g, '<span>$&</span>')
+    .replace(/\b(gh)-(?=\d)/gi, '$1<span>-</span>');
 }
+
+/** The same, with what stands between backticks as code, as it is in words of our own. */
+export const safeProse = (text: string): string =>
+  safeCell(text).replace(/&#96;((?:(?!&#96;).)+)&#96;/g, '<code>$1</code>');
 
 /** Foreign text in a code span of a table cell. */
 export function code(text: string): string {
@@ -126,9 +133,14 @@ export function plural(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
-/** Foreign text of several lines, each of them safe. */
+/** Foreign text of several lines, each of them safe, and as far from the margin as it was. */
 export function safeLines(text: string): string {
-  return text.split(/\r?\n/).map(safeLine).join('\n').trim();
+  const lines = text.split(/\r?\n/).map((line) => {
+    const [margin = ''] = /^ {0,200}/.exec(line) ?? [];
+    const safe = safeLine(line);
+    return safe === '' ? '' : `${margin}${safe}`;
+  });
+  return lines.join('\n').replace(/^\n+|\s+$/g, '');
 }
 
 /** What an error says, on one line. */

@@ -126,9 +126,7 @@ export const expectationOf = ({ status, contains }: Omit<CheckLine, 'line' | 'ur
 export function complaint(check: Check, answer: Answer): string {
   if ('error' in answer) return answer.error;
   const { status, location, body, isWhole } = answer;
-  const isWanted =
-    check.status === undefined ? status >= 200 && status <= 299 : status === check.status;
-  if (!isWanted) {
+  if (!isWanted(check, status)) {
     const to = location === '' ? '' : ` to ${shownUrl(location)}`;
     return status >= 300 && status <= 399
       ? `it answered ${status}, a redirect${to}; redirects are not followed: give the URL that it leads to, or ask for -> ${status}`
@@ -137,3 +135,19 @@ export function complaint(check: Check, answer: Answer): string {
   if (check.contains === undefined || body.includes(check.contains)) return '';
   return `it answered ${status}, but ${isWhole ? '' : 'the first MiB of '}its body does not have ${check.contains} in it`;
 }
+
+/** What to do about an answer that is not as it should be. */
+export function mendOf(check: Check, answer: Answer): string {
+  const longer = 'if it only needs longer, raise verify-timeout';
+  if ('error' in answer)
+    return `Check that the runner gets there (name, published port, firewall, certificate); ${longer}.`;
+  const { status } = answer;
+  if (isWanted(check, status))
+    return `The summary shows how the answer begins, which may be from a cache or another host; ${longer}.`;
+  if (status >= 500)
+    return `The summary shows how the answer begins, and docker service logs what the service writes; ${longer}.`;
+  return `Correct the URL or the status that verify asks for, or what answers there; ${longer}.`;
+}
+
+const isWanted = ({ status: wanted }: Check, status: number): boolean =>
+  wanted === undefined ? status >= 200 && status <= 299 : status === wanted;

@@ -3,7 +3,7 @@ import type { Verification } from '../report/dossier.js';
 import type { Mask } from '../report/dossier-log.js';
 import { withoutControls } from '../report/text.js';
 import type { Clock } from '../rollout/watch.js';
-import { complaint, expectationOf, type Answer, type Check } from './check.js';
+import { complaint, expectationOf, mendOf, type Answer, type Check } from './check.js';
 import type { Probe } from './probe.js';
 
 export interface Verifier {
@@ -71,6 +71,7 @@ async function verifyOne(
         attempts,
         body: headOf(answer, mask),
         error,
+        mend: error === '' ? '' : mendOf(check, answer),
       };
     }
     if (error !== told) say(`${check.shown}: ${error}; asking again`);

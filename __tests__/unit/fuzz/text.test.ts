@@ -46,6 +46,8 @@ const FRAGMENTS = [
     'www.e.example',
     '@someone',
     '#1',
+    'gh-7',
+    'o/r#2',
     '**',
     '__',
     '* ',
@@ -95,7 +97,18 @@ function tokensOf(markdown: string): readonly Token[] {
   return found;
 }
 
-const OWN_HTML = /^(?:<\/?(?:code|details|summary|br|sub|b|strong)>|[^<>]|\s)*$/;
+const OWN_HTML = /^(?:<\/?(?:code|details|summary|span|br|sub|b|strong)>|[^<>]|\s)*$/;
+
+/** What GitHub makes links of in HTML: mentions, issues and addresses, in text that no element parts. */
+const LINKED = /@[a-z\d]|#\d|\bgh-\d/i;
+
+function expectNoLinks(html: string): void {
+  const texts = html.replace(/<pre>[^]*?<\/pre>/g, '').split(/<[^>]*>/);
+  for (const text of texts)
+    expect(
+      text.replace(/&#(\d+);/g, (_, digits: string) => String.fromCharCode(Number(digits))),
+    ).not.toMatch(LINKED);
+}
 
 /** Nothing but what the action writes itself: no link, no picture, no HTML of anybody else. */
 function expectOwnMarkup(markdown: string): void {
@@ -238,7 +251,7 @@ describe('the end of a run', () => {
         verification: [
           {
             ...{ url: text(1), expectation: text(2), ok: false, status: 500, tookMs: 5 },
-            ...{ attempts: 2, body: text(3), error: text(4) },
+            ...{ attempts: 2, body: text(3), error: text(4), mend: text(5) },
           },
         ],
         bars: [{ kind: 'rollout', name: text(6), from: 0, to: 5, state: 'failed', reached: '0/1' }],
@@ -257,6 +270,7 @@ describe('the end of a run', () => {
         (html.match(/<\/details>/g) ?? []).length,
       );
       expect(html).not.toMatch(/<(?:a|img|script)\b/);
+      expectNoLinks(html);
       // The timeline, commands where the stack's name is one, a log and an answer's body.
       expect(html.replace(/<pre><code class="language-(?:mermaid|sh|text)">/g, '')).not.toContain(
         '<pre',

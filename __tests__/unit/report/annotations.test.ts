@@ -63,9 +63,30 @@ describe('annotations', () => {
         dossier: [known, { ...known, service: 'shop_web', place: { file: 'x.yml', line: 9 } }],
       }),
     ).toEqual([
-      'stack.yml:4 The deploy of shop failed. / It failed. / It is not well. / Mend it. / Look.',
+      'stack.yml:4 The deploy of shop failed. / It is not well. / Mend it. / It failed. / Look.',
       'x.yml:9 shop_web failed as well: unhealthy / It is not well. / Mend it.',
     ]);
+  });
+  it('say the mend of a check that failed', () => {
+    const check = {
+      ...{ url: 'https://shop.example/', expectation: '2xx', ok: false, tookMs: 5, attempts: 2 },
+      ...{ body: '', error: 'it answered 503', mend: 'See what it writes.' },
+    };
+    const verification = [{ ...check, ok: true, mend: '' }, check];
+    expect(at({ reason: 'verify-failed', verification, places: undefined })).toEqual([
+      ': The deploy of shop failed. / It failed. / See what it writes. / Look.',
+    ]);
+  });
+  it('keep the verdict before the cause where the stack is not what it was', () => {
+    const dossier = [
+      {
+        ...{ service: 'shop_api', reason: 'unhealthy' as const, tasks: [] },
+        ...{ cause: 'It is not well.', mend: 'Mend it.' },
+      },
+    ];
+    expect(at({ outcome: 'rollback-failed', dossier })[0]).toMatch(
+      / It failed\. \/ It is not well\. \/ Mend it\. \/ Look\.$/,
+    );
   });
   it('have no place where none is known, and the one of the verdict where it has one', () => {
     expect(at({ places: undefined, services: [service('shop_api', 'unhealthy')] })[0]).toMatch(

@@ -26,7 +26,7 @@ describe('a chart', () => {
     now = 900;
     chart.service('rollout', 'api', 'done', '2/2');
     now = 1000;
-    close();
+    close('done');
     chart.close('rollout');
     now = 2000;
     chart.service('rollout', 'api', 'done', '2/2');

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { marked } from 'marked';
 import type { ServiceDossier, Verification } from '../../../src/report/dossier.js';
-import { dossierSection } from '../../../src/report/dossier-markdown.js';
+import { dossierSection as sectionOf } from '../../../src/report/dossier-markdown.js';
 import { HOSTILE } from '../../support/log-frames.js';
 
 const service = (more: Partial<ServiceDossier> = {}): ServiceDossier => ({
@@ -36,8 +36,14 @@ const check = (more: Partial<Verification> = {}): Verification => ({
   attempts: 14,
   body: 'upstream is down',
   error: 'it answered 503',
+  mend: 'See what it writes.',
   ...more,
 });
+
+const dossierSection = (...given: Parameters<typeof sectionOf>): string => {
+  const { lead, details } = sectionOf(...given);
+  return [...lead, ...details].join('\n');
+};
 
 /** Text of what a browser would show, without what is folded. */
 const unfolded = (markdown: string): string =>
@@ -98,6 +104,7 @@ describe('the dossier in the summary', () => {
     expect(text).toContain(
       '**<code>https&#58;//shop.example/health</code>** did not answer <code>2xx</code>: it answered 503 (last status 503, 14 attempts in 1 min)',
     );
+    expect(unfolded(text)).toContain('**To mend it:** See what it writes.');
     expect(text).toContain('```text\nupstream is down\n```');
     expect(text).not.toContain('ok.example');
   });

@@ -111,7 +111,7 @@ describe('the headline', () => {
     // The mode is not known either.
     expect(line).not.toContain('deploy');
   });
-  it('is green for four outcomes and no other', () => {
+  it('is green for five outcomes and no other', () => {
     expect(outcomes.filter(isGreen)).toEqual([
       'deployed',
       'unchanged',
@@ -219,6 +219,39 @@ describe('the summary', () => {
     expect(text).toContain('Revision 7 runs, as before');
     expect(text).toContain('and 176 more services, not drawn');
   });
+  it('says the cause first where the headline says what became of the stack, and else the verdict', () => {
+    const order = (outcome: RunReport['outcome']): readonly number[] => {
+      const known = { service: 'shop_api', reason: 'unhealthy' as const, tasks: [] };
+      const text = summaryOf(
+        report({
+          ...{ outcome, message: 'As it is now.', hint: 'Do this.' },
+          dossier: [{ ...known, cause: 'It is not well.', mend: 'Mend it.' }],
+        }),
+      );
+      const places = ['It is not well.', 'Mend it.', 'As it is now.', 'Do this.'].map((words) =>
+        text.indexOf(words),
+      );
+      expect(Math.min(...places)).toBeGreaterThan(0);
+      return places.map((place) => places.filter((other) => other < place).length);
+    };
+    expect(order('rolled-back')).toEqual([0, 1, 2, 3]);
+    expect(order('failed')).toEqual([0, 1, 2, 3]);
+    expect(order('rollback-failed')).toEqual([2, 3, 0, 1]);
+  });
+  it('of a stack that was looked at says how it is', () => {
+    const looked = (...outcomes: readonly ServiceReport['outcome'][]): string =>
+      summaryOf(
+        report({
+          outcome: 'reported',
+          services: outcomes.map((outcome) => serviceReport('shop_api', { outcome })),
+        }),
+      ).split('\n')[0] ?? '';
+    expect(looked('healthy')).toBe('## ✅ shop runs as it should; nothing was touched.');
+    expect(looked('healthy', 'failed')).toBe(
+      '## ⚠️ shop does not run as it should; nothing was touched.',
+    );
+    expect(looked()).toBe('## ⚠️ shop is not in the swarm; nothing was touched.');
+  });
   it('closes what is open where it is cut', () => {
     const plan = {
       hasChanges: true,
@@ -261,18 +294,41 @@ describe('the summary', () => {
         failures: [failure({ error: '</details><img src=x>\u001b[31m' })],
         warnings: ['a `warning`'],
         problems: [
-          { reason: 'input-invalid', message: 'one *' },
+          { reason: 'input-invalid', message: 'one *', hint: 'Look `<here>`' },
           { reason: 'input-invalid', message: 'two' },
         ],
       }),
     );
-    expect(text).toContain('**What to do:** Look &lt;here&gt;');
     expect(text).toContain('&lt;/details&gt;&lt;img src=x&gt;');
-    expect(text).toContain('- one &#42;');
+    expect(text).toContain(
+      '2 problems:\n\n- **one &#42;**<br>Look <code>&lt;here&gt;</code>\n- **two**',
+    );
+    // Each has its own.
+    expect(text).not.toContain('What to do');
     expect(text).toContain('1 warning<');
     expect(text).toContain(
       'Outcome <code>rolled-back</code>, reason <code>crash-loop</code>, 12.3 s',
     );
+    expect(summaryOf(report({ outcome: 'invalid', hint: 'Look <here>' }))).toContain(
+      '**What to do:** Look &lt;here&gt;',
+    );
+  });
+  it('shows one problem with its line of the file, and lists what a message lists', () => {
+    const position = { file: 'a.yml', line: 3, column: 9 };
+    const problem = {
+      ...{ reason: 'compose-invalid' as const, position, hint: 'Mend it.' },
+      ...{ message: 'a.yml:3:9: it is <bad>', excerpt: '3 | ```x\n      ^' },
+    };
+    const text = summaryOf(
+      report({ outcome: 'invalid', message: 'flat', hint: 'Mend it.', problems: [problem] }),
+    );
+    expect(text).toContain(
+      '<code>a.yml&#58;3</code> it is &lt;bad&gt;\n\n````text\n3 | ```x\n      ^\n````\n\n**What to do:** Mend it.\n',
+    );
+    expect(text).not.toContain('flat');
+    expect(
+      summaryOf(report({ outcome: 'unreachable', message: 'nobody answered:\n- a\n- b' })),
+    ).toContain('nobody answered&#58;\n\n- a\n- b\n');
   });
 });
 

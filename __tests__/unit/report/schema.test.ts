@@ -1,8 +1,5 @@
 /** The published schema of the report says all of it, and what it said once it goes on saying. */
 import { beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { Ajv2020 } from 'ajv/dist/2020.js';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { ConnectionLost, GREEN_OUTCOMES, REASONS, RED_OUTCOMES } from '../../../src/errors.js';
 import { TASK_STATES } from '../../../src/model.js';
 import type { RunReport } from '../../../src/report/outcome.js';
@@ -10,38 +7,12 @@ import { reportOf } from '../../../src/report/render.js';
 import { FakeSwarm } from '../../support/fake-swarm.js';
 import { logOf } from '../../support/log-frames.js';
 import { givePlanningCli } from '../../support/planning-swarm.js';
+import { faultsOf, schema } from '../../support/report-schema.js';
 import { runAction, stackFile, type Asked } from '../../support/run-action.js';
 
 jest.setTimeout(120_000);
 
-interface Schema {
-  readonly properties?: Readonly<Record<string, Schema>>;
-  readonly required?: readonly string[];
-  readonly enum?: readonly string[];
-  readonly $defs?: Readonly<Record<string, Schema>>;
-}
-
-const schema = JSON.parse(
-  readFileSync(join(process.cwd(), 'report.schema.json'), 'utf8'),
-) as Schema;
-
-/** The same, refusing what it does not name. */
-function closed(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(closed);
-  if (typeof value !== 'object' || value === null) return value;
-  const inner = Object.fromEntries(Object.entries(value).map(([key, each]) => [key, closed(each)]));
-  return 'properties' in inner && 'type' in inner
-    ? { ...inner, additionalProperties: false }
-    : inner;
-}
-
-const ajv = new Ajv2020({ allErrors: true, strict: true, allowUnionTypes: true });
-const check = ajv.compile(closed(schema) as object);
-
-function faults(run: RunReport): unknown {
-  check(JSON.parse(reportOf(run)));
-  return check.errors ?? [];
-}
+const faults = (run: RunReport): unknown => faultsOf(reportOf(run));
 
 let swarm: FakeSwarm;
 beforeEach(() => {
@@ -90,6 +61,16 @@ const RUNS: Readonly<Record<string, () => Promise<RunReport>>> = {
     return run('api:2');
   },
   cancelled: () => run('api:2', { cancel: cancelled }),
+  locked: async () => {
+    const cancel = new AbortController();
+    swarm.onStep = () => {
+      if (swarm.byName('shop_api').UpdateStatus?.State === 'updating')
+        cancel.abort(new Error('cancelled by SIGINT'));
+    };
+    // Its lock is left to a post step that does not come.
+    await run('api:2', { ...inputs({ lock: 'true' }), cancel });
+    return run('api:3', inputs({ lock: 'true', 'lock-timeout': '3s' }));
+  },
   unreachable: () => {
     swarm.onConnect = () => new ConnectionLost('no route to host');
     return run('api:2');
@@ -108,7 +89,11 @@ describe('the report', () => {
     },
   );
 
-  it('of most outcomes is checked, each with the fields that it has', async () => {
+  it('of every outcome is checked', () => {
+    expect(Object.keys(RUNS).sort()).toEqual([...GREEN_OUTCOMES, ...RED_OUTCOMES].sort());
+  });
+
+  it('has the fields of a dossier and of checks where there are such', async () => {
     await run('api:1');
     const [back, kept] = [await run('api:crash'), await RUNS['failed']?.()];
     expect([back.outcome, kept?.outcome]).toEqual(['rolled-back', 'failed']);
@@ -153,5 +138,5 @@ const SINCE_1 = [
   ...of('dossier', 'service reason cause mend place tasks log'),
   ...of('dossierTask', 'taskId slot node state exitCode exitMeaning error at tookMs'),
   ...of('log', 'task node lines cut note'),
-  ...of('verification', 'url expectation ok status tookMs attempts body error'),
+  ...of('verification', 'url expectation ok status tookMs attempts body error mend'),
 ];

@@ -10,6 +10,7 @@ import {
   plural,
   safeCell,
   safeLine,
+  safeProse,
   shortDigest,
   spokenTime,
 } from '../../../src/report/text.js';
@@ -96,7 +97,8 @@ describe('safeCell', () => {
     ['&lt;', '&amp;lt;'],
     ['[x](http://y)', '&#91;x&#93;(http&#58;//y)'],
     ['**b** _i_ `c` ~s~', '&#42;&#42;b&#42;&#42; &#95;i&#95; &#96;c&#96; &#126;s&#126;'],
-    ['@someone $x #1', '&#64;someone &#36;x &#35;1'],
+    ['@someone $x #1', '<span>&#64;</span>someone &#36;x <span>&#35;</span>1'],
+    ['a@b.example GH-7 # x', 'a<span>&#64;</span>b.example GH<span>-</span>7 &#35; x'],
     ['back\\slash', 'back&#92;slash'],
     ['a\nb', 'a b'],
     ['www.evil.example WWW.x', 'www&#46;evil.example WWW&#46;x'],
@@ -106,8 +108,20 @@ describe('safeCell', () => {
   it('leaves nothing that could be markup', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => {
-        expect(safeCell(text).replace(/&(?:amp|lt|gt|#\d+);/g, '')).not.toMatch(
-          /[&<>\\`*_{}[\]|~@$:\n]/,
+        const own = /&(?:amp|lt|gt|#\d+);|<span>(?:&#\d+;|-)<\/span>/g;
+        expect(safeCell(text).replace(own, '')).not.toMatch(/[&<>\\`*_{}[\]|~@$:\n]/);
+      }),
+    );
+  });
+  it('has words of our own between backticks as code, and nothing else as markup', () => {
+    expect(safeProse('set `a: <b>` or `c`')).toBe(
+      'set <code>a&#58; &lt;b&gt;</code> or <code>c</code>',
+    );
+    expect(safeProse('one ` alone')).toBe('one &#96; alone');
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (text) => {
+        expect(safeProse(text).replace(/<code>|<\/code>|&#96;/g, '')).toBe(
+          safeCell(text).replaceAll('&#96;', ''),
         );
       }),
     );

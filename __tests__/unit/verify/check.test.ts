@@ -3,6 +3,7 @@ import {
   complaint,
   expectationOf,
   fillIn,
+  mendOf,
   parseCheck,
   secretsOf,
   shownUrl,
@@ -176,6 +177,21 @@ describe('an answer', () => {
 
   it('that never came is an error', () => {
     expect(complaint(check(), { error: 'nothing listens there' })).toBe('nothing listens there');
+  });
+
+  it.each([
+    [{}, { error: 'nothing listens there' }, /^Check that the runner gets there/],
+    [{}, { status: 503 }, /^The summary shows how the answer begins, and docker service logs/],
+    [{}, { status: 404 }, /^Correct the URL or the status/],
+    [{ status: 204 }, { status: 200 }, /^Correct the URL or the status/],
+    [
+      { status: 503, contains: 'v7' },
+      { status: 503 },
+      /^The summary shows .* from a cache or another host/,
+    ],
+    [{ contains: 'v7' }, { status: 200 }, /^The summary shows .* from a cache or another host/],
+  ])('that is not well has its mend: %j, %j', (asked, given, words) => {
+    expect(mendOf(check(asked), 'error' in given ? given : answer(given))).toMatch(words);
   });
 
   it('is told with what was asked for', () => {

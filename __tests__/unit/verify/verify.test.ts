@@ -56,6 +56,7 @@ describe('verify', () => {
         attempts: 3,
         body: 'ok',
         error: '',
+        mend: '',
       },
     ]);
     expect(world.said).toEqual([
