@@ -3,7 +3,6 @@
  * `npm run pictures`: draws the pictures of the README, in a browser without a window, from what real runs
  * have written. `--record` plays these runs on the test swarm first. `--help` says more.
  */
-import { spawnSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -19,6 +18,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 
 import { attach, down, listNames, up } from '../testbed/index.mjs';
+import { browse, needBrowser, run } from './pictures/browser.mjs';
 import { logPage, summaryPage } from './pictures/page.mjs';
 import { playRuns } from './pictures/runs.mjs';
 
@@ -27,7 +27,6 @@ const RECORDED = join(FOLDER, 'recorded');
 const THEMES = /** @type {const} */ (['light', 'dark']);
 /** Of what GitHub draws diagrams with. */
 const MERMAID = 'mermaid@11';
-const BROWSER = 'chromium';
 const WIDTH = 1012;
 /** Beyond that a reader scrolls; the first screen has to tell. */
 const MAX_HEIGHT = 1600;
@@ -45,31 +44,6 @@ Needs Debian or Ubuntu: a browser (chromium) is installed where there is none, a
 npm for the time of the command. --record needs root, as the test swarm does.`;
 
 /**
- * @param {string} command
- * @param {readonly string[]} args
- * @param {string} [cwd]
- * @returns {string} standard output
- */
-function run(command, args, cwd) {
-  const { status, stdout, stderr, error } = spawnSync(command, args, {
-    cwd,
-    encoding: 'utf8',
-    maxBuffer: 64 * 1024 * 1024,
-    timeout: 300_000,
-  });
-  if (status !== 0) {
-    throw new Error(`${command} ${args[0] ?? ''}: ${error?.message ?? stderr.trim()}`);
-  }
-  return stdout;
-}
-
-function needBrowser() {
-  if (spawnSync(BROWSER, ['--version']).status === 0) return;
-  console.log(`installing ${BROWSER} ...`);
-  run('apt-get', ['install', '-y', '--no-install-recommends', BROWSER, 'fonts-noto-color-emoji']);
-}
-
-/**
  * @param {string} home a directory of this run
  * @returns {string} the address of Mermaid as one script
  */
@@ -78,16 +52,6 @@ function fetchMermaid(home) {
   run('tar', ['-xzf', archive ?? '', 'package/dist/mermaid.min.js'], home);
   return pathToFileURL(join(home, 'package', 'dist', 'mermaid.min.js')).href;
 }
-
-/** @param {readonly string[]} args @param {string} address */
-const browse = (args, address) =>
-  run(BROWSER, [
-    ...['--headless=new', '--no-sandbox', '--disable-gpu', '--hide-scrollbars'],
-    // Whatever the clock says: until the diagrams are drawn.
-    '--virtual-time-budget=20000',
-    ...args,
-    address,
-  ]);
 
 /**
  * @param {string} home

@@ -15,7 +15,8 @@ import { gzipSync } from 'node:zlib';
  * @typedef {object} ImageDefinition
  * @property {string[]} command
  * @property {Health} [health]
- * @property {Record<string, string>} [files] text by path, executable
+ * @property {Record<string, string | Buffer>} [files] content by path, executable
+ * @property {readonly Layer[]} [layers] between busybox and the files, such as `layerOfFiles` makes
  * @property {string[]} [env]
  *
  * @typedef {{mediaType: string, digest: string, size: number}} Descriptor
@@ -148,8 +149,7 @@ export function baseLayer(busybox) {
  */
 export function buildImage(base, definition) {
   const files = Object.entries(definition.files ?? {});
-  const own = layerOf(files.map(([path, text]) => tarEntry(path, '0', Buffer.from(text))));
-  const layers = [base, own];
+  const layers = [base, ...(definition.layers ?? []), layerOfFiles(files)];
   const config = jsonBlob(TYPES.config, imageConfig(definition, layers));
   const manifest = jsonBlob(TYPES.manifest, {
     schemaVersion: 2,
@@ -179,6 +179,14 @@ function imageConfig({ command, health, env = [] }, layers) {
     rootfs: { type: 'layers', diff_ids: layers.map((layer) => layer.diffId) },
     history: layers.map(() => ({ created: '2024-01-01T00:00:00Z', created_by: 'testbed' })),
   };
+}
+
+/**
+ * @param {readonly (readonly [path: string, content: string | Buffer])[]} files all executable
+ * @returns {Layer} which several images may share
+ */
+export function layerOfFiles(files) {
+  return layerOf(files.map(([path, content]) => tarEntry(path, '0', Buffer.from(content))));
 }
 
 /**

@@ -82,6 +82,20 @@ export async function preparePackages(engine, log) {
 }
 
 /**
+ * Other packages of this machine's own release, such as a benchmark needs: unpacked, not installed.
+ * @param {string} name
+ * @param {(line: string) => void} log
+ * @returns {Promise<string>} directory of the package and of those of its dependencies that are
+ *   missing here
+ */
+export async function preparePackage(name, log) {
+  await withLock('packages', () =>
+    layer(`package-${name}`, log, (directory) => downloadOwn([name], directory)),
+  );
+  return layerPath(`package-${name}`);
+}
+
+/**
  * @param {string} name
  * @returns {string} where a directory of unpacked packages is, once it is made
  */
