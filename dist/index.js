@@ -28739,7 +28739,7 @@ __webpack_unused_export__ = publicApi.parse;
 __webpack_unused_export__ = publicApi.parseAllDocuments;
 exports.Tp = publicApi.parseDocument;
 exports.As = publicApi.stringify;
-__webpack_unused_export__ = visit.visit;
+exports.YR = visit.visit;
 __webpack_unused_export__ = visit.visitAsync;
 
 
@@ -35909,12 +35909,132 @@ function fingerprintHint(text) {
 
 // EXTERNAL MODULE: ./node_modules/yaml/dist/index.js
 var dist = __nccwpck_require__(8815);
+;// CONCATENATED MODULE: ./src/compose/dialect.ts
+/**
+ * Where Docker's YAML reader (go-yaml, of YAML 1.1) and the parser here (of YAML 1.2) part: what only one
+ * of them takes. Each file must be the same document for both, or be refused at its line.
+ */
+
+/**
+ * The words and signs of a text.
+ * @param loose as go-yaml reads it: inside of brackets and quotes no line has to be indented
+ */
+function lexemesOf(text, loose) {
+    const lexer = new dist/* Lexer */.JG();
+    if (loose)
+        loosen(lexer);
+    return lexer.lex(text);
+}
+function loosen(lexer) {
+    let indent = 0;
+    let isQuoted = false;
+    Object.defineProperty(lexer, 'indentNext', {
+        get: () => (isQuoted || lexer['flowLevel'] > 0 ? 0 : indent),
+        set: (next) => {
+            indent = next;
+        },
+    });
+    const scan = lexer['parseQuotedScalar'].bind(lexer);
+    lexer['parseQuotedScalar'] = function* () {
+        isQuoted = true;
+        try {
+            return yield* scan();
+        }
+        finally {
+            isQuoted = false;
+        }
+    };
+}
+/** Finds tabs where a line of a block begins, which go-yaml refuses even on empty lines and before comments. */
+class TabWatch {
+    offsets = [];
+    #depth = 0;
+    #isStart = true;
+    #isScalar = false;
+    /** @param offset where the lexeme begins */
+    see(lexeme, offset) {
+        const wasScalar = this.#isScalar;
+        this.#isScalar = lexeme === SCALAR;
+        if (this.#isScalar || lexeme === DOCUMENT || lexeme === '\ufeff')
+            return;
+        if (!wasScalar && /^[ \t]+$/.test(lexeme)) {
+            if (this.#isStart && this.#depth === 0 && lexeme.includes('\t'))
+                this.offsets.push(offset + lexeme.indexOf('\t'));
+            return;
+        }
+        if (!wasScalar && /^[[{]$/.test(lexeme))
+            this.#depth += 1;
+        if (!wasScalar && /^[\]}]$/.test(lexeme))
+            this.#depth -= 1;
+        this.#isStart = !wasScalar && /^(?:\r?\n|[-?])$/.test(lexeme);
+    }
+}
+/** What the lexer puts before scalars and documents. */
+const SCALAR = '\u001f';
+const DOCUMENT = '\u0002';
+/** `\'` between double quotes: a `'` for go-yaml, an error for YAML 1.2, which the parser keeps with its backslash. */
+function unescapeQuotes(root, text) {
+    (0,dist/* visit */.YR)(root, {
+        Scalar: (_, scalar) => {
+            if (scalar.type !== 'QUOTE_DOUBLE' || !String(scalar.value).includes("\\'"))
+                return;
+            const [start = 0, end = 0] = scalar.range ?? [];
+            const plain = text.slice(start, end).replace(ESCAPE, (each) => (each === "\\'" ? "'" : each));
+            const { contents } = (0,dist/* parseDocument */.Tp)(plain, { schema: 'failsafe' });
+            if ((0,dist/* isScalar */.jn)(contents))
+                scalar.value = contents.value;
+        },
+    });
+}
+const ESCAPE = /\\[^]/g;
+/** Escapes of YAML 1.2 and JSON that go-yaml refuses: `\/`, and the two halves of a character beyond the first 65536. */
+function hasForeignEscape(node, text) {
+    if (!(0,dist/* isScalar */.jn)(node) || node.type !== 'QUOTE_DOUBLE')
+        return false;
+    const [start = 0, end = 0] = node.range ?? [];
+    const written = text.slice(start, end);
+    if (!/\\(?:\/|u[dD])/.test(written))
+        return false;
+    return [...written.matchAll(/\\(u[dD][89a-fA-F]|[^])/g)].some(([, escape = '']) => escape === '/' || escape.length > 1);
+}
+/** The version that a file says it is of where go-yaml would refuse it: what it reads is 1.1. */
+function foreignDirective(text, contentStart) {
+    const match = /^%YAML[ \t]+(\d+\.\d+)/m.exec(text.slice(0, contentStart));
+    if (match?.[1] === undefined || match[1] === '1.1')
+        return undefined;
+    const end = match.index + match[0].length;
+    return { start: end - match[1].length, end };
+}
+/** Whether the colon of a key is too far from its beginning: go-yaml then sees no key in it. */
+function isTornKey(pair, text) {
+    const { start = [], sep = [] } = pair.srcToken ?? {};
+    const colon = sep.find(({ type }) => type === 'map-value-ind')?.offset;
+    if (colon === undefined || start.some(({ type }) => type === 'explicit-key-ind'))
+        return false;
+    const from = pair.key.range?.[0] ?? colon;
+    return colon - from > 1024 || text.slice(from, colon).includes('\n');
+}
+/** What an anchor may be called for go-yaml. */
+const ANCHOR = /^[A-Za-z0-9_-]+$/;
+const TAGGED = {
+    bool: /^(?:y|yes|true|on|n|no|false|off)$/i,
+    int: /^[-+]?(?:0b[01_]+|0o?[0-7_]+|0x[0-9a-f_]+|[0-9][0-9_]*)$/i,
+    float: /^(?:[-+]?(?:\.[0-9_]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:e[-+]?[0-9]+)?|[-+]?\.inf|\.nan|[-+]?0x[0-9a-f_]+)$/i,
+    null: /^(?:~|null)?$/i,
+};
+/** Whether go-yaml cannot make of a value what its tag says it is. */
+function isMistagged(scalar) {
+    const kind = /^tag:yaml\.org,2002:(\w+)$/.exec(scalar.tag ?? '')?.[1] ?? '';
+    return Object.hasOwn(TAGGED, kind) && TAGGED[kind]?.test(String(scalar.value)) === false;
+}
+
 ;// CONCATENATED MODULE: ./src/compose/source.ts
 /**
  * First step of the stack files: bytes become text that Docker's YAML reader will accept, and text
  * becomes a syntax tree that still knows where in the file everything stands. All scalars stay the
  * strings that were written (the failsafe schema): what `010` or `yes` means is for Docker to say.
  */
+
 
 /** The text of a file and the places in it. */
 class Source {
@@ -36004,13 +36124,18 @@ function decodeText(file) {
         const code = (control[0].codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0');
         return source.problem(control.index, `the control character U+${code} is not allowed in YAML`);
     }
-    // Docker's reader takes a lone CR for a line break, the parser here does not: the two would see
-    // different documents.
+    // Docker's reader takes a lone CR and some other characters for a line break, the parser here does
+    // not: the two would see different documents.
     const lone = /\r(?!\n)/.exec(text);
     if (lone !== null) {
         return source.problem(lone.index, 'a carriage return without a line feed', {
             hint: 'Save the file with LF or CRLF line endings.',
         });
+    }
+    const separator = /[\x85\u2028\u2029]/.exec(text);
+    if (separator !== null) {
+        const code = separator[0].charCodeAt(0).toString(16).toUpperCase().padStart(4, '0');
+        return source.problem(separator.index, `the invisible character U+${code}, which Docker reads as a line break`, { hint: `Remove it; where it is meant, write "\\u${code}" between double quotes.` });
     }
     return source;
 }
@@ -36024,6 +36149,9 @@ const MAX_DOCUMENTS = 50;
 /** Thrown out of the parser where going on would tell nothing new. */
 class Enough extends Error {
 }
+const TAB = 'Tabs are not allowed as indentation';
+/** Faults that are none for Docker's reader if all is well once lines need no indentation in them. */
+const UNINDENTED = /^(?:Missing closing|Flow (?:map|sequence) in block collection)/;
 /**
  * The documents of a text, or its first errors of syntax: the parser stops there, and at the limits.
  * An error of its own costs it as much as some hundred characters, and a file of another kind is made
@@ -36037,6 +36165,9 @@ class BoundedReader {
     /** Whether the first document has begun. */
     #begun = false;
     #text;
+    #loose;
+    #tabs = new TabWatch();
+    #hasQuoteEscape = false;
     #parser = new dist/* Parser */.iX();
     #composer = new dist/* Composer */.Dk({
         schema: 'failsafe',
@@ -36046,12 +36177,16 @@ class BoundedReader {
         uniqueKeys: false,
         strict: false,
     });
-    constructor(text) {
+    /** @param loose with lines that are less indented than what they belong to, as Docker reads them */
+    constructor(text, loose = false) {
         this.#text = text;
+        this.#loose = loose;
         // The only way to hear of an error before the document that has it is complete.
-        this.#composer['onError'] = (at, _, message, warning = false) => {
+        this.#composer['onError'] = (at, code, message, warning = false) => {
             const offset = typeof at === 'number' ? at : 'offset' in at ? at.offset : at[0];
-            if (!warning)
+            if (code === 'BAD_DQ_ESCAPE' && text.startsWith("\\'", offset))
+                this.#hasQuoteEscape = true;
+            else if (!warning)
                 this.#fault({ offset, message });
         };
         try {
@@ -36067,12 +36202,16 @@ class BoundedReader {
             else
                 throw error;
         }
+        if (this.#hasQuoteEscape)
+            for (const { contents } of this.documents)
+                unescapeQuotes(contents, text);
     }
     /** @returns the limit that the text exceeds */
     #read(text) {
         let tokens = 0;
-        for (const lexeme of new dist/* Lexer */.JG().lex(text)) {
+        for (const lexeme of lexemesOf(text, this.#loose)) {
             tokens += 1;
+            this.#tabs.see(lexeme, this.#parser.offset);
             if (tokens > MAX_TOKENS)
                 return `the file has more than ${MAX_TOKENS} words, signs and line breaks; a stack file may have no more`;
             for (const token of this.#parser.next(lexeme))
@@ -36112,6 +36251,9 @@ class BoundedReader {
         // Those that belong to no node, as a directive without a document.
         for (const { pos, message } of this.documents.flatMap(({ errors }) => errors))
             this.#fault({ offset: pos[0], message });
+        if (this.faults.length === 0)
+            for (const offset of this.#tabs.offsets)
+                this.#fault({ offset, message: TAB });
     }
     #compose(token) {
         if (token.type === 'error')
@@ -36127,20 +36269,35 @@ class BoundedReader {
         }
     }
     #fault(fault) {
-        if (this.faults.length === MAX_SYNTAX_PROBLEMS)
+        if (this.faults.length === (this.#loose ? 1 : MAX_SYNTAX_PROBLEMS))
             throw new Enough();
         this.faults.push(fault);
     }
 }
+/** What mends an error of syntax. */
+const MENDS = [
+    [/^Tabs are not allowed/, 'Write spaces instead, or nothing in an empty line.'],
+    [/^Invalid escape sequence/, 'Write \\\\ for a backslash, or put single quotes around the text.'],
+    [/^Nested mappings are not allowed/, 'Quote a text that has ": " in it, or ":" at its end.'],
+    [/^Plain value cannot start with/, 'Quote the text.'],
+];
+/** @param before what stands in front of the error, and its first character */
+function hintFor(message, before) {
+    if (/\$\{[^}]*$/.test(before))
+        return { hint: 'Quote "${...}" inside of [ ] and { }: YAML reads its brace there.' };
+    const hint = MENDS.find(([pattern]) => pattern.test(message))?.[1];
+    return hint === undefined ? {} : { hint };
+}
 /** The one mapping that a stack file is, or everything that keeps it from being read as one. */
 function parseRoot(source) {
-    const { documents, faults, stopped } = new BoundedReader(source.text);
+    const strict = new BoundedReader(source.text);
+    const loose = strict.faults.some(({ message }) => UNINDENTED.test(message))
+        ? new BoundedReader(source.text, true)
+        : strict;
+    const { documents, faults, stopped } = loose.faults.length === 0 ? loose : strict;
     if (faults.length > 0) {
         const inOrder = faults.toSorted((a, b) => a.offset - b.offset);
-        const problems = inOrder.map(({ offset, message }) => {
-            const flow = /\$\{[^}]*$/.test(source.text.slice(Math.max(0, offset - 80), offset + 1));
-            return source.problem(offset, `invalid YAML: ${message}\n${source.excerpt(offset)}`, flow ? { hint: 'Quote "${...}" inside of [ ] and { }: YAML reads its brace there.' } : {});
-        });
+        const problems = inOrder.map(({ offset, message }) => source.problem(offset, `invalid YAML: ${message}\n${source.excerpt(offset)}`, hintFor(message, source.text.slice(Math.max(0, offset - 80), offset + 1))));
         if (stopped)
             problems.push(problemAt({ file: source.path }, 'and more errors of syntax after these'));
         return problems;
@@ -36175,6 +36332,7 @@ function parseRoot(source) {
  * the file finds what every later step needs: which scalars are values, what each alias stands for,
  * and whether the document is one that Docker can read at all.
  */
+
 
 
 /** Deeper than any stack file; keeps every recursion here far from the end of the stack. */
@@ -36286,10 +36444,15 @@ class Tree {
             return 1;
         if ((0,dist/* isAlias */.Vj)(node))
             return this.#follow(node, anchors, parents, isKey);
-        if (node.anchor !== undefined && node.anchor !== '')
+        if (node.anchor !== undefined && node.anchor !== '') {
             anchors.set(node.anchor, node);
+            if (!ANCHOR.test(node.anchor))
+                this.#problem(node, `the anchor &${node.anchor} has a name that Docker's YAML reader refuses`, 'Anchors are named by letters, digits, - and _.');
+        }
         let size = 1;
         if ((0,dist/* isScalar */.jn)(node)) {
+            if (isMistagged(node))
+                this.#problem(node, 'this value is not what its tag says');
             if (!isKey)
                 this.values.push(node);
         }
@@ -36311,6 +36474,8 @@ class Tree {
                     this.owners.set(pair, node);
                     size += this.#walk(pair.key, anchors, parents, true);
                     this.#noteKey(pair.key, names);
+                    if (isTornKey(pair, this.#source.text))
+                        this.#problem(pair.key, "Docker's YAML reader wants a key and its colon on one line, and at most 1024 characters of them");
                     size += this.#walk(pair.value, anchors, parents, isKey);
                 }
             }
@@ -36335,8 +36500,11 @@ class Tree {
     }
     #noteKey(key, names) {
         const name = this.text(key);
-        if (name === undefined)
+        if (name === undefined) {
+            if (!(0,dist/* isAlias */.Vj)(key) || this.#targets.has(key))
+                this.#problem(key, 'a key is a text, and this is a mapping or a list', 'Quote it where a text is meant: "{{.Node.Hostname}}".');
             return;
+        }
         const first = names.get(name);
         if (first === undefined) {
             names.set(name, key);
@@ -36764,8 +36932,7 @@ function complaint(check, answer) {
     if ('error' in answer)
         return answer.error;
     const { status, location, body, isWhole } = answer;
-    const isWanted = check.status === undefined ? status >= 200 && status <= 299 : status === check.status;
-    if (!isWanted) {
+    if (!isWanted(check, status)) {
         const to = location === '' ? '' : ` to ${shownUrl(location)}`;
         return status >= 300 && status <= 399
             ? `it answered ${status}, a redirect${to}; redirects are not followed: give the URL that it leads to, or ask for -> ${status}`
@@ -36775,6 +36942,19 @@ function complaint(check, answer) {
         return '';
     return `it answered ${status}, but ${isWhole ? '' : 'the first MiB of '}its body does not have ${check.contains} in it`;
 }
+/** What to do about an answer that is not as it should be. */
+function mendOf(check, answer) {
+    const longer = 'if it only needs longer, raise verify-timeout';
+    if ('error' in answer)
+        return `Check that the runner gets there (name, published port, firewall, certificate); ${longer}.`;
+    const { status } = answer;
+    if (isWanted(check, status))
+        return `The summary shows how the answer begins, which may be from a cache or another host; ${longer}.`;
+    if (status >= 500)
+        return `The summary shows how the answer begins, and docker service logs what the service writes; ${longer}.`;
+    return `Correct the URL or the status that verify asks for, or what answers there; ${longer}.`;
+}
+const isWanted = ({ status: wanted }, status) => wanted === undefined ? status >= 200 && status <= 299 : status === wanted;
 
 ;// CONCATENATED MODULE: ./src/inputs/registries.ts
 /** Reads the inputs for registry logins. Used by `parseInputs` alone. */
@@ -37519,9 +37699,14 @@ function safeCell(text) {
         .replaceAll('<', '&lt;')
         .replaceAll('>', '&gt;')
         .replace(/[\\`*_{}[\]#|~@$:]/g, (character) => `&#${character.charCodeAt(0)};`);
-    // GitHub makes a link of that by itself.
-    return escaped.replace(/(www)\./gi, '$1&#46;');
+    // GitHub makes links of these by itself: of the first in markdown, of the others in the HTML that comes of it.
+    return escaped
+        .replace(/(www)\./gi, '$1&#46;')
+        .replace(/&#64;|&#35;(?=\d)/g, '<span>$&</span>')
+        .replace(/\b(gh)-(?=\d)/gi, '$1<span>-</span>');
 }
+/** The same, with what stands between backticks as code, as it is in words of our own. */
+const safeProse = (text) => safeCell(text).replace(/&#96;((?:(?!&#96;).)+)&#96;/g, '<code>$1</code>');
 /** Foreign text in a code span of a table cell. */
 function code(text) {
     return text === '' ? '' : `<code>${safeCell(text)}</code>`;
@@ -37599,9 +37784,14 @@ function markdownTable(head, rows) {
 function plural(count, noun) {
     return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
-/** Foreign text of several lines, each of them safe. */
+/** Foreign text of several lines, each of them safe, and as far from the margin as it was. */
 function safeLines(text) {
-    return text.split(/\r?\n/).map(safeLine).join('\n').trim();
+    const lines = text.split(/\r?\n/).map((line) => {
+        const [margin = ''] = /^ {0,200}/.exec(line) ?? [];
+        const safe = safeLine(line);
+        return safe === '' ? '' : `${margin}${safe}`;
+    });
+    return lines.join('\n').replace(/^\n+|\s+$/g, '');
 }
 /** What an error says, on one line. */
 const errorLine = (error) => safeLine(error instanceof Error ? error.message : String(error));
@@ -40790,9 +40980,10 @@ function isTransientDeployError(stderr) {
         /network \S+ not found/i.test(stderr) ||
         /network with name \S+ already exists/i.test(stderr) ||
         /has active endpoints/i.test(stderr) ||
-        /cannot connect to the docker daemon/i.test(stderr) ||
-        UNAVAILABLE.test(stderr));
+        /cannot connect to the docker daemon/i.test(stderr));
 }
+/** The managers did not agree to what was asked for: some of it may have been done, or may yet be. */
+const isLeaderless = (stderr) => UNAVAILABLE.test(stderr);
 /**
  * The engine went away while the CLI spoke to it (docker/cli and moby, client): what it was asked for
  * last, it may have done. Not where it refuses whoever asks.
@@ -40890,24 +41081,15 @@ async function tryLogin(engine, login, signal) {
  * nothing that is already as the files say, so repeating it is safe.
  */
 async function deployStack(session, { inputs, rendered, workspace, mayWrite, wasWritten, until, }, { narrator, clock, signal }) {
-    const docker = inputs.registries.length === 0
-        ? inputs.docker
-        : { ...inputs.docker, configDirectory: `${workspace.path}/docker` };
-    const argv = withoutVariables(dockerArgv(docker, ...stackDeployArgs({
-        stack: inputs.stack,
-        files: rendered.files.map(({ name }) => `${workspace.path}/${name}`),
-        version: session.cliVersion,
-        withRegistryAuth: inputs.withRegistryAuth,
-        resolveImage: inputs.resolveImage,
-    })), rendered.mustBeUnset);
     const deadline = until ?? clock.now() + inputs.watch.timeoutMs;
     for (let attempt = 1;; attempt += 1) {
         signal.throwIfAborted();
         await mayWrite();
+        const place = workspace();
         const printer = linePrinter(narrator);
         let result;
         try {
-            result = await runInWorkspace(session.transport, workspace, argv, { timeoutMs: Math.max(1, deadline - clock.now()), onOutput: printer.push }, signal);
+            result = await runInWorkspace(session.transport, place, deployArgv(inputs, rendered, place, session.cliVersion), { timeoutMs: Math.max(1, deadline - clock.now()), onOutput: printer.push }, signal);
         }
         catch (error) {
             if (error instanceof TimedOut) {
@@ -40930,8 +41112,10 @@ async function deployStack(session, { inputs, rendered, workspace, mayWrite, was
         if (result.code === 0)
             return { repeated };
         const words = result.stderr.toString('utf8').trim();
-        if (engineWentAway(words) && attempt < DEPLOY_ATTEMPTS) {
-            const loss = new ConnectionLost(`the engine of ${session.transport.description} went away: ${saidIn(words)}`);
+        const away = engineWentAway(words);
+        if ((away || isLeaderless(words)) && attempt < DEPLOY_ATTEMPTS) {
+            const what = away ? 'went away' : 'does not get an answer from the managers';
+            const loss = new ConnectionLost(`the engine of ${session.transport.description} ${what}: ${saidIn(words)}`);
             if (await wasWritten(loss))
                 return { repeated };
             narrator.say('the stack was not deployed in full; repeating the command');
@@ -40944,13 +41128,25 @@ async function deployStack(session, { inputs, rendered, workspace, mayWrite, was
         await clock.sleep(Math.min(RETRY_MS * attempt, MAX_RETRY_MS), signal);
     }
 }
+function deployArgv(inputs, rendered, workspace, version) {
+    const docker = inputs.registries.length === 0
+        ? inputs.docker
+        : { ...inputs.docker, configDirectory: `${workspace.path}/docker` };
+    return withoutVariables(dockerArgv(docker, ...stackDeployArgs({
+        stack: inputs.stack,
+        files: rendered.files.map(({ name }) => `${workspace.path}/${name}`),
+        version,
+        withRegistryAuth: inputs.withRegistryAuth,
+        resolveImage: inputs.resolveImage,
+    })), rendered.mustBeUnset);
+}
 function explain(words, code) {
     const reason = engineUnreachable(words) || diskFull(words) ? 'docker-unavailable' : deployFailure(words);
     const said = saidIn(words) || `exit code ${code ?? 'none'}`;
     return {
         reason,
         message: `docker stack deploy failed: ${said}`,
-        hint: hintFor(reason, words),
+        hint: deploy_hintFor(reason, words),
     };
 }
 /** The lines of the command that say what went wrong, as one. */
@@ -40960,7 +41156,7 @@ function saidIn(words) {
 }
 /** Of the shell that writes the logins, or of the engine. */
 const diskFull = (words) => /no space left on device|disk quota exceeded/i.test(words);
-function hintFor(reason, words) {
+function deploy_hintFor(reason, words) {
     if (diskFull(words))
         return 'A disk of the manager is full: make room in /tmp (or TMPDIR) and below /var/lib/docker there, then run this again.';
     if (reason === 'docker-unavailable')
@@ -41378,16 +41574,16 @@ const rank = (state) => TASK_STATES.indexOf(state);
 const RUNNING = rank('running');
 const COMPLETE = rank('complete');
 /** Meant to run, now or as soon as the updater lets it. */
-const isWanted = (task) => rank(task.DesiredState) <= RUNNING;
+const standing_isWanted = (task) => rank(task.DesiredState) <= RUNNING;
 /** The same of a job's tasks, which are meant to run and then to complete. */
-const hasToRun = (kind, task) => isJob(kind) ? rank(task.DesiredState) <= COMPLETE : isWanted(task);
-const isRunning = (task) => task.Status.State === 'running' && isWanted(task);
+const hasToRun = (kind, task) => isJob(kind) ? rank(task.DesiredState) <= COMPLETE : standing_isWanted(task);
+const isRunning = (task) => task.Status.State === 'running' && standing_isWanted(task);
 /**
  * The tasks of an update that Swarm called off before any node had them, as when their node is drained
  * just then. The updater waits for each until it runs or ends, and one that no node has never does
  * (tried; swarmkit manager/orchestrator/update/updater.go): the update stays `updating` for ever.
  */
-const calledOff = (tasks, { upToDate }) => tasks.filter((task) => upToDate.has(task.ID) && !isWanted(task) && rank(task.Status.State) < rank('assigned'));
+const calledOff = (tasks, { upToDate }) => tasks.filter((task) => upToDate.has(task.ID) && !standing_isWanted(task) && rank(task.Status.State) < rank('assigned'));
 function newestBy(tasks, key) {
     const newest = new Map();
     for (const task of tasks) {
@@ -41417,7 +41613,7 @@ const placeIn = ({ kind }) => (task) => kind === 'replicated-job' ? String(task.
 /** Counts what the service has against what its kind asks for. */
 function standing(kind, service, tasks, snapshot) {
     const current = tasks.filter((task) => snapshot.upToDate.has(task.ID));
-    const older = tasks.filter((task) => isWanted(task) && !snapshot.upToDate.has(task.ID)).length;
+    const older = tasks.filter((task) => standing_isWanted(task) && !snapshot.upToDate.has(task.ID)).length;
     if (kind.kind === 'replicated-job' || kind.kind === 'global-job') {
         const completed = ofThisRun(kind, service, tasks).filter((task) => task.Status.State === 'complete');
         const places = new Set(completed.map(placeIn(kind)));
@@ -41442,7 +41638,7 @@ function standing(kind, service, tasks, snapshot) {
     const good = new Map([...latest].filter(([, task]) => task.Status.State === 'complete' && snapshot.upToDate.has(task.ID)));
     for (const task of running)
         good.set(placeOf(task), task);
-    const starting = current.filter((task) => isWanted(task) && !isRunning(task)).length;
+    const starting = current.filter((task) => standing_isWanted(task) && !isRunning(task)).length;
     const extra = sharing(current, snapshot);
     if (kind.kind === 'global') {
         const eligible = eligibleNodes(snapshot.nodes, kind.constraints);
@@ -41477,7 +41673,7 @@ function standing(kind, service, tasks, snapshot) {
  */
 function sharing(current, { nodes }) {
     const down = new Set(nodes.filter(({ Status }) => Status.State === 'down').map(({ ID }) => ID));
-    const here = current.filter((task) => isWanted(task) && !down.has(task.NodeID ?? ''));
+    const here = current.filter((task) => standing_isWanted(task) && !down.has(task.NodeID ?? ''));
     return here.length - new Set(here.map(placeOf)).size;
 }
 /**
@@ -41518,7 +41714,7 @@ const NODE_FULL = /max replicas per node limit exceed/;
  * @returns undefined where something may still move
  */
 function deadlockOf(target, kind, tasks, stand, snapshot, formerTasks) {
-    const wanted = tasks.filter(isWanted);
+    const wanted = tasks.filter(standing_isWanted);
     const older = wanted.filter(({ ID }) => !snapshot.upToDate.has(ID));
     const current = wanted.filter(({ ID }) => snapshot.upToDate.has(ID));
     // One that takes its time to stop frees its place later on.
@@ -41533,7 +41729,7 @@ function deadlockOf(target, kind, tasks, stand, snapshot, formerTasks) {
 /** Told to stop, and still there. What is on a lost node says nothing of itself any more. */
 function isLeaving(task, { nodes }) {
     const { State } = task.Status;
-    if (isWanted(task) || rank(State) < rank('assigned') || rank(State) > RUNNING)
+    if (standing_isWanted(task) || rank(State) < rank('assigned') || rank(State) > RUNNING)
         return false;
     return !nodes.some(({ ID, Status }) => ID === task.NodeID && Status.State === 'down');
 }
@@ -41766,7 +41962,7 @@ function fold(rollout, snapshot) {
                 ? rollout.at
                 : former?.workedAt;
         const unplaced = tasks.find((task) => task.Status.State === 'pending' &&
-            isWanted(task) &&
+            standing_isWanted(task) &&
             snapshot.upToDate.has(task.ID) &&
             (task.Status.Err ?? '') !== '')?.Status.Err;
         const updating = service?.UpdateStatus?.State === 'updating' ||
@@ -41879,7 +42075,7 @@ function neverHealthy({ starting, at }, tasks) {
 function countedTasks({ phase }, tasks, { upToDate }) {
     return phase === 'deploy'
         ? tasks
-        : tasks.filter((task) => upToDate.has(task.ID) || isWanted(task));
+        : tasks.filter((task) => upToDate.has(task.ID) || standing_isWanted(task));
 }
 /** Whether a task has ended since the last look, in which everything ran, itself included. */
 function endsLate({ holding, seen }, kind, tasks) {
@@ -42304,6 +42500,8 @@ const REWRITE_MS = 5000;
 function settle({ world: { clock, signal, narrator }, session }, action) {
     return session.settle(action, { clock, signal, log: narrator.say });
 }
+/** What became of a step that looked, for the picture of the run. */
+const cameTo = ({ end }) => end.kind === 'converged' ? 'done' : 'failed';
 /** Watches a rollout to its end, telling what moves. */
 async function look(deployment, rollout) {
     const { world, tell, seen } = deployment;
@@ -43799,6 +43997,27 @@ function plainType(node) {
         return 'time';
     return 'text';
 }
+/**
+ * The text that Docker makes of a plain number where it wants a text: go-yaml reads the number, and Go
+ * prints it, so that `010` becomes `8`, `1.10` becomes `1.1` and `1e10` becomes `1e+10`.
+ */
+function printedNumber(text) {
+    const digits = text.replaceAll('_', '').toLowerCase();
+    const [, sign = '', rest = ''] = /^([-+]?)(.*)$/.exec(digits) ?? [];
+    const minus = sign === '-' ? '-' : '';
+    const octal = /^0o?([0-7]+)$/.exec(rest)?.[1];
+    const whole = octal === undefined ? rest : `0o${octal}`;
+    if (/^(?:0x[0-9a-f]+|0o[0-7]+|0b[01]+|0|[1-9]\d*)$/.test(whole)) {
+        const value = BigInt(whole);
+        if (minus === '' ? value < 2n ** 64n : value <= 2n ** 63n)
+            return value === 0n ? '0' : `${minus}${value}`;
+    }
+    const [mantissa = '', exponent = ''] = Number(rest).toExponential().split('e');
+    const power = Number(exponent);
+    if (power >= -4 && power < 6)
+        return `${minus}${Number(rest)}`;
+    return `${minus}${mantissa}e${power < 0 ? '-' : '+'}${String(Math.abs(power)).padStart(2, '0')}`;
+}
 /** A boolean in any spelling of YAML 1.1, as Docker Compose casts it. */
 function readBoolean(text) {
     if (/^(?:y|yes|true|on)$/i.test(text))
@@ -43990,6 +44209,10 @@ class Translator {
                 continue;
             if (document.settings.unused?.has(`${path}.${entry.name}`) === true)
                 continue;
+            if (entry.name === '' || isNull(entry.key)) {
+                document.problem(entry.key, `\`${path}\` has a key without a name`, 'Quote it where it is meant: "null".');
+                continue;
+            }
             this.#shape(entry.site, entry, named, `${path}.${entry.name}`);
         }
     }
@@ -44038,6 +44261,11 @@ class Translator {
                     write(quoted(value.toLowerCase()));
                 else if (type === 'old-bool' || type === 'time' || /^[-+]?\.(?:inf|nan)$/i.test(value))
                     write(quoted(value));
+                else if ((type === 'int' || type === 'float') &&
+                    printedNumber(value) !== value &&
+                    !path.includes('.build.'))
+                    // The value itself is not shown: it may be one of the environment.
+                    document.warn(site, `\`${path}\`: Docker reads a number here and prints it anew, so that it arrives otherwise than it is written`, 'Quote it, as in "010" or "1.10".');
                 return;
             case 'bool':
             case 'plain-bool': {
@@ -44313,6 +44541,7 @@ function addedFile(services) {
  * One stack file on its way through: its variables are filled in, what it says about files,
  * environments and mounts is looked at, and the result is a list of edits to its text.
  */
+
 
 
 
@@ -44818,8 +45047,13 @@ class Document {
     #edits(before) {
         const edits = [...this.#more];
         const version = this.tree.entries(this.tree.root).get('version')?.value;
+        const directive = foreignDirective(this.source.text, this.tree.root.range?.[0] ?? 0);
+        if (directive !== undefined)
+            edits.push({ ...directive, text: '1.1' });
         for (const scalar of this.tree.values) {
-            const text = this.#replaced.get(scalar) ?? this.#filledIn(scalar, scalar === version);
+            const text = this.#replaced.get(scalar) ??
+                this.#filledIn(scalar, scalar === version) ??
+                (hasForeignEscape(scalar, this.source.text) ? quoted(String(scalar.value)) : undefined);
             if (text !== undefined)
                 edits.push(...replaceNode(this.source, scalar, text));
         }
@@ -44858,7 +45092,10 @@ class Document {
         }
         // A key such as `on` is no text for go-yaml v2, and refused.
         for (const { key } of this.tree.owners.keys()) {
-            if ((0,dist/* isAlias */.Vj)(key) || ['text', 'null'].includes(plainType(key)))
+            if ((0,dist/* isAlias */.Vj)(key))
+                continue;
+            const isText = ['text', 'null'].includes(plainType(key));
+            if (isText && !hasForeignEscape(key, this.source.text))
                 continue;
             const [start = 0, end = 0] = key.range ?? [];
             edits.push({ start, end, text: quoted(this.tree.text(key) ?? '') });
@@ -47121,6 +47358,541 @@ function openingOf(rendered) {
     };
 }
 
+;// CONCATENATED MODULE: ./src/planning/conceal.ts
+const CONCEALED = '***';
+/** What the name of something that holds a credential has in it. */
+const CREDENTIAL = /pass(?:w|phrase|code)|requirepass|masterauth|secret|token|credential|api[-_.]?key|access[-_.]?key|private[-_.]?key|basic-?auth|bearer/i;
+/** Bounded, and from the start of a word on: what is told may be megabytes without a space. */
+const conceal_NAME = `(?<![\\w.-])[\\w.-]{0,60}(?:${CREDENTIAL.source}|\\bpass\\b)[\\w.-]{0,60}`;
+/** A name that says where the credential is, which is none itself. */
+const PLACE = /(?:file|path|dir|name|id)["']?$/i;
+/** A file, or a variable that a shell in the container fills in. */
+const REFERENCE = /^["']?(?:\$(?:\w+|\{[^}]*\}|\([^)]*\))["']?$|\/run\/secrets\/)/;
+/** A value as a shell takes it for one: all of what is quoted. */
+const VALUE = `"[^"]{0,2000}"|'[^']{0,2000}'|["']?[^\\s"';&|]+`;
+const OPTION = new RegExp(`^(?=-)${conceal_NAME}$`, 'i');
+/** A word by itself, whose value ends where the word does. */
+const WHOLE = new RegExp(`^(${conceal_NAME}=)(.+)$`, 'is');
+const ASSIGNED = new RegExp(`(${conceal_NAME}["']?\\s*[=:]\\s*)((?:bearer|basic)\\s+)?(${VALUE})`, 'gi');
+const FOLLOWED = new RegExp(`((?<!\\S)(?=-)${conceal_NAME}\\s+)(?!["']?-)(${VALUE})`, 'gi');
+const HEADER = /(authorization["']?\s*:\s*(?:bearer|basic|token)?\s*)([^\s"']+)/gi;
+const USER_INFO = /((?<![a-z0-9+.-])[a-z][a-z0-9+.-]{0,30}:\/\/)([^\s/@"':]{0,200}:)?([^\s"']{1,2000})@/gi;
+/** `mysqladmin ping -pVALUE`: the one option of its kind that takes no space. */
+const MYSQL = new RegExp(`(\\b(?:mysql|mariadb)\\w{0,30}\\b[^|;&]{0,500}?\\s-p)(${VALUE})`, 'gi');
+/** A text without the credentials in it. */
+function concealText(text) {
+    return text
+        .replace(USER_INFO, (whole, scheme, user, rest) => {
+        if (user === undefined && !/^https?:/i.test(scheme))
+            return whole;
+        return REFERENCE.test(rest) ? whole : `${scheme}${user ?? ''}${CONCEALED}@`;
+    })
+        .replace(HEADER, (_, lead, value) => hide(lead, value))
+        .replace(ASSIGNED, (_, lead, kind, value) => hide(`${lead}${kind ?? ''}`, value))
+        .replace(FOLLOWED, (_, lead, value) => hide(lead, value))
+        .replace(MYSQL, (_, lead, value) => hide(lead, value));
+}
+/** A value after its name, unless that says where the credential is. */
+function hide(lead, value) {
+    if (REFERENCE.test(value) || PLACE.test(lead.replace(/["'\s=:]+$/, '')))
+        return lead + value;
+    const quote = /^["']/.exec(value)?.[0] ?? '';
+    return `${lead}${quote}${CONCEALED}${quote}`;
+}
+/** The same for each text of a value; of a list of words, one may name the next. */
+function conceal(value) {
+    if (typeof value === 'string')
+        return concealText(value);
+    if (Array.isArray(value)) {
+        const words = value;
+        const ofMysql = words.some((word) => typeof word === 'string' && /(?:mysql|mariadb)\w*$/i.test(word));
+        return words.map((word, index) => {
+            const before = words[index - 1];
+            if (typeof word !== 'string')
+                return conceal(word);
+            if (ofMysql && /^-p./.test(word))
+                return `-p${CONCEALED}`;
+            const [, lead, rest = ''] = WHOLE.exec(word) ?? [];
+            if (lead !== undefined && (word.startsWith('-') || !/\s/.test(word)))
+                return hide(lead, rest);
+            const named = typeof before === 'string' && OPTION.test(before) && !PLACE.test(before);
+            return named && !REFERENCE.test(word) && !word.startsWith('-')
+                ? CONCEALED
+                : concealText(word);
+        });
+    }
+    if (typeof value !== 'object' || value === null)
+        return value;
+    return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, conceal(each ?? null)]));
+}
+
+;// CONCATENATED MODULE: ./src/report/dossier-words.ts
+
+
+
+
+const MAX_WORDS = 400;
+const dossier_words_short = (text, most = MAX_WORDS) => {
+    const flat = withoutControls(text).trim();
+    return flat.length > most ? `${flat.slice(0, most)} ...` : flat;
+};
+/** Cause and mend without a full stop's worth of jargon; foreign text in them is not yet made safe. */
+function wordsFor(facts) {
+    const { cause, mend } = dossier_words_WORDS[facts.reason]?.(facts) ?? {
+        cause: facts.message === '' ? dossier_words_short(lastError(facts)) : facts.message,
+        mend: "Docker's own words say what is wrong; mend that, then run the workflow again.",
+    };
+    const sentence = cause.replace(/^the node/, 'The node').replace(/[.\s]+$/, '');
+    return { cause: `${sentence}.`, mend };
+}
+const dossier_words_WORDS = {
+    'image-not-found': (facts) => splitImage(imageOf(facts.spec)).digest === undefined ? imageMissing(facts) : imageKept(facts),
+    'registry-auth': (facts) => ({
+        cause: `The registry did not let ${nodes(facts)} pull ${dossier_words_image(facts)}: ${dossier_words_short(lastError(facts))}`,
+        mend: 'Give registry-username and registry-password of an account that may pull it (a token may have expired), and leave with-registry-auth at true.',
+    }),
+    'crash-loop': crashed,
+    unhealthy: (facts) => ({
+        cause: `${healthcheck(facts)} does not pass${tasksSay(facts, 'stopped for it')}${complains(facts.lastWords) ? lastWords(facts) : ''}`,
+        mend: `Run the check in a container of ${dossier_words_image(facts)} and mend what it finds; if the service only takes longer to start, raise healthcheck.start_period (now ${startPeriod(facts.spec)}).`,
+    }),
+    'out-of-memory': (facts) => ({
+        cause: `It takes more memory than its limit of ${sizeText(at(facts.spec, 'TaskTemplate', 'Resources', 'Limits', 'MemoryBytes'))}${tasksSay(facts, 'killed for it (exit code 137)')}`,
+        mend: 'Raise deploy.resources.limits.memory, or make the service use less.',
+    }),
+    'exec-format': (facts) => ({
+        cause: `The program of ${dossier_words_image(facts)} does not run on ${nodes(facts)}: it is for another processor, or a script without a #! line`,
+        mend: `Build the image for the platform of the nodes${facts.platforms.length === 0 ? '' : ` (${facts.platforms.join(', ')})`}, as by docker buildx build --platform; a script begins with #!/bin/sh.`,
+    }),
+    'command-not-found': commandMissing,
+    'mount-invalid': (facts) => {
+        const path = /source path does not exist: ?(\S+)/i.exec(lastError(facts))?.[1];
+        return {
+            cause: path === undefined
+                ? `A mount cannot be made on ${nodes(facts)}: ${dossier_words_short(lastError(facts))}`
+                : `A mount needs ${path}, which does not exist on ${nodes(facts)}`,
+            mend: 'Create it on every node that may run the service, use a named volume, or keep the service to nodes that have it (deploy.placement.constraints).',
+        };
+    },
+    'network-unavailable': (facts) => ({
+        cause: `A network of it cannot be set up on ${nodes(facts)}: ${dossier_words_short(lastError(facts))}`,
+        mend: /overlap/i.test(lastError(facts))
+            ? 'Addresses of a stack that was just removed may still be in use: run the workflow again, or give the network a subnet of its own.'
+            : 'Check that the network exists, and that its driver is there on that node (docker network ls).',
+    }),
+    'port-in-use': (facts) => {
+        const words = lastError(facts);
+        const port = /(?::|port )(\d{2,5})\b(?!.*(?::|port )\d{2,5}\b)/i.exec(words)?.[1];
+        return {
+            cause: `${port === undefined ? 'A host-mode port' : `Port ${port}`} is already in use on ${nodes(facts)}`,
+            mend: 'Stop what listens there or publish another port; where it is the former task of the same service, set deploy.update_config.order: stop-first.',
+        };
+    },
+    'host-port-deadlock': (facts) => ({
+        cause: facts.message,
+        mend: 'Set deploy.update_config.order: stop-first for services with host-mode ports.',
+    }),
+    'task-rejected': (facts) => ({
+        cause: `${nodes(facts)} could not start its task: ${dossier_words_short(lastError(facts))}`,
+        mend: "Docker's words say what is wrong on that node; mend it there, or keep the service to other nodes (deploy.placement.constraints).",
+    }),
+    'job-failed': (facts) => ({
+        cause: `The job ended with ${exitText(facts)}${lastWords(facts)}`,
+        mend: 'Mend what its log complains of, then run the workflow again: a job runs anew with every deploy.',
+    }),
+    unschedulable: unplaceable,
+    'update-paused': (facts) => ({
+        cause: `Swarm paused the update (failure_action: pause)${colon(facts.message)}`,
+        mend: 'See what its tasks died of: their errors are in the table, their output in the log.',
+    }),
+    'rolled-back-by-swarm': (facts) => ({
+        cause: `Swarm rolled the service back by itself (failure_action: rollback)${colon(facts.message)}`,
+        mend: 'See what its tasks died of: their errors are in the table, their output in the log.',
+    }),
+    'progress-timeout': late,
+    timeout: late,
+};
+const colon = (text) => (text === '' ? '' : `: ${text}`);
+const dossier_words_image = ({ spec }) => splitImage(imageOf(spec)).name;
+const lastError = ({ failures, message }) => failures.at(-1)?.error ?? message;
+const imageMissing = (facts) => ({
+    cause: facts.failures.some(({ fatal }) => fatal)
+        ? `The registry has no image ${dossier_words_image(facts)}`
+        : `${nodes(facts)} could not pull ${dossier_words_image(facts)}: there is no such image, or its registry does not answer or lets no node in`,
+    mend: 'Check the name and the tag in `image:`, and that it was pushed before this step; a private image needs registry-username and registry-password, and with-registry-auth at true.',
+});
+/** Docker had the digest from the registry: what a node lacks is the way to it. */
+const imageKept = (facts) => ({
+    cause: `The registry has ${dossier_words_image(facts)}, but ${nodes(facts)} could not pull it: it has no login for it, or does not reach the registry`,
+    mend: 'Give registry-username and registry-password and leave with-registry-auth at true, so that the nodes can log in; and check that they reach the registry.',
+});
+/** `worker-1`, `worker-1 and worker-2`, `4 nodes`. */
+function nodes({ failures }) {
+    const names = [...new Set(failures.map(({ node }) => node))].filter((name) => name !== '').sort();
+    if (names.length === 0)
+        return 'the node';
+    return names.length > 3 ? `${names.length} nodes` : dossier_words_listed(names);
+}
+const dossier_words_listed = (names) => names.length < 2
+    ? names.join('')
+    : `${names.slice(0, -1).join(', ')} and ${names.slice(-1).join('')}`;
+/** `: 3 tasks on worker-1 were stopped for it`. */
+function tasksSay(facts, what) {
+    const count = facts.failures.length;
+    if (count === 0)
+        return '';
+    return `: ${plural(count, 'task')} on ${nodes(facts)} ${count === 1 ? 'was' : 'were'} ${what}`;
+}
+const COMPLAINT = /\b(?:fatal|panic|[a-z]*error|[a-z]*exception)\b/i;
+/** Whether a line of a log speaks of an error. */
+const complains = (line) => COMPLAINT.test(line);
+const lastWords = ({ lastWords: words }) => words === '' ? '' : `; its log says: ${dossier_words_short(words, 200)}`;
+function exitText({ failures }) {
+    const code = failures.at(-1)?.exitCode;
+    if (code === undefined)
+        return 'an error';
+    const meaning = code === 0 ? undefined : exitCodeMeaning(code);
+    return `exit code ${code}${meaning === undefined ? '' : ` (${meaning})`}`;
+}
+function crashed(facts) {
+    const last = facts.failures.at(-1);
+    const times = facts.failures.length;
+    const often = times > 1 ? `, ${times} times` : '';
+    const where = `${often} on ${nodes(facts)}`;
+    if (last?.exitCode === 0)
+        return {
+            cause: `Its process ends by itself in good order (exit code 0)${where}, though the service is meant to keep running${lastWords(facts)}`,
+            mend: `Keep it in the foreground; a service that is meant to end takes deploy.restart_policy.condition: none or on-failure${restartCondition(facts.spec) === 'any' ? '' : ' and no healthcheck'}, or mode: replicated-job.`,
+        };
+    return {
+        cause: `Its process ends with ${exitText(facts)}${where}${lastWords(facts)}`,
+        mend: last?.exitCode === 137
+            ? 'Look whether the node ran out of memory (dmesg on it), and give the service deploy.resources.limits.memory; else something kills it.'
+            : facts.lastWords === ''
+                ? `Run ${dossier_words_image(facts)} by hand with the same command and environment to see why: it wrote nothing that could be read.`
+                : 'Mend what its log complains of.',
+    };
+}
+function healthcheck({ spec }) {
+    if (!hasOwnHealthcheck(spec))
+        return 'The healthcheck of its image';
+    const test = at(spec, 'TaskTemplate', 'ContainerSpec', 'Healthcheck', 'Test');
+    const shown = conceal(test ?? null);
+    const [, ...words] = Array.isArray(shown) ? shown : [];
+    const command = dossier_words_short(words.filter((word) => typeof word === 'string').join(' '), 120);
+    return command !== '' ? `Its healthcheck "${command}"` : 'Its healthcheck';
+}
+function startPeriod(spec) {
+    const period = at(spec, 'TaskTemplate', 'ContainerSpec', 'Healthcheck', 'StartPeriod');
+    const seconds = Number(period ?? 0) / 1e9;
+    return seconds > 0
+        ? `${Number(seconds.toFixed(1))} s`
+        : hasOwnHealthcheck(spec)
+            ? '0 s'
+            : "the image's own";
+}
+/** @param bytes as a spec has them */
+function sizeText(bytes) {
+    const mib = Number(bytes ?? 0) / 2 ** 20;
+    return mib >= 1024 && mib % 1024 === 0 ? `${mib / 1024} GiB` : `${Number(mib.toFixed(1))} MiB`;
+}
+function commandMissing(facts) {
+    const words = lastError(facts);
+    const name = /exec: \\?"([^"\\]+)\\?"/.exec(words)?.[1];
+    const denied = /permission denied/i.test(words);
+    return {
+        cause: name === undefined
+            ? `The command of the service is not in ${dossier_words_image(facts)}: ${dossier_words_short(words)}`
+            : denied
+                ? `The command ${name} in ${dossier_words_image(facts)} may not be executed`
+                : `There is no command ${name} in ${dossier_words_image(facts)}`,
+        mend: denied
+            ? 'Give the file the right to be executed (chmod +x) in the image, or correct command or entrypoint.'
+            : 'Correct command or entrypoint, or put the program into the image (an entrypoint script needs its interpreter there, too).',
+    };
+}
+/** What Docker's counts of unfit nodes say, and what helps there. */
+const UNFIT = [
+    {
+        pattern: /scheduling constraints/i,
+        mend: 'Correct deploy.placement.constraints, or give a node what they ask for (docker node update --label-add KEY=VALUE NODE).',
+    },
+    {
+        pattern: /insufficient resources/i,
+        mend: 'Lower deploy.resources.reservations, or make room: add a node or remove services.',
+    },
+    {
+        pattern: /unsupported platform/i,
+        mend: 'Build the image for the platform of the nodes (docker buildx build --platform).',
+    },
+    {
+        pattern: /max replicas per node/i,
+        mend: 'Raise deploy.placement.max_replicas_per_node, lower replicas, or add a node.',
+    },
+    {
+        pattern: /host-mode port/i,
+        mend: 'Each node has a host-mode port once: fewer replicas, another port, or deploy.update_config.order: stop-first.',
+    },
+    {
+        pattern: /missing plugin/i,
+        mend: 'Install the plugin of the volume, network or log driver on the nodes.',
+    },
+];
+/** `; each task reserves 2 CPUs and 4 GiB of memory`. */
+function reserved(spec) {
+    const of = (what) => at(spec, 'TaskTemplate', 'Resources', 'Reservations', what);
+    const cpus = Number(of('NanoCPUs') ?? 0) / 1e9;
+    const parts = [
+        ...(cpus > 0 ? [plural(Number(cpus.toFixed(3)), 'CPU')] : []),
+        ...(Number(of('MemoryBytes') ?? 0) > 0 ? [`${sizeText(of('MemoryBytes'))} of memory`] : []),
+    ];
+    return parts.length === 0 ? '' : `; each task reserves ${parts.join(' and ')}`;
+}
+function unplaceable(facts) {
+    const words = facts.unplaced === '' ? facts.message : facts.unplaced;
+    const constraints = at(facts.spec, 'TaskTemplate', 'Placement', 'Constraints');
+    const asked = /constraints/i.test(words) && Array.isArray(constraints) && constraints.length > 0
+        ? `; it asks for ${dossier_words_short(constraints.filter((each) => typeof each === 'string').join(', '), 200)}`
+        : /insufficient resources/i.test(words)
+            ? reserved(facts.spec)
+            : '';
+    const mends = UNFIT.filter(({ pattern }) => pattern.test(words)).map(({ mend }) => mend);
+    return {
+        cause: `No node can run it: ${dossier_words_short(words).replace(/^no suitable node \((.+)\)$/i, '$1')}${asked}`,
+        mend: mends.join(' ') ||
+            'Look at the nodes (docker node ls): none that is active and ready takes the task.',
+    };
+}
+/** Where tasks are when nothing moves, and what that means. */
+const STANDSTILL = {
+    pending: {
+        cause: 'no node has been found for it',
+        mend: 'Look at placement and reservations, and at the nodes (docker node ls).',
+    },
+    assigned: {
+        cause: 'its node has not taken it yet',
+        mend: 'Look whether that node is well (docker node ls), and restart its engine if need be.',
+    },
+    accepted: {
+        cause: 'its node has not begun yet',
+        mend: 'Look whether that node is well (docker node ls), and restart its engine if need be.',
+    },
+    preparing: {
+        cause: 'its image is being pulled, or a network or volume set up',
+        mend: 'Large images and slow registries take time: raise progress-timeout, or pull the image to the nodes beforehand.',
+    },
+    starting: {
+        cause: 'it runs, and its healthcheck has not passed yet',
+        mend: 'Look at its log and at the healthcheck: a long start_period or many retries may be what is waited for; then raise progress-timeout.',
+    },
+};
+function late(facts) {
+    const behind = facts.waiting.filter(({ state }) => state in STANDSTILL);
+    const [first] = behind;
+    const known = first === undefined ? undefined : STANDSTILL[first.state];
+    if (first === undefined || known === undefined) {
+        const pause = delayMs(facts.spec) / 1000;
+        return {
+            cause: facts.message === '' ? dossier_words_short(lastError(facts)) : facts.message,
+            mend: `Raise ${facts.reason} if it only needs longer${pause > 0 ? ` (its update_config has a delay of ${pause} s)` : ''}; else look at its tasks: docker service ps --no-trunc.`,
+        };
+    }
+    const where = first.node === '' ? '' : ` on ${first.node}`;
+    const more = behind.length > 1 ? `, as ${behind.length - 1} more` : '';
+    return {
+        cause: `A task${where} stays "${first.state}"${more}: ${known.cause}${first.error === '' ? '' : ` (${dossier_words_short(first.error)})`}${lastWords(facts)}`,
+        mend: known.mend,
+    };
+}
+
+;// CONCATENATED MODULE: ./src/report/dossier-facts.ts
+/** Reads out of the last look at a rollout what a dossier holds of each service that failed. */
+
+
+
+
+
+
+/** Services of which a dossier tells; nobody reads more. */
+const MAX_SERVICES = 20;
+/** Tasks of one service, the latest ones. */
+const MAX_TASKS = 20;
+/** What only says that something has failed, where a failed task says what. */
+const UNSPECIFIC = [
+    'update-paused',
+    'rolled-back-by-swarm',
+    'progress-timeout',
+    'timeout',
+];
+/** The services that failed, the one that ended the rollout first. */
+function failedServices(rollout, end) {
+    const { seen, goal, services } = rollout;
+    if (seen === undefined)
+        return [];
+    const failed = goal.targets.filter(({ id, name }) => name === end.service || (services.get(id)?.failures.length ?? 0) > 0);
+    const first = failed.filter(({ name }) => name === end.service);
+    const others = failed.filter(({ name }) => name !== end.service);
+    return [...first, ...others]
+        .slice(0, MAX_SERVICES)
+        .map((target) => failedService(target, rollout, seen, end));
+}
+function failedService(target, { services, goal }, seen, end) {
+    const progress = services.get(target.id);
+    const all = progress?.failures ?? [];
+    const isCulprit = target.name === end.service;
+    const lead = leadingFailure(all)?.reason;
+    const reason = isCulprit && (lead === undefined || !UNSPECIFIC.includes(end.reason))
+        ? end.reason
+        : (lead ?? end.reason);
+    const failures = all
+        .filter((failure) => failure.reason === reason)
+        .map((failure) => ({ ...failure, node: hostnameOf(seen.nodes, failure.nodeId) ?? '' }));
+    const tasks = tasksOf(target, seen, goal.formerTasks, all);
+    const alive = (task) => rank(task.state) <= RUNNING;
+    const waiting = tasks.filter((task) => alive(task) && task.state !== 'running');
+    const ran = failures.filter(hasRun).at(-1);
+    const spoke = ran === undefined
+        ? tasks.filter((task) => alive(task) && rank(task.state) >= rank('starting')).at(-1)
+        : { ...ran, node: ran.node };
+    const { spec } = target;
+    return {
+        target,
+        facts: {
+            ...{ reason, spec, failures, waiting },
+            message: isCulprit ? end.message : '',
+            unplaced: progress?.unplaced ?? '',
+            lastWords: '',
+            platforms: platformsOf(seen),
+        },
+        tasks: tasks.slice(-MAX_TASKS),
+        witness: spoke === undefined
+            ? undefined
+            : {
+                taskId: spoke.taskId,
+                task: spoke.slot === undefined ? target.name : `${target.name}.${spoke.slot}`,
+                node: spoke.node,
+                isRaw: at(spec, 'TaskTemplate', 'ContainerSpec', 'TTY') === true,
+                driver: dossier_facts_textOf(at(spec, 'TaskTemplate', 'LogDriver', 'Name')),
+            },
+    };
+}
+/** One whose container was made, but could not be started, has written nothing. */
+const hasRun = ({ exitCode, error }) => exitCode !== undefined && !/starting container failed/i.test(error);
+const dossier_facts_textOf = (value) => (typeof value === 'string' ? value : '');
+/** As builds name what engines call by the names of kernels. */
+const BUILD_NAMES = {
+    x86_64: 'amd64',
+    aarch64: 'arm64',
+    armv7l: 'arm/v7',
+    armv6l: 'arm/v6',
+    i686: '386',
+};
+function platformsOf({ nodes }) {
+    const platforms = nodes.flatMap(({ Description }) => {
+        const { OS, Architecture } = Description?.Platform ?? {};
+        if (OS === undefined || Architecture === undefined)
+            return [];
+        return [`${OS}/${BUILD_NAMES[Architecture] ?? Architecture}`];
+    });
+    return [...new Set(platforms)].sort();
+}
+/** The tasks of this rollout in the slots, or on the nodes, where one has failed or does not run. */
+function tasksOf({ id }, { tasks, nodes }, former, failures) {
+    const byId = new Map(failures.map((failure) => [failure.taskId, failure]));
+    const mine = tasks.filter((task) => task.ServiceID === id && !former.has(task.ID));
+    const troubled = new Set([
+        ...failures.map(({ slot, nodeId }) => placeOf({ Slot: slot, NodeID: nodeId })),
+        ...mine.filter(({ Status }) => rank(Status.State) < RUNNING).map(placeOf),
+    ]);
+    const known = new Set(mine.map(({ ID }) => ID));
+    const forgotten = failures.filter(({ taskId }) => !known.has(taskId));
+    return [
+        ...forgotten.map((failure) => ({
+            taskId: failure.taskId,
+            ...(failure.slot === undefined ? {} : { slot: failure.slot }),
+            node: hostnameOf(nodes, failure.nodeId) ?? '',
+            state: failure.exitCode === undefined ? 'rejected' : 'failed',
+            ...exitOf(failure.exitCode, failure),
+            error: failure.error,
+            at: failure.timestamp ?? '',
+        })),
+        ...mine
+            .filter((task) => troubled.has(placeOf(task)))
+            .sort((a, b) => (a.CreatedAt < b.CreatedAt ? -1 : a.CreatedAt > b.CreatedAt ? 1 : 0))
+            .map((task) => {
+            const { State, Timestamp = '', Err = '', ContainerStatus } = task.Status;
+            const failure = byId.get(task.ID);
+            const tookMs = Date.parse(Timestamp) - Date.parse(task.CreatedAt);
+            const hasEnded = rank(State) > RUNNING && State !== 'rejected';
+            return {
+                taskId: task.ID,
+                ...(task.Slot === undefined ? {} : { slot: task.Slot }),
+                node: hostnameOf(nodes, task.NodeID) ?? '',
+                state: State,
+                ...exitOf(hasEnded ? ContainerStatus?.ExitCode : undefined, failure),
+                error: failure?.error ?? Err,
+                at: Timestamp,
+                ...(Number.isNaN(tookMs) ? {} : { tookMs: Math.max(0, tookMs) }),
+            };
+        }),
+    ];
+}
+function exitOf(exitCode, failure) {
+    if (exitCode === undefined)
+        return {};
+    const exitMeaning = failure?.reason === 'unhealthy'
+        ? 'stopped for its healthcheck'
+        : failure?.reason === 'out-of-memory'
+            ? 'killed (SIGKILL) under its memory limit: out of memory'
+            : exitCodeMeaning(exitCode);
+    return { exitCode, ...(exitMeaning === undefined ? {} : { exitMeaning }) };
+}
+/**
+ * The dossier of one service.
+ * @param log of its witness, if it was read
+ * @param shortName the service as the stack files name it
+ */
+function serviceDossier({ target, facts, tasks }, log, places, shortName) {
+    const { failures, unplaced, message } = facts;
+    const lastWords = tellingLine(log?.lines ?? []);
+    const reason = preciser(facts.reason, lastWords);
+    const words = unplaced || failures.at(-1)?.error || message;
+    const place = places_placeOf(places, shortName, placeReason(reason, facts), words);
+    return {
+        service: target.name,
+        reason,
+        ...wordsFor({ ...facts, reason, lastWords }),
+        ...(place?.line === undefined ? {} : { place: { file: place.file, line: place.line } }),
+        tasks,
+        ...(log === undefined ? {} : { log }),
+    };
+}
+/** The last line that speaks of an error, as runtimes print more below it; else the last one. */
+const tellingLine = (lines) => lines.slice(-TELLING_LINES).findLast(complains) ??
+    lines.findLast((line) => line.trim() !== '') ??
+    '';
+const TELLING_LINES = 30;
+/** Some runtimes start a program that cannot run, and only its output says so (runc 1.1 does). */
+const preciser = (reason, lastWords) => isVague(reason) && /exec format error$/i.test(lastWords) ? 'exec-format' : reason;
+const isVague = (reason) => reason === 'crash-loop' || reason === 'job-failed';
+/** The reason of a service's failure, as its log has it where that says more than Docker does. */
+function preciseReason(reason, service, dossier) {
+    const told = dossier?.find((each) => each.service === service)?.reason;
+    return isVague(reason) && told === 'exec-format' ? told : reason;
+}
+/** What is waited for says where to look. */
+const STANDING_AT = {
+    pending: 'unschedulable',
+    preparing: 'image-not-found',
+    starting: 'unhealthy',
+};
+function placeReason(reason, { waiting }) {
+    const state = waiting[0]?.state;
+    return reason === 'progress-timeout' || reason === 'timeout'
+        ? ((state && STANDING_AT[state]) ?? reason)
+        : reason;
+}
+
 ;// CONCATENATED MODULE: ./src/report/progress.ts
 /** The live log of a rollout: what changed from one snapshot to the next, in Docker's words. */
 
@@ -47299,7 +48071,7 @@ function wellText({ services }) {
     const all = [...services.values()];
     const over = all.filter((each) => each.kind.kind.endsWith('job') || each.ended > 0);
     if (over.length === 0)
-        return `${plural(all.length, 'service')}, all healthy and stable`;
+        return `${plural(all.length, 'service')}, ${all.length === 1 ? '' : 'all '}healthy and stable`;
     const well = all.length - over.length;
     return [
         ...(well === 0 ? [] : [`${plural(well, 'service')} healthy and stable`]),
@@ -47752,6 +48524,7 @@ async function verifyOne(check, { clock, signal, probe, mask, say }, until) {
                 attempts,
                 body: headOf(answer, mask),
                 error,
+                mend: error === '' ? '' : mendOf(check, answer),
             };
         }
         if (error !== told)
@@ -47923,7 +48696,7 @@ async function takeBackNow(deployment, undo, ending) {
     const hurried = { ...deployment, world: { ...world, signal: AbortSignal.any(signals) } };
     const common = { ...ending, before: undo.before };
     try {
-        const { result, changes } = await world.narrator.group('Roll back, as the run was cancelled', () => takeBack(hurried, undo, world.rememberUndo));
+        const { result, changes } = await world.narrator.group('Roll back, as the run was cancelled', () => takeBack(hurried, undo, world.rememberUndo), (taken) => (taken.result.outcome === 'rolled-back' ? 'done' : 'failed'));
         const done = result.outcome === 'rolled-back' || result.outcome === 'superseded';
         return {
             ...common,
@@ -48002,513 +48775,6 @@ function linesIn(bytes) {
     if (lines.at(-1) === '')
         lines.pop();
     return lines;
-}
-
-;// CONCATENATED MODULE: ./src/planning/conceal.ts
-const CONCEALED = '***';
-/** What the name of something that holds a credential has in it. */
-const CREDENTIAL = /pass(?:w|phrase|code)|requirepass|masterauth|secret|token|credential|api[-_.]?key|access[-_.]?key|private[-_.]?key|basic-?auth|bearer/i;
-/** Bounded, and from the start of a word on: what is told may be megabytes without a space. */
-const conceal_NAME = `(?<![\\w.-])[\\w.-]{0,60}(?:${CREDENTIAL.source}|\\bpass\\b)[\\w.-]{0,60}`;
-/** A name that says where the credential is, which is none itself. */
-const PLACE = /(?:file|path|dir|name|id)["']?$/i;
-/** A file, or a variable that a shell in the container fills in. */
-const REFERENCE = /^["']?(?:\$(?:\w+|\{[^}]*\}|\([^)]*\))["']?$|\/run\/secrets\/)/;
-/** A value as a shell takes it for one: all of what is quoted. */
-const VALUE = `"[^"]{0,2000}"|'[^']{0,2000}'|["']?[^\\s"';&|]+`;
-const OPTION = new RegExp(`^(?=-)${conceal_NAME}$`, 'i');
-/** A word by itself, whose value ends where the word does. */
-const WHOLE = new RegExp(`^(${conceal_NAME}=)(.+)$`, 'is');
-const ASSIGNED = new RegExp(`(${conceal_NAME}["']?\\s*[=:]\\s*)((?:bearer|basic)\\s+)?(${VALUE})`, 'gi');
-const FOLLOWED = new RegExp(`((?<!\\S)(?=-)${conceal_NAME}\\s+)(?!["']?-)(${VALUE})`, 'gi');
-const HEADER = /(authorization["']?\s*:\s*(?:bearer|basic|token)?\s*)([^\s"']+)/gi;
-const USER_INFO = /((?<![a-z0-9+.-])[a-z][a-z0-9+.-]{0,30}:\/\/)([^\s/@"':]{0,200}:)?([^\s"']{1,2000})@/gi;
-/** `mysqladmin ping -pVALUE`: the one option of its kind that takes no space. */
-const MYSQL = new RegExp(`(\\b(?:mysql|mariadb)\\w{0,30}\\b[^|;&]{0,500}?\\s-p)(${VALUE})`, 'gi');
-/** A text without the credentials in it. */
-function concealText(text) {
-    return text
-        .replace(USER_INFO, (whole, scheme, user, rest) => {
-        if (user === undefined && !/^https?:/i.test(scheme))
-            return whole;
-        return REFERENCE.test(rest) ? whole : `${scheme}${user ?? ''}${CONCEALED}@`;
-    })
-        .replace(HEADER, (_, lead, value) => hide(lead, value))
-        .replace(ASSIGNED, (_, lead, kind, value) => hide(`${lead}${kind ?? ''}`, value))
-        .replace(FOLLOWED, (_, lead, value) => hide(lead, value))
-        .replace(MYSQL, (_, lead, value) => hide(lead, value));
-}
-/** A value after its name, unless that says where the credential is. */
-function hide(lead, value) {
-    if (REFERENCE.test(value) || PLACE.test(lead.replace(/["'\s=:]+$/, '')))
-        return lead + value;
-    const quote = /^["']/.exec(value)?.[0] ?? '';
-    return `${lead}${quote}${CONCEALED}${quote}`;
-}
-/** The same for each text of a value; of a list of words, one may name the next. */
-function conceal(value) {
-    if (typeof value === 'string')
-        return concealText(value);
-    if (Array.isArray(value)) {
-        const words = value;
-        const ofMysql = words.some((word) => typeof word === 'string' && /(?:mysql|mariadb)\w*$/i.test(word));
-        return words.map((word, index) => {
-            const before = words[index - 1];
-            if (typeof word !== 'string')
-                return conceal(word);
-            if (ofMysql && /^-p./.test(word))
-                return `-p${CONCEALED}`;
-            const [, lead, rest = ''] = WHOLE.exec(word) ?? [];
-            if (lead !== undefined && (word.startsWith('-') || !/\s/.test(word)))
-                return hide(lead, rest);
-            const named = typeof before === 'string' && OPTION.test(before) && !PLACE.test(before);
-            return named && !REFERENCE.test(word) && !word.startsWith('-')
-                ? CONCEALED
-                : concealText(word);
-        });
-    }
-    if (typeof value !== 'object' || value === null)
-        return value;
-    return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, conceal(each ?? null)]));
-}
-
-;// CONCATENATED MODULE: ./src/report/dossier-words.ts
-
-
-
-
-const MAX_WORDS = 400;
-const dossier_words_short = (text, most = MAX_WORDS) => {
-    const flat = withoutControls(text).trim();
-    return flat.length > most ? `${flat.slice(0, most)} ...` : flat;
-};
-/** Cause and mend without a full stop's worth of jargon; foreign text in them is not yet made safe. */
-function wordsFor(facts) {
-    const { cause, mend } = dossier_words_WORDS[facts.reason]?.(facts) ?? {
-        cause: facts.message === '' ? dossier_words_short(lastError(facts)) : facts.message,
-        mend: "Docker's own words say what is wrong; mend that, then run the workflow again.",
-    };
-    const sentence = cause.replace(/^the node/, 'The node').replace(/[.\s]+$/, '');
-    return { cause: `${sentence}.`, mend };
-}
-const dossier_words_WORDS = {
-    'image-not-found': (facts) => splitImage(imageOf(facts.spec)).digest === undefined ? imageMissing(facts) : imageKept(facts),
-    'registry-auth': (facts) => ({
-        cause: `The registry did not let ${nodes(facts)} pull ${dossier_words_image(facts)}: ${dossier_words_short(lastError(facts))}`,
-        mend: 'Give registry-username and registry-password of an account that may pull it (a token may have expired), and leave with-registry-auth at true.',
-    }),
-    'crash-loop': crashed,
-    unhealthy: (facts) => ({
-        cause: `${healthcheck(facts)} does not pass${tasksSay(facts, 'stopped for it')}`,
-        mend: `Run the check in a container of ${dossier_words_image(facts)} and mend what it finds; if the service only takes longer to start, raise healthcheck.start_period (it is ${startPeriod(facts.spec)}).`,
-    }),
-    'out-of-memory': (facts) => ({
-        cause: `Killed for taking more memory than its limit of ${memoryLimit(facts.spec)} (exit code 137)${tasksSay(facts, 'killed')}`,
-        mend: 'Raise deploy.resources.limits.memory, or make the service use less.',
-    }),
-    'exec-format': (facts) => ({
-        cause: `The program of ${dossier_words_image(facts)} does not run on ${nodes(facts)}: it is for another processor, or a script without a #! line`,
-        mend: `Build the image for the platform of the nodes${facts.platforms.length === 0 ? '' : ` (${facts.platforms.join(', ')})`}, as by docker buildx build --platform; a script begins with #!/bin/sh.`,
-    }),
-    'command-not-found': commandMissing,
-    'mount-invalid': (facts) => {
-        const path = /source path does not exist: ?(\S+)/i.exec(lastError(facts))?.[1];
-        return {
-            cause: path === undefined
-                ? `A mount cannot be made on ${nodes(facts)}: ${dossier_words_short(lastError(facts))}`
-                : `There is no ${path} on ${nodes(facts)}, which a mount asks for`,
-            mend: 'Create it on every node that may run the service, use a named volume, or keep the service to nodes that have it (deploy.placement.constraints).',
-        };
-    },
-    'network-unavailable': (facts) => ({
-        cause: `A network of it cannot be set up on ${nodes(facts)}: ${dossier_words_short(lastError(facts))}`,
-        mend: /overlap/i.test(lastError(facts))
-            ? 'Addresses of a stack that was just removed may still be in use: run the workflow again, or give the network a subnet of its own.'
-            : 'Check that the network exists, and that its driver is there on that node (docker network ls).',
-    }),
-    'port-in-use': (facts) => {
-        const words = lastError(facts);
-        const port = /(?::|port )(\d{2,5})\b(?!.*(?::|port )\d{2,5}\b)/i.exec(words)?.[1];
-        return {
-            cause: `${port === undefined ? 'A host-mode port' : `Port ${port}`} is already in use on ${nodes(facts)}`,
-            mend: 'Stop what listens there or publish another port; where it is the former task of the same service, set deploy.update_config.order: stop-first.',
-        };
-    },
-    'host-port-deadlock': (facts) => ({
-        cause: facts.message,
-        mend: 'Set deploy.update_config.order: stop-first for services with host-mode ports.',
-    }),
-    'task-rejected': (facts) => ({
-        cause: `${nodes(facts)} could not start its task: ${dossier_words_short(lastError(facts))}`,
-        mend: "Docker's words say what is wrong on that node; mend it there, or keep the service to other nodes (deploy.placement.constraints).",
-    }),
-    'job-failed': (facts) => ({
-        cause: `The job ended with ${exitText(facts)}${lastWords(facts)}`,
-        mend: 'Mend what its log complains of, then run the workflow again: a job runs anew with every deploy.',
-    }),
-    unschedulable: unplaceable,
-    'update-paused': (facts) => ({
-        cause: `Swarm paused the update (failure_action: pause)${colon(facts.message)}`,
-        mend: 'See what its tasks died of: their errors are in the table, their output in the log.',
-    }),
-    'rolled-back-by-swarm': (facts) => ({
-        cause: `Swarm rolled the service back by itself (failure_action: rollback)${colon(facts.message)}`,
-        mend: 'See what its tasks died of: their errors are in the table, their output in the log.',
-    }),
-    'progress-timeout': late,
-    timeout: late,
-};
-const colon = (text) => (text === '' ? '' : `: ${text}`);
-const dossier_words_image = ({ spec }) => splitImage(imageOf(spec)).name;
-const lastError = ({ failures, message }) => failures.at(-1)?.error ?? message;
-const imageMissing = (facts) => ({
-    cause: facts.failures.some(({ fatal }) => fatal)
-        ? `The registry has no image ${dossier_words_image(facts)}`
-        : `${nodes(facts)} could not pull ${dossier_words_image(facts)}: there is no such image, or its registry does not answer or lets no node in`,
-    mend: 'Check the name and the tag in `image:`, and that it was pushed before this step; a private image needs registry-username and registry-password, and with-registry-auth at true.',
-});
-/** Docker had the digest from the registry: what a node lacks is the way to it. */
-const imageKept = (facts) => ({
-    cause: `The registry has ${dossier_words_image(facts)}, but ${nodes(facts)} could not pull it: it has no login for it, or does not reach the registry`,
-    mend: 'Give registry-username and registry-password and leave with-registry-auth at true, so that the nodes can log in; and check that they reach the registry.',
-});
-/** `worker-1`, `worker-1 and worker-2`, `4 nodes`. */
-function nodes({ failures }) {
-    const names = [...new Set(failures.map(({ node }) => node))].filter((name) => name !== '').sort();
-    if (names.length === 0)
-        return 'the node';
-    return names.length > 3 ? `${names.length} nodes` : dossier_words_listed(names);
-}
-const dossier_words_listed = (names) => names.length < 2
-    ? names.join('')
-    : `${names.slice(0, -1).join(', ')} and ${names.slice(-1).join('')}`;
-/** `: 3 tasks on worker-1 were stopped for it`. */
-function tasksSay(facts, what) {
-    const count = facts.failures.length;
-    if (count === 0)
-        return '';
-    return `: ${plural(count, 'task')} on ${nodes(facts)} ${count === 1 ? 'was' : 'were'} ${what}`;
-}
-const lastWords = ({ lastWords: words }) => words === '' ? '' : `; its log says: ${dossier_words_short(words, 200)}`;
-function exitText({ failures }) {
-    const code = failures.at(-1)?.exitCode;
-    if (code === undefined)
-        return 'an error';
-    const meaning = code === 0 ? undefined : exitCodeMeaning(code);
-    return `exit code ${code}${meaning === undefined ? '' : ` (${meaning})`}`;
-}
-function crashed(facts) {
-    const last = facts.failures.at(-1);
-    const times = facts.failures.length;
-    const often = times > 1 ? `, ${times} times` : '';
-    const where = `${often} on ${nodes(facts)}`;
-    if (last?.exitCode === 0)
-        return {
-            cause: `Its process ends by itself in good order (exit code 0)${where}, though the service is meant to keep running${lastWords(facts)}`,
-            mend: `Keep it in the foreground; a service that is meant to end takes deploy.restart_policy.condition: none or on-failure${restartCondition(facts.spec) === 'any' ? '' : ' and no healthcheck'}, or mode: replicated-job.`,
-        };
-    return {
-        cause: `Its process ends with ${exitText(facts)}${where}${lastWords(facts)}`,
-        mend: last?.exitCode === 137
-            ? 'Look whether the node ran out of memory (dmesg on it), and give the service deploy.resources.limits.memory; else something kills it.'
-            : facts.lastWords === ''
-                ? `It wrote nothing that could be read: run ${dossier_words_image(facts)} by hand with the same command and environment.`
-                : 'Mend what its log complains of.',
-    };
-}
-function healthcheck({ spec }) {
-    if (!hasOwnHealthcheck(spec))
-        return 'The healthcheck of its image';
-    const test = at(spec, 'TaskTemplate', 'ContainerSpec', 'Healthcheck', 'Test');
-    const shown = conceal(test ?? null);
-    const [, ...words] = Array.isArray(shown) ? shown : [];
-    const command = dossier_words_short(words.filter((word) => typeof word === 'string').join(' '), 120);
-    return checksHealth(test) && command !== '' ? `Its healthcheck "${command}"` : 'Its healthcheck';
-}
-function startPeriod(spec) {
-    const period = at(spec, 'TaskTemplate', 'ContainerSpec', 'Healthcheck', 'StartPeriod');
-    const seconds = Number(period ?? 0) / 1e9;
-    return seconds > 0
-        ? `${Number(seconds.toFixed(1))} s`
-        : hasOwnHealthcheck(spec)
-            ? '0 s'
-            : "the image's";
-}
-function memoryLimit(spec) {
-    const bytes = Number(at(spec, 'TaskTemplate', 'Resources', 'Limits', 'MemoryBytes') ?? 0);
-    const mib = bytes / 2 ** 20;
-    return mib >= 1024 && mib % 1024 === 0 ? `${mib / 1024} GiB` : `${Number(mib.toFixed(1))} MiB`;
-}
-function commandMissing(facts) {
-    const words = lastError(facts);
-    const name = /exec: \\?"([^"\\]+)\\?"/.exec(words)?.[1];
-    const denied = /permission denied/i.test(words);
-    return {
-        cause: name === undefined
-            ? `The command of the service is not in ${dossier_words_image(facts)}: ${dossier_words_short(words)}`
-            : denied
-                ? `The command ${name} in ${dossier_words_image(facts)} may not be executed`
-                : `There is no command ${name} in ${dossier_words_image(facts)}`,
-        mend: denied
-            ? 'Give the file the right to be executed (chmod +x) in the image, or correct command or entrypoint.'
-            : 'Correct command or entrypoint, or put the program into the image (an entrypoint script needs its interpreter there, too).',
-    };
-}
-/** What Docker's counts of unfit nodes say, and what helps there. */
-const UNFIT = [
-    {
-        pattern: /scheduling constraints/i,
-        mend: 'Correct deploy.placement.constraints, or give a node what they ask for (docker node update --label-add KEY=VALUE NODE).',
-    },
-    {
-        pattern: /insufficient resources/i,
-        mend: 'Lower deploy.resources.reservations, or make room: add a node or remove services.',
-    },
-    {
-        pattern: /unsupported platform/i,
-        mend: 'Build the image for the platform of the nodes (docker buildx build --platform).',
-    },
-    {
-        pattern: /max replicas per node/i,
-        mend: 'Raise deploy.placement.max_replicas_per_node, lower replicas, or add a node.',
-    },
-    {
-        pattern: /host-mode port/i,
-        mend: 'Each node has a host-mode port once: fewer replicas, another port, or deploy.update_config.order: stop-first.',
-    },
-    {
-        pattern: /missing plugin/i,
-        mend: 'Install the plugin of the volume, network or log driver on the nodes.',
-    },
-];
-function unplaceable(facts) {
-    const words = facts.unplaced === '' ? facts.message : facts.unplaced;
-    const constraints = at(facts.spec, 'TaskTemplate', 'Placement', 'Constraints');
-    const asked = /constraints/i.test(words) && Array.isArray(constraints) && constraints.length > 0
-        ? `; it asks for ${dossier_words_short(constraints.filter((each) => typeof each === 'string').join(', '), 200)}`
-        : '';
-    const mends = UNFIT.filter(({ pattern }) => pattern.test(words)).map(({ mend }) => mend);
-    return {
-        cause: `No node can run it: ${dossier_words_short(words)}${asked}`,
-        mend: mends.join(' ') ||
-            'Look at the nodes (docker node ls): none that is active and ready takes the task.',
-    };
-}
-/** Where tasks are when nothing moves, and what that means. */
-const STANDSTILL = {
-    pending: {
-        cause: 'no node has been found for it',
-        mend: 'Look at placement and reservations, and at the nodes (docker node ls).',
-    },
-    assigned: {
-        cause: 'its node has not taken it yet',
-        mend: 'Look whether that node is well (docker node ls), and restart its engine if need be.',
-    },
-    accepted: {
-        cause: 'its node has not begun yet',
-        mend: 'Look whether that node is well (docker node ls), and restart its engine if need be.',
-    },
-    preparing: {
-        cause: 'its image is being pulled, or a network or volume set up',
-        mend: 'Large images and slow registries take time: raise progress-timeout, or pull the image to the nodes beforehand.',
-    },
-    starting: {
-        cause: 'it runs, and its healthcheck has not passed yet',
-        mend: 'Look at the log below and at the healthcheck: a long start_period or many retries may be what is waited for; then raise progress-timeout.',
-    },
-};
-function late(facts) {
-    const behind = facts.waiting.filter(({ state }) => state in STANDSTILL);
-    const [first] = behind;
-    const known = first === undefined ? undefined : STANDSTILL[first.state];
-    if (first === undefined || known === undefined) {
-        const pause = delayMs(facts.spec) / 1000;
-        return {
-            cause: facts.message === '' ? dossier_words_short(lastError(facts)) : facts.message,
-            mend: `Raise ${facts.reason} if it only needs longer${pause > 0 ? ` (its update_config has a delay of ${pause} s)` : ''}; else look at its tasks: docker service ps --no-trunc.`,
-        };
-    }
-    const where = first.node === '' ? '' : ` on ${first.node}`;
-    const more = behind.length > 1 ? `, as ${behind.length - 1} more` : '';
-    return {
-        cause: `A task${where} stays "${first.state}"${more}: ${known.cause}${first.error === '' ? '' : ` (${dossier_words_short(first.error)})`}${lastWords(facts)}`,
-        mend: known.mend,
-    };
-}
-
-;// CONCATENATED MODULE: ./src/report/dossier-facts.ts
-/** Reads out of the last look at a rollout what a dossier holds of each service that failed. */
-
-
-
-
-
-
-/** Services of which a dossier tells; nobody reads more. */
-const MAX_SERVICES = 20;
-/** Tasks of one service, the latest ones. */
-const MAX_TASKS = 20;
-/** What only says that something has failed, where a failed task says what. */
-const UNSPECIFIC = [
-    'update-paused',
-    'rolled-back-by-swarm',
-    'progress-timeout',
-    'timeout',
-];
-/** The services that failed, the one that ended the rollout first. */
-function failedServices(rollout, end) {
-    const { seen, goal, services } = rollout;
-    if (seen === undefined)
-        return [];
-    const failed = goal.targets.filter(({ id, name }) => name === end.service || (services.get(id)?.failures.length ?? 0) > 0);
-    const first = failed.filter(({ name }) => name === end.service);
-    const others = failed.filter(({ name }) => name !== end.service);
-    return [...first, ...others]
-        .slice(0, MAX_SERVICES)
-        .map((target) => failedService(target, rollout, seen, end));
-}
-function failedService(target, { services, goal }, seen, end) {
-    const progress = services.get(target.id);
-    const all = progress?.failures ?? [];
-    const isCulprit = target.name === end.service;
-    const lead = leadingFailure(all)?.reason;
-    const reason = isCulprit && (lead === undefined || !UNSPECIFIC.includes(end.reason))
-        ? end.reason
-        : (lead ?? end.reason);
-    const failures = all
-        .filter((failure) => failure.reason === reason)
-        .map((failure) => ({ ...failure, node: hostnameOf(seen.nodes, failure.nodeId) ?? '' }));
-    const tasks = tasksOf(target, seen, goal.formerTasks, all);
-    const alive = (task) => rank(task.state) <= RUNNING;
-    const waiting = tasks.filter((task) => alive(task) && task.state !== 'running');
-    const ran = failures.filter(hasRun).at(-1);
-    const spoke = ran === undefined
-        ? tasks.filter((task) => alive(task) && rank(task.state) >= rank('starting')).at(-1)
-        : { ...ran, node: ran.node };
-    const { spec } = target;
-    return {
-        target,
-        facts: {
-            ...{ reason, spec, failures, waiting },
-            message: isCulprit ? end.message : '',
-            unplaced: progress?.unplaced ?? '',
-            lastWords: '',
-            platforms: platformsOf(seen),
-        },
-        tasks: tasks.slice(-MAX_TASKS),
-        witness: spoke === undefined
-            ? undefined
-            : {
-                taskId: spoke.taskId,
-                task: spoke.slot === undefined ? target.name : `${target.name}.${spoke.slot}`,
-                node: spoke.node,
-                isRaw: at(spec, 'TaskTemplate', 'ContainerSpec', 'TTY') === true,
-                driver: dossier_facts_textOf(at(spec, 'TaskTemplate', 'LogDriver', 'Name')),
-            },
-    };
-}
-/** One whose container was made, but could not be started, has written nothing. */
-const hasRun = ({ exitCode, error }) => exitCode !== undefined && !/starting container failed/i.test(error);
-const dossier_facts_textOf = (value) => (typeof value === 'string' ? value : '');
-function platformsOf({ nodes }) {
-    const platforms = nodes.flatMap(({ Description }) => {
-        const { OS, Architecture } = Description?.Platform ?? {};
-        return OS === undefined || Architecture === undefined ? [] : [`${OS}/${Architecture}`];
-    });
-    return [...new Set(platforms)].sort();
-}
-/** The tasks of this rollout in the slots, or on the nodes, where one has failed or does not run. */
-function tasksOf({ id }, { tasks, nodes }, former, failures) {
-    const byId = new Map(failures.map((failure) => [failure.taskId, failure]));
-    const mine = tasks.filter((task) => task.ServiceID === id && !former.has(task.ID));
-    const troubled = new Set([
-        ...failures.map(({ slot, nodeId }) => placeOf({ Slot: slot, NodeID: nodeId })),
-        ...mine.filter(({ Status }) => rank(Status.State) < RUNNING).map(placeOf),
-    ]);
-    const known = new Set(mine.map(({ ID }) => ID));
-    const forgotten = failures.filter(({ taskId }) => !known.has(taskId));
-    return [
-        ...forgotten.map((failure) => ({
-            taskId: failure.taskId,
-            ...(failure.slot === undefined ? {} : { slot: failure.slot }),
-            node: hostnameOf(nodes, failure.nodeId) ?? '',
-            state: failure.exitCode === undefined ? 'rejected' : 'failed',
-            ...exitOf(failure.exitCode, failure),
-            error: failure.error,
-            at: failure.timestamp ?? '',
-        })),
-        ...mine
-            .filter((task) => troubled.has(placeOf(task)))
-            .sort((a, b) => (a.CreatedAt < b.CreatedAt ? -1 : a.CreatedAt > b.CreatedAt ? 1 : 0))
-            .map((task) => {
-            const { State, Timestamp = '', Err = '', ContainerStatus } = task.Status;
-            const failure = byId.get(task.ID);
-            const tookMs = Date.parse(Timestamp) - Date.parse(task.CreatedAt);
-            const hasEnded = rank(State) > RUNNING && State !== 'rejected';
-            return {
-                taskId: task.ID,
-                ...(task.Slot === undefined ? {} : { slot: task.Slot }),
-                node: hostnameOf(nodes, task.NodeID) ?? '',
-                state: State,
-                ...exitOf(hasEnded ? ContainerStatus?.ExitCode : undefined, failure),
-                error: failure?.error ?? Err,
-                at: Timestamp,
-                ...(Number.isNaN(tookMs) ? {} : { tookMs: Math.max(0, tookMs) }),
-            };
-        }),
-    ];
-}
-function exitOf(exitCode, failure) {
-    if (exitCode === undefined)
-        return {};
-    const exitMeaning = failure?.reason === 'unhealthy'
-        ? 'stopped for its healthcheck'
-        : failure?.reason === 'out-of-memory'
-            ? 'killed (SIGKILL) under its memory limit: out of memory'
-            : exitCodeMeaning(exitCode);
-    return { exitCode, ...(exitMeaning === undefined ? {} : { exitMeaning }) };
-}
-/**
- * The dossier of one service.
- * @param log of its witness, if it was read
- * @param shortName the service as the stack files name it
- */
-function serviceDossier({ target, facts, tasks }, log, places, shortName) {
-    const { failures, unplaced, message } = facts;
-    const lastWords = tellingLine(log?.lines ?? []);
-    const reason = preciser(facts.reason, lastWords);
-    const words = unplaced || failures.at(-1)?.error || message;
-    const place = places_placeOf(places, shortName, placeReason(reason, facts), words);
-    return {
-        service: target.name,
-        reason,
-        ...wordsFor({ ...facts, reason, lastWords }),
-        ...(place?.line === undefined ? {} : { place: { file: place.file, line: place.line } }),
-        tasks,
-        ...(log === undefined ? {} : { log }),
-    };
-}
-/** The last line that speaks of an error, as runtimes print more below it; else the last one. */
-const tellingLine = (lines) => lines.slice(-TELLING_LINES).findLast((line) => COMPLAINT.test(line)) ??
-    lines.findLast((line) => line.trim() !== '') ??
-    '';
-const TELLING_LINES = 30;
-const COMPLAINT = /\b(?:fatal|panic|[a-z]*error|[a-z]*exception)\b/i;
-/** Some runtimes start a program that cannot run, and only its output says so (runc 1.1 does). */
-const preciser = (reason, lastWords) => (reason === 'crash-loop' || reason === 'job-failed') && /exec format error$/i.test(lastWords)
-    ? 'exec-format'
-    : reason;
-/** What is waited for says where to look. */
-const STANDING_AT = {
-    pending: 'unschedulable',
-    preparing: 'image-not-found',
-    starting: 'unhealthy',
-};
-function placeReason(reason, { waiting }) {
-    const state = waiting[0]?.state;
-    return reason === 'progress-timeout' || reason === 'timeout'
-        ? ((state && STANDING_AT[state]) ?? reason)
-        : reason;
 }
 
 ;// CONCATENATED MODULE: ./src/report/dossier-log.ts
@@ -48775,6 +49041,7 @@ function waveTitle(stack, waves, index) {
 
 
 
+
 const transaction_CLEAN_UP_LIMIT_MS = 30_000;
 /** A deploy that was given little time is no reason to give up on the way back. */
 const MIN_ROLLBACK_MS = 5 * 60_000;
@@ -48840,7 +49107,7 @@ async function write(deployment, { before, objectsBefore }, change, waves, index
     const moved = former === undefined ? [] : changedMeanwhile(before, known, names);
     const deployed = moved.length > 0
         ? {}
-        : await world.narrator.group(waveTitle(inputs.stack, waves, index), () => change.apply(index, known, former?.startedAt));
+        : await world.narrator.group(waveTitle(inputs.stack, waves, index), () => change.apply(index, known, former?.startedAt), ({ failure }) => (failure === undefined ? 'done' : 'failed'));
     const live = moved.length > 0 ? known : await read();
     const fresh = changesOf(before, live, names, deployed.repeated);
     const made = moved.length > 0 ? { ...fresh, foreign: moved } : fresh;
@@ -48877,7 +49144,7 @@ async function waitFor(context, waves, index) {
         needed: new Set(needed.map(({ id }) => id)),
         stableForMs: calmMs(needed),
     };
-    const { rollout, end } = await narrator.group(`Wait for ${needsText(needs)}, before ${names.join(', ')}`, () => look(deployment, onTo(context, goal)));
+    const { rollout, end } = await narrator.group(`Wait for ${needsText(needs)}, before ${names.join(', ')}`, () => look(deployment, onTo(context, goal)), cameTo);
     const reached = { ...context, rollout };
     return end.kind === 'converged' ? reached : await fail(reached, end, rollout);
 }
@@ -48946,7 +49213,7 @@ async function judge(context, deployed, live) {
             changes,
             fate: 'accepted',
         };
-    const { rollout, end } = await narrator.group('Watch the tasks', () => look(deployment, onTo(context, goalOf(context))));
+    const { rollout, end } = await narrator.group('Watch the tasks', () => look(deployment, onTo(context, goalOf(context))), cameTo);
     if (end.kind !== 'converged')
         return await fail(context, end, rollout);
     return deployment.checks.length === 0
@@ -48964,7 +49231,7 @@ async function verified(context, rollout) {
         ...{ clock, signal, probe, say: narrator.say },
         timeoutMs: inputs.verify.timeoutMs,
         mask: maskFor(deployment, confidential, specs),
-    }));
+    }), (all) => (all.every(({ ok }) => ok) ? 'done' : 'failed'));
     const failed = verification.filter(({ ok }) => !ok);
     const [first] = failed;
     if (first !== undefined) {
@@ -49007,7 +49274,7 @@ function interrupted(context, interruption) {
         : `${seen.rollout.goal.phase === 'restore' ? ' It was being rolled back.' : ''} Last seen: ${[...seen.rollout.services.values()].map(standingLine).join('; ')}.`;
     return {
         ...ending,
-        message: `${ending.message}${last}${context.unreached.length === 0 ? '' : ` Not begun: ${context.unreached.join(', ')}.`}`,
+        message: `${last === '' ? ending.message : fullStop(ending.message)}${last}${context.unreached.length === 0 ? '' : ` Not begun: ${context.unreached.join(', ')}.`}`,
         hint: ending.hint ?? seeYourself(deployment),
         before,
         changes,
@@ -49015,6 +49282,8 @@ function interrupted(context, interruption) {
         ...(seen.rollout === undefined ? {} : { rollout: seen.rollout }),
     };
 }
+/** The end of a sentence, where there is none yet. */
+const fullStop = (text) => (/[.!?]$/.test(text) ? text : `${text}.`);
 /** The changes, and the services that later waves were to change, as they are. */
 function withUnreached({ before, changes, unreached }) {
     const { targets } = changesOf(before, before.services, unreached);
@@ -49075,9 +49344,7 @@ async function succeed(context, rollout) {
     return {
         outcome: any ? 'deployed' : 'unchanged',
         reason: '',
-        message: any
-            ? `${wellText(rollout)}.`
-            : `No task was restarted, every service is what was asked for already: ${wellText(rollout)}.`,
+        message: `${wellText(rollout)}.`,
         before,
         changes,
         rollout,
@@ -49115,7 +49382,7 @@ async function fail(context, end, rollout) {
             hint: 'Let one workflow at a time deploy a stack (`concurrency` in the workflow), then run this one again.',
             fate: 'unknown',
         };
-    const { reason } = end;
+    const reason = preciseReason(end.reason, end.service, dossier);
     const message = `${end.message}${untouched(unreached)}`;
     if (inputs.onFailure === 'keep')
         return {
@@ -49159,7 +49426,7 @@ async function fail(context, end, rollout) {
         watch: (start) => look(deployment, start),
         settle: (action) => settle(deployment, action),
         cleanUpLimitMs: transaction_CLEAN_UP_LIMIT_MS,
-    }));
+    }), ({ outcome }) => (outcome === 'rolled-back' ? 'done' : 'failed'));
     return {
         ...common,
         outcome: result.outcome,
@@ -49226,7 +49493,7 @@ async function deployIn(deployment, rendered, record, place) {
         const { before, objectsBefore } = looked.value;
         tellNodeLint(deployment, rendered, before.nodes, objectsBefore);
     }
-    const [workspace, before] = await Promise.all([preparing, reading]);
+    const [, before] = await Promise.all([preparing, reading]);
     world.signal.throwIfAborted();
     await record.open(openingOf(rendered));
     const full = (service) => `${inputs.stack}_${service}`;
@@ -49242,18 +49509,18 @@ async function deployIn(deployment, rendered, record, place) {
         background: { places: rendered.places, confidential: secretsIn(rendered) },
         apply: async (wave, live, startedAt) => {
             // While the waves before were watched, another manager may have taken over.
-            if (place.ready !== session.transport)
+            if (place.ready?.on !== session.transport)
                 await settle(deployment, () => prepare(deployment, rendered, place));
             const names = waves[wave]?.names ?? [];
             return await deployStack(session, {
                 inputs,
                 rendered: { ...rendered, files: rendered.files.map(nameIn(rendered, wave)) },
-                workspace,
+                workspace: () => readyIn(place),
                 mayWrite: async () => {
                     await deployment.lease?.assertHeld();
                     record.applying();
                 },
-                wasWritten: (loss) => recover(deployment, { loss, live, names, rendered, place, workspace }),
+                wasWritten: (loss) => recover(deployment, { loss, live, names, rendered, place }),
                 until: startedAt === undefined ? undefined : startedAt + inputs.watch.timeoutMs,
             }, world);
         },
@@ -49295,9 +49562,15 @@ async function prepare({ session, inputs, world }, rendered, place) {
         return made;
     });
     await Promise.allSettled([loggingIn, uploading]);
-    const [accepted, workspace] = await Promise.all([loggingIn, uploading]);
-    place.ready = transport;
-    return accepted === undefined ? workspace : { ...workspace, logins: configFile(accepted) };
+    const [accepted, made] = await Promise.all([loggingIn, uploading]);
+    const workspace = accepted === undefined ? made : { ...made, logins: configFile(accepted) };
+    place.ready = { on: transport, workspace };
+    return workspace;
+}
+function readyIn({ ready }) {
+    if (ready === undefined)
+        throw new Error('the directory of the run was never made ready');
+    return ready.workspace;
 }
 /**
  * The files that deploy one wave: those of the stack, with its services alone. They lie beside each
@@ -49320,7 +49593,7 @@ async function recover(deployment, lost) {
     world.narrator.say(`connection lost while the stack was being deployed: ${errorLine(lost.loss)}`);
     const live = await settle(deployment, async (engine) => {
         // What was sent over the lost connection must not write any more from here on.
-        await stopCommand(session.transport, lost.workspace);
+        await stopCommand(session.transport, readyIn(lost.place));
         return await deployment.reader.services(engine);
     });
     const former = new Map(lost.live.map((service) => [service.ID, service]));
@@ -50407,7 +50680,7 @@ function planMessage({ hasChanges, services, objects }) {
 }
 /** For the log. */
 function planLines(plan) {
-    return diffOf(plan).map(({ sign, text }) => safeLine(`${sign === ' ' ? ' ' : sign} ${text}`));
+    return diffOf(plan).map(({ sign, text }) => safeLine(`${sign} ${text}`));
 }
 /** A fenced diff in GitHub's markdown, which colours it. */
 function planSummary(plan) {
@@ -50449,12 +50722,12 @@ function serviceLines(service) {
             return [{ sign: '-', text: `service ${name}: removed, as it is not in the files (prune)` }];
         case 'left':
             return [
-                { sign: ' ', text: `service ${name}: left running; it is not in the files (prune: false)` },
+                { sign: '=', text: `service ${name}: left running; it is not in the files (prune: false)` },
             ];
         case 'unchanged':
             return [
                 {
-                    sign: ' ',
+                    sign: '=',
                     text: `service ${name}: unchanged`,
                 },
             ];
@@ -50800,7 +51073,7 @@ async function catchWrites({ session, inputs, world }, rendered, workspace) {
                 // The engine that it speaks with is this process: no right of the manager's is needed for that.
                 inputs: { ...inputs, docker: { sudo: false, host: RELAY_HOST } },
                 rendered,
-                workspace,
+                workspace: () => workspace,
                 mayWrite: () => Promise.resolve(),
                 wasWritten: (loss) => Promise.reject(loss),
             }, {
@@ -50903,7 +51176,7 @@ async function removeStack(deployment) {
         timeoutMs: inputs.watch.timeoutMs,
         progressTimeoutMs: inputs.watch.progressTimeoutMs,
         maxFailures: Infinity,
-    })));
+    })), cameTo);
     if (end.kind !== 'converged')
         return {
             ...result,
@@ -50913,7 +51186,7 @@ async function removeStack(deployment) {
             hint: `See which tasks are left: docker stack ps --no-trunc ${inputs.stack}; then run this again.`,
             fate: 'unknown',
         };
-    const left = await narrator.group('Remove networks, configs and secrets', () => removeAll(deployment, startedAt + inputs.watch.timeoutMs));
+    const left = await narrator.group('Remove networks, configs and secrets', () => removeAll(deployment, startedAt + inputs.watch.timeoutMs), (remaining) => (remaining.length === 0 ? 'done' : 'failed'));
     if (left.length > 0) {
         const names = left.map(({ kind, name }) => `${kind} ${name}`).join(', ');
         return {
@@ -51571,6 +51844,7 @@ function troubleTable(services, max) {
 ;// CONCATENATED MODULE: ./src/report/services.ts
 
 
+
 /** One entry for each service of the files, and for each that was pruned. */
 function serviceReports(ending) {
     const { changes, before } = ending;
@@ -51666,7 +51940,8 @@ function reasonOf(target, ending) {
     if (ending.reason === '')
         return '';
     const failure = ending.rollout?.services.get(target.id)?.failures.at(-1);
-    return failure?.reason ?? (target.name === ending.culprit ? ending.reason : '');
+    const reason = failure?.reason ?? (target.name === ending.culprit ? ending.reason : '');
+    return preciseReason(reason, target.name, ending.dossier);
 }
 function removedReport(service) {
     const was = splitImage(imageOf(service.Spec));
@@ -51786,7 +52061,7 @@ function summed(services) {
     if (behind.length === 0)
         return services.length === 1
             ? 'Its one service is as it is meant to be.'
-            : `All ${count} are as they are meant to be.`;
+            : `Its ${count} are as they are meant to be.`;
     const named = behind
         .slice(0, status_MAX_NAMED)
         .map(({ name, state }) => (state === undefined ? name : `${name} ${healthText(state)}`));
@@ -51932,6 +52207,7 @@ class MissingImages {
 
 
 
+
 /**
  * Tasks are 2 to 3 kB each, and every slot keeps some of its past ones. Those of a large stack are
  * asked for in pieces: in one, the answer takes more memory than all the rest of a run.
@@ -51953,6 +52229,8 @@ class SnapshotReader {
     #moved = new Set();
     /** All shares together, the same object until one changes. */
     #whole;
+    /** The newest version of each service that was seen, whichever manager gave it. */
+    #newest = new Map();
     constructor(stack) {
         this.#stack = stack;
     }
@@ -51992,7 +52270,7 @@ class SnapshotReader {
     /** The services as they are now. What has changed of them has its tasks read at the next look. */
     async services(engine) {
         if (engine !== this.#engine)
-            return (await engine.serviceList(this.#stack)).items;
+            return this.#notOlder((await engine.serviceList(this.#stack)).items);
         return (await this.#readServices(engine)).items;
     }
     #forgetAnswers() {
@@ -52109,7 +52387,23 @@ class SnapshotReader {
         });
         for (const id of moved)
             this.#moved.add(id);
+        this.#notOlder(this.#services.items);
         return this.#services;
+    }
+    /**
+     * Managers pass reads on to their leader, but one that was just cut off from the others takes itself for
+     * the leader still, and answers for up to some ten seconds with what was true before (swarmkit,
+     * manager/state/raft).
+     * @throws ConnectionLost where something was seen already that this manager does not know of
+     */
+    #notOlder(services) {
+        for (const { ID, Spec, Version } of services) {
+            const newest = this.#newest.get(ID) ?? 0;
+            if (Version.Index < newest)
+                throw new ConnectionLost(`the manager knows ${Spec.Name} as it was before: version ${Version.Index}, where ${newest} was seen already`);
+            this.#newest.set(ID, Version.Index);
+        }
+        return services;
     }
 }
 /**
@@ -52204,6 +52498,10 @@ function traced(transport, trace) {
 /** Long enough for an engine to restart or a leader to be elected. */
 const PATIENCE_MS = 180_000;
 const session_RETRY_MS = 1000;
+/** Longer than the managers take to elect a leader, most often; then others of the hosts may have one. */
+const LEADERLESS_MS = 15_000;
+/** The same words are told again after this long, in milliseconds. */
+const session_TELL_MS = 30_000;
 /** For one command that only looks. */
 const PROBE_LIMIT_MS = 15_000;
 function gaveUp(error) {
@@ -52218,6 +52516,10 @@ class Session {
     #trace;
     #line;
     #reconnecting;
+    #seeking;
+    /** How many wait for an answer: where nobody does, the connection stays as it is. */
+    #waiting = 0;
+    #closed = false;
     #fence;
     constructor(connect, docker, trace) {
         this.#connect = connect;
@@ -52231,15 +52533,16 @@ class Session {
      */
     static async open(connect, docker, trace) {
         const session = new Session(connect, docker, trace);
-        session.#line = await session.#openLine();
+        // One without a leader is taken, too: it is waited for, and others are asked meanwhile.
+        session.#line = await session.#openLine(false);
         return session;
     }
     /** From here on nothing is written to the stack before `fence` has agreed to it. */
     fence(fence) {
         this.#fence = fence;
     }
-    #openLine() {
-        return openLine(this.#connect, this.#docker, async () => this.#fence?.(), this.#trace);
+    #openLine(led) {
+        return openLine(this.#connect, this.#docker, async () => this.#fence?.(), this.#trace, led);
     }
     get transport() {
         return this.#line.transport;
@@ -52259,16 +52562,28 @@ class Session {
     }
     /**
      * Gets an answer from the swarm, however often it takes: connects again where the connection was
-     * lost, and waits where the swarm has no leader or the engine is restarting. For reads, and for
+     * lost, and waits where the swarm has no leader or the engine is restarting. A manager that is cut
+     * off from the others has none either, so that after a while those are asked. For reads, and for
      * writes that look at the state first.
      * @throws ConnectionLost when there was no answer for three minutes
      */
-    async settle(action, { clock, signal, log }) {
+    async settle(action, patience) {
+        this.#waiting += 1;
+        try {
+            return await this.#settle(action, patience);
+        }
+        finally {
+            this.#waiting -= 1;
+        }
+    }
+    async #settle(action, { clock, signal, log }) {
         const deadline = clock.now() + PATIENCE_MS;
+        let seekAt = clock.now() + LEADERLESS_MS;
         for (;;) {
             signal.throwIfAborted();
+            const line = this.#line;
             try {
-                return await action(this.engine);
+                return await action(line.engine);
             }
             catch (error) {
                 const lost = error instanceof ConnectionLost;
@@ -52282,20 +52597,43 @@ class Session {
                 await clock.sleep(session_RETRY_MS, signal);
                 // One that was demoted meanwhile: another one of the hosts may be a manager still.
                 const demoted = /not a swarm manager/i.test(error.message);
+                if (this.#line !== line)
+                    continue; // another one has met the same, and connected again
                 if (lost || demoted) {
                     // Others may have met the same loss: one connection for all of them.
                     this.#reconnecting ??= this.#reconnect(deadline, { clock, signal, log }).finally(() => (this.#reconnecting = undefined));
                     await this.#reconnecting;
                 }
+                else if (clock.now() >= seekAt && this.#seeking === undefined) {
+                    seekAt = clock.now() + LEADERLESS_MS;
+                    log('looking for a manager that has a leader');
+                    this.#seeking = this.#seek(line, log).finally(() => (this.#seeking = undefined));
+                }
             }
         }
     }
+    /** Goes over to a manager that has a leader, where there is one; the line that is there stays until then. */
+    async #seek(line, log) {
+        let found;
+        try {
+            found = await this.#openLine(true);
+        }
+        catch (error) {
+            log(`there is none: ${errorLine(error)}`);
+            return;
+        }
+        const isWanted = this.#waiting > 0 && this.#line === line && this.#reconnecting === undefined && !this.#closed;
+        if (isWanted)
+            this.#line = found;
+        await closeLine(isWanted ? line : found);
+    }
     async #reconnect(deadline, { clock, signal, log }) {
-        await this.close();
+        await closeLine(this.#line);
+        let told = { words: '', at: -Infinity };
         for (;;) {
             signal.throwIfAborted();
             try {
-                this.#line = await this.#openLine();
+                this.#line = await this.#openLine(true);
                 return;
             }
             catch (error) {
@@ -52304,28 +52642,38 @@ class Session {
                     throw error;
                 if (error.reason === 'host-key' || clock.now() >= deadline)
                     throw gaveUp(error);
-                log(`still no connection: ${error.message}`);
+                if (error.message !== told.words || clock.now() - told.at >= session_TELL_MS) {
+                    told = { words: error.message, at: clock.now() };
+                    log(`still no connection: ${error.message}`);
+                }
                 await clock.sleep(session_RETRY_MS, signal);
             }
         }
     }
     async close() {
-        this.#line.engine.close();
-        await this.#line.transport.close();
+        this.#closed = true;
+        await closeLine(this.#line);
     }
 }
-async function openLine(connect, docker, fence, trace) {
+async function closeLine({ engine, transport }) {
+    engine.close();
+    await transport.close();
+}
+async function openLine(connect, docker, fence, trace, led) {
     let found;
     const seen = (transport) => trace === undefined ? transport : traced(transport, trace);
     const transport = await connect(async (candidate) => {
-        found = await probe(seen(candidate), docker, fence, trace);
+        found = await probe(seen(candidate), docker, fence, trace, led);
     });
     if (found === undefined)
         throw new Error('connected without a check of the manager');
     return { transport: seen(transport), ...found };
 }
-/** Is this a manager, and new enough? */
-async function probe(transport, docker, fence, trace) {
+/**
+ * Is this a manager, and new enough?
+ * @param led whether it has to have a leader, too
+ */
+async function probe(transport, docker, fence, trace, led) {
     const engine = new Engine(() => transport.open(dockerArgv(docker, 'system', 'dial-stdio')), fence, trace);
     try {
         const asking = engine
@@ -52343,6 +52691,8 @@ async function probe(transport, docker, fence, trace) {
             throw tooOld('Docker engine', engineVersion.version, transport.description);
         if (!info.isManager)
             throw notAManager(transport.description, info.state, info.error);
+        if (led && info.error !== '')
+            throw leaderless(transport.description, info.error);
         return { engine, engineVersion, cliVersion: cli, nodeName: info.nodeName };
     }
     catch (error) {
@@ -52385,6 +52735,10 @@ function notAManager(where, state, error) {
         hint: 'Give the address of a manager in the input `host`; `docker node ls` on a manager lists them.',
     });
 }
+/** It asks the leader for what `GET /info` says of the swarm (moby, daemon/cluster), and gives the error. */
+const leaderless = (where, error) => new DeployError('docker-unavailable', 'unreachable', `${where} does not get an answer from the swarm's managers: ${safeLine(error)}`, {
+    hint: 'More than half of the managers must reach each other: docker node ls on one of them.',
+});
 /** The engine did not answer through the CLI: the CLI's own words say why. */
 async function session_explain(transport, docker, error) {
     if (!(error instanceof ConnectionLost))
@@ -53044,12 +53398,12 @@ class Chart {
     constructor(now) {
         this.#now = now;
     }
-    /** @returns ends the step */
+    /** @returns ends the step, as one that came to this; `open`: as one that was cut off */
     step(name) {
         const bar = this.#add('step', name);
-        return () => {
+        return (state) => {
             bar.to = this.#now();
-            bar.state = 'done';
+            bar.state = state;
         };
     }
     /**
@@ -53096,7 +53450,7 @@ class Chart {
 const MAX_DRAWN = 24;
 const MAX_STEPS = 10;
 const MAX_NAME = 48;
-/** Of the whole; shorter steps are not seen. */
+/** Of the whole; shorter steps are not seen, and left out unless they failed. */
 const LEAST_SHARE = 0.01;
 /** Seconds between two marks of the axis, of which there is room for ten. */
 const TICKS = [1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600];
@@ -53143,7 +53497,7 @@ function ganttLines(bars, durationMs) {
     const services = bars.filter(({ kind }) => kind !== 'step');
     if (services.length === 0)
         return [];
-    const seen = ({ kind, from, to }) => kind === 'step' && to - from >= durationMs * LEAST_SHARE;
+    const seen = ({ kind, from, to, state }) => kind === 'step' && (state === 'failed' || to - from >= durationMs * LEAST_SHARE);
     const drawn = [...chosen(bars.filter(seen), MAX_STEPS), ...chosen(services, MAX_DRAWN)];
     const sections = ['step', 'rollout', 'back'].flatMap((kind) => {
         const here = drawn.filter((bar) => bar.kind === kind);
@@ -53173,7 +53527,8 @@ const MAX_TIMELINE = 2000;
 const MAX_ANNOTATIONS = 10;
 /** Of these the lint leaves some to what comes after it, and is more important. */
 const LEFT_BY_LINT = { warning: 3, notice: 1 };
-function createNarrator(log, clock) {
+/** @param cancelled aborted when the run is cancelled */
+function createNarrator(log, clock, cancelled) {
     const begun = clock.now();
     const timeline = [];
     const warnings = [];
@@ -53218,14 +53573,19 @@ function createNarrator(log, clock) {
             for (const line of lines)
                 log.line(`  ${safeLine(line)}`);
         },
-        group: async (name, action) => {
+        group: async (name, action, cameTo = () => 'done') => {
             log.startGroup(safeLine(name));
             const close = chart.step(name);
             try {
-                return await action();
+                const value = await action();
+                close(cameTo(value));
+                return value;
+            }
+            catch (error) {
+                close(cancelled?.aborted === true ? 'open' : 'failed');
+                throw error;
             }
             finally {
-                close();
                 log.endGroup();
             }
         },
@@ -56203,36 +56563,30 @@ const MAX_WHOLE = 10;
 /** Characters of all logs together: a summary has a limit, and the report has the rest. */
 const dossier_markdown_MAX_LOGS = 200_000;
 const MAX_CHECKS = 20;
-/**
- * What failed and why, most important first; '' where nothing did.
- * @param verification the checks of `verify`
- */
+/** @param verification the checks of `verify` */
 function dossierSection(dossier, verification = []) {
-    const failed = verification.filter(({ ok }) => !ok);
+    const failed = verification.filter(({ ok }) => !ok).slice(0, MAX_CHECKS);
     if (dossier.length + failed.length === 0)
-        return '';
+        return { lead: [], details: [] };
     let room = dossier_markdown_MAX_LOGS;
     const details = dossier.slice(0, MAX_WHOLE).flatMap((service) => {
         const log = logLines(service.log, room);
         room -= log.reduce((sum, { length }) => sum + length + 1, 0);
         return [...dossier_markdown_tasksOf(service), ...log];
     });
-    return [
-        '### What failed',
-        '',
-        ...dossier.flatMap(summaryOf),
-        ...(failed.length === 0 ? [] : checks(failed)),
-        ...details,
-    ].join('\n');
+    return {
+        lead: ['### What failed', '', ...dossier.flatMap(summaryOf), ...failed.flatMap(checkLines)],
+        details: [...details, ...failed.flatMap(answerLines)],
+    };
 }
 const summaryOf = ({ service, reason, cause, mend, place }) => [
     `**${safeCell(service)}** ${code(reason)}: ${safeCell(cause)}`,
     '',
     ...(place === undefined ? [] : [`**Where:** ${code(`${place.file}:${place.line}`)}`, '']),
-    `**To mend it:** ${safeCell(mend)}`,
+    `**To mend it:** ${safeProse(mend)}`,
     '',
 ];
-const details = (title, lines) => [
+const folded = (title, lines) => [
     `<details><summary>${title}</summary>`,
     '',
     ...lines,
@@ -56244,7 +56598,7 @@ function dossier_markdown_tasksOf({ service, tasks }) {
     if (tasks.length === 0)
         return [];
     const head = ['task', 'node', 'state', 'after', 'exit code', 'Docker says', 'id'];
-    return details(`${plural(tasks.length, 'task')} of ${code(service)}`, markdownTable(head, tasks.map((task) => taskRow(service, task))).slice(0, -1));
+    return folded(`${plural(tasks.length, 'task')} of ${code(service)}`, markdownTable(head, tasks.map((task) => taskRow(service, task))).slice(0, -1));
 }
 const taskRow = (service, task) => [
     safeCell(task.slot === undefined ? service : `${service}.${task.slot}`),
@@ -56281,7 +56635,7 @@ function logLines(log, room) {
     if (kept.length === 0)
         return [`Log of ${where}: ${said.join('') || 'nothing'}`, ''];
     const count = kept.length === 1 ? 'last line' : `last ${kept.length} lines`;
-    return details(`Log of ${where}, ${count}`, [
+    return folded(`Log of ${where}, ${count}`, [
         ...fenced(kept),
         ...(said.length === 0 ? [] : ['', ...said]),
     ]);
@@ -56294,20 +56648,20 @@ function fenced(lines) {
     const fence = '`'.repeat(longest + 1);
     return [`${fence}text`, ...lines, fence];
 }
-function checks(failed) {
-    return failed.slice(0, MAX_CHECKS).flatMap((check) => {
-        const { url, expectation, error, status, attempts, tookMs, body } = check;
-        const tries = `${plural(attempts, 'attempt')} in ${spokenTime(tookMs)}`;
-        const said = status === undefined ? tries : `last status ${status}, ${tries}`;
-        return [
-            `**${code(url)}** did not answer ${code(expectation)}: ${safeCell(error)} (${said})`,
-            '',
-            ...(body === ''
-                ? []
-                : details(`How the answer of ${code(url)} begins`, fenced(body.split('\n').map(withoutControls)))),
-        ];
-    });
+function checkLines(check) {
+    const { url, expectation, error, mend, status, attempts, tookMs } = check;
+    const tries = `${plural(attempts, 'attempt')} in ${spokenTime(tookMs)}`;
+    const said = status === undefined ? tries : `last status ${status}, ${tries}`;
+    return [
+        `**${code(url)}** did not answer ${code(expectation)}: ${safeCell(error)} (${said})`,
+        '',
+        `**To mend it:** ${safeProse(mend)}`,
+        '',
+    ];
 }
+const answerLines = ({ url, body }) => body === ''
+    ? []
+    : folded(`How the answer of ${code(url)} begins`, fenced(body.split('\n').map(withoutControls)));
 
 ;// CONCATENATED MODULE: ./src/report/next.ts
 
@@ -56321,7 +56675,7 @@ const backTo = ({ stack }, revision) => [
     '```',
     '',
 ];
-const folded = (title, lines) => [
+const next_folded = (title, lines) => [
     `<details><summary>${title}</summary>`,
     '',
     ...lines,
@@ -56346,7 +56700,7 @@ function nextLines(run) {
         case 'deployed':
             return previousRevision === undefined || previousRevision === revision
                 ? []
-                : folded(`To go back to revision ${previousRevision}`, backTo(run, previousRevision));
+                : next_folded(`To go back to revision ${previousRevision}`, backTo(run, previousRevision));
         case 'rolled-back':
             return previousRevision === undefined
                 ? []
@@ -56356,7 +56710,7 @@ function nextLines(run) {
                 ...(previousRevision === undefined
                     ? []
                     : [`To go back to revision ${previousRevision}:`, '', ...backTo(run, previousRevision)]),
-                ...folded('To look at it on a manager', lookCommands(run)),
+                ...next_folded('To look at it on a manager', lookCommands(run)),
             ];
         case 'rollback-failed':
             return [
@@ -56386,7 +56740,7 @@ function nextLines(run) {
             return previousRevision === undefined ||
                 run.services.every((each) => each.outcome !== 'failed')
                 ? []
-                : folded(`To go back to revision ${previousRevision}`, backTo(run, previousRevision));
+                : next_folded(`To go back to revision ${previousRevision}`, backTo(run, previousRevision));
         case 'unchanged':
         case 'removed':
         case 'locked':
@@ -56457,7 +56811,11 @@ function headline(run) {
                 ? `A deploy would change ${stack}; nothing was touched.`
                 : `A deploy would not change ${stack}; nothing was touched.`;
         case 'reported':
-            return `The state of ${stack}; nothing was touched.`;
+            if (run.services.length === 0)
+                return `${stack} is not in the swarm; nothing was touched.`;
+            return isWell(run)
+                ? `${stack} runs as it should; nothing was touched.`
+                : `${stack} does not run as it should; nothing was touched.`;
         case 'removed':
             return `${stack} is removed: nothing of it is left.`;
         case 'rolled-back':
@@ -56473,7 +56831,9 @@ function headline(run) {
         case 'locked':
             return `The ${what} of ${stack} was not started: another run has its lock.`;
         case 'unreachable':
-            return `The swarm of ${stack} could not be reached.`;
+            return run.services.length === 0
+                ? `The swarm of ${stack} could not be reached.`
+                : `The connection to the swarm was lost in the middle of the ${what} of ${stack}: how it went on is not known.`;
         case 'invalid':
             // Of bad inputs nothing is known, not even the mode.
             return run.stack === ''
@@ -56481,6 +56841,17 @@ function headline(run) {
                 : `The ${what} of ${stack} was not started; nothing was touched.`;
     }
 }
+/** Whether a stack that was looked at is there, and every service of it as it is meant to be. */
+const isWell = ({ services }) => services.length > 0 && services.every(({ outcome }) => outcome === 'healthy');
+/** The last line of the log of a green run; a red one has its annotations there. */
+const verdictLine = (run) => isGreen(run.outcome)
+    ? `${headline(run)} ${safeLine(run.message)} (${spokenTime(run.durationMs)})`
+    : undefined;
+/**
+ * Whether the headline says all of what became of the stack, so that the cause comes next, and then the verdict in
+ * the words of Docker.
+ */
+const causeFirst = ({ outcome }) => outcome === 'rolled-back' || outcome === 'failed';
 /** A service that was put back is well again: the reason is why it had to be. */
 function outcomeCell({ outcome, reason }) {
     if (reason === '')
@@ -56571,18 +56942,16 @@ function render_failuresOf({ failures }) {
 }
 /** The step summary in GitHub's markdown, most important first and below the size limit. */
 function render_summaryOf(run) {
+    const verdict = verdictLines(run);
+    const looked = run.outcome === 'reported';
+    const { lead, details } = dossierSection(run.dossier, run.verification);
     const lines = [
         `## ${render_signOf(run)} ${safeCell(headline(run))}`,
         '',
-        ...(run.message === '' ? [] : [safeCell(run.message), '']),
-        ...(run.problems.length < 2 ? [] : [...problemLines(run), '']),
-        ...(run.hint === '' ? [] : [`**What to do:** ${safeCell(run.hint)}`, '']),
+        ...(causeFirst(run) ? [...lead, ...verdict] : [...verdict, ...lead]),
+        ...details,
     ];
-    const looked = run.outcome === 'reported';
-    const dossier = dossierSection(run.dossier, run.verification);
-    if (dossier !== '')
-        lines.push(...dossier.split('\n'));
-    else if (!looked)
+    if (lead.length === 0 && !looked)
         lines.push(...render_failuresOf(run));
     if (looked)
         lines.push(...render_stateOf(run));
@@ -56597,7 +56966,7 @@ function render_summaryOf(run) {
     if (run.warnings.length > 0) {
         const left = run.warnings.length - render_MAX_FAILURES;
         lines.push(...render_folded(plural(run.warnings.length, 'warning'), [
-            ...run.warnings.slice(0, render_MAX_FAILURES).map((warning) => `- ${safeCell(warning)}`),
+            ...run.warnings.slice(0, render_MAX_FAILURES).map((warning) => `- ${safeProse(warning)}`),
             ...(left > 0 ? ['', `and ${left} more, in the log and the report`] : []),
         ]));
     }
@@ -56609,20 +56978,55 @@ function render_summaryOf(run) {
         `${spokenTime(run.durationMs)}${where}.${page === '' ? '' : ` ${history_link('The log of this run', page)}.`}`, '');
     return cutToLimit(lines);
 }
-/** The first ones of many, each with its place. */
-function problemLines({ problems }) {
-    const place = ({ file, line }) => line === undefined ? file : `${file}:${line}`;
+/** What is wrong, and what to do about it: of several problems each for itself. */
+function verdictLines({ message, problems, hint }) {
+    const [only, ...others] = problems;
+    if (only === undefined)
+        return [...prose('', message), ...toDo(hint)];
+    if (others.length === 0)
+        return [`${placeText(only)}${safeProse(bare(only))}`, '', ...excerptOf(only), ...toDo(hint)];
     const left = problems.length - render_MAX_PROBLEMS;
     return [
-        ...problems
-            .slice(0, render_MAX_PROBLEMS)
-            .map(({ message, position, hint }) => [
-            `- ${position === undefined ? '' : `${code(place(position))} `}${safeCell(message)}`,
-            ...(hint === undefined ? [] : [safeCell(hint)]),
-        ].join(' ')),
+        `${plural(problems.length, 'problem')}:`,
+        '',
+        ...problems.slice(0, render_MAX_PROBLEMS).flatMap((problem) => {
+            const { hint: mend = '' } = problem;
+            const words = `- ${placeText(problem)}**${safeProse(bare(problem))}**`;
+            const excerpt = excerptOf(problem).map((line) => (line === '' ? '' : `  ${line}`));
+            return excerpt.length === 0
+                ? [mend === '' ? words : `${words}<br>${safeProse(mend)}`]
+                : [words, '', ...excerpt, ...(mend === '' ? [] : [`  ${safeProse(mend)}`, ''])];
+        }),
         ...(left > 0 ? ['', `and ${plural(left, 'more problem')}`] : []),
+        '',
     ];
 }
+const toDo = (hint) => hint === '' ? [] : prose('**What to do:** ', hint);
+/** Each line a paragraph, and those that are items a list. @param label markdown before the first one */
+function prose(label, text) {
+    const lines = text.split(/\r?\n/).filter((line) => line.trim() !== '');
+    if (lines.length === 0)
+        return label === '' ? [] : [label.trimEnd(), ''];
+    return lines.flatMap((line, index) => {
+        const item = /^- /.test(line);
+        const shown = `${index === 0 ? label : ''}${item ? '- ' : ''}${safeProse(item ? line.slice(2) : line)}`;
+        return item && lines[index + 1]?.startsWith('- ') === true ? [shown] : [shown, ''];
+    });
+}
+const placeText = ({ position }) => {
+    if (position === undefined)
+        return '';
+    const { file, line } = position;
+    return `${code(line === undefined ? file : `${file}:${line}`)} `;
+};
+/** What a problem says, without the place that is shown beside it. */
+function bare({ message, position }) {
+    const [place = ''] = /^\S+?:\d+(?::\d+)?: /.exec(message) ?? [];
+    return position !== undefined && place.startsWith(`${position.file}:`)
+        ? message.slice(place.length)
+        : message;
+}
+const excerptOf = ({ excerpt }) => excerpt === undefined ? [] : [...fenced(excerpt.split('\n').map(withoutControls)), ''];
 /** Folded, with the first ones of many. */
 function lintOf(findings) {
     if (findings.length === 0)
@@ -56630,7 +57034,7 @@ function lintOf(findings) {
     const count = (level) => plural(findings.filter((finding) => finding.level === level).length, level);
     const rows = findings.slice(0, MAX_ROWS).map((finding) => {
         const { id, level, message, mend } = finding;
-        return `| ${code(lint_placeOf(finding))} | ${level} | ${safeCell(`${message}.`)} ${safeCell(mend)} | ${code(id)} |`;
+        return `| ${code(lint_placeOf(finding))} | ${level} | ${safeProse(`${message}.`)} ${safeProse(mend)} | ${code(id)} |`;
     });
     return [
         `<details><summary>Lint of the stack files: ${count('warning')}, ${count('notice')}</summary>`,
@@ -56645,11 +57049,10 @@ function lintOf(findings) {
     ];
 }
 /** Green says that the state was read, not that it is good. */
-function render_signOf({ outcome, services }) {
-    if (!isGreen(outcome))
+function render_signOf(run) {
+    if (!isGreen(run.outcome))
         return '\u274c';
-    const well = services.every((service) => service.outcome === 'healthy');
-    return outcome === 'reported' && !well ? '\u26a0\ufe0f' : '\u2705';
+    return run.outcome === 'reported' && !isWell(run) ? '\u26a0\ufe0f' : '\u2705';
 }
 /** With `mode: status`: what runs, what does not, and how it came to it. */
 const render_stateOf = ({ services, history, revision, previousRevision, }) => [
@@ -56673,7 +57076,7 @@ function cutToLimit(lines) {
             break;
         }
         kept.push(line);
-        const [mark = ''] = /^`{3,}/.exec(line) ?? [];
+        const [mark = ''] = /^ *`{3,}/.exec(line) ?? [];
         if (fence === '') {
             fence = mark;
             details += line.startsWith('<details>') ? 1 : line === '</details>' ? -1 : 0;
@@ -56767,10 +57170,13 @@ function annotationsOf(run) {
     const culprits = culpritsOf(run);
     const [main, ...others] = culprits;
     const told = run.dossier.find(({ service }) => service === main?.service);
+    const unanswered = run.verification.find(({ ok }) => !ok);
+    const why = [told?.cause, told?.mend];
+    const verdict = [run.message, told === undefined ? unanswered?.mend : undefined];
     const at = run.position ?? (main === undefined ? undefined : annotations_placeIn(run, main));
     return [
         {
-            text: paragraphs(headline(run), run.message, told?.cause, told?.mend, run.hint),
+            text: paragraphs(headline(run), ...(causeFirst(run) ? [...why, ...verdict] : [...verdict, ...why]), run.hint),
             position: at,
         },
         ...others.map((culprit) => {
@@ -56987,20 +57393,18 @@ async function publish(run) {
     });
     if (process.env['GITHUB_STEP_SUMMARY'] !== undefined)
         await attempt('summary', () => summary.addRaw(render_summaryOf(run)).write());
-    github_tell(run, green);
+    github_tell(run);
     if (unwritten.size > 0)
         warning(safeLine(`could not write the ${[...unwritten.keys()].join(', the ')}: ${[...new Set(unwritten.values())].join('; ')}. ` +
             'The verdict stands; look at the disk and the permissions of the runner.'));
     return green;
 }
 const output = (name, value) => give('GITHUB_OUTPUT', 'outputs', () => setOutput(name, value));
-function github_tell(run, green) {
+function github_tell(run) {
     info('');
-    if (green) {
-        const text = `${headline(run)} ${safeLine(run.message)} (${spokenTime(run.durationMs)})`;
-        info(coloured(text, 'good'));
-        return;
-    }
+    const verdict = verdictLine(run);
+    if (verdict !== undefined)
+        info(coloured(verdict, 'good'));
     annotationsOf(run).forEach(({ text, position }, index) => {
         // GitHub shows no more of them; one line, as what begins a line of the log may be a command.
         if (index >= MAX_ANNOTATIONS)
@@ -59579,8 +59983,8 @@ function worldOf(narrator, cancellation) {
 }
 async function main() {
     keepYoungSmall();
-    const narrator = createNarrator(actionsLog, src_clock);
     const cancellation = new Cancellation();
+    const narrator = createNarrator(actionsLog, src_clock, cancellation.signal);
     for (const name of ['SIGINT', 'SIGTERM'])
         process.on(name, () => {
             if (!cancellation.signal.aborted)
