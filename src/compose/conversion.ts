@@ -156,7 +156,11 @@ class Check implements Conversion {
     for (const [path, words] of WORDS) {
       const field = service.get(...path);
       const text = field?.text ?? '';
-      if (field !== undefined && text !== '' && !words.includes(text))
+      if (
+        field?.text !== undefined &&
+        (text !== '' || path.includes('order')) &&
+        !words.includes(text)
+      )
         this.#refuse(
           field,
           `service ${name}: \`${path.join('.')}\` takes ${words.slice(0, -1).join(', ')} or ${words.at(-1) ?? ''}`,

@@ -7,10 +7,11 @@
 /**
  * How a single value is written for Docker, whatever way the specification lets it be written:
  * - `bool`, `int`, `number`: Docker turns an interpolated text into it by itself
+ * - `count`: an `int` that is not negative
  * - `plain-bool`, `plain-int`: it does not
  * - `size`: a text such as `64m`; `bytes`: a number of them
  * - `mode`: a file mode; a text is octal
- * - `port`: the short form of one
+ * - `port`, `mount`: the short form of one
  * - `entry`: of labels and variables, a text or a number
  */
 export type Kind =
@@ -19,6 +20,7 @@ export type Kind =
   | 'bool'
   | 'plain-bool'
   | 'int'
+  | 'count'
   | 'plain-int'
   | 'number'
   | 'duration'
@@ -26,6 +28,7 @@ export type Kind =
   | 'bytes'
   | 'cpus'
   | 'port'
+  | 'mount'
   | 'mode'
   | 'entry';
 
@@ -37,6 +40,8 @@ export interface Shape {
   readonly unique?: true;
   /** A mapping with these keys. */
   readonly keys?: Keys;
+  /** Of those keys, the ones that Docker wants in each file. */
+  readonly required?: readonly string[];
   /** A mapping with names of the user's. */
   readonly named?: Shape;
   /** Nothing at all is fine with Docker. */
@@ -90,6 +95,7 @@ const ANY: Shape = { scalar: 'any', list: { scalar: 'any' }, named: { scalar: 'a
 const text: Shape = { scalar: 'text' };
 const bool: Shape = { scalar: 'bool' };
 const int: Shape = { scalar: 'int' };
+const count: Shape = { scalar: 'count' };
 const duration: Shape = { scalar: 'duration' };
 const texts: Shape = { list: text, unique: true };
 const textOrTexts: Shape = { scalar: 'text', list: text, unique: true };
@@ -119,7 +125,7 @@ const NO_HOOKS = 'would not be run: Swarm has no hooks of the container lifecycl
 
 const rollout: Shape = {
   keys: {
-    parallelism: kept(int),
+    parallelism: kept(count),
     delay: kept(duration),
     failure_action: kept(text),
     monitor: kept(duration),
@@ -133,7 +139,7 @@ const deploy: Shape = {
   keys: {
     mode: kept(text),
     endpoint_mode: kept(text),
-    replicas: kept(int),
+    replicas: kept(count),
     labels: kept(dict),
     rollback_config: kept(rollout),
     update_config: kept(rollout),
@@ -171,7 +177,7 @@ const deploy: Shape = {
       keys: {
         condition: kept(text),
         delay: kept(duration),
-        max_attempts: kept(int),
+        max_attempts: kept(count),
         window: kept(duration),
       },
     }),
@@ -179,7 +185,7 @@ const deploy: Shape = {
       keys: {
         constraints: kept({ list: text }),
         preferences: kept({ list: { keys: { spread: kept(text) } } }),
-        max_replicas_per_node: kept(int),
+        max_replicas_per_node: kept(count),
       },
     }),
   },
@@ -207,10 +213,10 @@ const ports: Shape = {
     scalar: 'port',
     keys: {
       mode: kept(text),
-      target: kept(int),
+      target: kept(count),
       published: translated(
         'published',
-        { scalar: 'int' },
+        { scalar: 'count' },
         "A quoted port is written as a number; one of a range can't be chosen by Swarm: an error.",
       ),
       protocol: kept(text),
@@ -247,7 +253,8 @@ const serviceNetworks: Shape = {
 
 const volumes: Shape = {
   list: {
-    scalar: 'text',
+    scalar: 'mount',
+    required: ['type'],
     keys: {
       type: kept(text),
       source: kept(text),
@@ -375,7 +382,7 @@ export const SERVICE_KEYS: Keys = {
     'The file is carried along. Written as a mapping it is read as Docker Compose reads it (quotes, `${...}`), with `format: raw` line by line; where `required: false` it may be missing. Written as a path it is read as Docker reads it: line by line.',
   ),
   environment: kept(dict),
-  expose: kept({ list: { scalar: 'any' }, unique: true }, 'Ignored by Swarm.'),
+  expose: kept({ list: { scalar: 'entry' }, unique: true }, 'Ignored by Swarm.'),
   extends: refused(
     'is not known to `docker stack deploy`',
     'Give what is shared an anchor (`x-base: &base`) and merge it (`<<: *base`), or use several files in compose-file.',
@@ -398,7 +405,7 @@ export const SERVICE_KEYS: Keys = {
     keys: {
       disable: kept(bool),
       interval: kept(duration),
-      retries: kept(int),
+      retries: kept(count),
       test: kept(words),
       timeout: kept(duration),
       start_period: kept(duration),
@@ -472,7 +479,7 @@ export const SERVICE_KEYS: Keys = {
     'has no equivalent in Swarm',
     'Set default-runtime for the Docker daemons of the nodes, and choose those with deploy.placement.constraints.',
   ),
-  scale: translated('scale', int, 'Becomes deploy.replicas.'),
+  scale: translated('scale', count, 'Becomes deploy.replicas.'),
   secrets: kept(reference),
   security_opt: kept(texts, 'Ignored by Swarm.'),
   shm_size: kept(text, 'Ignored by Swarm.'),
@@ -484,7 +491,11 @@ export const SERVICE_KEYS: Keys = {
   tmpfs: kept(textOrTexts),
   tty: kept(bool),
   ulimits: kept({
-    named: { scalar: 'int', keys: { soft: kept(int), hard: kept(int) } },
+    named: {
+      scalar: 'int',
+      keys: { soft: kept(int), hard: kept(int) },
+      required: ['soft', 'hard'],
+    },
   }),
   use_api_socket: refused(
     'has no equivalent in Swarm',

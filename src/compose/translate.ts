@@ -148,8 +148,15 @@ class Translator {
       if (shape.unique === true) this.#unique(document.tree.items(value), path);
       return;
     }
-    const { keys, named } = shape;
+    const { keys, named, required = [] } = shape;
     if (keys !== undefined) {
+      const missing = required.filter((name) => !document.tree.entries(value).has(name));
+      if (missing.length > 0)
+        document.problem(
+          at,
+          `\`${path}\` needs ${missing.map((name) => `\`${name}\``).join(' and ')} when it is a mapping`,
+          'Docker demands it in every file.',
+        );
       this.#keys(value, keys, shape.extensions === true, `${path}.`);
       return;
     }
@@ -214,6 +221,11 @@ class Translator {
       case 'text':
         if (type !== 'text') write(quoted(value));
         return;
+      case 'mount':
+        if (value === '' || (value.length > 2 && /^:|::|:$/.test(value)))
+          refuse('[source:]target[:options], such as "data:/data:ro", none of them empty');
+        else if (type !== 'text') write(quoted(value));
+        return;
       case 'entry':
         if (type === 'bool') write(quoted(value.toLowerCase()));
         else if (type === 'old-bool' || type === 'time' || /^[-+]?\.(?:inf|nan)$/i.test(value))
@@ -221,7 +233,7 @@ class Translator {
         else if (
           (type === 'int' || type === 'float') &&
           printedNumber(value) !== value &&
-          !path.includes('.build.')
+          !/\.build\.|\.expose$/.test(path)
         )
           // The value itself is not shown: it may be one of the environment.
           document.warn(
@@ -238,16 +250,21 @@ class Translator {
         return;
       }
       case 'int':
+      case 'count':
       case 'plain-int': {
+        if (kind === 'count' && /^-.*[1-9a-f]/i.test(value)) {
+          refuse('a whole number that is not negative');
+          return;
+        }
         if (type === 'int') return;
         const whole = type === 'float' && Number.isSafeInteger(Number(value));
         const read = whole ? String(Number(value)) : readInteger(value);
         if (read === undefined) refuse('a whole number');
-        else if (!(filledIn && kind === 'int')) write(read);
+        else if (!(filledIn && kind !== 'plain-int')) write(read);
         return;
       }
       case 'number':
-        if (type === 'int' || type === 'float') return;
+        if (type === 'int' || (type === 'float' && /\d/.test(value))) return;
         if (value === '' || !Number.isFinite(Number(value))) refuse('a number');
         else if (!filledIn) write(value);
         return;
@@ -277,7 +294,7 @@ class Translator {
           refuse('a number of CPUs such as 0.5');
         return;
       case 'port': {
-        if (type === 'int') return;
+        if (type === 'int' && !/^(?:-|[1-9]\d*$)/.test(value)) return;
         const read = readShortPort(value);
         if ('problem' in read)
           refuse(
@@ -289,7 +306,7 @@ class Translator {
         return;
       }
       case 'mode':
-        if (type === 'int') return;
+        if (type === 'int' && !value.startsWith('-')) return;
         if (filledIn && /^[+-]?\d+$/.test(value)) {
           // What Docker makes of it (loader/interpolate.go, toInt) is what the stack has had so far.
           const octal = Number(value).toString(8).padStart(4, '0');
@@ -382,7 +399,7 @@ class Translator {
         this.#extraHosts(entry, path);
         return;
       case 'devices':
-        this.#devices(entry);
+        this.#devices(entry, path);
         return;
       case 'env_file':
       case 'content':
@@ -422,10 +439,10 @@ class Translator {
           document.written(`${name}:${bare(document.value(address) ?? '')}`),
         ),
       );
-      document.become(entry, `[${lines.join(', ')}]`);
+      document.become(entry, `[${[...new Set(lines)].join(', ')}]`);
       return;
     }
-    this.#shape(entry.site, entry, { list: { scalar: 'text' } }, path);
+    this.#shape(entry.site, entry, { list: { scalar: 'text' }, unique: true }, path);
     for (const item of tree.items(value)) {
       const line = document.value(item) ?? '';
       const [, host = '', address = ''] = /^([^=:]+)[=:](.+)$/.exec(line) ?? [];
@@ -434,9 +451,12 @@ class Translator {
     }
   }
 
-  #devices(entry: Entry): void {
+  #devices(entry: Entry, path: string): void {
     const { document } = this;
     const { tree } = document;
+    const text = { scalar: 'any' } as const;
+    const shape = { list: { scalar: 'text', named: text }, unique: true } as const;
+    this.#shape(entry.site, entry, shape, path);
     for (const item of tree.items(entry.value)) {
       const device = tree.resolve(item);
       if (!isMap(device)) continue;

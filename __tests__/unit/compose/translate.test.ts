@@ -444,3 +444,68 @@ describe('what stands in a list twice', () => {
     expect(problems(service)).toEqual([]);
   });
 });
+
+describe('what Docker only finds out by itself, without a line', () => {
+  const problems = (lines: string): readonly string[] => {
+    try {
+      renderStack({
+        files: [
+          { path: 'a.yml', text: Buffer.from(`services:\n  a:\n    image: x\n    ${lines}\n`) },
+        ],
+        ...{ stack: 'shop', variables: new Map(), allowUnset: false },
+        ...{ workingDirectory: '/nowhere', home: undefined, readFile: () => 'missing' as const },
+      });
+      return [];
+    } catch (error) {
+      if (!(error instanceof InvalidInput)) throw error;
+      return error.problems.map(({ message }) => message);
+    }
+  };
+
+  it.each([
+    [
+      'deploy: {replicas: -1}',
+      '4:24: `services.a.deploy.replicas` takes a whole number that is not',
+    ],
+    ['deploy: {update_config: {parallelism: "-1"}}', '4:43: `services.a.deploy.update_config.para'],
+    ['scale: -2', '4:12: `services.a.scale` takes a whole number that is not negative'],
+    ['healthcheck: {test: x, retries: -0x1}', '4:37: `services.a.healthcheck.retries` takes'],
+    ['ports: [-1]', '4:13: `services.a.ports` takes [address:]'],
+    ['ports: [70000]', '4:13: `services.a.ports` takes [address:]'],
+    ['ports: [{target: -1}]', '4:22: `services.a.ports.target` takes a whole number that is not'],
+    ['volumes: [{source: /a, target: /b}]', '4:15: `services.a.volumes` needs `type` when it is'],
+    ['volumes: [""]', '4:15: `services.a.volumes` takes [source:]target'],
+    ['volumes: ["a::b"]', '4:15: `services.a.volumes` takes [source:]target'],
+    ['volumes: ["/a:/b:"]', '4:15: `services.a.volumes` takes [source:]target'],
+    ['ulimits: {nofile: {soft: 1}}', '4:23: `services.a.ulimits.nofile` needs `hard` when it is'],
+    [
+      'ulimits: {nofile: {}}',
+      '4:23: `services.a.ulimits.nofile` needs `soft` and `hard` when it is',
+    ],
+    ['devices: /dev/x', '4:14: `services.a.devices` takes a list, and this is a single value'],
+    ['devices: [/dev/x, /dev/x]', '4:23: `services.a.devices` has this twice'],
+    ['extra_hosts: ["a:1.1.1.1", "a:1.1.1.1"]', '4:32: `services.a.extra_hosts` has this twice'],
+    ['expose: [~]', '4:14: `services.a.expose` has no value'],
+    [
+      'deploy: {update_config: {max_failure_ratio: .inf}}',
+      '4:49: `services.a.deploy.update_config',
+    ],
+    ['deploy: {update_config: {order: ""}}', '4:30: service a: `deploy.update_config.order` takes'],
+  ])('%s', (lines, expected) => {
+    expect(problems(lines)).toEqual([expect.stringContaining(`a.yml:${expected}`)]);
+  });
+
+  it.each([
+    'deploy: {replicas: 0, update_config: {parallelism: 0, max_failure_ratio: .5}}',
+    'ports: [80, 65535, {target: 80, published: 0}]',
+    'volumes: [/a, "/a:/b:ro", {type: volume, target: /b}]',
+    'ulimits: {memlock: -1, nofile: {soft: -1, hard: -1}}',
+    'oom_score_adj: -500',
+    'pids_limit: -1',
+    'extra_hosts: {a: [1.1.1.1, 1.1.1.1]}',
+    'devices: [/dev/x, {source: /dev/y}]',
+    'expose: [80, "81", 1000-1010]',
+  ])('is not refused: %s', (lines) => {
+    expect(problems(lines)).toEqual([]);
+  });
+});
