@@ -165,7 +165,7 @@ describe('green', () => {
     let doubled = false;
     // An updater that is still at it takes no notice of the first time.
     const mended = (): boolean =>
-      swarm.writes.filter((write) => write.startsWith('restore')).length === 2;
+      swarm.writes.filter((write) => write.startsWith('restore')).length === 3;
     swarm.onStep = () => {
       if (!swarm.names().includes('shop_api')) return;
       const [first] = swarm.running('shop_api');
@@ -180,8 +180,14 @@ describe('green', () => {
     expect([doubled, attempt.report.outcome]).toEqual([true, 'deployed']);
     expect(swarm.writes.filter((write) => write.startsWith('restore'))).toEqual([
       'restore shop_api (spec)',
+      // An updater begins anew for another spec alone: a label comes, and goes again.
+      'restore shop_api (spec)',
       'restore shop_api (spec)',
     ]);
+    expect(swarm.byName('shop_api').PreviousSpec?.['Labels']).toMatchObject({
+      'swarm-deploy.nudge': 'x',
+    });
+    expect(swarm.byName('shop_api').Spec['Labels']).not.toHaveProperty(['swarm-deploy.nudge']);
     expect(attempt.log.join('\n')).toContain('tasks left over');
     expect(swarm.running('shop_api')).toHaveLength(3);
   });

@@ -14,6 +14,7 @@ import { quickUpdate } from './stack.mjs';
  * @typedef {import('./play-fault.mjs').Fault} Fault
  * @typedef {import('./play-fault.mjs').Scene} Scene
  * @typedef {import('./stack.mjs').Stack} Stack
+ * @typedef {import('./live.js').Testbed} Testbed
  * @typedef {Fault['check']} Check
  */
 
@@ -827,6 +828,44 @@ const askAnother = (scene) => {
   scene.stack.manager = managersOf(scene).second;
 };
 
+/** The leader is alone, and the runner reaches it all the same. @param {Scene} scene */
+async function cutOff(scene) {
+  const { first, second, third } = managersOf(scene);
+  askAnother(scene);
+  const others = scene.bed.nodes.filter((node) => node !== first);
+  scene.later(async () => {
+    await first.passPackets();
+    // It asks for votes in a term that is ahead of theirs: they elect their leader once more.
+    await until('there is a leader again', () => hasLeader([first]), { timeoutMs: 120_000 });
+  });
+  await first.cutOff(others.map(({ address }) => address));
+  await until('the others have a leader', () => hasLeader([second, third]), {
+    timeoutMs: 60_000,
+  });
+}
+
+/** @param {readonly Testbed['nodes'][number][]} managers any of them */
+async function hasLeader(managers) {
+  const looks = managers.map((node) => node.exec(['docker', 'node', 'ls']));
+  return (await Promise.all(looks)).some(({ code }) => code === 0);
+}
+
+/** @param {Scene} scene */
+async function loseQuorum(scene) {
+  const { first, second, third } = managersOf(scene);
+  await Promise.all([second.stopEngine('SIGKILL'), third.stopEngine('SIGKILL')]);
+  await until('there is no leader', async () => !(await hasLeader([first])), {
+    timeoutMs: 60_000,
+  });
+}
+
+/** @param {Scene} scene */
+async function regainQuorum(scene) {
+  const { first, second, third } = managersOf(scene);
+  await Promise.all([second.startEngine(), third.startEngine()]);
+  await until('there is a leader', () => hasLeader([first]), { timeoutMs: 60_000 });
+}
+
 /** @type {readonly Fault[]} */
 const MANAGERS = [
   {
@@ -858,6 +897,90 @@ const MANAGERS = [
     },
     ...NEW,
     check: inTheEnd(slowRuns),
+  },
+  {
+    id: 'manager-unplugged',
+    fault: 'the manager that it is connected to loses its network',
+    when: 'in the watch',
+    deploy: slow,
+    inputs: allManagers,
+    at: WATCH,
+    strike: async (scene) => {
+      const { first } = managersOf(scene);
+      askAnother(scene);
+      await first.link('down');
+    },
+    ...NEW,
+    check: inTheEnd(slowRuns),
+    leaves: ['directory on manager1'],
+  },
+  {
+    id: 'leader-killed-deploy',
+    fault: 'dockerd of the leader, which it is connected to, is killed',
+    when: 'while `docker stack deploy` runs',
+    ...inDeploy,
+    inputs: (scene) => ({ ...allManagers(scene), ...atProxy(scene) }),
+    strike: async (scene) => {
+      scene.registry?.set({ slowMs: 4000 });
+      await scene.deploying();
+      const { first } = managersOf(scene);
+      askAnother(scene);
+      await first.stopEngine('SIGKILL');
+      scene.registry?.set('pass');
+    },
+    ...NEW,
+    check: inTheEnd(onV2),
+  },
+  {
+    id: 'leader-cut-off',
+    fault: 'the leader, which it is connected to, is cut off from all other nodes',
+    when: 'in the watch',
+    deploy: slow,
+    inputs: allManagers,
+    at: WATCH,
+    strike: cutOff,
+    ...NEW,
+    check: inTheEnd(slowRuns),
+  },
+  {
+    id: 'leader-cut-off-deploy',
+    fault: 'the leader, which it is connected to, is cut off from all other nodes',
+    when: 'while `docker stack deploy` runs',
+    ...inDeploy,
+    inputs: (scene) => ({ ...allManagers(scene), ...atProxy(scene) }),
+    strike: slowly(cutOff),
+    ...NEW,
+    check: inTheEnd(onV2),
+  },
+  {
+    id: 'quorum-lost',
+    fault: 'two of three managers are killed',
+    when: 'before the run',
+    already: loseQuorum,
+    inputs: allManagers,
+    strike: () => Promise.resolve(),
+    repair: regainQuorum,
+    outcome: 'unreachable',
+    reason: 'connection-lost',
+    end: 'as it was',
+    check: inTheEnd(asBefore),
+    says: (run) => assert.match(run.log, /^::error.*swarm does not have a leader/m),
+    next: true,
+  },
+  {
+    id: 'quorum-deploy',
+    fault: 'two of three managers are killed, and come back 15 s later',
+    when: 'while `docker stack deploy` runs',
+    ...inDeploy,
+    inputs: (scene) => ({ ...allManagers(scene), ...atProxy(scene) }),
+    strike: slowly(async (scene) => {
+      await loseQuorum(scene);
+      scene.registry?.set('pass');
+      await sleep(15_000);
+      await regainQuorum(scene);
+    }),
+    ...NEW,
+    check: inTheEnd(onV2),
   },
   {
     id: 'quorum-a-while',
@@ -986,6 +1109,24 @@ const NODES = [
     deploy: api('slow', 'v2', three),
     at: WATCH,
     strike: make('drain'),
+    ...NEW,
+    end: 'version 2 runs on the other nodes',
+    check: inTheEnd(runs({ api: 'slow:v2 x3' })),
+  },
+  {
+    id: 'worker-leaves',
+    fault: 'a worker leaves the swarm (`docker swarm leave`)',
+    when: 'in the watch',
+    before: api('web', 'v1', three),
+    deploy: api('slow', 'v2', three),
+    at: WATCH,
+    strike: ({ bed }) => bed.node('worker2').docker('swarm', 'leave'),
+    repair: async ({ bed, stack: { manager } }) => {
+      const worker = bed.node('worker2');
+      await manager.docker('node', 'rm', '--force', 'worker2');
+      const token = await manager.docker('swarm', 'join-token', '--quiet', 'worker');
+      await worker.docker('swarm', 'join', '--token', token.trim(), `${manager.address}:2377`);
+    },
     ...NEW,
     end: 'version 2 runs on the other nodes',
     check: inTheEnd(runs({ api: 'slow:v2 x3' })),

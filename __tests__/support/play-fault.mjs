@@ -28,6 +28,8 @@ import { Stack } from './stack.mjs';
  * @property {Lane} [lane] 'shared' unless told
  * @property {((scene: Scene) => Compose) | null} [before] services deployed first; null: none
  * @property {(scene: Scene) => Promise<unknown>} [arrange] after that
+ * @property {(scene: Scene) => Promise<unknown>} [already] what is broken when the run starts, so that nothing can
+ *   be read any more for the comparison
  * @property {(scene: Scene) => Compose} [deploy] the services of the run that it strikes
  * @property {(scene: Scene) => Inputs} [inputs]
  * @property {(scene: Scene) => Omit<RunOptions, 'inputs'>} [step]
@@ -257,6 +259,7 @@ async function play(fault, scene) {
   }
   await fault.arrange?.(scene);
   const before = await photograph(stack);
+  await fault.already?.(scene);
   /** @type {Promise<unknown> | undefined} */
   let striking;
   const strike = () => {

@@ -66,6 +66,8 @@ onSwarm('secrets', () => {
         fromFile: canary('from-env-file').replaceAll(/["$\\]/g, ''),
         content: canary('file-content'),
         content2: canary('file-content-2'),
+        ofUrl: canary('verify-url').replaceAll(/[^A-Za-z0-9]/g, ''),
+        ofUrlVariable: canary('verify-variable').replaceAll(/[^A-Za-z0-9]/g, ''),
       };
       const locked = lockedKey(bed.ssh.privateKey, secrets.passphrase);
       /** Shown in the service itself, as it is asked for there; nowhere else. */
@@ -105,7 +107,11 @@ onSwarm('secrets', () => {
             'registry-password': '',
             registries: registries(password),
             registry: '',
-            env: `FROM_INPUT=${secrets.fromInput}\nOF_SERVICE=${ofService}`,
+            env: `FROM_INPUT=${secrets.fromInput}\nOF_SERVICE=${ofService}\nOF_URL=${secrets.ofUrlVariable}`,
+            // The registry knows neither of them.
+            verify: [`probe:${secrets.ofUrl}`, 'probe:${OF_URL}']
+              .map((who) => `http://${who}@${bed.registry.host}/v2/ -> 401`)
+              .join('\n'),
             'env-file': 'secrets.env',
             ...inputs,
           },

@@ -1,6 +1,6 @@
 /** Ways to the manager: keys, pinned host keys, fail-over, other users, and no SSH at all. */
 import { expect } from '@jest/globals';
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { onSwarm, scenario, sshdLogOf, type Stack } from '../support/swarm.js';
@@ -47,26 +47,56 @@ onSwarm('a manager is reached', () => {
     expect(await stack.running('api')).toHaveLength(1);
   });
 
-  scenario('as a user that may run docker by sudo alone', async (stack) => {
-    // The nodes have no sudo: this one takes `-n` alone, passes no environment on, and is root.
-    const { manager } = stack;
-    const install = `
-      cp /usr/bin/env /usr/local/bin/as-root && chmod 4755 /usr/local/bin/as-root
-      cat >/usr/local/bin/sudo && chmod 755 /usr/local/bin/sudo`;
-    const sudo = `#!/bin/sh
-[ "$1" = -n ] || { echo 'sudo: a terminal is required to read the password' >&2; exit 1; }
-shift
-exec /usr/local/bin/as-root -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root "$@"
-`;
-    expect((await manager.exec(`mkdir -p /usr/local/bin; ${install}`, { input: sudo })).code).toBe(
-      0,
-    );
-    const run = await stack.deploy({ ...api(stack) }, { username: 'guest', sudo: true });
-    expect(run).toMatchObject({ outcome: 'deployed', code: 0 });
-    expect(await stack.running('api')).toHaveLength(1);
-    const left = await manager.exec('find /tmp -maxdepth 1 -name "swarm-deploy-*" -user guest');
-    expect(left).toMatchObject({ code: 0, stdout: '' });
-  });
+  scenario(
+    'as a user that may run docker by sudo alone, by the documented rules',
+    async (stack) => {
+      const { manager } = stack;
+      const { 1: rules = '' } =
+        /\n```\n(Cmnd_Alias SWARM_DEPLOY = .*?)```/s.exec(
+          readFileSync(join(ROOT, 'docs/threat-model.md'), 'utf8'),
+        ) ?? [];
+      expect(rules).toContain('\ndeploy ALL=(root) NOPASSWD: SWARM_DEPLOY\n');
+      // `deploy` may use Docker here without it.
+      const ofGuest = rules.replace('\ndeploy ALL=', '\nguest ALL=');
+      const install = `
+      set -e
+      mkdir -p /etc/sudoers.d
+      printf '%s\\n' 'Defaults env_reset' '@includedir /etc/sudoers.d' >/etc/sudoers
+      printf '%s\\n' 'account required pam_permit.so' 'session required pam_permit.so' >/etc/pam.d/sudo
+      cat >/etc/sudoers.d/swarm-deploy
+      chmod 440 /etc/sudoers /etc/sudoers.d/swarm-deploy
+      visudo -c`;
+      const { code, stderr } = await manager.exec(install, { input: ofGuest });
+      expect([code, stderr]).toEqual([0, '']);
+      const guest = ['setpriv', '--reuid=2002', '--regid=2002', '--clear-groups', 'sudo', '-n'];
+      expect((await manager.exec([...guest, 'docker', '--version'])).code).toBe(0);
+      for (const refused of [
+        ['docker', 'ps'],
+        ['sh', '-c', 'id'],
+        ['cat', '/etc/shadow'],
+      ])
+        expect((await manager.exec([...guest, ...refused])).code).not.toBe(0);
+
+      const inputs = { username: 'guest', sudo: true };
+      const run = await stack.deploy({ ...api(stack) }, inputs);
+      expect(run).toMatchObject({ outcome: 'deployed', code: 0 });
+      expect(await stack.running('api')).toHaveLength(1);
+      // What sudo lets through may also be stopped.
+      const next = { api: { image: stack.image('web', 'v2') } };
+      let cancel = (): void => undefined;
+      const cancelled = await stack.run({
+        inputs,
+        files: { 'docker-stack.yml': stack.file(next) },
+        onStart: (child) => (cancel = () => child.kill('SIGINT')),
+        onLine: (line) => {
+          if (line.includes('::group::Deploy the stack')) cancel();
+        },
+      });
+      expect(cancelled).toMatchObject({ outcome: 'cancelled', postCode: 0 });
+      const left = await manager.exec('find /tmp -maxdepth 1 -name "swarm-deploy-*" -user guest');
+      expect(left).toMatchObject({ code: 0, stdout: '' });
+    },
+  );
 
   scenario('with host: local, from the manager itself', async (stack) => {
     const { manager } = stack;

@@ -105,4 +105,32 @@ onSwarm('a login with few rights', () => {
       expect(elsewhere).toMatchObject({ outcome: 'invalid', reason: 'auth-failed' });
     },
   );
+  ownSwarmScenario(
+    'deploys over a socket of its own, as that of a rootless engine, and by no other',
+    { managers: 1, workers: 0 },
+    async (stack) => {
+      const { manager } = stack;
+      const socket = '/run/user/2002/docker.sock';
+      const must = async (script: string, input = ''): Promise<void> => {
+        const { code, stderr } = await manager.exec(script, { input });
+        expect([code, stderr]).toEqual([0, '']);
+      };
+      const hosts = ['unix:///var/run/docker.sock', `unix://${socket}`];
+      await must(
+        'mkdir -p /etc/docker && cat >/etc/docker/daemon.json && install -d -m 700 -o 2002 -g 2002 /run/user/2002',
+        JSON.stringify({ hosts }),
+      );
+      await manager.stopEngine();
+      await manager.startEngine();
+      await must(`chown 2002:2002 ${socket} && chmod 600 ${socket}`);
+      const run = await stack.deploy(api(stack), {
+        username: 'guest',
+        'docker-host': `unix://${socket}`,
+      });
+      expect(run).toMatchObject({ outcome: 'deployed', code: 0 });
+      const other = await stack.deploy(api(stack), { username: 'guest' });
+      expect(other).toMatchObject({ outcome: 'invalid', reason: 'docker-unavailable' });
+      expect(other.log).toMatch(/permission denied/i);
+    },
+  );
 });

@@ -50,11 +50,12 @@ const sshd = (node: Node, port: number, ...settings: readonly string[]): Promise
     port,
     ...['/usr/sbin/sshd', '-D', '-e', '-f', '/dev/null', '-p', String(port)],
     ...[
+      // The first value of each counts.
+      ...settings,
       'HostKey=/etc/ssh/ssh_host_ed25519_key',
       'PidFile=none',
       'UsePAM=no',
       'PasswordAuthentication=no',
-      ...settings,
     ].flatMap((setting) => ['-o', setting]),
   );
 
@@ -218,6 +219,89 @@ onSwarm('a manager is reached', () => {
     expect(run.log).toContain('Welcome to the shop');
     expect(await stack.services()).toEqual({});
   });
+
+  scenario('by its IPv6 address, on the usual port and on another', async (stack) => {
+    const { manager, bed } = stack;
+    const number = Number(/\.(\d+)\.\d+$/.exec(manager.address)?.[1]);
+    const network = `fd5d:6:${number.toString(16)}`;
+    const ip = (...words: readonly string[]): void => {
+      const { stderr } = spawnSync('ip', ['-6', 'address', ...words]);
+      expect(stderr.toString()).toBe('');
+    };
+    const gateway = [`${network}::1/64`, 'dev', bed.state.bridge];
+    await must(manager, 'ip -6 address add "$1" dev eth0 nodad', `${network}::2/64`);
+    ip('add', ...gateway, 'nodad');
+    try {
+      await inTurn(() => sshd(manager, 2229));
+      const key = manager.hostKeyLine.replace(/^\S+ /, '');
+      const run = await stack.deploy(api(stack), {
+        // Nobody is at the first.
+        host: `[${network}::2]:1\n[${network}::2]:2229`,
+        'known-hosts': `[${network}::2]:2229 ${key}`,
+      });
+      await deployed(stack, run);
+      expect(run.log).toContain(`connected to root@[${network}::2]:2229`);
+      const plain = await stack.deploy(api(stack), {
+        host: `root@[${network}::2]`,
+        'known-hosts': `${network}::2 ${key}`,
+      });
+      expect(plain).toMatchObject({ outcome: 'unchanged', code: 0, postCode: 0 });
+    } finally {
+      ip('del', ...gateway);
+    }
+  });
+
+  const PASSWORD = 'correct horse $(battery) staple';
+  /** Its sshd asks PAM for what is not its own to know. */
+  const PAM = `
+    printf '%s\\n' 'auth required pam_unix.so' 'account required pam_unix.so' 'session required pam_permit.so' >/etc/pam.d/sshd
+    hash=$(printf %s "$2" | openssl passwd -6 -stdin)
+    sed -i "s|^$1:[^:]*:|$1:$hash:|" /etc/shadow`;
+  scenarios(
+    [
+      {
+        name: 'by-password',
+        port: 2241,
+        settings: ['PasswordAuthentication=yes', 'AuthenticationMethods=password'],
+        withKey: false,
+      },
+      {
+        name: 'by-question',
+        port: 2242,
+        settings: [
+          'UsePAM=yes',
+          'KbdInteractiveAuthentication=yes',
+          'AuthenticationMethods=keyboard-interactive',
+        ],
+        withKey: false,
+      },
+      {
+        name: 'by-both',
+        port: 2243,
+        settings: ['PasswordAuthentication=yes', 'AuthenticationMethods=publickey,password'],
+        withKey: true,
+      },
+    ],
+    ({ name }) => `logging in ${name}`,
+    async (stack, { name, port, settings, withKey }) => {
+      const { manager } = stack;
+      await inTurn(async () => {
+        await addUser(manager, name, '/bin/sh');
+        await must(manager, PAM, name, PASSWORD);
+        await sshd(manager, port, ...settings);
+      });
+      const inputs = {
+        ...at(manager, port),
+        username: name,
+        ...(withKey ? {} : { 'private-key': '' }),
+      };
+      const run = await stack.deploy(api(stack), { ...inputs, password: PASSWORD });
+      await deployed(stack, run);
+      expect(run.log.replace(/^::add-mask::.*$/gm, '')).not.toContain(PASSWORD);
+      const wrong = await stack.deploy(api(stack), { ...inputs, password: 'not this one' });
+      expect(wrong).toMatchObject({ outcome: 'invalid', reason: 'auth-failed', code: 1 });
+    },
+  );
 
   scenario('over a socket of the engine that is not the default', async (stack) => {
     const { manager } = stack;

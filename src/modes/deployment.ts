@@ -7,7 +7,7 @@ import type { ImageHealthchecks } from '../rollout/healthchecks.js';
 import type { MissingImages } from '../rollout/images.js';
 import { leftoverTargets, type End, type Rollout } from '../rollout/observe.js';
 import type { SnapshotReader } from '../rollout/reader.js';
-import { rewrite } from '../rollout/restore.js';
+import { nudge, rewrite } from '../rollout/restore.js';
 import { wantedOf, watch, type Watcher } from '../rollout/watch.js';
 import type { Session } from '../session.js';
 import type { Check } from '../verify/check.js';
@@ -70,14 +70,15 @@ export async function look(
     read: async (now) => {
       for (const target of leftoverTargets(now)) {
         const last = rewritten.get(target.id);
-        // While an updater works toward the same spec, Swarm takes no notice of a write (tried).
         if (world.clock.now() - (last ?? -Infinity) < delayMs(target.spec) + REWRITE_MS) continue;
         rewritten.set(target.id, world.clock.now());
         if (last === undefined)
           world.narrator.say(
             `${target.name} has tasks left over that Swarm does not stop by itself: writing its spec again`,
           );
-        await settle(deployment, (engine) => rewrite(engine, target));
+        // While an updater works toward the same spec, Swarm takes no notice of a write (tried).
+        const again = last === undefined ? rewrite : nudge;
+        await settle(deployment, (engine) => again(engine, target));
       }
       return await readSwarm(deployment, now);
     },

@@ -42,6 +42,7 @@ import {
   rank,
   RUNNING,
   standing,
+  waitsForLost,
 } from './standing.js';
 
 export type { End, Goal, Target, Verdict } from './goal.js';
@@ -72,7 +73,10 @@ export interface ServiceProgress {
   readonly workedAt?: number;
   /** Why tasks cannot be placed, in Docker's words. */
   readonly unplaced?: string;
-  /** Since when all that is wrong are tasks too many: of a former spec, or two in a slot or node. */
+  /**
+   * Since when all that is wrong are tasks too many, of a former spec, or two in a slot or node; or since when
+   * the updater has waited for a task of a lost node.
+   */
   readonly leftoverSince?: number;
   /** Why Swarm cannot go on by itself, and since when that is so. */
   readonly deadlock?: Deadlock & { readonly since: number };
@@ -230,7 +234,9 @@ function fold(rollout: Rollout, snapshot: Snapshot): Rollout {
     const updating =
       service?.UpdateStatus?.State === 'updating' ||
       service?.UpdateStatus?.State === 'rollback_started';
-    const leftover = stand.extra + stand.older > 0 && stand.done >= stand.wanted;
+    const leftover =
+      stand.extra + stand.older > 0 &&
+      (stand.done >= stand.wanted || (updating && waitsForLost(tasks, snapshot)));
     const deadlock = deadlockOf(target, kind, tasks, stand, snapshot, goal.formerTasks);
     services.set(target.id, {
       name: target.name,
@@ -657,9 +663,13 @@ const LEFTOVER_IN_UPDATE_MS = 10_000;
  * a task on a node that was lost. It looks again once their spec is written again, the same as it is.
  */
 export function leftoverTargets({ goal, at, services }: Rollout): readonly Target[] {
-  return goal.targets.filter(({ id }) => {
-    const { leftoverSince = at, updating = false } = services.get(id) ?? {};
-    return at - leftoverSince >= (updating ? LEFTOVER_IN_UPDATE_MS : LEFTOVER_MS);
+  return goal.targets.filter(({ id, spec }) => {
+    const found = services.get(id);
+    if (found?.leftoverSince === undefined) return false;
+    const { leftoverSince, updating, done, wanted } = found;
+    // Between two parts of an update is the pause that was asked for.
+    const pause = done < wanted ? delayMs(spec) : 0;
+    return at - leftoverSince >= (updating ? LEFTOVER_IN_UPDATE_MS + pause : LEFTOVER_MS);
   });
 }
 

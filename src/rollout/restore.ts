@@ -4,7 +4,7 @@
  * lost connection, and does nothing where Swarm itself already went back.
  */
 import { EngineError, type Engine, type StackObject } from '../docker/engine.js';
-import { at, sameJson, type Service, type ServiceSpec } from '../model.js';
+import { at, sameJson, type JsonObject, type Service, type ServiceSpec } from '../model.js';
 import type { Target } from './goal.js';
 
 /** What was there before the deploy, and what the deploy made of it. */
@@ -102,6 +102,36 @@ export async function rewrite(engine: Engine, { id, spec }: Target): Promise<voi
     await engine.updateService(id, live.Version.Index, live.Spec, { registryAuthFrom: 'spec' });
   } catch (error) {
     if (!(error instanceof EngineError && /out of sequence/i.test(error.message))) throw error;
+  }
+}
+
+/** Restarts nothing: a label of the service, and of none of its tasks. */
+const MARK = 'swarm-deploy.nudge';
+
+/**
+ * Has Swarm's updater begin anew: one that waits for a task on a lost node waits for ever, and takes no notice
+ * of a spec that it works toward already (swarmkit manager/orchestrator/update/updater.go). So the service gets
+ * a label and loses it again; what runs already is left alone. May be repeated after a lost connection.
+ */
+export async function nudge(engine: Engine, { id, spec }: Target): Promise<void> {
+  const marked: ServiceSpec = {
+    ...spec,
+    Labels: { ...(at(spec, 'Labels') as JsonObject | null), [MARK]: 'x' },
+  };
+  let isMarked = false;
+  for (let attempt = 1; attempt <= MAX_CONFLICTS; attempt += 1) {
+    const live = await engine.service(id);
+    if (live === undefined) return;
+    if (sameJson(live.Spec, marked)) isMarked = true;
+    else if (isMarked || !sameJson(live.Spec, spec)) return;
+    const next = isMarked ? spec : marked;
+    try {
+      await engine.updateService(id, live.Version.Index, next, { registryAuthFrom: 'spec' });
+      if (isMarked) return;
+    } catch (error) {
+      // The updater writes the status of its work at any time.
+      if (!(error instanceof EngineError && /out of sequence/i.test(error.message))) throw error;
+    }
   }
 }
 

@@ -25,6 +25,21 @@ export const calledOff = (tasks: readonly Task[], { upToDate }: Snapshot): reado
       upToDate.has(task.ID) && !isWanted(task) && rank(task.Status.State) < rank('assigned'),
   );
 
+/**
+ * Whether Swarm's updater may wait for a task that a lost node had begun: its place has another one by now, but
+ * what the node says of the lost one does not come any more, and the updater waits for that (tried).
+ */
+export function waitsForLost(tasks: readonly Task[], { upToDate, nodes }: Snapshot): boolean {
+  const there = new Set(nodes.filter(({ Status }) => Status.State !== 'down').map(({ ID }) => ID));
+  const isLost = (task: Task): boolean =>
+    !isWanted(task) &&
+    rank(task.Status.State) >= rank('assigned') &&
+    rank(task.Status.State) < RUNNING &&
+    !there.has(task.NodeID ?? '');
+  const current = tasks.filter(({ ID }) => upToDate.has(ID));
+  return current.some(isLost) && current.filter(isWanted).every(isRunning);
+}
+
 export function newestBy<Key>(tasks: readonly Task[], key: (task: Task) => Key): Map<Key, Task> {
   const newest = new Map<Key, Task>();
   for (const task of tasks) {

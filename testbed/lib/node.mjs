@@ -391,9 +391,19 @@ export class SwarmNode {
     }
   }
 
-  /** Undoes all `dropPackets`. */
+  /**
+   * Drops all packets from and to other hosts, which may go on with each other.
+   * @param {readonly string[]} addresses
+   */
+  async cutOff(addresses) {
+    const list = addresses.join(',');
+    await this.#must(['iptables', '-w', '-I', 'INPUT', '-s', list, '-j', 'DROP']);
+    await this.#must(['iptables', '-w', '-I', 'OUTPUT', '-d', list, '-j', 'DROP']);
+  }
+
+  /** Undoes all `dropPackets` and `cutOff`. */
   async passPackets() {
-    await this.#must(['iptables', '-w', '-F', 'INPUT']);
+    for (const chain of ['INPUT', 'OUTPUT']) await this.#must(['iptables', '-w', '-F', chain]);
   }
 
   /**

@@ -27,6 +27,9 @@ const BASE_PACKAGES = [
 /** What people have on a manager instead: another SSH server, other login shells. */
 const LOGIN_PACKAGES = ['dropbear-bin', 'fish', 'tcsh'];
 
+/** How a login that is no root may run some commands as root. */
+const RIGHTS_PACKAGES = ['sudo'];
+
 /** docker-cli is part of docker.io up to Debian 12. The shim has to fit its containerd. */
 const ENGINE_PACKAGES = ['docker.io', 'docker-cli', 'containerd'];
 
@@ -68,12 +71,13 @@ export async function missingTools() {
  * @returns {Promise<string[]>} directories to lay over the machine's own, uppermost first
  */
 export async function preparePackages(engine, log) {
-  const layers = [`engine-${engine}`, 'logins', 'base'].map(layerPath);
+  const layers = [`engine-${engine}`, 'rights', 'logins', 'base'].map(layerPath);
   if (layers.every(existsSync) && (await missingTools()).length === 0) return layers;
   await withLock('packages', async () => {
     await installTools(log);
     await layer('base', log, (directory) => downloadOwn(BASE_PACKAGES, directory));
     await layer('logins', log, (directory) => downloadOwn(LOGIN_PACKAGES, directory));
+    await layer('rights', log, (directory) => downloadOwn(RIGHTS_PACKAGES, directory));
     await layer(`engine-${engine}`, log, (directory) => {
       return downloadEngine(engine, directory);
     });

@@ -673,6 +673,48 @@ describe('a former task that Swarm does not stop', () => {
     expect(leftoverTargets(observe(start, look(10_000, [])))).toEqual([]);
   });
 
+  describe('while the updater waits for a task of a lost node', () => {
+    const nodes = [node('n1'), node('n2', { Status: { State: 'down' } })];
+    const gone = task('lost', 'starting', { Slot: 1, NodeID: 'n2', DesiredState: 'shutdown' });
+    /** One of two is updated, the other one is still to come. */
+    const halfWay = (at: number, tasks: readonly Task[], more: Partial<Snapshot> = {}): Snapshot =>
+      snapshot(at, [RUNNING[0]!, former, ...tasks], {
+        old: ['o'],
+        services: [service(spec(), { UpdateStatus: status('updating') })],
+        ...more,
+      });
+    const named = (tasks: readonly Task[], more: Partial<Snapshot>, at = 10_000): number =>
+      leftoverTargets(observe(observe(begin(), halfWay(0, tasks, more)), halfWay(at, tasks, more)))
+        .length;
+
+    it('is named before all that is new runs', () => {
+      expect(named([gone], { nodes })).toBe(1);
+      expect(named([gone], { nodes }, 9999)).toBe(0);
+      expect(named([{ ...gone, NodeID: 'left' }], { nodes })).toBe(1);
+    });
+    it.each<[string, readonly Task[], Partial<Snapshot>]>([
+      ['no node is lost', [gone], {}],
+      ['nothing of it was begun there', [{ ...gone, Status: { State: 'pending' } }], { nodes }],
+      ['the task had run', [{ ...gone, Status: { State: 'failed' } }], { nodes }],
+      ['another one is on its way', [gone, task('c', 'starting', { Slot: 2 })], { nodes }],
+    ])('is left to Swarm where %s', (_, tasks, more) => {
+      expect(named(tasks, more)).toBe(0);
+    });
+    it('is left to Swarm for the pause that was asked for', () => {
+      const delayed = spec('api:2', { UpdateConfig: { Delay: 60_000_000_000 } });
+      const services = [service(delayed, { UpdateStatus: status('updating') })];
+      const start = begin({ targets: [target({ spec: delayed })] });
+      const at = (now: number): number =>
+        leftoverTargets(
+          observe(
+            observe(start, halfWay(0, [gone], { nodes, services })),
+            halfWay(now, [gone], { nodes, services }),
+          ),
+        ).length;
+      expect([at(69_999), at(70_000)]).toEqual([0, 1]);
+    });
+  });
+
   it('is left to Swarm while new ones are on their way', () => {
     const onTheWay = (at: number): Snapshot =>
       snapshot(at, [RUNNING[0]!, task('b', 'starting', { Slot: 2 }), former], { old: ['o'] });
