@@ -143,14 +143,15 @@ const SIGNS: Readonly<Record<ServiceReport['outcome'], string>> = {
   untouched: '',
 };
 
+/** What tells most comes first: a phone shows the first columns alone. */
 const HEAD = [
   'service',
+  'outcome',
+  'running',
   'change',
   'image before',
   'image asked for',
-  'running',
   'took',
-  'outcome',
 ] as const;
 
 /** @param took milliseconds that each service was on its way, by its name */
@@ -164,12 +165,12 @@ const serviceRow =
       service.image === service.previousImage && service.digest === service.previousDigest;
     return [
       safeCell(name),
+      `${SIGNS[outcome]}${outcomeCell(service)}`,
+      outcome === 'removed' ? '' : `${replicas.running}/${replicas.desired}`,
       service.change,
       same ? '' : imageCell(service.previousImage, service.previousDigest),
       imageCell(service.image, service.digest),
-      outcome === 'removed' ? '' : `${replicas.running}/${replicas.desired}`,
       ms === undefined ? '' : spokenTime(ms).replaceAll(' ', '&nbsp;'),
-      `${SIGNS[outcome]}${outcomeCell(service)}`,
     ];
   };
 
