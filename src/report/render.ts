@@ -4,7 +4,7 @@ import { ganttLines } from './chart.js';
 import { dossierSection, fenced } from './dossier-markdown.js';
 import { failureLine } from './failure.js';
 import { historyTable, link, webAddress } from './history.js';
-import { nextLines } from './next.js';
+import { isRestored, nextLines } from './next.js';
 import { placeOf, type Finding } from '../lint/lint.js';
 import type { RunReport, ServiceReport } from './outcome.js';
 import { planSummary } from './plan.js';
@@ -94,7 +94,9 @@ export function headline(run: RunReport): string {
     case 'superseded':
       return `The ${what} of ${stack} was overtaken by somebody else's change.`;
     case 'cancelled':
-      return `The ${what} of ${stack} was cancelled.`;
+      return isRestored(run)
+        ? `The ${what} of ${stack} was cancelled and rolled back: the stack is as it was before.`
+        : `The ${what} of ${stack} was cancelled.`;
     case 'locked':
       return `The ${what} of ${stack} was not started: another run has its lock.`;
     case 'unreachable':

@@ -276,6 +276,15 @@ describe('the summary', () => {
     expect(said({ outcome: 'failed' })).toContain('docker stack ps --no-trunc shop');
     expect(said({ outcome: 'rollback-failed' })).toContain('To deploy revision 7 again:');
     expect(said({ outcome: 'unreachable' })).toContain('mode&#58; status');
+    expect(said({ outcome: 'unreachable', services: [] })).not.toContain('mode&#58; status');
+    const back = [serviceReport('shop_api', { outcome: 'restored' })];
+    expect(said({ outcome: 'cancelled' })).toContain('mode&#58; status');
+    expect(said({ outcome: 'cancelled', services: back })).not.toContain('mode&#58; status');
+    expect(said({ outcome: 'cancelled', services: back })).toMatch(
+      /^## .* cancelled and rolled back/,
+    );
+    const gone = [serviceReport('shop_api', { outcome: 'removed', change: 'removed' })];
+    expect(said({ outcome: 'cancelled', services: gone })).toContain('shop was cancelled.');
     expect(said({ stack: 'a; rm -rf /', outcome: 'failed' })).not.toContain('docker stack ps');
   });
   it('links to its run, where that is a plain address', () => {
