@@ -326,14 +326,16 @@ const excerptOf = ({ excerpt }: Problem): readonly string[] =>
 /** Folded, with the first ones of many. */
 function lintOf(findings: readonly Finding[]): readonly string[] {
   if (findings.length === 0) return [];
-  const count = (level: Finding['level']): string =>
-    plural(findings.filter((finding) => finding.level === level).length, level);
+  const counts = (['warning', 'notice'] as const).flatMap((level) => {
+    const count = findings.filter((finding) => finding.level === level).length;
+    return count === 0 ? [] : [plural(count, level)];
+  });
   const rows = findings.slice(0, MAX_ROWS).map((finding) => {
     const { id, level, message, mend } = finding;
     return `| ${code(placeOf(finding))} | ${level} | ${safeProse(`${message}.`)} ${safeProse(mend)} | ${code(id)} |`;
   });
   return [
-    `<details><summary>Lint of the stack files: ${count('warning')}, ${count('notice')}</summary>`,
+    `<details><summary>Lint of the stack files: ${counts.join(', ')}</summary>`,
     '',
     '| where | level | what, and how to mend it | rule |',
     '| --- | --- | --- | --- |',
