@@ -322,6 +322,18 @@ describe('the summary', () => {
       '**What to do:** Look &lt;here&gt;',
     );
   });
+  it('counts findings of the levels that there are', () => {
+    const finding = {
+      ...{ id: 'no-healthcheck' as const, level: 'warning' as const, file: 'a.yml', line: 3 },
+      ...{ column: null, message: 'no healthcheck', mend: 'Add one.', service: 'api' },
+    };
+    const title = (lint: RunReport['lint']): string =>
+      /<summary>(Lint[^<]*)</.exec(summaryOf(report({ lint })))?.[1] ?? '';
+    expect(title([finding])).toBe('Lint of the stack files: 1 warning');
+    expect(title([finding, { ...finding, level: 'notice' }])).toBe(
+      'Lint of the stack files: 1 warning, 1 notice',
+    );
+  });
   it('shows one problem with its line of the file, and lists what a message lists', () => {
     const position = { file: 'a.yml', line: 3, column: 9 };
     const problem = {
