@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /**
- * `npm run stories`: what a reader sees of recorded rollouts, compared word for word with __tests__/stories.
+ * `npm run stories`: what a reader sees of recorded rollouts and of whole runs, compared word for word with
+ * __tests__/stories.
  * `--help` says more.
  */
 import { spawnSync } from 'node:child_process';
@@ -9,7 +10,8 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
-const HELP = `Compares log, annotations and summary of recorded rollouts with __tests__/stories.
+const HELP = `Compares log, annotations, summary and report of recorded rollouts, and of whole runs on the simulated swarm,
+with __tests__/stories.
 
   npm run stories [-- OPTIONS]
 

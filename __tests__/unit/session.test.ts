@@ -96,6 +96,22 @@ describe('settle', () => {
     expect(swarm.connections).toBe(2);
     await session.close();
   });
+  it('tells again and again that there is no connection only after a while', async () => {
+    const session = await open();
+    const [begun, words] = [swarm.clock.now(), ['no route to host', 'connection refused']];
+    swarm.onConnect = () => {
+      const elapsed = swarm.clock.now() - begun;
+      return elapsed > 100_000
+        ? undefined
+        : new ConnectionLost(words[elapsed > 70_000 ? 1 : 0] ?? '');
+    };
+    swarm.cut();
+    await session.settle((engine) => engine.nodes(), patience);
+    const told = lines.filter((line) => line.startsWith('still no connection'));
+    expect(told.filter((line) => line.endsWith(': no route to host'))).toHaveLength(3);
+    expect(told.filter((line) => line.endsWith(': connection refused'))).toHaveLength(1);
+    await session.close();
+  });
   it('waits for a leader on the same connection', async () => {
     const session = await open();
     let refused = 0;

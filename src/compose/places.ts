@@ -129,7 +129,10 @@ export function placeOf(
   const found = places?.get(service);
   if (found === undefined) return undefined;
   const list = reason === 'mount-invalid' ? 'volumes' : reason === 'port-in-use' ? 'ports' : '';
-  const item = named(found.items.get(list) ?? [], words);
+  const item = named(
+    found.items.get(list) ?? [],
+    reason === 'port-in-use' ? (takenPort(words) ?? words) : words,
+  );
   if (item !== undefined) return item;
   const told =
     reason === 'unschedulable'
@@ -139,6 +142,11 @@ export function placeOf(
   const key = keys.find((each) => found.keys.has(each));
   return key === undefined ? found.service : (found.keys.get(key) ?? found.service);
 }
+
+/** The port of the host that is taken, in Docker's words: where they name the container's too, that comes after it. */
+export const takenPort = (words: string): string | undefined =>
+  /(?:\[[\da-f:]*\]|\b\d{1,3}(?:\.\d{1,3}){3}):(\d{1,5})\b/i.exec(words)?.[1] ??
+  /(?::|port )(\d{2,5})\b(?!.*(?::|port )\d{2,5}\b)/i.exec(words)?.[1];
 
 /** The item with a word of Docker's in it that could be a path, a volume's name or a port. */
 function named(items: readonly Item[], words: string): Position | undefined {

@@ -164,7 +164,8 @@ export async function takeBackNow(
   const { world, lease } = deployment;
   const signals = [world.hurry, ...(lease === undefined ? [] : [lease.signal])];
   const hurried = { ...deployment, world: { ...world, signal: AbortSignal.any(signals) } };
-  const common = { ...ending, before: undo.before };
+  const { hint, ...rest } = ending;
+  const common = { ...rest, before: undo.before };
   try {
     const { result, changes } = await world.narrator.group(
       'Roll back, as the run was cancelled',
@@ -175,7 +176,7 @@ export async function takeBackNow(
     return {
       ...common,
       message: `The run was cancelled (on-cancel: rollback). ${result.message}${done ? '' : ` ${LEFT_TO_POST}`}`,
-      ...(result.hint === undefined ? {} : { hint: result.hint }),
+      ...hinted(result.hint ?? (done ? undefined : hint)),
       changes,
       ...(result.rollout === undefined ? {} : { restored: result.rollout }),
       fate: result.outcome === 'rolled-back' ? 'restored' : 'unknown',
@@ -186,10 +187,14 @@ export async function takeBackNow(
       world.hurry.aborted || error instanceof ConnectionLost ? '' : ` (${errorLine(error)})`;
     return {
       ...common,
+      ...hinted(hint),
       message: `The run was cancelled (on-cancel: rollback), and its time was up before the stack was verified to be as before${why}. ${LEFT_TO_POST}`,
       unfinished: true,
     };
   }
 }
+
+const hinted = (hint: string | undefined): { readonly hint?: string } =>
+  hint === undefined ? {} : { hint };
 
 const LEFT_TO_POST = 'The post step goes on with it and says what became of it.';

@@ -1,4 +1,5 @@
 /** What made a service fail, and what mends it, in plain words: a sentence for each reason. */
+import { takenPort } from '../compose/places.js';
 import type { Reason } from '../errors.js';
 import {
   at,
@@ -95,8 +96,7 @@ const WORDS: Partial<Readonly<Record<Reason, Writer>>> = {
       : 'Check that the network exists, and that its driver is there on that node (docker network ls).',
   }),
   'port-in-use': (facts) => {
-    const words = lastError(facts);
-    const port = /(?::|port )(\d{2,5})\b(?!.*(?::|port )\d{2,5}\b)/i.exec(words)?.[1];
+    const port = takenPort(lastError(facts));
     return {
       cause: `${port === undefined ? 'A host-mode port' : `Port ${port}`} is already in use on ${nodes(facts)}`,
       mend: 'Stop what listens there or publish another port; where it is the former task of the same service, set deploy.update_config.order: stop-first.',

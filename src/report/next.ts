@@ -30,6 +30,19 @@ const lookCommands = ({ stack }: RunReport): readonly string[] => [
   '',
 ];
 
+const lookAgain = (): readonly string[] => [
+  `A run with ${code('mode: status')} says what runs now, and what is wrong with it.`,
+  '',
+];
+
+/** Whether what a run had changed is as it was before. */
+export const isRestored = ({ services }: RunReport): boolean =>
+  services.some(({ outcome }) => outcome === 'restored' || outcome === 'removed') &&
+  services.every(
+    ({ outcome, change }) =>
+      change !== 'removed' && ['restored', 'removed', 'untouched'].includes(outcome),
+  );
+
 /** Markdown; empty where there is nothing to do, and where the message says it all. */
 export function nextLines(run: RunReport): readonly string[] {
   const { outcome, revision, previousRevision } = run;
@@ -64,13 +77,13 @@ export function nextLines(run: RunReport): readonly string[] {
               ...backTo(run, previousRevision),
             ]),
       ];
-    case 'superseded':
     case 'cancelled':
     case 'unreachable':
-      return [
-        `A run with ${code('mode: status')} says what runs now, and what is wrong with it.`,
-        '',
-      ];
+      // Back where it was, or never reached.
+      if (isRestored(run) || (outcome === 'unreachable' && run.services.length === 0)) return [];
+      return lookAgain();
+    case 'superseded':
+      return lookAgain();
     case 'planned':
       return run.plan?.hasChanges === true
         ? [`The same step with ${code('mode: deploy')} makes it so.`, '']

@@ -4,7 +4,7 @@ import { ganttLines } from './chart.js';
 import { dossierSection, fenced } from './dossier-markdown.js';
 import { failureLine } from './failure.js';
 import { historyTable, link, webAddress } from './history.js';
-import { nextLines } from './next.js';
+import { isRestored, nextLines } from './next.js';
 import { placeOf, type Finding } from '../lint/lint.js';
 import type { RunReport, ServiceReport } from './outcome.js';
 import { planSummary } from './plan.js';
@@ -94,7 +94,9 @@ export function headline(run: RunReport): string {
     case 'superseded':
       return `The ${what} of ${stack} was overtaken by somebody else's change.`;
     case 'cancelled':
-      return `The ${what} of ${stack} was cancelled.`;
+      return isRestored(run)
+        ? `The ${what} of ${stack} was cancelled and rolled back: the stack is as it was before.`
+        : `The ${what} of ${stack} was cancelled.`;
     case 'locked':
       return `The ${what} of ${stack} was not started: another run has its lock.`;
     case 'unreachable':
@@ -143,14 +145,15 @@ const SIGNS: Readonly<Record<ServiceReport['outcome'], string>> = {
   untouched: '',
 };
 
+/** What tells most comes first: a phone shows the first columns alone. */
 const HEAD = [
   'service',
+  'outcome',
+  'running',
   'change',
   'image before',
   'image asked for',
-  'running',
   'took',
-  'outcome',
 ] as const;
 
 /** @param took milliseconds that each service was on its way, by its name */
@@ -164,12 +167,12 @@ const serviceRow =
       service.image === service.previousImage && service.digest === service.previousDigest;
     return [
       safeCell(name),
+      `${SIGNS[outcome]}${outcomeCell(service)}`,
+      outcome === 'removed' ? '' : `${replicas.running}/${replicas.desired}`,
       service.change,
       same ? '' : imageCell(service.previousImage, service.previousDigest),
       imageCell(service.image, service.digest),
-      outcome === 'removed' ? '' : `${replicas.running}/${replicas.desired}`,
       ms === undefined ? '' : spokenTime(ms).replaceAll(' ', '&nbsp;'),
-      `${SIGNS[outcome]}${outcomeCell(service)}`,
     ];
   };
 
@@ -323,14 +326,16 @@ const excerptOf = ({ excerpt }: Problem): readonly string[] =>
 /** Folded, with the first ones of many. */
 function lintOf(findings: readonly Finding[]): readonly string[] {
   if (findings.length === 0) return [];
-  const count = (level: Finding['level']): string =>
-    plural(findings.filter((finding) => finding.level === level).length, level);
+  const counts = (['warning', 'notice'] as const).flatMap((level) => {
+    const count = findings.filter((finding) => finding.level === level).length;
+    return count === 0 ? [] : [plural(count, level)];
+  });
   const rows = findings.slice(0, MAX_ROWS).map((finding) => {
     const { id, level, message, mend } = finding;
     return `| ${code(placeOf(finding))} | ${level} | ${safeProse(`${message}.`)} ${safeProse(mend)} | ${code(id)} |`;
   });
   return [
-    `<details><summary>Lint of the stack files: ${count('warning')}, ${count('notice')}</summary>`,
+    `<details><summary>Lint of the stack files: ${counts.join(', ')}</summary>`,
     '',
     '| where | level | what, and how to mend it | rule |',
     '| --- | --- | --- | --- |',

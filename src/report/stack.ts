@@ -207,7 +207,9 @@ const shown = (services: readonly ServiceReport[]): readonly Shown[] =>
     service.state === undefined ? [] : [{ service, state: service.state }],
   );
 
+/** In the log; in the summary, what tells most comes first, as a phone shows the first columns alone. */
 const HEAD = ['service', 'mode', 'running', 'image', 'health', 'update'];
+const SUMMARY_HEAD = ['service', 'health', 'running', 'update', 'mode', 'image'];
 
 const running = ({ replicas }: ServiceReport): string => `${replicas.running}/${replicas.desired}`;
 const updateText = ({ update }: ServiceState): string => update.replaceAll('_', ' ');
@@ -233,16 +235,16 @@ export function stackTable(services: readonly ServiceReport[], max: number): rea
     .slice(0, max)
     .map(({ service, state }) => [
       safeCell(service.name),
-      state.mode,
-      running(service),
-      imageCell(service.image, service.digest),
       `${HEALTH[state.health].sign} ${safeCell(healthText(state))}`,
+      running(service),
       safeCell(updateText(state)),
+      state.mode,
+      imageCell(service.image, service.digest),
     ]);
   return [
     '### Services',
     '',
-    ...markdownTable(HEAD, rows),
+    ...markdownTable(SUMMARY_HEAD, rows),
     ...(all.length > max ? [`and ${plural(all.length - max, 'more service')}`, ''] : []),
   ];
 }

@@ -83,6 +83,11 @@ describe('the place of a failure', () => {
     ],
     ['mount-invalid', 'something else', 'volumes:'],
     ['port-in-use', 'Bind for 0.0.0.0:8443 failed: port is already allocated', '- target: 443'],
+    [
+      'port-in-use',
+      'failed to bind host port for 0.0.0.0:8443:172.17.0.2:80/tcp: address already in use',
+      '- target: 443',
+    ],
     ['host-port-deadlock', '', 'order: start-first'],
     ['update-paused', '', 'failure_action: pause'],
     ['network-unavailable', '', 'networks: [front]'],

@@ -133,6 +133,18 @@ describe('the words', () => {
       'Stop what listens there or publish another port;',
     ],
     [
+      'a port in use, where Docker names that of the container, too',
+      facts(
+        'port-in-use',
+        failures(
+          'driver failed programming external connectivity on endpoint shop_api.1 (4379f3da): failed to bind ' +
+            'host port for 0.0.0.0:8080:172.17.0.2:80/tcp: address already in use',
+        ),
+      ),
+      'Port 8080 is already in use on worker-1 and worker-2.',
+      'Stop what listens there or publish another port;',
+    ],
+    [
       'a mount without its source',
       facts(
         'mount-invalid',

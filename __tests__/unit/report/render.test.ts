@@ -213,7 +213,7 @@ describe('the summary', () => {
     const [loud = '', quiet = ''] = text.split('services that did not change</summary>');
     expect(loud.split('\n').filter((line) => line.includes('❌&nbsp;failed'))).toHaveLength(10);
     expect(loud).not.toContain('untouched');
-    expect(quiet.split('\n').filter((line) => line.endsWith('untouched |'))).toHaveLength(
+    expect(quiet.split('\n').filter((line) => line.includes(' | untouched | '))).toHaveLength(
       services.filter(({ outcome }) => outcome === 'untouched').length,
     );
     expect(text).toContain('Revision 7 runs, as before');
@@ -276,6 +276,15 @@ describe('the summary', () => {
     expect(said({ outcome: 'failed' })).toContain('docker stack ps --no-trunc shop');
     expect(said({ outcome: 'rollback-failed' })).toContain('To deploy revision 7 again:');
     expect(said({ outcome: 'unreachable' })).toContain('mode&#58; status');
+    expect(said({ outcome: 'unreachable', services: [] })).not.toContain('mode&#58; status');
+    const back = [serviceReport('shop_api', { outcome: 'restored' })];
+    expect(said({ outcome: 'cancelled' })).toContain('mode&#58; status');
+    expect(said({ outcome: 'cancelled', services: back })).not.toContain('mode&#58; status');
+    expect(said({ outcome: 'cancelled', services: back })).toMatch(
+      /^## .* cancelled and rolled back/,
+    );
+    const gone = [serviceReport('shop_api', { outcome: 'removed', change: 'removed' })];
+    expect(said({ outcome: 'cancelled', services: gone })).toContain('shop was cancelled.');
     expect(said({ stack: 'a; rm -rf /', outcome: 'failed' })).not.toContain('docker stack ps');
   });
   it('links to its run, where that is a plain address', () => {
@@ -311,6 +320,18 @@ describe('the summary', () => {
     );
     expect(summaryOf(report({ outcome: 'invalid', hint: 'Look <here>' }))).toContain(
       '**What to do:** Look &lt;here&gt;',
+    );
+  });
+  it('counts findings of the levels that there are', () => {
+    const finding = {
+      ...{ id: 'no-healthcheck' as const, level: 'warning' as const, file: 'a.yml', line: 3 },
+      ...{ column: null, message: 'no healthcheck', mend: 'Add one.', service: 'api' },
+    };
+    const title = (lint: RunReport['lint']): string =>
+      /<summary>(Lint[^<]*)</.exec(summaryOf(report({ lint })))?.[1] ?? '';
+    expect(title([finding])).toBe('Lint of the stack files: 1 warning');
+    expect(title([finding, { ...finding, level: 'notice' }])).toBe(
+      'Lint of the stack files: 1 warning, 1 notice',
     );
   });
   it('shows one problem with its line of the file, and lists what a message lists', () => {

@@ -228,8 +228,8 @@ describe('the tables', () => {
   it('in the summary: what is not well first', () => {
     const rows = stackTable([well, bad], 9).filter((line) => line.startsWith('| shop'));
     expect(rows).toEqual([
-      '| shop&#95;bad | replicated | 0/2 | <code>api&#58;2</code> <code>1</code> | ❌ down |',
-      '| shop&#95;api | replicated | 2/2 | <code>api&#58;2</code> <code>1</code> | ✅ healthy |',
+      '| shop&#95;bad | ❌ down | 0/2 | replicated | <code>api&#58;2</code> <code>1</code> |',
+      '| shop&#95;api | ✅ healthy | 2/2 | replicated | <code>api&#58;2</code> <code>1</code> |',
     ]);
     expect(stackTable([look({ spec: nowhere }), bad], 9)[4]).toContain('shop&#95;bad');
     expect(stackTable([well, bad], 1).join('\n')).toContain('and 1 more service');
