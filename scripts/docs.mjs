@@ -6,7 +6,8 @@
  * the markers; the comment above an input there is the title of the section that starts with it.
  * `task-causes` and `service-causes` come from src/rollout/causes.ts, into docs/reasons.md, `keys`
  * from src/compose/keys.ts, into docs/stack-files.md, `rules` from src/lint/catalog.ts, into
- * docs/lint.md, `report` from report.schema.json, into docs/report.md. The `runs` in
+ * docs/lint.md, `report` from report.schema.json, into docs/report.md. `well` and `mistakes` in
+ * docs/zero-downtime.md, and the prices in docs/lint.md, come from docs/downtime.json. The `runs` in
  * docs/engines.md, and all of docs/truth-table.md and docs/faults.md, come from the JSON beside them;
  * `truth-table` in README.md is the first in short.
  */
@@ -16,6 +17,7 @@ import { fileURLToPath } from 'node:url';
 import { format, resolveConfig } from 'prettier';
 import { isMap, isScalar, parseDocument } from 'yaml';
 
+import { mistakesTable, prices, wellTable } from './downtime/page.mjs';
 import { faultMatrix, PLAYED as FAULTS_PLAYED } from './faults/page.mjs';
 import { ENGINES, engineRuns, PLAYED, read, truthScores, truthTable } from './truth-table/page.mjs';
 
@@ -177,9 +179,10 @@ export async function withKeys(page, { FILE_KEYS }) {
 
 /**
  * @param {readonly [string, import('../src/lint/catalog.js').Rule][]} rules by id
+ * @param {Record<string, string>} [measured] what it costs not to follow a rule, by its id
  * @returns {string} markdown
  */
-export function ruleSections(rules) {
+export function ruleSections(rules, measured = {}) {
   const groups = [...new Set(rules.map(([, { group }]) => group))];
   return groups
     .flatMap((group) => [
@@ -194,6 +197,7 @@ export function ruleSections(rules) {
           '',
           `**Why:** ${reason}`,
           '',
+          ...(measured[id] === undefined ? [] : [`**Price:** ${measured[id]}`, '']),
           `**Mend:** ${mend}`,
           '',
         ]),
@@ -279,6 +283,8 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const keys = await moduleInCode('src/compose/keys.ts');
   /** @type {typeof import('../src/lint/catalog.js')} */
   const { RULES } = await moduleInCode('src/lint/catalog.ts');
+  /** @type {import('./downtime/page.mjs').Results} */
+  const downtime = JSON.parse(readFileSync(join(root, 'docs/downtime.json'), 'utf8'));
   /** @type {readonly { file: string, source: string, fresh: (page: string) => Promise<string> }[]} */
   const pages = [
     {
@@ -309,9 +315,24 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     },
     {
       file: 'docs/lint.md',
-      source: 'src/lint/catalog.ts',
+      source: 'src/lint/catalog.ts and docs/downtime.json',
       fresh: async (page) =>
-        pretty(await withText(page, 'rules', ruleSections(Object.entries(RULES)), 'all')),
+        pretty(
+          await withText(
+            page,
+            'rules',
+            ruleSections(Object.entries(RULES), prices(downtime)),
+            'all',
+          ),
+        ),
+    },
+    {
+      file: 'docs/zero-downtime.md',
+      source: 'docs/downtime.json',
+      fresh: async (page) => {
+        const well = await withText(page, 'well', wellTable(downtime), 'all');
+        return withText(well, 'mistakes', mistakesTable(downtime), 'all');
+      },
     },
     {
       file: 'docs/report.md',

@@ -118,7 +118,10 @@ async function measure({ engine, only, clients, groups, replicas }) {
     const { proxyVersion } = await pushImages(testbed, log);
     const bench = { testbed, stack: 'shop', port: PORT, replicas, groups, signal, log };
     const well = only === 'mistakes' ? undefined : await playWell(bench);
-    if (well !== undefined && well.all.failed > 0) for (const line of well.samples) log(line);
+    if (well !== undefined && well.all.failed > 0) {
+      for (const line of well.samples) log(line);
+      log(await testbed.manager.docker('service', 'logs', '--raw', '--timestamps', 'shop_proxy'));
+    }
     const mistakes = only === 'well' ? undefined : await playMistakes(bench);
     return {
       date: new Date(began).toISOString().slice(0, 10),

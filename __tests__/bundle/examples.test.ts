@@ -3,7 +3,10 @@
  * over SSH, against a swarm in this process.
  */
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { runStep } from '../../testbed/runner.mjs';
@@ -153,6 +156,20 @@ const EXAMPLES: Readonly<Record<string, Expected>> = {
       expect(created).toEqual(['create shop_migrate', 'create shop_api']);
     },
   },
+  'zero-downtime.yml': {
+    outcomes: ['deployed'],
+    services: ['shop_api', 'shop_proxy'],
+    check: (_, [result]) => {
+      const { verification } = result?.report as {
+        readonly verification: readonly { readonly url: string; readonly ok: boolean }[];
+      };
+      expect(verification.map(({ url, ok }) => [new URL(url).pathname, ok])).toEqual([
+        ['/health', true],
+        ['/', true],
+      ]);
+      expect(asked).toEqual(expect.arrayContaining(['/health', '/']));
+    },
+  },
   'secrets.yml': {
     ...API,
     check: ({ secrets }) => {
@@ -166,6 +183,13 @@ function imageOf(swarm: SwarmHost['swarm'], name: string): string {
   const template = swarm.byName(name).Spec['TaskTemplate'] as { ContainerSpec: { Image: string } };
   return template.ContainerSpec.Image;
 }
+
+/** The shop as its users reach it, which answers its version; and what it was asked for. */
+const asked: string[] = [];
+const shop = createServer((request, response) => {
+  asked.push(request.url ?? '');
+  response.end(FACTS['github.sha']);
+});
 
 interface Played {
   readonly results: readonly Result[];
@@ -199,6 +223,7 @@ async function play(name: string, expected: Expected): Promise<Played> {
       'vars.SWARM_HOST': `deploy@${server.host}:${server.port}`,
       'vars.BASTION_HOST': `jump@${bastion.host}:${bastion.port}`,
       'vars.SSH_KNOWN_HOSTS': server.knownHosts + bastion.knownHosts,
+      'vars.SHOP_URL': `http://127.0.0.1:${(shop.address() as AddressInfo).port}`,
     };
     if (deployedTwice)
       for (const tag of ['first', 'second'])
@@ -265,7 +290,9 @@ const names = readdirSync(ROOT).filter((name) => name.endsWith('.yml'));
 const played = new Map<string, Promise<Played>>();
 let running: Promise<unknown> = Promise.resolve();
 
-beforeAll(() => {
+beforeAll(async () => {
+  shop.listen(0, '127.0.0.1');
+  await once(shop, 'listening');
   const waiting = Object.entries(EXAMPLES);
   const lane = async (): Promise<void> => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
@@ -283,7 +310,10 @@ beforeAll(() => {
   running = Promise.all(Array.from({ length: AT_ONCE }, lane));
 });
 
-afterAll(() => running);
+afterAll(async () => {
+  await running;
+  shop.close();
+});
 
 describe('examples', () => {
   it('are all played, and all in their index', () => {

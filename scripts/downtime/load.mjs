@@ -4,7 +4,8 @@
  *
  * @typedef {object} Group clients that ask for the same
  * @property {number} clients
- * @property {number} everyMs from the start of one request of a client to the start of its next
+ * @property {number} everyMs from the start of one request of a client to the start of its next; not more
+ *   than `holdMs`: without a pause
  * @property {number} holdMs how long the server is to take for the answer
  *
  * @typedef {object} Bin what ended in one span of time
@@ -86,6 +87,7 @@ function binAt(at) {
  */
 async function client({ everyMs, holdMs }, delayMs) {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  const first = performance.now() + delayMs;
   await sleep(delayMs);
   while (!stopped) {
     const began = performance.now();
@@ -104,7 +106,10 @@ async function client({ everyMs, holdMs }, delayMs) {
         samples.push(`${when} after ${Math.round(took)} of ${holdMs} ms: ${answer.words}`);
       }
     }
-    if (!stopped) await sleep(Math.max(0, everyMs - (performance.now() - began)));
+    // At its own times, also after all have waited for the same: else they would ask at once ever after.
+    const now = performance.now();
+    const next = first + Math.ceil((now - first) / everyMs) * everyMs;
+    if (!stopped && everyMs > holdMs) await sleep(next - now);
   }
   agent.destroy();
 }

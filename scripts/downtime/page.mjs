@@ -83,7 +83,7 @@ the clients included. Times are those beyond what the server was told to take. M
  * @param {Results} results
  * @returns {string} markdown
  */
-export function mistakesTable({ well, mistakes }) {
+export function mistakesTable({ well, mistakes, load }) {
   const update = well.phases.find(({ name }) => name.startsWith('update'));
   return table([
     ['one update', 'requests', 'failed', 'out for', 'how they failed', 'lint'],
@@ -91,7 +91,7 @@ export function mistakesTable({ well, mistakes }) {
       ? []
       : [
           [
-            'ten replicas, as in the example',
+            `${load.replicas} replicas, as in the example`,
             number(update.figures.requests),
             `**${number(update.figures.failed)}**`,
             '0 s',

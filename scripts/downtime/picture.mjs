@@ -122,7 +122,12 @@ export function wellPicture({ well, load }, theme) {
   const [timeTop, timeBottom] = [352, 412];
   const end = phases.at(-1)?.to ?? 1;
   const x = (/** @type {number} */ at) => left + (at / end) * (WIDTH - left - right);
-  const most = mostOf(seconds) * 1.08;
+  const step = [1, 2, 5]
+    .flatMap((digit) => [1, 10, 100, 1000].map((power) => digit * power))
+    .sort((a, b) => a - b)
+    .find((one) => one * 3 >= mostOf(seconds));
+  const levels = [0, 1, 2, 3].map((index) => index * (step ?? 10_000));
+  const most = Math.max(mostOf(seconds), levels[3] ?? 0);
   const y = (/** @type {number} */ value) => bottom - (value / most) * (bottom - top);
   const slowest = Math.max(50, ...seconds.map(({ p99 }) => p99));
   const timeY = (/** @type {number} */ ms) =>
@@ -149,8 +154,7 @@ export function wellPicture({ well, load }, theme) {
         ),
       ];
     });
-  const levels = [0, 0.5, 1].map((share) => Math.round((mostOf(seconds) * share) / 50) * 50);
-  const grid = [...new Set(levels)].flatMap((value) => [
+  const grid = levels.flatMap((value) => [
     `<path d="M${left} ${round(y(value))}H${WIDTH - right}" stroke="${colours.line}" stroke-width="0.5"/>`,
     text(left - 8, y(value) + 4, number(value), colours.muted, { anchor: 'end', size: 11 }),
   ]);
@@ -210,7 +214,7 @@ export function wellPicture({ well, load }, theme) {
  * @param {Theme} theme
  * @returns {string}
  */
-export function mistakesPicture({ well, mistakes }, theme) {
+export function mistakesPicture({ well, mistakes, load }, theme) {
   const colours = COLOURS[theme];
   const update = well.phases.find(({ name }) => name.startsWith('update'));
   const rows = [
@@ -218,7 +222,7 @@ export function mistakesPicture({ well, mistakes }, theme) {
       ? []
       : [
           {
-            title: 'ten replicas, as in the example',
+            title: `${load.replicas} replicas, as in the example`,
             failed: update.figures.failed,
             outage: 0,
             seconds: well.seconds

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { until } from '../../testbed/lib/wait.mjs';
 import { runStep } from '../../testbed/runner.mjs';
-import { between, figuresOf, outageSeconds, total } from './figures.mjs';
+import { between, figuresOf, outageSeconds } from './figures.mjs';
 import { BROKEN, HASTY, VERSIONS } from './images.mjs';
 import { BIN_MS, startLoad } from './load-process.mjs';
 
@@ -22,6 +22,7 @@ import { BIN_MS, startLoad } from './load-process.mjs';
  * @property {number} port on the first manager, where the proxy listens
  * @property {number} replicas
  * @property {readonly Group[]} groups
+ * @property {string} [subnet] of the stack's network; Docker chooses one unless told
  * @property {AbortSignal} signal
  * @property {(line: string) => void} log
  *
@@ -60,7 +61,7 @@ const example = (/** @type {string} */ name) => readFileSync(new URL(name, EXAMP
 /** With nothing going on, before and after what is measured. */
 const CALM_MS = 6000;
 const BEGIN_MS = 10_000;
-/** Until the proxy has checked every server that it has found. */
+/** For what comes about by itself. */
 const LIMIT_MS = 120_000;
 
 /**
@@ -68,7 +69,7 @@ const LIMIT_MS = 120_000;
  * service on the address of its tasks, as the example has it anyway.
  * @param {Bench} bench
  */
-const onTestbed = ({ port, testbed }) => `services:
+const onTestbed = ({ port, subnet, testbed }) => `services:
   proxy:
     ports: !override
       - { target: 8080, published: ${port}, mode: host }
@@ -76,7 +77,7 @@ const onTestbed = ({ port, testbed }) => `services:
       replicas: 1
       placement: { constraints: [node.hostname == ${testbed.manager.name}] }
       update_config: { order: stop-first }
-`;
+${subnet === undefined ? '' : `networks: { default: { ipam: { config: [{ subnet: ${subnet} }] } } }\n`}`;
 
 /**
  * Runs the committed action as the runner does.
@@ -134,8 +135,11 @@ async function deploy(bench, settings) {
   return result;
 }
 
+/** States of tasks of which no container is left that answers. */
+const ENDED = ['complete', 'shutdown', 'failed', 'rejected', 'remove', 'orphaned'];
+
 /**
- * Until every old container has answered what it had, and the proxy sends to all the new ones.
+ * Until every old container has answered what it had, and all the new ones run.
  * @param {Bench} bench
  * @param {number} replicas
  */
@@ -144,8 +148,11 @@ async function settle({ testbed, stack, signal }, replicas) {
   const done = async () => {
     /** @type {any[]} */
     const tasks = await testbed.manager.api('GET', `/tasks?filters=${filters}`);
-    const up = tasks.filter(({ Status }) => ['starting', 'running'].includes(Status.State));
-    return up.length === replicas && up.every((task) => task.DesiredState === 'running');
+    const alive = tasks.filter(({ Status }) => !ENDED.includes(Status.State));
+    const good = alive.filter(
+      ({ Status, DesiredState }) => Status.State === 'running' && DesiredState === 'running',
+    );
+    return good.length === replicas && alive.length === replicas;
   };
   await until('old tasks have ended', done, { timeoutMs: LIMIT_MS, intervalMs: 500, signal });
 }
@@ -228,15 +235,19 @@ async function underLoad({ testbed, port, groups, signal, log }, acts) {
  * @returns {Second[]}
  */
 function pictured(bins, began) {
-  const rate = 1000 / BIN_MS;
-  return bins.map((bin) => ({
-    at: Math.round((bin.at - began) / 100) / 10,
-    answers: Object.fromEntries(
-      Object.entries(bin.answers).map(([version, count]) => [version, count * rate]),
-    ),
-    failed: total(bin.failures) * rate,
-    p99: figuresOf([bin]).p99,
-  }));
+  const first = bins[0]?.at ?? 0;
+  const count = Math.ceil(((bins.at(-1)?.at ?? first) + BIN_MS - first) / 1000);
+  return Array.from({ length: count }, (_, index) => {
+    const from = first + index * 1000;
+    const second = between(bins, from, from + 1000);
+    /** @type {Record<string, number>} */
+    const answers = {};
+    for (const bin of second)
+      for (const [version, number] of Object.entries(bin.answers))
+        answers[version] = (answers[version] ?? 0) + number;
+    const { failed, p99 } = figuresOf(second);
+    return { at: Math.round((from - began) / 100) / 10, answers, failed, p99 };
+  });
 }
 
 /** @param {import('../../testbed/runner.mjs').StepResult} result */
