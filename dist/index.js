@@ -41584,6 +41584,19 @@ const isRunning = (task) => task.Status.State === 'running' && standing_isWanted
  * (tried; swarmkit manager/orchestrator/update/updater.go): the update stays `updating` for ever.
  */
 const calledOff = (tasks, { upToDate }) => tasks.filter((task) => upToDate.has(task.ID) && !standing_isWanted(task) && rank(task.Status.State) < rank('assigned'));
+/**
+ * Whether Swarm's updater may wait for a task that a lost node had begun: its place has another one by now, but
+ * what the node says of the lost one does not come any more, and the updater waits for that (tried).
+ */
+function waitsForLost(tasks, { upToDate, nodes }) {
+    const there = new Set(nodes.filter(({ Status }) => Status.State !== 'down').map(({ ID }) => ID));
+    const isLost = (task) => !standing_isWanted(task) &&
+        rank(task.Status.State) >= rank('assigned') &&
+        rank(task.Status.State) < RUNNING &&
+        !there.has(task.NodeID ?? '');
+    const current = tasks.filter(({ ID }) => upToDate.has(ID));
+    return current.some(isLost) && current.filter(standing_isWanted).every(isRunning);
+}
 function newestBy(tasks, key) {
     const newest = new Map();
     for (const task of tasks) {
@@ -41967,7 +41980,8 @@ function fold(rollout, snapshot) {
             (task.Status.Err ?? '') !== '')?.Status.Err;
         const updating = service?.UpdateStatus?.State === 'updating' ||
             service?.UpdateStatus?.State === 'rollback_started';
-        const leftover = stand.extra + stand.older > 0 && stand.done >= stand.wanted;
+        const leftover = stand.extra + stand.older > 0 &&
+            (stand.done >= stand.wanted || (updating && waitsForLost(tasks, snapshot)));
         const deadlock = deadlockOf(target, kind, tasks, stand, snapshot, goal.formerTasks);
         services.set(target.id, {
             name: target.name,
@@ -42311,9 +42325,14 @@ const LEFTOVER_IN_UPDATE_MS = 10_000;
  * a task on a node that was lost. It looks again once their spec is written again, the same as it is.
  */
 function leftoverTargets({ goal, at, services }) {
-    return goal.targets.filter(({ id }) => {
-        const { leftoverSince = at, updating = false } = services.get(id) ?? {};
-        return at - leftoverSince >= (updating ? LEFTOVER_IN_UPDATE_MS : LEFTOVER_MS);
+    return goal.targets.filter(({ id, spec }) => {
+        const found = services.get(id);
+        if (found?.leftoverSince === undefined)
+            return false;
+        const { leftoverSince, updating, done, wanted } = found;
+        // Between two parts of an update is the pause that was asked for.
+        const pause = done < wanted ? delayMs(spec) : 0;
+        return at - leftoverSince >= (updating ? LEFTOVER_IN_UPDATE_MS + pause : LEFTOVER_MS);
     });
 }
 /** Swarm only names the task that made it stop; what that task died of is the cause. */
@@ -42408,6 +42427,40 @@ async function rewrite(engine, { id, spec }) {
     catch (error) {
         if (!(error instanceof EngineError && /out of sequence/i.test(error.message)))
             throw error;
+    }
+}
+/** Restarts nothing: a label of the service, and of none of its tasks. */
+const MARK = 'swarm-deploy.nudge';
+/**
+ * Has Swarm's updater begin anew: one that waits for a task on a lost node waits for ever, and takes no notice
+ * of a spec that it works toward already (swarmkit manager/orchestrator/update/updater.go). So the service gets
+ * a label and loses it again; what runs already is left alone. May be repeated after a lost connection.
+ */
+async function nudge(engine, { id, spec }) {
+    const marked = {
+        ...spec,
+        Labels: { ...at(spec, 'Labels'), [MARK]: 'x' },
+    };
+    let isMarked = false;
+    for (let attempt = 1; attempt <= MAX_CONFLICTS; attempt += 1) {
+        const live = await engine.service(id);
+        if (live === undefined)
+            return;
+        if (sameJson(live.Spec, marked))
+            isMarked = true;
+        else if (isMarked || !sameJson(live.Spec, spec))
+            return;
+        const next = isMarked ? spec : marked;
+        try {
+            await engine.updateService(id, live.Version.Index, next, { registryAuthFrom: 'spec' });
+            if (isMarked)
+                return;
+        }
+        catch (error) {
+            // The updater writes the status of its work at any time.
+            if (!(error instanceof EngineError && /out of sequence/i.test(error.message)))
+                throw error;
+        }
     }
 }
 /**
@@ -42511,13 +42564,14 @@ async function look(deployment, rollout) {
         read: async (now) => {
             for (const target of leftoverTargets(now)) {
                 const last = rewritten.get(target.id);
-                // While an updater works toward the same spec, Swarm takes no notice of a write (tried).
                 if (world.clock.now() - (last ?? -Infinity) < delayMs(target.spec) + REWRITE_MS)
                     continue;
                 rewritten.set(target.id, world.clock.now());
                 if (last === undefined)
                     world.narrator.say(`${target.name} has tasks left over that Swarm does not stop by itself: writing its spec again`);
-                await settle(deployment, (engine) => rewrite(engine, target));
+                // While an updater works toward the same spec, Swarm takes no notice of a write (tried).
+                const again = last === undefined ? rewrite : nudge;
+                await settle(deployment, (engine) => again(engine, target));
             }
             return await readSwarm(deployment, now);
         },
@@ -43102,7 +43156,9 @@ class Check {
         for (const [path, words] of conversion_WORDS) {
             const field = service.get(...path);
             const text = field?.text ?? '';
-            if (field !== undefined && text !== '' && !words.includes(text))
+            if (field?.text !== undefined &&
+                (text !== '' || path.includes('order')) &&
+                !words.includes(text))
                 this.#refuse(field, `service ${name}: \`${path.join('.')}\` takes ${words.slice(0, -1).join(', ')} or ${words.at(-1) ?? ''}`, 'Docker would refuse it after networks, configs and secrets were made.');
         }
         for (const item of service.get('deploy', 'placement', 'constraints')?.items ?? [])
@@ -43560,6 +43616,7 @@ const ANY = { scalar: 'any', list: { scalar: 'any' }, named: { scalar: 'any' } }
 const keys_text = { scalar: 'text' };
 const bool = { scalar: 'bool' };
 const keys_int = { scalar: 'int' };
+const keys_count = { scalar: 'count' };
 const duration = { scalar: 'duration' };
 const texts = { list: keys_text, unique: true };
 const textOrTexts = { scalar: 'text', list: keys_text, unique: true };
@@ -43586,7 +43643,7 @@ const CPU_MEND = 'Use deploy.resources.limits.cpus.';
 const NO_HOOKS = 'would not be run: Swarm has no hooks of the container lifecycle';
 const rollout = {
     keys: {
-        parallelism: kept(keys_int),
+        parallelism: kept(keys_count),
         delay: kept(duration),
         failure_action: kept(keys_text),
         monitor: kept(duration),
@@ -43599,7 +43656,7 @@ const deploy = {
     keys: {
         mode: kept(keys_text),
         endpoint_mode: kept(keys_text),
-        replicas: kept(keys_int),
+        replicas: kept(keys_count),
         labels: kept(dict),
         rollback_config: kept(rollout),
         update_config: kept(rollout),
@@ -43634,7 +43691,7 @@ const deploy = {
             keys: {
                 condition: kept(keys_text),
                 delay: kept(duration),
-                max_attempts: kept(keys_int),
+                max_attempts: kept(keys_count),
                 window: kept(duration),
             },
         }),
@@ -43642,7 +43699,7 @@ const deploy = {
             keys: {
                 constraints: kept({ list: keys_text }),
                 preferences: kept({ list: { keys: { spread: kept(keys_text) } } }),
-                max_replicas_per_node: kept(keys_int),
+                max_replicas_per_node: kept(keys_count),
             },
         }),
     },
@@ -43665,8 +43722,8 @@ const ports = {
         scalar: 'port',
         keys: {
             mode: kept(keys_text),
-            target: kept(keys_int),
-            published: translated('published', { scalar: 'int' }, "A quoted port is written as a number; one of a range can't be chosen by Swarm: an error."),
+            target: kept(keys_count),
+            published: translated('published', { scalar: 'count' }, "A quoted port is written as a number; one of a range can't be chosen by Swarm: an error."),
             protocol: kept(keys_text),
             name: warned('is a label that Swarm has no place for'),
             app_protocol: warned('is a hint that Swarm has no place for'),
@@ -43694,7 +43751,8 @@ const serviceNetworks = {
 };
 const volumes = {
     list: {
-        scalar: 'text',
+        scalar: 'mount',
+        required: ['type'],
         keys: {
             type: kept(keys_text),
             source: kept(keys_text),
@@ -43786,7 +43844,7 @@ const SERVICE_KEYS = {
     entrypoint: translated('command', words, '`null` is left out: the image decides.'),
     env_file: translated('env_file', ANY, 'The file is carried along. Written as a mapping it is read as Docker Compose reads it (quotes, `${...}`), with `format: raw` line by line; where `required: false` it may be missing. Written as a path it is read as Docker reads it: line by line.'),
     environment: kept(dict),
-    expose: kept({ list: { scalar: 'any' }, unique: true }, 'Ignored by Swarm.'),
+    expose: kept({ list: { scalar: 'entry' }, unique: true }, 'Ignored by Swarm.'),
     extends: refused('is not known to `docker stack deploy`', 'Give what is shared an anchor (`x-base: &base`) and merge it (`<<: *base`), or use several files in compose-file.'),
     external_links: kept(texts, 'Ignored by Swarm.'),
     extra_hosts: translated('extra_hosts', ANY, '`host=address`, and several addresses of a host, become lines `host:address`.'),
@@ -43796,7 +43854,7 @@ const SERVICE_KEYS = {
         keys: {
             disable: kept(bool),
             interval: kept(duration),
-            retries: kept(keys_int),
+            retries: kept(keys_count),
             test: kept(words),
             timeout: kept(duration),
             start_period: kept(duration),
@@ -43839,7 +43897,7 @@ const SERVICE_KEYS = {
     read_only: kept(bool),
     restart: kept(keys_text, 'Read as a deploy.restart_policy where none is written; `no` is lost, and next to a policy any value is.'),
     runtime: refused('has no equivalent in Swarm', 'Set default-runtime for the Docker daemons of the nodes, and choose those with deploy.placement.constraints.'),
-    scale: translated('scale', keys_int, 'Becomes deploy.replicas.'),
+    scale: translated('scale', keys_count, 'Becomes deploy.replicas.'),
     secrets: kept(reference),
     security_opt: kept(texts, 'Ignored by Swarm.'),
     shm_size: kept(keys_text, 'Ignored by Swarm.'),
@@ -43851,7 +43909,11 @@ const SERVICE_KEYS = {
     tmpfs: kept(textOrTexts),
     tty: kept(bool),
     ulimits: kept({
-        named: { scalar: 'int', keys: { soft: kept(keys_int), hard: kept(keys_int) } },
+        named: {
+            scalar: 'int',
+            keys: { soft: kept(keys_int), hard: kept(keys_int) },
+            required: ['soft', 'hard'],
+        },
     }),
     use_api_socket: refused('has no equivalent in Swarm', 'Mount /var/run/docker.sock as a bind mount, on managers only.'),
     user: kept(keys_text),
@@ -44195,8 +44257,11 @@ class Translator {
                 this.#unique(document.tree.items(value), path);
             return;
         }
-        const { keys, named } = shape;
+        const { keys, named, required = [] } = shape;
         if (keys !== undefined) {
+            const missing = required.filter((name) => !document.tree.entries(value).has(name));
+            if (missing.length > 0)
+                document.problem(at, `\`${path}\` needs ${missing.map((name) => `\`${name}\``).join(' and ')} when it is a mapping`, 'Docker demands it in every file.');
             this.#keys(value, keys, shape.extensions === true, `${path}.`);
             return;
         }
@@ -44256,6 +44321,12 @@ class Translator {
                 if (type !== 'text')
                     write(quoted(value));
                 return;
+            case 'mount':
+                if (value === '' || (value.length > 2 && /^:|::|:$/.test(value)))
+                    refuse('[source:]target[:options], such as "data:/data:ro", none of them empty');
+                else if (type !== 'text')
+                    write(quoted(value));
+                return;
             case 'entry':
                 if (type === 'bool')
                     write(quoted(value.toLowerCase()));
@@ -44263,7 +44334,7 @@ class Translator {
                     write(quoted(value));
                 else if ((type === 'int' || type === 'float') &&
                     printedNumber(value) !== value &&
-                    !path.includes('.build.'))
+                    !/\.build\.|\.expose$/.test(path))
                     // The value itself is not shown: it may be one of the environment.
                     document.warn(site, `\`${path}\`: Docker reads a number here and prints it anew, so that it arrives otherwise than it is written`, 'Quote it, as in "010" or "1.10".');
                 return;
@@ -44277,19 +44348,24 @@ class Translator {
                 return;
             }
             case 'int':
+            case 'count':
             case 'plain-int': {
+                if (kind === 'count' && /^-.*[1-9a-f]/i.test(value)) {
+                    refuse('a whole number that is not negative');
+                    return;
+                }
                 if (type === 'int')
                     return;
                 const whole = type === 'float' && Number.isSafeInteger(Number(value));
                 const read = whole ? String(Number(value)) : readInteger(value);
                 if (read === undefined)
                     refuse('a whole number');
-                else if (!(filledIn && kind === 'int'))
+                else if (!(filledIn && kind !== 'plain-int'))
                     write(read);
                 return;
             }
             case 'number':
-                if (type === 'int' || type === 'float')
+                if (type === 'int' || (type === 'float' && /\d/.test(value)))
                     return;
                 if (value === '' || !Number.isFinite(Number(value)))
                     refuse('a number');
@@ -44330,7 +44406,7 @@ class Translator {
                     refuse('a number of CPUs such as 0.5');
                 return;
             case 'port': {
-                if (type === 'int')
+                if (type === 'int' && !/^(?:-|[1-9]\d*$)/.test(value))
                     return;
                 const read = readShortPort(value);
                 if ('problem' in read)
@@ -44340,7 +44416,7 @@ class Translator {
                 return;
             }
             case 'mode':
-                if (type === 'int')
+                if (type === 'int' && !value.startsWith('-'))
                     return;
                 if (filledIn && /^[+-]?\d+$/.test(value)) {
                     // What Docker makes of it (loader/interpolate.go, toInt) is what the stack has had so far.
@@ -44418,7 +44494,7 @@ class Translator {
                 this.#extraHosts(entry, path);
                 return;
             case 'devices':
-                this.#devices(entry);
+                this.#devices(entry, path);
                 return;
             case 'env_file':
             case 'content':
@@ -44453,10 +44529,10 @@ class Translator {
                 return;
             }
             const lines = hosts.flatMap(({ name, site, value: addresses }) => ((0,dist/* isSeq */.oP)(addresses) ? tree.items(addresses) : [site]).map((address) => document.written(`${name}:${bare(document.value(address) ?? '')}`)));
-            document.become(entry, `[${lines.join(', ')}]`);
+            document.become(entry, `[${[...new Set(lines)].join(', ')}]`);
             return;
         }
-        this.#shape(entry.site, entry, { list: { scalar: 'text' } }, path);
+        this.#shape(entry.site, entry, { list: { scalar: 'text' }, unique: true }, path);
         for (const item of tree.items(value)) {
             const line = document.value(item) ?? '';
             const [, host = '', address = ''] = /^([^=:]+)[=:](.+)$/.exec(line) ?? [];
@@ -44464,9 +44540,12 @@ class Translator {
                 document.replace(item, document.written(`${host}:${bare(address)}`));
         }
     }
-    #devices(entry) {
+    #devices(entry, path) {
         const { document } = this;
         const { tree } = document;
+        const text = { scalar: 'any' };
+        const shape = { list: { scalar: 'text', named: text }, unique: true };
+        this.#shape(entry.site, entry, shape, path);
         for (const item of tree.items(entry.value)) {
             const device = tree.resolve(item);
             if (!(0,dist/* isMap */.jh)(device))
@@ -45334,7 +45413,7 @@ function places_placeOf(places, service, reason, words = '') {
     if (found === undefined)
         return undefined;
     const list = reason === 'mount-invalid' ? 'volumes' : reason === 'port-in-use' ? 'ports' : '';
-    const item = places_named(found.items.get(list) ?? [], words);
+    const item = places_named(found.items.get(list) ?? [], reason === 'port-in-use' ? (takenPort(words) ?? words) : words);
     if (item !== undefined)
         return item;
     const told = reason === 'unschedulable'
@@ -45344,6 +45423,9 @@ function places_placeOf(places, service, reason, words = '') {
     const key = keys.find((each) => found.keys.has(each));
     return key === undefined ? found.service : (found.keys.get(key) ?? found.service);
 }
+/** The port of the host that is taken, in Docker's words: where they name the container's too, that comes after it. */
+const takenPort = (words) => /(?:\[[\da-f:]*\]|\b\d{1,3}(?:\.\d{1,3}){3}):(\d{1,5})\b/i.exec(words)?.[1] ??
+    /(?::|port )(\d{2,5})\b(?!.*(?::|port )\d{2,5}\b)/i.exec(words)?.[1];
 /** The item with a word of Docker's in it that could be a path, a volume's name or a port. */
 function places_named(items, words) {
     const told = words.match(/\/[\w./-]+|\b\d{2,5}\b/g) ?? [];
@@ -47427,6 +47509,8 @@ function conceal(value) {
 }
 
 ;// CONCATENATED MODULE: ./src/report/dossier-words.ts
+/** What made a service fail, and what mends it, in plain words: a sentence for each reason. */
+
 
 
 
@@ -47481,8 +47565,7 @@ const dossier_words_WORDS = {
             : 'Check that the network exists, and that its driver is there on that node (docker network ls).',
     }),
     'port-in-use': (facts) => {
-        const words = lastError(facts);
-        const port = /(?::|port )(\d{2,5})\b(?!.*(?::|port )\d{2,5}\b)/i.exec(words)?.[1];
+        const port = takenPort(lastError(facts));
         return {
             cause: `${port === undefined ? 'A host-mode port' : `Port ${port}`} is already in use on ${nodes(facts)}`,
             mend: 'Stop what listens there or publish another port; where it is the former task of the same service, set deploy.update_config.order: stop-first.',
@@ -48694,14 +48777,15 @@ async function takeBackNow(deployment, undo, ending) {
     const { world, lease } = deployment;
     const signals = [world.hurry, ...(lease === undefined ? [] : [lease.signal])];
     const hurried = { ...deployment, world: { ...world, signal: AbortSignal.any(signals) } };
-    const common = { ...ending, before: undo.before };
+    const { hint, ...rest } = ending;
+    const common = { ...rest, before: undo.before };
     try {
         const { result, changes } = await world.narrator.group('Roll back, as the run was cancelled', () => takeBack(hurried, undo, world.rememberUndo), (taken) => (taken.result.outcome === 'rolled-back' ? 'done' : 'failed'));
         const done = result.outcome === 'rolled-back' || result.outcome === 'superseded';
         return {
             ...common,
             message: `The run was cancelled (on-cancel: rollback). ${result.message}${done ? '' : ` ${LEFT_TO_POST}`}`,
-            ...(result.hint === undefined ? {} : { hint: result.hint }),
+            ...hinted(result.hint ?? (done ? undefined : hint)),
             changes,
             ...(result.rollout === undefined ? {} : { restored: result.rollout }),
             fate: result.outcome === 'rolled-back' ? 'restored' : 'unknown',
@@ -48712,11 +48796,13 @@ async function takeBackNow(deployment, undo, ending) {
         const why = world.hurry.aborted || error instanceof ConnectionLost ? '' : ` (${errorLine(error)})`;
         return {
             ...common,
+            ...hinted(hint),
             message: `The run was cancelled (on-cancel: rollback), and its time was up before the stack was verified to be as before${why}. ${LEFT_TO_POST}`,
             unfinished: true,
         };
     }
 }
+const hinted = (hint) => hint === undefined ? {} : { hint };
 const LEFT_TO_POST = 'The post step goes on with it and says what became of it.';
 
 ;// CONCATENATED MODULE: ./src/docker/log-stream.ts
@@ -51736,7 +51822,9 @@ function healthText({ health, older, extra }) {
     ].join(', ');
 }
 const shown = (services) => services.flatMap((service) => service.state === undefined ? [] : [{ service, state: service.state }]);
+/** In the log; in the summary, what tells most comes first, as a phone shows the first columns alone. */
 const stack_HEAD = ['service', 'mode', 'running', 'image', 'health', 'update'];
+const SUMMARY_HEAD = ['service', 'health', 'running', 'update', 'mode', 'image'];
 const stack_running = ({ replicas }) => `${replicas.running}/${replicas.desired}`;
 const updateText = ({ update }) => update.replaceAll('_', ' ');
 /** An aligned table for the log. */
@@ -51760,16 +51848,16 @@ function stackTable(services, max) {
         .slice(0, max)
         .map(({ service, state }) => [
         safeCell(service.name),
-        state.mode,
-        stack_running(service),
-        imageCell(service.image, service.digest),
         `${HEALTH[state.health].sign} ${safeCell(healthText(state))}`,
+        stack_running(service),
         safeCell(updateText(state)),
+        state.mode,
+        imageCell(service.image, service.digest),
     ]);
     return [
         '### Services',
         '',
-        ...markdownTable(stack_HEAD, rows),
+        ...markdownTable(SUMMARY_HEAD, rows),
         ...(all.length > max ? [`and ${plural(all.length - max, 'more service')}`, ''] : []),
     ];
 }
@@ -56690,6 +56778,13 @@ const lookCommands = ({ stack }) => [
     '```',
     '',
 ];
+const lookAgain = () => [
+    `A run with ${code('mode: status')} says what runs now, and what is wrong with it.`,
+    '',
+];
+/** Whether what a run had changed is as it was before. */
+const isRestored = ({ services }) => services.some(({ outcome }) => outcome === 'restored' || outcome === 'removed') &&
+    services.every(({ outcome, change }) => change !== 'removed' && ['restored', 'removed', 'untouched'].includes(outcome));
 /** Markdown; empty where there is nothing to do, and where the message says it all. */
 function nextLines(run) {
     const { outcome, revision, previousRevision } = run;
@@ -56725,13 +56820,14 @@ function nextLines(run) {
                         ...backTo(run, previousRevision),
                     ]),
             ];
-        case 'superseded':
         case 'cancelled':
         case 'unreachable':
-            return [
-                `A run with ${code('mode: status')} says what runs now, and what is wrong with it.`,
-                '',
-            ];
+            // Back where it was, or never reached.
+            if (isRestored(run) || (outcome === 'unreachable' && run.services.length === 0))
+                return [];
+            return lookAgain();
+        case 'superseded':
+            return lookAgain();
         case 'planned':
             return run.plan?.hasChanges === true
                 ? [`The same step with ${code('mode: deploy')} makes it so.`, '']
@@ -56827,7 +56923,9 @@ function headline(run) {
         case 'superseded':
             return `The ${what} of ${stack} was overtaken by somebody else's change.`;
         case 'cancelled':
-            return `The ${what} of ${stack} was cancelled.`;
+            return isRestored(run)
+                ? `The ${what} of ${stack} was cancelled and rolled back: the stack is as it was before.`
+                : `The ${what} of ${stack} was cancelled.`;
         case 'locked':
             return `The ${what} of ${stack} was not started: another run has its lock.`;
         case 'unreachable':
@@ -56868,14 +56966,15 @@ const SIGNS = {
     removed: '',
     untouched: '',
 };
+/** What tells most comes first: a phone shows the first columns alone. */
 const render_HEAD = [
     'service',
+    'outcome',
+    'running',
     'change',
     'image before',
     'image asked for',
-    'running',
     'took',
-    'outcome',
 ];
 /** @param took milliseconds that each service was on its way, by its name */
 const serviceRow = (took) => (service) => {
@@ -56885,12 +56984,12 @@ const serviceRow = (took) => (service) => {
     const same = service.image === service.previousImage && service.digest === service.previousDigest;
     return [
         safeCell(name),
+        `${SIGNS[outcome]}${outcomeCell(service)}`,
+        outcome === 'removed' ? '' : `${replicas.running}/${replicas.desired}`,
         service.change,
         same ? '' : imageCell(service.previousImage, service.previousDigest),
         imageCell(service.image, service.digest),
-        outcome === 'removed' ? '' : `${replicas.running}/${replicas.desired}`,
         ms === undefined ? '' : spokenTime(ms).replaceAll(' ', '&nbsp;'),
-        `${SIGNS[outcome]}${outcomeCell(service)}`,
     ];
 };
 /** Nothing became of it, or nothing had to: few readers look for it among the others. */
@@ -57031,13 +57130,16 @@ const excerptOf = ({ excerpt }) => excerpt === undefined ? [] : [...fenced(excer
 function lintOf(findings) {
     if (findings.length === 0)
         return [];
-    const count = (level) => plural(findings.filter((finding) => finding.level === level).length, level);
+    const counts = ['warning', 'notice'].flatMap((level) => {
+        const count = findings.filter((finding) => finding.level === level).length;
+        return count === 0 ? [] : [plural(count, level)];
+    });
     const rows = findings.slice(0, MAX_ROWS).map((finding) => {
         const { id, level, message, mend } = finding;
         return `| ${code(lint_placeOf(finding))} | ${level} | ${safeProse(`${message}.`)} ${safeProse(mend)} | ${code(id)} |`;
     });
     return [
-        `<details><summary>Lint of the stack files: ${count('warning')}, ${count('notice')}</summary>`,
+        `<details><summary>Lint of the stack files: ${counts.join(', ')}</summary>`,
         '',
         '| where | level | what, and how to mend it | rule |',
         '| --- | --- | --- | --- |',
