@@ -29,6 +29,8 @@ const JSON_FILE = join(ROOT, 'docs', 'downtime.json');
 const PICTURES = join(ROOT, 'docs', 'pictures');
 const THEMES = /** @type {const} */ (['light', 'dark']);
 const PORT = 8080;
+/** Of the proxy's log, where a request failed. */
+const PROXY_LINES = 40;
 const HELP = `Counts the requests that are lost while the action deploys (dist/index.js), on a test swarm of its own.
 
   npm run bench:downtime [-- OPTIONS]
@@ -120,7 +122,9 @@ async function measure({ engine, only, clients, groups, replicas }) {
     const well = only === 'mistakes' ? undefined : await playWell(bench);
     if (well !== undefined && well.all.failed > 0) {
       for (const line of well.samples) log(line);
-      log(await testbed.manager.docker('service', 'logs', '--raw', '--timestamps', 'shop_proxy'));
+      const said = await testbed.manager.docker('service', 'logs', '--raw', 'shop_proxy');
+      const lines = said.split('\n').filter((line) => / "[A-Z]+ \//.test(line));
+      for (const line of lines.slice(0, PROXY_LINES)) log(line);
     }
     const mistakes = only === 'well' ? undefined : await playMistakes(bench);
     return {

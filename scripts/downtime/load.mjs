@@ -23,8 +23,8 @@ import { levelOf } from './figures.mjs';
 
 /** Failures that are shown word by word. */
 const SAMPLES = 40;
-/** Beyond the time that a request is held. */
-const PATIENCE_MS = 10_000;
+/** Beyond the time that a request is held: then a client gives up. */
+const PATIENCE_MS = 30_000;
 
 /** @type {{ host: string, port: number, groups: Group[], binMs: number }} */
 const { host, port, groups, binMs } = JSON.parse(process.argv[2] ?? '');
