@@ -36909,7 +36909,7 @@ function shownUrl(url) {
         return bare;
     return `${bare}?${query
         .split('&')
-        .map((part) => (part.includes('=') ? `${part.split('=')[0] ?? ''}=***` : part))
+        .map((part) => (part.includes('=') ? `${part.split('=')[0] ?? ''}=***` : '***'))
         .join('&')}`;
 }
 /** What of a check nobody may read. */

@@ -100,7 +100,7 @@ export function shownUrl(url: string): string {
   if (query === undefined || query === '') return bare;
   return `${bare}?${query
     .split('&')
-    .map((part) => (part.includes('=') ? `${part.split('=')[0] ?? ''}=***` : part))
+    .map((part) => (part.includes('=') ? `${part.split('=')[0] ?? ''}=***` : '***'))
     .join('&')}`;
 }
 
