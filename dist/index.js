@@ -35018,10 +35018,13 @@ async function upload(transport, workspace, files) {
     };
     await Promise.all(Array.from({ length: PARALLEL_UPLOADS }, worker));
 }
+/** What a shell says of a full disk is its own affair: that of Debian says `I/O error`. */
+const UNWRITTEN = "this run's directory on the manager cannot be written";
+const GIVE_UP = `{ echo "${UNWRITTEN}" >&2; exit 1; }`;
 /** Notes the process before it becomes the command, so that it can be stopped by its number. */
-const NOTE = `${NO_CORE}; echo $$ > "$1/pid" || exit; shift; exec "$@"`;
+const NOTE = `${NO_CORE}; echo $$ > "$1/pid" || ${GIVE_UP}; shift; exec "$@"`;
 /** The same, and what comes in is the registry logins. */
-const NOTE_LOGINS = `umask 077; ${NO_CORE}; cat > "$1/docker/config.json" || exit; ${NOTE}`;
+const NOTE_LOGINS = `umask 077; ${NO_CORE}; cat > "$1/docker/config.json" || ${GIVE_UP}; ${NOTE}`;
 /**
  * Ends the process noted, if it is still the one that was noted (its command line names the
  * directory), and waits until it is gone. Without a terminal, closing the channel or even losing the
@@ -41155,7 +41158,7 @@ function saidIn(words) {
     return safeLine(lines.join(' '));
 }
 /** Of the shell that writes the logins, or of the engine. */
-const diskFull = (words) => /no space left on device|disk quota exceeded/i.test(words);
+const diskFull = (words) => words.includes(UNWRITTEN) || /no space left on device|disk quota exceeded/i.test(words);
 function deploy_hintFor(reason, words) {
     if (diskFull(words))
         return 'A disk of the manager is full: make room in /tmp (or TMPDIR) and below /var/lib/docker there, then run this again.';

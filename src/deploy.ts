@@ -14,7 +14,7 @@ import {
 } from './docker/cli.js';
 import { EngineError, type Engine } from './docker/engine.js';
 import { authConfig, registryName, type AcceptedLogin } from './docker/registry.js';
-import { runInWorkspace, type Workspace } from './docker/workspace.js';
+import { runInWorkspace, UNWRITTEN, type Workspace } from './docker/workspace.js';
 import { ConnectionLost, DeployError, TimedOut, type Reason } from './errors.js';
 import type { Inputs, RegistryLogin } from './inputs.js';
 import type { Narrator } from './report/narrator.js';
@@ -242,7 +242,7 @@ function saidIn(words: string): string {
 
 /** Of the shell that writes the logins, or of the engine. */
 const diskFull = (words: string): boolean =>
-  /no space left on device|disk quota exceeded/i.test(words);
+  words.includes(UNWRITTEN) || /no space left on device|disk quota exceeded/i.test(words);
 
 function hintFor(reason: Reason, words: string): string {
   if (diskFull(words))

@@ -1179,7 +1179,7 @@ const NODES = [
     ...UNTOUCHED,
     reason: 'docker-unavailable',
     check: inTheEnd(asBefore),
-    says: (run) => assert.match(run.log, /No space left on device/),
+    says: (run) => assert.match(run.log, /^::error::.*A disk of the manager is full/m),
   },
 ];
 

@@ -3,6 +3,7 @@ import type { RenderedStack } from '../../src/compose/render.js';
 import { deployStack, logIn, type Deployed } from '../../src/deploy.js';
 import { EngineError, type Engine } from '../../src/docker/engine.js';
 import type { AuthConfig } from '../../src/docker/registry.js';
+import { UNWRITTEN } from '../../src/docker/workspace.js';
 import { ConnectionLost, DeployError, TimedOut } from '../../src/errors.js';
 import { inputDefaults, parseInputs, type InputName, type Inputs } from '../../src/inputs.js';
 import { createNarrator } from '../../src/report/narrator.js';
@@ -214,6 +215,7 @@ describe('deployStack', () => {
       'permission denied',
     ],
     ['cat: write error: No space left on device', 1, 'docker-unavailable', 'No space left'],
+    [`echo: echo: I/O error\n${UNWRITTEN}`, 1, 'docker-unavailable', UNWRITTEN],
     ['', 137, 'compose-invalid', 'exit code 137'],
     ['', null, 'compose-invalid', 'exit code none'],
   ])('%j with code %s', async (stderr, code, reason, words) => {

@@ -106,10 +106,13 @@ export async function upload(
   await Promise.all(Array.from({ length: PARALLEL_UPLOADS }, worker));
 }
 
+/** What a shell says of a full disk is its own affair: that of Debian says `I/O error`. */
+export const UNWRITTEN = "this run's directory on the manager cannot be written";
+const GIVE_UP = `{ echo "${UNWRITTEN}" >&2; exit 1; }`;
 /** Notes the process before it becomes the command, so that it can be stopped by its number. */
-const NOTE = `${NO_CORE}; echo $$ > "$1/pid" || exit; shift; exec "$@"`;
+const NOTE = `${NO_CORE}; echo $$ > "$1/pid" || ${GIVE_UP}; shift; exec "$@"`;
 /** The same, and what comes in is the registry logins. */
-const NOTE_LOGINS = `umask 077; ${NO_CORE}; cat > "$1/docker/config.json" || exit; ${NOTE}`;
+const NOTE_LOGINS = `umask 077; ${NO_CORE}; cat > "$1/docker/config.json" || ${GIVE_UP}; ${NOTE}`;
 
 /**
  * Ends the process noted, if it is still the one that was noted (its command line names the

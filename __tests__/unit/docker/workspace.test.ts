@@ -7,6 +7,7 @@ import {
   createWorkspace,
   removeWorkspace,
   runInWorkspace,
+  UNWRITTEN,
   upload,
 } from '../../../src/docker/workspace.js';
 import { DeployError } from '../../../src/errors.js';
@@ -81,6 +82,18 @@ describe('on a real disk', () => {
         );
         expect(stdout.toString()).toBe('0\n');
       }
+    });
+  });
+
+  it.each(['pid', 'docker/config.json'])('says so where the disk is full for %s', async (file) => {
+    await onDisk(async (transport) => {
+      const made = { ...(await createWorkspace(transport, NAME)), logins: '{}' };
+      execFileSync('ln', ['-s', '/dev/full', join(made.path, file)]);
+      const argv = ['sh', '-c', 'echo began', made.path];
+      const { signal } = new AbortController();
+      const { code, stdout, stderr } = await runInWorkspace(transport, made, argv, {}, signal);
+      expect([code, stdout.toString()]).toEqual([1, '']);
+      expect(stderr.toString()).toContain(UNWRITTEN);
     });
   });
 
