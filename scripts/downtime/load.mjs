@@ -5,7 +5,7 @@
  * @typedef {object} Group clients that ask for the same
  * @property {number} clients
  * @property {number} everyMs from the start of one request of a client to the start of its next; not more
- *   than `holdMs`: without a pause
+ *   than `holdMs`: without a pause, but for one after a failure
  * @property {number} holdMs how long the server is to take for the answer
  *
  * @typedef {object} Bin what ended in one span of time
@@ -23,6 +23,8 @@ import { levelOf } from './figures.mjs';
 
 /** Failures that are shown word by word. */
 const SAMPLES = 40;
+/** One that asks without a pause waits so long after a failure, as nobody asks ten times a second. */
+const AGAIN_MS = 1000;
 /** Beyond the time that a request is held: then a client gives up. */
 const PATIENCE_MS = 30_000;
 
@@ -110,6 +112,7 @@ async function client({ everyMs, holdMs }, delayMs) {
     const now = performance.now();
     const next = first + Math.ceil((now - first) / everyMs) * everyMs;
     if (!stopped && everyMs > holdMs) await sleep(next - now);
+    else if (!stopped && 'failure' in answer) await sleep(AGAIN_MS);
   }
   agent.destroy();
 }
