@@ -70,7 +70,7 @@ const KINDS = {
   web: {
     versions: ['v1', 'v2', 'v3'],
     ...script([STOP, ...SERVE]),
-    health: { test: PAGE, interval: 1, retries: 3 },
+    health: { test: PAGE, interval: 1, retries: 10 },
   },
   // v1 exits 143 when the engine ends it: its task is `failed`. v2 exits 0, as a program that ends
   // in an orderly way: then its task is `complete`, although it never was healthy.
@@ -168,7 +168,8 @@ function imageConfig({ command, health, env = [] }, layers) {
   const check = health && {
     Test: health.test,
     Interval: health.interval * SECOND,
-    Timeout: 5 * SECOND,
+    // No scenario is about a slow check: on a busy machine it may take its time.
+    Timeout: 60 * SECOND,
     Retries: health.retries,
   };
   return {
