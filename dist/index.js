@@ -39167,6 +39167,11 @@ function serviceIn(item) {
 function taskIn(item) {
     return checked('task', item, TASK, ['ID']);
 }
+/** What a task was made from; in lists nobody asks for it. @throws Malformed */
+function templateIn(item) {
+    const { Spec } = checked('task', item, [...TASK, must('Spec', 'object')], ['ID']);
+    return Spec;
+}
 /** @throws Malformed */
 function nodeIn(item) {
     return checked('node', item, NODE, ['Description', 'Hostname']);
@@ -39482,6 +39487,18 @@ class Engine {
      */
     async tasks(scope, former) {
         return await this.#listing(`/tasks${query({ filters: filtersOf(scope) })}`, former, (item) => reduced(item, this.#shared));
+    }
+    /** The template that a task was made from, or undefined where Swarm has forgotten the task. */
+    async taskTemplate(id) {
+        try {
+            const task = await this.#call('GET', `/tasks/${encodeURIComponent(id)}`);
+            return templateIn(task);
+        }
+        catch (error) {
+            if (error instanceof EngineError && error.status === 404)
+                return undefined;
+            throw error;
+        }
     }
     /**
      * The ids of the tasks that run the live spec, by the filter that the CLI itself counts by: a task
@@ -41197,11 +41214,20 @@ const iterationOf = (service) => service.JobStatus?.JobIteration.Index ?? 0;
 function wasChanged(former, live) {
     if (!sameJson(former.Spec, live.Spec) || iterationOf(former) !== iterationOf(live))
         return true;
+    return wasTakenBack(former, live);
+}
+function wasTakenBack(former, live) {
     const state = live.UpdateStatus?.State;
     return (state?.startsWith('rollback_') === true &&
         !(former.UpdateStatus?.State === state &&
-            former.UpdateStatus.StartedAt === live.UpdateStatus?.StartedAt));
+            former.UpdateStatus.StartedAt === live.UpdateStatus?.StartedAt) &&
+        sameJson(former.Spec, live.Spec));
 }
+/** The services that Swarm has rolled back already: their live spec is the one from before. */
+const takenBack = (before, live) => live.filter((service) => {
+    const former = before.services.find(({ ID }) => ID === service.ID);
+    return former !== undefined && wasTakenBack(former, service);
+});
 /**
  * Whether the service shows that it was written since, after a write whose answer was lost. Its version
  * does not tell: it also moves with the status of an update, which Swarm writes by itself. A write like
@@ -41240,8 +41266,9 @@ function wasWrittenByOthers(former, live, repeated) {
  * @param live the stack's services after it
  * @param names full names of the services in the files
  * @param repeated whether services may have been written more than once
+ * @param meant by their ids, the specs of services that Swarm has rolled back already
  */
-function changesOf(before, live, names, repeated = false) {
+function changesOf(before, live, names, repeated = false, meant = new Map()) {
     const wanted = new Set(names);
     const formerByName = new Map(before.services.map((service) => [service.Spec.Name, service]));
     const targets = [];
@@ -41255,11 +41282,12 @@ function changesOf(before, live, names, repeated = false) {
             continue;
         const former = formerByName.get(name);
         const change = former?.ID !== service.ID ? 'created' : wasChanged(former, service) ? 'updated' : 'unchanged';
+        const spec = meant.get(service.ID) ?? service.Spec;
         targets.push({
             id: service.ID,
             name,
             change,
-            spec: service.Spec,
+            spec,
             ...(former?.UpdateStatus === undefined ? {} : { staleStatus: former.UpdateStatus }),
         });
         if (wasWrittenByOthers(former, service, repeated))
@@ -41268,7 +41296,7 @@ function changesOf(before, live, names, repeated = false) {
             created.push({ id: service.ID, name });
         if (change === 'updated' && former !== undefined)
             updated.push(former);
-        lines.push(describe(name, change, former, service));
+        lines.push(describe(name, change, former?.Spec, spec));
     }
     return {
         targets,
@@ -41280,8 +41308,8 @@ function changesOf(before, live, names, repeated = false) {
         lines,
     };
 }
-function describe(name, change, former, live) {
-    const [was, is] = [former === undefined ? '' : imageOf(former.Spec), imageOf(live.Spec)];
+function describe(name, change, former, spec) {
+    const [was, is] = [former === undefined ? '' : imageOf(former), imageOf(spec)];
     if (change !== 'updated' || was === is)
         return `${name} ${change}: ${plan_short(is)}`;
     return `${name} ${change}: ${plan_short(was)} -> ${plan_short(is)}`;
@@ -48341,6 +48369,45 @@ function draw(chart, id, progress, rollout) {
     chart.service(goal.phase === 'restore' ? 'back' : 'rollout', name, over ? 'done' : failures.length > 0 && goal.phase === 'deploy' ? 'failed' : 'open', isOther ? '' : targetOf(goal, id)?.mustEnd === true && over ? 'ended' : `${done}/${wanted}`);
 }
 
+;// CONCATENATED MODULE: ./src/rollout/meant.ts
+/**
+ * What a service was to become that Swarm has rolled back before anybody could look: on a busy machine
+ * `stack deploy` takes longer to end than a task takes to fail (seen on 20.10).
+ */
+
+
+/**
+ * Swarm's own rollback leaves the spec that it gave up nowhere but in the tasks that were made from it.
+ * @param live the stack's services after `stack deploy`
+ * @returns by the id of the service; one is missing where no such task is left
+ */
+async function meantSpecs(engine, before, live) {
+    const services = takenBack(before, live);
+    const meant = new Map();
+    if (services.length === 0)
+        return meant;
+    const known = new Set(before.tasks.map(({ ID }) => ID));
+    try {
+        const scope = { services: services.map(({ ID }) => ID) };
+        const { items: tasks } = await engine.tasks(scope);
+        // Those of the way back.
+        for (const id of await engine.upToDate(scope))
+            known.add(id);
+        for (const { ID, Spec } of services) {
+            const task = tasks.find((each) => each.ServiceID === ID && !known.has(each.ID));
+            const TaskTemplate = task && (await engine.taskTemplate(task.ID));
+            if (TaskTemplate !== undefined)
+                meant.set(ID, { ...Spec, TaskTemplate });
+        }
+    }
+    catch (error) {
+        // A service that is gone: the watch says so.
+        if (!(error instanceof EngineError))
+            throw error;
+    }
+    return meant;
+}
+
 ;// CONCATENATED MODULE: ./src/rollout/stability.ts
 /** How long a rollout has to hold before it counts, and which tasks need not prove themselves. */
 
@@ -49131,6 +49198,7 @@ function waveTitle(stack, waves, index) {
 
 
 
+
 const transaction_CLEAN_UP_LIMIT_MS = 30_000;
 /** A deploy that was given little time is no reason to give up on the way back. */
 const MIN_ROLLBACK_MS = 5 * 60_000;
@@ -49198,7 +49266,8 @@ async function write(deployment, { before, objectsBefore }, change, waves, index
         ? {}
         : await world.narrator.group(waveTitle(inputs.stack, waves, index), () => change.apply(index, known, former?.startedAt), ({ failure }) => (failure === undefined ? 'done' : 'failed'));
     const live = moved.length > 0 ? known : await read();
-    const fresh = changesOf(before, live, names, deployed.repeated);
+    const meant = await settle(deployment, (engine) => meantSpecs(engine, before, live));
+    const fresh = changesOf(before, live, names, deployed.repeated, meant);
     const made = moved.length > 0 ? { ...fresh, foreign: moved } : fresh;
     const startedAt = former?.startedAt ?? world.clock.now();
     for (const line of made.lines)

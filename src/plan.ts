@@ -1,5 +1,12 @@
 /** What a deploy did to each service, by comparing specs before and after; nothing else is trusted. */
-import { imageOf, sameJson, splitImage, type Service, type Snapshot } from './model.js';
+import {
+  imageOf,
+  sameJson,
+  splitImage,
+  type Service,
+  type ServiceSpec,
+  type Snapshot,
+} from './model.js';
 import type { Target } from './rollout/observe.js';
 
 export interface Changes {
@@ -26,15 +33,30 @@ const iterationOf = (service: Service): number => service.JobStatus?.JobIteratio
  */
 function wasChanged(former: Service, live: Service): boolean {
   if (!sameJson(former.Spec, live.Spec) || iterationOf(former) !== iterationOf(live)) return true;
+  return wasTakenBack(former, live);
+}
+
+function wasTakenBack(former: Service, live: Service): boolean {
   const state = live.UpdateStatus?.State;
   return (
     state?.startsWith('rollback_') === true &&
     !(
       former.UpdateStatus?.State === state &&
       former.UpdateStatus.StartedAt === live.UpdateStatus?.StartedAt
-    )
+    ) &&
+    sameJson(former.Spec, live.Spec)
   );
 }
+
+/** The services that Swarm has rolled back already: their live spec is the one from before. */
+export const takenBack = (
+  before: Pick<Snapshot, 'services'>,
+  live: readonly Service[],
+): readonly Service[] =>
+  live.filter((service) => {
+    const former = before.services.find(({ ID }) => ID === service.ID);
+    return former !== undefined && wasTakenBack(former, service);
+  });
 
 /**
  * Whether the service shows that it was written since, after a write whose answer was lost. Its version
@@ -81,12 +103,14 @@ function wasWrittenByOthers(
  * @param live the stack's services after it
  * @param names full names of the services in the files
  * @param repeated whether services may have been written more than once
+ * @param meant by their ids, the specs of services that Swarm has rolled back already
  */
 export function changesOf(
   before: Pick<Snapshot, 'services'>,
   live: readonly Service[],
   names: readonly string[],
   repeated = false,
+  meant: ReadonlyMap<string, ServiceSpec> = new Map(),
 ): Changes {
   const wanted = new Set(names);
   const formerByName = new Map(before.services.map((service) => [service.Spec.Name, service]));
@@ -101,17 +125,18 @@ export function changesOf(
     const former = formerByName.get(name);
     const change =
       former?.ID !== service.ID ? 'created' : wasChanged(former, service) ? 'updated' : 'unchanged';
+    const spec = meant.get(service.ID) ?? service.Spec;
     targets.push({
       id: service.ID,
       name,
       change,
-      spec: service.Spec,
+      spec,
       ...(former?.UpdateStatus === undefined ? {} : { staleStatus: former.UpdateStatus }),
     });
     if (wasWrittenByOthers(former, service, repeated)) foreign.push(name);
     if (change === 'created') created.push({ id: service.ID, name });
     if (change === 'updated' && former !== undefined) updated.push(former);
-    lines.push(describe(name, change, former, service));
+    lines.push(describe(name, change, former?.Spec, spec));
   }
   return {
     targets,
@@ -127,10 +152,10 @@ export function changesOf(
 function describe(
   name: string,
   change: Target['change'],
-  former: Service | undefined,
-  live: Service,
+  former: ServiceSpec | undefined,
+  spec: ServiceSpec,
 ): string {
-  const [was, is] = [former === undefined ? '' : imageOf(former.Spec), imageOf(live.Spec)];
+  const [was, is] = [former === undefined ? '' : imageOf(former), imageOf(spec)];
   if (change !== 'updated' || was === is) return `${name} ${change}: ${short(is)}`;
   return `${name} ${change}: ${short(was)} -> ${short(is)}`;
 }

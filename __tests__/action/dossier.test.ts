@@ -107,6 +107,53 @@ describe('the dossier', () => {
     });
   });
 
+  /** Swarm has rolled it back before anybody could look. */
+  async function undoneAtOnce() {
+    const quick = (image: string) =>
+      runAction(swarm, {
+        yaml: stackFile({ api: { image, replicas: 2, failureAction: 'rollback' } }),
+      });
+    await quick('api:1');
+    const before = structuredClone(swarm.byName('shop_api').Spec);
+    swarm.afterServiceWritten = () => {
+      swarm.settle();
+      return undefined;
+    };
+    return { before, ...(await quick('api:crash')) };
+  }
+
+  it('tells what failed where Swarm was back before anybody could look', async () => {
+    swarm.onLog = () => ({ bytes: logOf('fatal: no database') });
+    const { before, report, log } = await undoneAtOnce();
+    expect(swarm.byName('shop_api').UpdateStatus?.State).toBe('rollback_completed');
+    expect(report).toMatchObject({
+      outcome: 'rolled-back',
+      reason: 'rolled-back-by-swarm',
+      services: [{ image: 'api:crash', previousImage: 'api:1', reason: 'crash-loop' }],
+      dossier: [
+        {
+          reason: 'crash-loop',
+          cause: expect.stringMatching(/^Its process ends with exit code 1.*fatal: no database\.$/),
+        },
+      ],
+    });
+    expect(log.join('\n')).toMatch(/shop_api updated: api:1.* -> api:crash/);
+    expect(swarm.byName('shop_api').Spec).toEqual(before);
+  });
+
+  it('is content with less where the task of that is forgotten', async () => {
+    let asked = 0;
+    swarm.onRequest = (line) => {
+      if (!/^GET \/tasks\/[^/]+$/.test(line)) return undefined;
+      asked += 1;
+      return { status: 404, body: '{"message":"task not found"}' };
+    };
+    const { before, report } = await undoneAtOnce();
+    expect(asked).toBe(1);
+    expect(report).toMatchObject({ outcome: 'rolled-back', reason: 'rolled-back-by-swarm' });
+    expect(swarm.byName('shop_api').Spec).toEqual(before);
+  });
+
   it.each([
     ['an engine without an answer', 'refuse' as const, /could not be read: lost the connection/],
     ['an error', { status: 500, body: '{"message":"no log driver"}' }, /could not be read: no log/],

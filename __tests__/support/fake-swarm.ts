@@ -457,6 +457,10 @@ export class FakeSwarm {
       });
       return [200, mine];
     }
+    if (kind === 'tasks') {
+      const found = this.tasks.find(({ ID }) => ID === id);
+      return found === undefined ? [404, { message: `task ${id} not found` }] : [200, found];
+    }
     if (path === '/services') {
       const mine = [...this.services.values()].filter(({ Spec }) => ofStack(Spec));
       const all =

@@ -394,6 +394,27 @@ const REGISTRY = [
     check: onV2,
   },
   {
+    id: 'registry-crawls-back',
+    fault: 'each answer of the registry takes 1 s',
+    when: 'all the time: Swarm has rolled one service back before the others are written',
+    before: (scene) => ({ api: service(scene, 'web', 'v1'), ...six(scene, 'v1') }),
+    arrange: async (scene) => (await proxied(scene)).set({ slowMs: 1000 }),
+    deploy: (scene) => ({
+      api: {
+        // Its registry is another one, which answers at once.
+        image: scene.stack.image('web', 'v9'),
+        deploy: { replicas: 2, update_config: { ...quickUpdate, failure_action: 'rollback' } },
+      },
+      ...six(scene, 'v2'),
+    }),
+    inputs: atProxy,
+    strike: () => Promise.resolve(),
+    ...BACK,
+    reason: 'rolled-back-by-swarm',
+    check: inTheEnd(asBefore),
+    says: (run) => assert.match(run.log, /_api: .* could not pull \S+\/web:v9/),
+  },
+  {
     id: 'registry-again',
     fault: 'the registry answers 500 once',
     when: 'at the first login',

@@ -25,6 +25,7 @@ import {
   objectIn,
   serviceIn,
   taskIn,
+  templateIn,
 } from './well-formed.js';
 import type { AuthConfig } from './registry.js';
 
@@ -229,6 +230,17 @@ export class Engine {
     return await this.#listing(`/tasks${query({ filters: filtersOf(scope) })}`, former, (item) =>
       reduced(item, this.#shared),
     );
+  }
+
+  /** The template that a task was made from, or undefined where Swarm has forgotten the task. */
+  async taskTemplate(id: string): Promise<JsonObject | undefined> {
+    try {
+      const task = await this.#call('GET', `/tasks/${encodeURIComponent(id)}`);
+      return templateIn(task);
+    } catch (error) {
+      if (error instanceof EngineError && error.status === 404) return undefined;
+      throw error;
+    }
   }
 
   /**

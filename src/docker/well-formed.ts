@@ -162,6 +162,12 @@ export function taskIn(item: Json): Task {
   return checked('task', item, TASK, ['ID']) as unknown as Task;
 }
 
+/** What a task was made from; in lists nobody asks for it. @throws Malformed */
+export function templateIn(item: Json): JsonObject {
+  const { Spec } = checked('task', item, [...TASK, must('Spec', 'object')], ['ID']);
+  return Spec as JsonObject;
+}
+
 /** @throws Malformed */
 export function nodeIn(item: Json): Node {
   return checked('node', item, NODE, ['Description', 'Hostname']) as unknown as Node;

@@ -28,6 +28,7 @@ import {
   type Goal,
   type Rollout,
 } from '../rollout/observe.js';
+import { meantSpecs } from '../rollout/meant.js';
 import { jobHint, ranAgain, rollBack } from '../rollout/rollback.js';
 import { settledTasks, stableForMs } from '../rollout/stability.js';
 import { verify } from '../verify/verify.js';
@@ -189,7 +190,8 @@ async function write(
           ({ failure }) => (failure === undefined ? 'done' : 'failed'),
         );
   const live = moved.length > 0 ? known : await read();
-  const fresh = changesOf(before, live, names, deployed.repeated);
+  const meant = await settle(deployment, (engine) => meantSpecs(engine, before, live));
+  const fresh = changesOf(before, live, names, deployed.repeated, meant);
   const made = moved.length > 0 ? { ...fresh, foreign: moved } : fresh;
   const startedAt = former?.startedAt ?? world.clock.now();
   for (const line of made.lines) world.narrator.say(line);
