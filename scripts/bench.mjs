@@ -4,15 +4,13 @@
  * and alone on a simulated engine with 10,000 tasks. Writes docs/performance.json, and from it
  * docs/performance.md. Exit code 1: a target is not met.
  */
-import { spawn } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { format, resolveConfig } from 'prettier';
 
-import { down, listNames, probe, up } from '../testbed/index.mjs';
-import { errorText } from '../testbed/lib/wait.mjs';
+import { log, measured, onOwnSwarm, whenMeasured } from './bench/frame.mjs';
 import { machine } from './bench/meter.mjs';
 import { page, targetsOf } from './bench/page.mjs';
 import { measureScale } from './bench/scale.mjs';
@@ -45,14 +43,6 @@ const HELP = `Measures the committed action (dist/index.js) and writes docs/perf
 Needs what the test swarm needs: Linux with apt (Debian, Ubuntu) and root. Takes some eight minutes, on
 a machine that should have nothing else to do.`;
 
-const interrupt = new AbortController();
-for (const name of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP']))
-  process.on(name, () => interrupt.abort(new Error(`${name}: everything was taken down`)));
-
-const began = Date.now();
-const log = (/** @type {string} */ line) =>
-  console.error(`${String(Math.round((Date.now() - began) / 1000)).padStart(4)} s  ${line}`);
-
 /** @param {string[]} args */
 function readOptions(args) {
   const { values } = parseArgs({
@@ -77,24 +67,11 @@ function readOptions(args) {
 /** @typedef {ReturnType<typeof readOptions>} Options */
 
 /**
- * On a test swarm of its own, which is gone afterwards, however this process ends.
  * @param {Options} options
+ * @param {AbortSignal} signal
  */
-async function measureSwarm({ engine, rounds, quick }) {
-  const { signal } = interrupt;
-  // A benchmark that was killed together with its guard, as by a power cut, leaves a swarm behind.
-  for (const name of listNames()) {
-    const pid = /^bench-(\d+)$/.exec(name)?.[1];
-    if (pid !== undefined && !existsSync(`/proc/${pid}`)) await down(name);
-  }
-  const name = `bench-${process.pid}`;
-  const guard = spawn(process.execPath, [join(ROOT, 'testbed', 'guard.mjs'), name], {
-    detached: true,
-    stdio: ['pipe', 'ignore', 'inherit'],
-  });
-  const guarded = new Promise((done) => guard.once('close', done));
-  try {
-    const testbed = await up({ name, engine, log, signal });
+const measureSwarm = ({ engine, rounds, quick }, signal) =>
+  onOwnSwarm('bench', { engine, signal }, async (testbed) => {
     await testbed.pushImage(LATE, LATE_IMAGE);
     const bench = { testbed, signal, log };
     await prepareUnchanged(bench);
@@ -104,12 +81,7 @@ async function measureSwarm({ engine, rounds, quick }) {
     const unchanged = await measureUnchanged(bench, rounds);
     await forgetLogin(testbed);
     return { engine: testbed.engineVersion, unchanged, rolling, knowing, watching };
-  } finally {
-    await down(name);
-    guard.stdin.end();
-    await guarded;
-  }
-}
+  });
 
 /** @param {Results} results */
 async function write(results) {
@@ -133,8 +105,8 @@ function tell(results) {
   return targets.every(({ met }) => met);
 }
 
-/** @returns {Promise<boolean>} whether every target is met */
-async function main() {
+/** @param {AbortSignal} signal @returns {Promise<boolean>} whether every target is met */
+async function main(signal) {
   const options = readOptions(process.argv.slice(2));
   if (options.help) {
     console.log(HELP);
@@ -145,30 +117,19 @@ async function main() {
     await render(results);
     return tell(results);
   }
-  if (options.only !== 'scale') {
-    const possible = await probe();
-    if (!possible.ok) throw new Error(possible.reason);
-  }
-  const { signal } = interrupt;
-  const { quick } = options;
-  const swarm = options.only === 'scale' ? undefined : await measureSwarm(options);
-  const scale = options.only === 'swarm' ? undefined : await measureScale({ quick, signal, log });
+  const { quick, only } = options;
+  const swarm = only === 'scale' ? undefined : await measureSwarm(options, signal);
+  const scale = only === 'swarm' ? undefined : await measureScale({ quick, signal, log });
   /** @type {Results} */
   const results = {
-    date: new Date(began).toISOString().slice(0, 10),
-    minutes: Math.round((Date.now() - began) / 6000) / 10,
+    ...whenMeasured(),
     machine: machine(),
     ...(swarm === undefined ? {} : { swarm }),
     ...(scale === undefined ? {} : { scale }),
   };
-  if (quick || options.only !== undefined) console.log(JSON.stringify(results, null, 2));
+  if (quick || only !== undefined) console.log(JSON.stringify(results, null, 2));
   else await write(results);
   return tell(results);
 }
 
-try {
-  process.exitCode = (await main()) ? 0 : 1;
-} catch (error) {
-  console.error(errorText(interrupt.signal.aborted ? interrupt.signal.reason : error));
-  process.exitCode = interrupt.signal.aborted ? 130 : 2;
-}
+await measured(main);

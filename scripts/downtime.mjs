@@ -6,15 +6,14 @@
  * request of the well-configured run failed.
  */
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { format, resolveConfig } from 'prettier';
 
-import { down, listNames, probe, up } from '../testbed/index.mjs';
-import { errorText } from '../testbed/lib/wait.mjs';
+import { log, measured, onOwnSwarm, whenMeasured } from './bench/frame.mjs';
 import { machine } from './bench/meter.mjs';
 import { pushImages, WARM_UP_MS } from './downtime/images.mjs';
 import { mistakesTable, wellTable } from './downtime/page.mjs';
@@ -48,14 +47,6 @@ const HELP = `Counts the requests that are lost while the action deploys (dist/i
 
 Needs what the test swarm needs: Linux with apt (Debian, Ubuntu) and root; for pictures a browser, which
 is installed where there is none. Takes some eight minutes, on a machine that should have nothing else to do.`;
-
-const interrupt = new AbortController();
-for (const name of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP']))
-  process.on(name, () => interrupt.abort(new Error(`${name}: everything was taken down`)));
-
-const began = Date.now();
-const log = (/** @type {string} */ line) =>
-  console.error(`${String(Math.round((Date.now() - began) / 1000)).padStart(4)} s  ${line}`);
 
 /** @param {string[]} args */
 function readOptions(args) {
@@ -98,25 +89,12 @@ function readOptions(args) {
 }
 
 /**
- * On a test swarm of its own, which is gone afterwards, however this process ends.
  * @param {ReturnType<typeof readOptions>} options
+ * @param {AbortSignal} signal
  * @returns {Promise<Partial<Results>>}
  */
-async function measure({ engine, only, clients, groups, replicas }) {
-  const { signal } = interrupt;
-  // One that was killed together with its guard, as by a power cut, leaves a swarm behind.
-  for (const name of listNames()) {
-    const pid = /^downtime-(\d+)$/.exec(name)?.[1];
-    if (pid !== undefined && !existsSync(`/proc/${pid}`)) await down(name);
-  }
-  const name = `downtime-${process.pid}`;
-  const guard = spawn(process.execPath, [join(ROOT, 'testbed', 'guard.mjs'), name], {
-    detached: true,
-    stdio: ['pipe', 'ignore', 'inherit'],
-  });
-  const guarded = new Promise((done) => guard.once('close', done));
-  try {
-    const testbed = await up({ name, engine, images: false, log, signal });
+const measure = ({ engine, only, clients, groups, replicas }, signal) =>
+  onOwnSwarm('downtime', { engine, images: false, signal }, async (testbed) => {
     const { proxyVersion } = await pushImages(testbed, log);
     const bench = { testbed, stack: 'shop', port: PORT, replicas, groups, signal, log };
     const well = only === 'mistakes' ? undefined : await playWell(bench);
@@ -128,8 +106,7 @@ async function measure({ engine, only, clients, groups, replicas }) {
     }
     const mistakes = only === 'well' ? undefined : await playMistakes(bench);
     return {
-      date: new Date(began).toISOString().slice(0, 10),
-      minutes: Math.round((Date.now() - began) / 6000) / 10,
+      ...whenMeasured(),
       machine: machine(),
       engine: testbed.engineVersion,
       proxy: proxyVersion,
@@ -137,12 +114,7 @@ async function measure({ engine, only, clients, groups, replicas }) {
       ...(well && { well }),
       ...(mistakes && { mistakes }),
     };
-  } finally {
-    await down(name);
-    guard.stdin.end();
-    await guarded;
-  }
-}
+  });
 
 /** @param {unknown} results @param {string} path */
 async function writeJson(results, path) {
@@ -181,8 +153,8 @@ async function render(results) {
   if (code !== 0) throw new Error('The tables of the docs could not be written.');
 }
 
-/** @returns {Promise<boolean>} whether the well-configured run lost nothing */
-async function main() {
+/** @param {AbortSignal} signal @returns {Promise<boolean>} whether the well-configured run lost nothing */
+async function main(signal) {
   const options = readOptions(process.argv.slice(2));
   if (options.help) {
     console.log(HELP);
@@ -192,9 +164,7 @@ async function main() {
     await render(JSON.parse(readFileSync(JSON_FILE, 'utf8')));
     return true;
   }
-  const possible = await probe();
-  if (!possible.ok) throw new Error(possible.reason);
-  const results = await measure(options);
+  const results = await measure(options, signal);
   const { well, mistakes } = results;
   if (options.json !== undefined) await writeJson(results, options.json);
   if (options.record) {
@@ -208,9 +178,4 @@ async function main() {
   return well === undefined || well.all.failed === 0;
 }
 
-try {
-  process.exitCode = (await main()) ? 0 : 1;
-} catch (error) {
-  console.error(errorText(interrupt.signal.aborted ? interrupt.signal.reason : error));
-  process.exitCode = interrupt.signal.aborted ? 130 : 2;
-}
+await measured(main);

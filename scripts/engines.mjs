@@ -19,7 +19,7 @@ import { probe } from '../testbed/index.mjs';
 import { errorText } from '../testbed/lib/wait.mjs';
 import { ENGINES as RECORD, read, write } from './truth-table/page.mjs';
 import { onOwnStack, playAll } from './truth-table/pool.mjs';
-import { withTestbed } from './truth-table/testbed.mjs';
+import { withTestbed } from '../testbed/with.mjs';
 
 const ENGINES = ['20.10', '26.1', '28.5'];
 const AT_ONCE = 5;

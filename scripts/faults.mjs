@@ -14,7 +14,7 @@ import { errorText } from '../testbed/lib/wait.mjs';
 import { playLanes } from './faults/lanes.mjs';
 import { PLAYED, rowOf } from './faults/page.mjs';
 import { read, write } from './truth-table/page.mjs';
-import { withTestbed } from './truth-table/testbed.mjs';
+import { withTestbed } from '../testbed/with.mjs';
 
 /**
  * @typedef {import('../__tests__/support/live.js').Testbed} Testbed

@@ -15,7 +15,7 @@ import { errorText, until } from '../testbed/lib/wait.mjs';
 import { expectation, PLAYED, read, write } from './truth-table/page.mjs';
 import { onOwnStack, playAll } from './truth-table/pool.mjs';
 import { LIMIT_MS, rival } from './truth-table/rival.mjs';
-import { withTestbed } from './truth-table/testbed.mjs';
+import { withTestbed } from '../testbed/with.mjs';
 
 /**
  * @typedef {import('../__tests__/support/play.mjs').Plan} Plan

@@ -1,6 +1,6 @@
 /** A test swarm of a suite's own, beside the one that all share; it goes away with the suite. */
 import { randomBytes } from 'node:crypto';
-import { withTestbed } from '../../scripts/truth-table/testbed.mjs';
+import { withTestbed } from '../../testbed/with.mjs';
 import type { UpOptions } from '../../testbed/index.mjs';
 import type { Testbed } from './live.js';
 

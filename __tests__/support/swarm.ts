@@ -6,7 +6,7 @@ import { describe, it } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { withTestbed } from '../../scripts/truth-table/testbed.mjs';
+import { withTestbed } from '../../testbed/with.mjs';
 import { attach } from '../../testbed/index.mjs';
 import { until } from '../../testbed/lib/wait.mjs';
 import type { Node, Testbed } from './live.js';

@@ -1,6 +1,6 @@
 /** Plays the fault matrix: most cases side by side on one test swarm, the others alone on one of their own. */
 import { playFault } from '../../__tests__/support/play-fault.mjs';
-import { withTestbed } from '../truth-table/testbed.mjs';
+import { withTestbed } from '../../testbed/with.mjs';
 
 /**
  * @typedef {import('../../__tests__/support/live.js').Testbed} Testbed

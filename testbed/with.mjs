@@ -3,14 +3,14 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
-import { down, up } from '../../testbed/index.mjs';
+import { down, up } from './index.mjs';
 
-const GUARD = fileURLToPath(new URL('../../testbed/guard.mjs', import.meta.url));
+const GUARD = fileURLToPath(new URL('guard.mjs', import.meta.url));
 
 /**
  * @template T
  * @param {string} name
- * @param {import('../../testbed/index.mjs').UpOptions} options
+ * @param {import('./index.mjs').UpOptions} options
  * @param {(bed: Awaited<ReturnType<typeof up>>) => Promise<T>} work
  * @returns {Promise<T>}
  */
