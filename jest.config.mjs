@@ -17,8 +17,8 @@ const project = (name, more = {}) => ({
 });
 
 export default {
-  // For what does not wait by itself; the machine may be busy with a test swarm.
-  testTimeout: 60_000,
+  // Only for what hangs: a busy machine takes its time, and some tests download a client first.
+  testTimeout: 600_000,
   projects: [
     project('unit', {
       testMatch: [

@@ -1,5 +1,5 @@
 /** Runs that are told to stop, on a fake swarm: what they still write, and what they leave to `post`. */
-import { beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { beforeEach, describe, expect, it } from '@jest/globals';
 import { parseInputs, inputDefaults, type InputName } from '../../src/inputs.js';
 import { undoFrom } from '../../src/modes/cancel.js';
 import { finishUndo } from '../../src/post.js';
@@ -13,8 +13,6 @@ import { runAction, stackFile, type Attempt } from '../support/run-action.js';
 
 let swarm: FakeSwarm;
 let cancel: AbortController;
-
-jest.setTimeout(120_000);
 
 beforeEach(() => {
   swarm = new FakeSwarm();

@@ -1,13 +1,10 @@
-import { beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { beforeEach, describe, expect, it } from '@jest/globals';
 import { ConnectionLost, DeployError } from '../../src/errors.js';
 import type { Service } from '../../src/model.js';
 import { digestOf, exits, FakeSwarm } from '../support/fake-swarm.js';
 import { runAction, stackFile, type Attempt } from '../support/run-action.js';
 
 let swarm: FakeSwarm;
-
-// A run takes milliseconds; a machine that is busy with other suites takes its time.
-jest.setTimeout(120_000);
 
 beforeEach(() => {
   swarm = new FakeSwarm();

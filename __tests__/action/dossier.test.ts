@@ -1,13 +1,11 @@
 /** What a failed run has gathered, and when; and the checks of `verify` in the story of a run. */
-import { beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { beforeEach, describe, expect, it } from '@jest/globals';
 import { imageOf } from '../../src/model.js';
 import { FakeSwarm } from '../support/fake-swarm.js';
 import { HOSTILE, logOf } from '../support/log-frames.js';
 import { runAction, stackFile, type Asked } from '../support/run-action.js';
 
 let swarm: FakeSwarm;
-
-jest.setTimeout(120_000);
 
 beforeEach(() => {
   swarm = new FakeSwarm();

@@ -1,11 +1,10 @@
 /** The lint in a whole run: where its findings go, and that nothing is said twice. */
-import { beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { beforeEach, describe, expect, it } from '@jest/globals';
 import { ConnectionLost } from '../../src/errors.js';
 import { FakeSwarm } from '../support/fake-swarm.js';
 import { runAction } from '../support/run-action.js';
 
 let swarm: FakeSwarm;
-jest.setTimeout(120_000);
 beforeEach(() => {
   swarm = new FakeSwarm();
 });

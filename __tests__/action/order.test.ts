@@ -1,11 +1,8 @@
-import { beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { beforeEach, describe, expect, it } from '@jest/globals';
 import { FakeSwarm } from '../support/fake-swarm.js';
 import { runAction, type Asked, type Attempt } from '../support/run-action.js';
 
 let swarm: FakeSwarm;
-
-// A run takes milliseconds; a machine that is busy with other suites takes its time.
-jest.setTimeout(120_000);
 
 beforeEach(() => {
   swarm = new FakeSwarm();

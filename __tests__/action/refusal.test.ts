@@ -5,7 +5,6 @@ import { FakeSwarm } from '../support/fake-swarm.js';
 import { runAction } from '../support/run-action.js';
 
 let swarm: FakeSwarm;
-jest.setTimeout(120_000);
 beforeEach(() => {
   swarm = new FakeSwarm();
 });

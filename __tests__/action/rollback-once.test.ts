@@ -1,12 +1,9 @@
 /** A failed deploy is rolled back at most once, whatever goes wrong on the way back. */
-import { expect, it, jest } from '@jest/globals';
+import { expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { ConnectionLost } from '../../src/errors.js';
 import { FakeSwarm, type Answer } from '../support/fake-swarm.js';
 import { runAction, stackFile } from '../support/run-action.js';
-
-// Some seconds; a machine that is busy with other suites takes its time.
-jest.setTimeout(300_000);
 
 const CONFLICT: Answer = { status: 500, body: '{"message":"rpc error: update out of sequence"}' };
 const NO_LEADER: Answer = {

@@ -1,12 +1,10 @@
 /** What the picture of a run says became of each of its steps: none is well in which the run failed. */
-import { beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { beforeEach, describe, expect, it } from '@jest/globals';
 import type { RunReport } from '../../src/report/outcome.js';
 import { summaryOf } from '../../src/report/render.js';
 import { FakeSwarm } from '../support/fake-swarm.js';
 import { logOf } from '../support/log-frames.js';
 import { runAction, stackFile, type Asked } from '../support/run-action.js';
-
-jest.setTimeout(120_000);
 
 let swarm: FakeSwarm;
 

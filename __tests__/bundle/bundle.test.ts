@@ -2,7 +2,7 @@
  * The committed bundle as the runner starts it, `main` and then `post`, against an SSH server in
  * this process and a docker command that plays a part.
  */
-import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { spawn } from 'node:child_process';
 import {
   chmodSync,
@@ -28,9 +28,6 @@ import {
 const HERE = dirname(fileURLToPath(import.meta.url));
 const FAKE = join(HERE, '..', 'support', 'swarm-fake-docker.mjs');
 const BUNDLE = join(HERE, '..', '..', 'dist', 'index.js');
-
-// A limit for a bundle that hangs; a busy machine takes its time to start processes.
-jest.setTimeout(120_000);
 
 type Step = Parameters<typeof runStep>[0];
 type Result = Awaited<ReturnType<typeof runStep>>;

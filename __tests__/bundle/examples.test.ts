@@ -2,7 +2,7 @@
  * The workflows in examples/: each deploy step is run by the bundle with the inputs that it states,
  * over SSH, against a swarm in this process.
  */
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -13,8 +13,6 @@ import { runStep } from '../../testbed/runner.mjs';
 import { specOf } from '../support/fake-swarm.js';
 import { makeKey, startSshServer, type SshServer } from '../support/ssh-server.js';
 import { startSwarmHost, type SwarmHost } from '../support/swarm-host.js';
-
-jest.setTimeout(300_000);
 
 const ROOT = new URL('../../examples/', import.meta.url).pathname;
 const ACTION = 'org/swarm-deploy@';

@@ -1,5 +1,5 @@
 /** The committed bundle makes a plan over SSH, through the shell of the host and pipes there. */
-import { afterEach, beforeEach, expect, it, jest } from '@jest/globals';
+import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import {
   chmodSync,
   mkdirSync,
@@ -14,9 +14,6 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { runStep } from '../../testbed/runner.mjs';
 import { makeKey, startSshServer, type SshServer } from '../support/ssh-server.js';
-
-// A limit for a bundle that hangs; a busy machine takes its time to start processes.
-jest.setTimeout(120_000);
 
 const support = (name: string): string =>
   fileURLToPath(new URL(`../support/${name}`, import.meta.url));

@@ -2,7 +2,7 @@
  * What watching asks of the engine, counted at the engine: the committed bundle on a simulated one.
  * Counts are compared with each other, never with a clock.
  */
-import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,9 +13,6 @@ import {
   type SeenRequest,
 } from '../../scripts/bench/engine-simulator.mjs';
 import { runStep } from '../../testbed/runner.mjs';
-
-// A limit for a bundle that hangs; a busy machine takes its time to start processes.
-jest.setTimeout(120_000);
 
 const SERVICES = 20;
 const REPLICAS = 3;

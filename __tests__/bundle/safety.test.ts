@@ -1,5 +1,5 @@
 /** The committed bundle among hostile words, and what it reaches out for. */
-import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -10,9 +10,6 @@ import { makeKey, startSshServer, type SshServer } from '../support/ssh-server.j
 const HERE = dirname(fileURLToPath(import.meta.url));
 const FAKE = join(HERE, '..', 'support', 'swarm-fake-docker.mjs');
 const WATCH = join(HERE, '..', 'support', 'watch-connections.cjs');
-
-// A limit for a bundle that hangs; a busy machine takes its time to start processes.
-jest.setTimeout(120_000);
 
 type Result = Awaited<ReturnType<typeof runStep>>;
 const clientKey = makeKey();

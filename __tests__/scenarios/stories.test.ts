@@ -4,14 +4,12 @@
  * to be read before they are kept.
  */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { GREEN_OUTCOMES, RED_OUTCOMES } from '../../src/errors.js';
 import { plays } from '../support/plays.js';
 import { faultsOf } from '../support/report-schema.js';
 import { storyText, tell, type Story } from '../support/story.js';
 import { loadTrace, traceNames } from '../support/traces.js';
-
-jest.setTimeout(120_000);
 
 const FOLDER = new URL('../stories/', import.meta.url);
 const ACCEPT = process.env['ACCEPT_STORIES'] === '1';

@@ -1,5 +1,5 @@
 /** The short form of ports, beside what Docker's own client makes of the same texts. */
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,9 +7,6 @@ import { isEveryAddress, readShortPort } from '../../../src/compose/ports.js';
 import { renderStack, type RenderedStack } from '../../../src/compose/render.js';
 import { InvalidInput, type Problem } from '../../../src/errors.js';
 import { parseOnly, withDockerCli, writeFiles } from '../../support/docker-cli.js';
-
-// The clients may have to be downloaded first.
-jest.setTimeout(300_000);
 
 const TAKEN: readonly string[] = [
   ...['80', '0', '65535', '000080', '80:80', '080:80', '8080-8090:80', '8080-8090:80-90'],

@@ -1,5 +1,5 @@
 /** Numbers of replicas put into rendered files: Docker's own client of 28.5 says what they mean. */
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,8 +8,6 @@ import { scaledServices, withReplicas } from '../../../src/compose/replicas.js';
 import { forClient } from '../../../src/compose/version.js';
 import type { ServiceSpec } from '../../../src/model.js';
 import { stackConfig, withDockerCli, writeFiles } from '../../support/docker-cli.js';
-
-jest.setTimeout(300_000);
 
 const render = (...texts: readonly string[]): RenderedStack =>
   renderStack({

@@ -3,7 +3,7 @@
  * connected, Docker's own client takes; and what that takes is not refused, but for what it would find
  * out later. Its schema is not copied: the client itself is asked.
  */
-import { afterAll, beforeAll, expect, it, jest } from '@jest/globals';
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,8 +11,6 @@ import { FILE_KEYS, type Shape } from '../../../src/compose/keys.js';
 import { renderStack, type RenderedStack } from '../../../src/compose/render.js';
 import { InvalidInput, type Problem } from '../../../src/errors.js';
 import { stackConfig, withDockerCli, writeFiles } from '../../support/docker-cli.js';
-
-jest.setTimeout(600_000);
 
 /** One of so many candidates is looked at; 1 for all of them, which takes minutes. */
 const STEP = 5;

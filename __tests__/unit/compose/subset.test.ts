@@ -1,5 +1,5 @@
 /** Docker's own client of 28.5 says what a file means, with and without some of its services. */
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -12,9 +12,6 @@ import { withDockerCli } from '../../support/docker-cli.js';
 interface Config {
   services: Record<string, Record<string, unknown>>;
 }
-
-// The client may have to be downloaded first.
-jest.setTimeout(300_000);
 
 let docker = '';
 let directory = '';

@@ -1,5 +1,5 @@
 /** The published schema of the report says all of it, and what it said once it goes on saying. */
-import { beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { beforeEach, describe, expect, it } from '@jest/globals';
 import { ConnectionLost, GREEN_OUTCOMES, REASONS, RED_OUTCOMES } from '../../../src/errors.js';
 import { TASK_STATES } from '../../../src/model.js';
 import type { RunReport } from '../../../src/report/outcome.js';
@@ -9,8 +9,6 @@ import { logOf } from '../../support/log-frames.js';
 import { givePlanningCli } from '../../support/planning-swarm.js';
 import { faultsOf, schema } from '../../support/report-schema.js';
 import { runAction, stackFile, type Asked } from '../../support/run-action.js';
-
-jest.setTimeout(120_000);
 
 const faults = (run: RunReport): unknown => faultsOf(reportOf(run));
 
