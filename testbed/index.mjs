@@ -342,7 +342,7 @@ async function waitForNodes(manager, nodes) {
     return good.length >= nodes.length;
   };
   const detail = async () => (await Promise.all(nodes.map((node) => node.logTail(5)))).join('\n');
-  await until(`all ${nodes.length} nodes are ready`, ready, { timeoutMs: 60_000, detail });
+  await until(`all ${nodes.length} nodes are ready`, ready, { timeoutMs: 180_000, detail });
 }
 
 /**

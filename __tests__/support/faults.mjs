@@ -39,7 +39,7 @@ const inTheEnd = (check) => async (stack, before) => {
       return false;
     }
   };
-  await until('the end', holds, { timeoutMs: 60_000, intervalMs: 500 }).catch(() => {
+  await until('the end', holds, { timeoutMs: 180_000, intervalMs: 500 }).catch(() => {
     throw error;
   });
 };
@@ -861,7 +861,7 @@ async function cutOff(scene) {
   });
   await first.cutOff(others.map(({ address }) => address));
   await until('the others have a leader', () => hasLeader([second, third]), {
-    timeoutMs: 60_000,
+    timeoutMs: 180_000,
   });
 }
 
@@ -876,7 +876,7 @@ async function loseQuorum(scene) {
   const { first, second, third } = managersOf(scene);
   await Promise.all([second.stopEngine('SIGKILL'), third.stopEngine('SIGKILL')]);
   await until('there is no leader', async () => !(await hasLeader([first])), {
-    timeoutMs: 60_000,
+    timeoutMs: 180_000,
   });
 }
 
@@ -884,7 +884,7 @@ async function loseQuorum(scene) {
 async function regainQuorum(scene) {
   const { first, second, third } = managersOf(scene);
   await Promise.all([second.startEngine(), third.startEngine()]);
-  await until('there is a leader', () => hasLeader([first]), { timeoutMs: 60_000 });
+  await until('there is a leader', () => hasLeader([first]), { timeoutMs: 180_000 });
 }
 
 /** @type {readonly Fault[]} */

@@ -212,7 +212,7 @@ export class Scene {
     await until(
       'docker stack deploy runs',
       async () => (await this.on('sh', '-c', look, 'sh', path)) === 0,
-      { timeoutMs: 60_000, intervalMs: 20 },
+      { timeoutMs: 180_000, intervalMs: 20 },
     );
   }
 }
@@ -378,7 +378,7 @@ async function leftBehind({ stack, bed }, runs) {
   let found = await onNodes();
   if (found.length > 0)
     await until('nothing is left', async () => (found = await onNodes()).length === 0, {
-      timeoutMs: 3000,
+      timeoutMs: 15_000,
       intervalMs: 300,
     }).catch(() => undefined);
   return [

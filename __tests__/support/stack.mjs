@@ -89,7 +89,7 @@ export class Stack {
       'registry-username': registry.username,
       'registry-password': registry.password,
       'stable-for': '1s',
-      timeout: '2m',
+      timeout: '5m',
     };
   }
 
@@ -347,7 +347,7 @@ export class Stack {
     await until(
       `${this.name} can be removed`,
       async () => (await this.manager.exec(['docker', 'stack', 'rm', this.name])).code === 0,
-      { timeoutMs: 60_000, intervalMs: 1000 },
+      { timeoutMs: 180_000, intervalMs: 1000 },
     );
   }
 }

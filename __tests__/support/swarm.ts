@@ -20,7 +20,7 @@ const NAME = process.env['SWARM_DEPLOY_TESTBED'];
 const OBSTACLE = process.env['SWARM_DEPLOY_NO_SWARM'];
 
 /** Longer than any scenario takes: the test swarm may have to share its machine. */
-const LIMIT_MS = 400_000;
+const LIMIT_MS = 900_000;
 
 let attached: Promise<Testbed> | undefined;
 

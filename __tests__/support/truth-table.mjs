@@ -241,7 +241,7 @@ async function lose(stack, node) {
       ({ Description, Status }) => Description.Hostname === node && Status.State === 'down',
     );
   };
-  await until(`the swarm knows that ${node} is down`, isDown, { timeoutMs: 90_000 });
+  await until(`the swarm knows that ${node} is down`, isDown, { timeoutMs: 180_000 });
 }
 
 /** @param {Stack} stack @param {string} state */
@@ -249,7 +249,7 @@ const updateIs = (stack, state) =>
   until(
     `the update is ${state}`,
     async () => (await stack.service('api')).UpdateStatus?.State === state,
-    { timeoutMs: 60_000 },
+    { timeoutMs: 180_000 },
   );
 
 /** Services without tasks, which only take their time to be written. @param {Stack} stack @param {string} image */
@@ -270,7 +270,7 @@ const hijack = (image) => async (/** @type {Stack} */ stack) => {
         Version.Index !== Object.values(former).find((each) => each.ID === ID)?.Version.Index,
     );
   const { ID, Version, Spec } = await until('a service was written', written, {
-    timeoutMs: 60_000,
+    timeoutMs: 180_000,
     intervalMs: 1,
   });
   const { TaskTemplate } = Spec;
@@ -301,7 +301,7 @@ const failing = (stack) =>
   until(
     'a task has failed',
     async () => (await stack.tasks('api')).some(({ Status }) => Status.State === 'failed'),
-    { timeoutMs: 60_000 },
+    { timeoutMs: 180_000 },
   );
 
 /** @param {Stack} stack */
@@ -309,7 +309,7 @@ const running = (stack) =>
   until(
     'a task runs',
     async () => (await stack.tasks('api')).some(({ Status }) => Status.State === 'running'),
-    { timeoutMs: 60_000 },
+    { timeoutMs: 180_000 },
   );
 
 /**
@@ -323,7 +323,7 @@ const halfWay = (delay) => async (/** @type {Stack} */ stack) => {
     const tasks = await stack.running('api');
     return tasks.filter(({ Spec }) => Spec.ContainerSpec.Env?.includes('HALF=way')).length === 1;
   };
-  await until('the update is half-way', isHalfWay, { timeoutMs: 60_000 });
+  await until('the update is half-way', isHalfWay, { timeoutMs: 180_000 });
 };
 
 /** @param {string} image */
@@ -345,7 +345,7 @@ const rolledBack = new WeakSet();
 async function watchForRollback(stack) {
   const isRollingBack = async () =>
     (await stack.service('api')).UpdateStatus?.State.startsWith('rollback_');
-  await until('Swarm rolls back', isRollingBack, { timeoutMs: 60_000 }).then(
+  await until('Swarm rolls back', isRollingBack, { timeoutMs: 180_000 }).then(
     () => rolledBack.add(stack),
     () => undefined, // for `check` to tell
   );
@@ -1046,7 +1046,7 @@ const GLOBAL = [
     deploy: api('web:v1', { replicas: 3 }),
     disturb: async (stack) => {
       await until('all run', async () => (await stack.running('api')).length === 3, {
-        timeoutMs: 60_000,
+        timeoutMs: 180_000,
       });
       await lose(stack, 'worker2');
     },

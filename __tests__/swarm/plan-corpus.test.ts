@@ -15,7 +15,7 @@ import { spareSwarm } from '../support/spare-swarm.js';
 import { onSwarm, scenario, Stack, testbed, type Run } from '../support/swarm.js';
 
 const CORPUS = fileURLToPath(new URL('../corpus', import.meta.url));
-const LIMIT_MS = 240_000;
+const LIMIT_MS = 600_000;
 
 interface Case {
   readonly name: string;

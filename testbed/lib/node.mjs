@@ -277,7 +277,7 @@ export class SwarmNode {
       return ['active', 'inactive'].includes(info.Swarm.LocalNodeState) && info;
     };
     const detail = () => this.logTail();
-    await until(`the engine of ${this.name} is ready`, ready, { timeoutMs: 60_000, detail });
+    await until(`the engine of ${this.name} is ready`, ready, { timeoutMs: 180_000, detail });
   }
 
   #engineFlags() {

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
  * @typedef {object} WaitOptions
- * @property {number} [timeoutMs] limit, 30 s unless told
+ * @property {number} [timeoutMs] limit, two minutes unless told
  * @property {number} [intervalMs] pause between two looks, 50 ms unless told
  * @property {() => string | Promise<string>} [detail] text added to the error, e.g. a log's tail
  * @property {AbortSignal | undefined} [signal]
@@ -22,7 +22,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
  * @returns {Promise<NonNullable<T>>}
  */
 export async function until(what, condition, options = {}) {
-  const { timeoutMs = 30_000, intervalMs = 50, detail, signal } = options;
+  const { timeoutMs = 120_000, intervalMs = 50, detail, signal } = options;
   const end = Date.now() + timeoutMs;
   let reason = '';
   for (;;) {
