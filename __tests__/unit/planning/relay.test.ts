@@ -44,8 +44,16 @@ async function untilNobodyHolds(): Promise<void> {
   while (holders().length > 0) await sleep(20);
 }
 
-/** One connection: sends a line, prints the answer, and closes it. */
-const TALK = `{ echo "$1"; sleep 0.2; } | ssh -o ConnectTimeout=30 -T -- swarm-deploy.invalid docker system dial-stdio`;
+/**
+ * A connection as the CLI has it: what is written to descriptor 3 is sent, what comes is read from the input,
+ * and the way there stays open for as long as the script likes.
+ */
+const connected = (script: string): string =>
+  `in=$(mktemp -u) && mkfifo "$in" && ssh -o ConnectTimeout=30 -T -- swarm-deploy.invalid docker system dial-stdio <"$in" | ` +
+  `{ exec 3>"$in"; rm "$in"; ${script}; }`;
+
+/** Sends a line, prints the answer, and ends the connection. */
+const TALK = connected('echo "$1" >&3; head -n 1; exec 3>&-; cat');
 
 describe('the relay', () => {
   it('brings both directions of one connection after the other', async () => {
@@ -105,7 +113,7 @@ describe('the relay', () => {
         stream.write(Buffer.alloc(size, 'x'));
       }),
     );
-    const script = `{ echo go; sleep 3; } | ssh x | head -c ${size} | wc -c`;
+    const script = connected(`echo go >&3; head -c ${size} | wc -c`);
     const { stdout } = await relay.transport.run(['sh', '-c', script]);
     expect(Number(stdout.toString())).toBe(size);
     relay.close();
