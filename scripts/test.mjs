@@ -43,6 +43,9 @@ function swarm(...more) {
   return ['--selectProjects', 'swarm', '--passWithNoTests', ...more];
 }
 
+/** How long a run that is over may go on for what is still open. */
+const OPEN_MS = 30_000;
+
 /** @type {Set<import('node:child_process').ChildProcess>} */
 const running = new Set();
 let ended = false;
@@ -135,9 +138,14 @@ async function playAll(directory) {
 
 const args = process.argv.slice(2);
 const results = process.env['JEST_RESULTS'];
-if (args.length > 0)
+if (args.length > 0) {
   await run([...(results === undefined ? [] : ['--json', `--outputFile=${results}`]), ...args]);
-else {
+  // What a failed test has left open must not keep the others' results from being told.
+  setTimeout(() => {
+    process.stderr.write('Ended by force: a test has left something open.\n');
+    process.exit();
+  }, OPEN_MS).unref();
+} else {
   const directory = mkdtempSync(join(tmpdir(), 'swarm-deploy-results-'));
   try {
     await playAll(directory);
