@@ -57,13 +57,12 @@ for (let last = false; !last;) {
     const line = read(`/proc/${pid}/cmdline`);
     const words = line.replaceAll('\0', ' ').trim();
     if (words !== '') seen.add(words);
-    const texts = {
-      argv: line,
-      ...(line.includes(exempt) ? {} : { environ: read(`/proc/${pid}/environ`) }),
-    };
-    for (const [place, text] of Object.entries(texts))
-      if (wanted.some((needle) => text.includes(needle)))
-        hits.add(`${place} of ${words.slice(0, 60)}`);
+    const has = (/** @type {string} */ text) => wanted.some((needle) => text.includes(needle));
+    if (has(line)) hits.add(`argv of ${words.slice(0, 60)}`);
+    if (line.includes(exempt) || !has(read(`/proc/${pid}/environ`))) continue;
+    // While a program starts, its environment is there before its command line: who it is shows now.
+    const again = read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim();
+    if (again !== '' && !again.includes(exempt)) hits.add(`environ of ${again.slice(0, 60)}`);
   }
   looks += 1;
   await breathe();
