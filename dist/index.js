@@ -35031,10 +35031,21 @@ const NOTE_LOGINS = `umask 077; ${NO_CORE}; cat > "$1/docker/config.json" || ${G
  * connection does not end a command on the other side.
  */
 const STOP = `
+below() {
+  for each in /proc/[0-9]*; do
+    value=
+    while read -r key value rest; do
+      [ "$key" != PPid: ] || break
+    done 2>/dev/null < "$each/status"
+    [ "$value" != "$1" ] || { ( below "\${each#/proc/}" ); echo "\${each#/proc/}"; }
+  done
+}
 read -r pid 2>/dev/null < "$1/pid" || exit 0
 for try in 1 2 3 4 5 6 7 8 9 10; do
   grep -q -- "$1" "/proc/$pid/cmdline" 2>/dev/null || exit 0
-  kill -KILL "$pid" 2>/dev/null || sudo -n kill -KILL "$pid" 2>/dev/null
+  for each in $(below "$pid") $pid; do
+    kill -KILL "$each" 2>/dev/null || sudo -n kill -KILL "$each" 2>/dev/null
+  done
   sleep 1
 done
 exit 1
@@ -36870,9 +36881,21 @@ function urlProblem(text) {
     const url = URL.canParse(text) ? new URL(text) : undefined;
     if (url === undefined)
         return 'has no complete URL; accepted: http://HOST/... or https://HOST/...';
+    if (!isEncoded(url.username) || !isEncoded(url.password))
+        return 'has a % in its user or password that encodes nothing; accepted: %25 for a %';
     return url.protocol === 'http:' || url.protocol === 'https:'
         ? undefined
         : `has a URL of ${url.protocol}//; accepted: http:// and https://`;
+}
+/** node:http throws at others. */
+function isEncoded(text) {
+    try {
+        decodeURIComponent(text);
+        return true;
+    }
+    catch {
+        return false;
+    }
 }
 /** Fills in the variables, as in the stack files. Their values never become a part of the grammar. */
 function fillIn(lines, variables, allowUnset) {
@@ -39398,6 +39421,8 @@ function formatJson(value) {
 const isObjectName = (name) => name.length <= 64 && /^[a-zA-Z0-9](?:[a-zA-Z0-9_.-]*[a-zA-Z0-9])?$/.test(name);
 class Engine {
     #agent;
+    /** How many requests are under way that wait for a registry. */
+    #patient = 0;
     #bodies = new BodyReader();
     #shared = oneOfEach();
     #fence;
@@ -39814,11 +39839,28 @@ class Engine {
                 const count = (bytes) => told?.(`${incoming.statusCode ?? 0}`, bytes.length);
                 this.#answer(incoming, what, use, count).then(resolve, reject);
             });
+            let isSent = false;
+            const isPatient = timeoutMs !== undefined;
             const timer = setTimeout(() => {
+                // Requests wait for each other, and one that waits for a registry is no sign of a dead engine.
+                if (!isSent && !isPatient && this.#patient > 0) {
+                    timer.refresh();
+                    return;
+                }
                 const words = `the engine did not answer ${what} within ${limitMs / 1000} s`;
-                outgoing.destroy(timeoutMs === undefined ? new ConnectionLost(words) : new TimedOut(words));
+                outgoing.destroy(isPatient ? new TimedOut(words) : new ConnectionLost(words));
             }, limitMs);
-            outgoing.once('close', () => clearTimeout(timer));
+            if (isPatient)
+                this.#patient += 1;
+            outgoing.once('socket', () => {
+                isSent = true;
+                timer.refresh();
+            });
+            outgoing.once('close', () => {
+                clearTimeout(timer);
+                if (isPatient)
+                    this.#patient -= 1;
+            });
             outgoing.once('error', (error) => {
                 told?.(error.message, 0);
                 reject(connectionLost(error));
@@ -40102,6 +40144,7 @@ class LeaseLost extends DeployError {
 }
 /**
  * Waits until the stack is this run's alone, and says meanwhile whose it is.
+ * @throws LeaseLost with `again`, where it is not there or somebody else's
  * @throws DeployError `locked` after `timeoutMs`, or where somebody's own config has the lock's name
  * @throws ConnectionLost when there was no answer for as long as `settle` is patient; then, as when
  *   the run is cancelled here, a lock may have been made that is left to `releaseLeft` or to expire
@@ -40144,7 +40187,7 @@ class Attempt {
     }
     /** May be repeated after a lost connection: a write that did arrive is known by its holder. */
     async make(engine) {
-        const { stack, holder, runUrl, actor, clock } = this.#request;
+        const { stack, holder, runUrl, actor, clock, again } = this.#request;
         const me = { id: holder, runUrl, actor, since: new Date().toISOString() };
         const name = ledgerName(stack, 'lock');
         const look = async () => await engine.config(name);
@@ -40152,8 +40195,10 @@ class Attempt {
             ...{ kind: 'held', me, lockId, confirmed, tookOver },
         });
         // Most often it is free, and creating it tells. Who waits has seen it, and writes nothing in vain.
-        let lock = this.#sighting === undefined ? undefined : await look();
+        let lock = this.#sighting === undefined && again !== true ? undefined : await look();
         let at = momentOf(clock);
+        if (again === true && (lock === undefined || holderOf(lock).id !== holder))
+            throw new LeaseLost(stack, lock && holderOf(lock));
         if (lock === undefined) {
             const created = await createLock(engine, stack, me);
             if (created !== undefined)
@@ -48942,6 +48987,8 @@ const MAX_LOG_LINE = 1000;
 /** Characters of a line that are looked at: a line may have megabytes, and there may be many secrets. */
 const MAX_READ = 20_000;
 const HIDDEN = '***';
+/** Where there are no secrets. */
+const dossier_log_NOTHING = { apply: (text) => text, longest: 0 };
 /** Without halves of characters, as a cut may leave them. */
 const wellFormed = (text) => Buffer.from(text, 'utf8').toString('utf8');
 /**
@@ -49488,6 +49535,7 @@ async function succeed(context, rollout) {
     const { deployment, before, change, changes } = context;
     const { world } = deployment;
     deployment.seen.well = true;
+    world.rememberUndo(undefined);
     const pruned = [];
     for (const orphan of changes.orphans.filter(change.removes)) {
         world.signal.throwIfAborted();
@@ -53485,6 +53533,7 @@ async function settleLeft(engine, { lease, revision }) {
 
 
 
+
 /**
  * Puts the stack back, under the lock of the run that is over.
  * @param lease of that run, where it had one
@@ -53508,12 +53557,11 @@ async function finishUndo(world, inputs, undo, lease) {
         }
     }
     catch (error) {
-        if (!(error instanceof DeployError))
-            throw error;
-        const outcome = error.outcome === 'unreachable' ? 'unreachable' : 'rollback-failed';
+        const known = error instanceof DeployError ? error.outcome : undefined;
+        const outcome = known === 'unreachable' || known === 'superseded' ? known : 'rollback-failed';
         return {
             outcome,
-            message: error.message,
+            message: errorLine(error),
             hint: `See what state it is in, on a manager: docker stack services ${undo.stack}; docker stack ps --no-trunc ${undo.stack}`,
         };
     }
@@ -53523,7 +53571,7 @@ const keepNothing = () => undefined;
 /** @throws DeployError where somebody else has taken it over: the stack is theirs now */
 async function lockAgain({ clock, signal, narrator, run }, session, { stack, holder }) {
     const lease = await acquire({
-        ...{ stack, holder, clock, signal, timeoutMs: 0 },
+        ...{ stack, holder, clock, signal, timeoutMs: 0, again: true },
         ...{ runUrl: run.runUrl, actor: run.actor },
         settle: (action) => session.settle(action, { clock, signal, log: narrator.say }),
         engine: () => session.engine,
@@ -56929,6 +56977,7 @@ function nextLines(run) {
 
 
 
+
 /** GitHub drops a step's summary whole above 1 MiB; stay well below. */
 const SUMMARY_LIMIT = 900_000;
 const MAX_ROWS = 500;
@@ -57272,8 +57321,14 @@ const render_ORDER = {
 function ranked(services) {
     return [...services].sort((a, b) => render_ORDER[a.outcome] - render_ORDER[b.outcome] || a.name.localeCompare(b.name, 'en'));
 }
-/** The report file: everything of the run, no secrets. */
-function render_reportOf(run) {
+/** Fields whose words are this action's or Docker's own, which other programs read. */
+const VOCABULARY = new Set(['mode', 'outcome', 'reason', 'change', 'state']);
+/**
+ * The report file: everything of the run, no secrets. The runner masks what it shows, and no file: a registry
+ * or a node may repeat a credential in what it says.
+ * @param mask of all that the runner masks
+ */
+function render_reportOf(run, mask = dossier_log_NOTHING) {
     const report = {
         version: 1,
         stack: run.stack,
@@ -57299,7 +57354,8 @@ function render_reportOf(run) {
         problems: run.problems,
         timeline: run.timeline.map(({ at, text }) => ({ at: clockTime(at), ms: Math.round(at), text })),
     };
-    return `${JSON.stringify(report, null, 2)}\n`;
+    const shown = (key, value) => typeof value === 'string' && !VOCABULARY.has(key) ? mask.apply(value) : value;
+    return `${JSON.stringify(report, shown, 2)}\n`;
 }
 
 ;// CONCATENATED MODULE: ./src/report/annotations.ts
@@ -57375,6 +57431,7 @@ function annotationsOf(run) {
  * The Actions runner: inputs, log, annotations, outputs, summary and state. The only module that
  * speaks to @actions/core.
  */
+
 
 
 
@@ -57492,7 +57549,15 @@ function takeText() {
     }
 }
 const recallState = getState;
-const maskSecrets = (values) => values.forEach(core_setSecret);
+/** What the runner masks on behalf of this run. */
+const github_masked = new Set();
+/** Has the runner mask these lines from here on, in the log and in the summary. */
+function maskSecrets(values) {
+    for (const value of values) {
+        core_setSecret(value);
+        github_masked.add(value);
+    }
+}
 function annotation(position) {
     if (position === undefined)
         return {};
@@ -57557,7 +57622,7 @@ async function publish(run) {
     await attempt('report', () => {
         const path = fileOf('json');
         try {
-            (0,external_node_fs_namespaceObject.writeFileSync)(path, render_reportOf(run), { mode: 0o600, flag: 'wx' });
+            (0,external_node_fs_namespaceObject.writeFileSync)(path, render_reportOf(run, maskOf([...github_masked])), { mode: 0o600, flag: 'wx' });
         }
         catch (error) {
             (0,external_node_fs_namespaceObject.rmSync)(path, { force: true });
@@ -60252,7 +60317,9 @@ function eachManager(inputs) {
     }));
 }
 (isPost() ? post() : main()).catch((error) => {
-    actionsLog.line(error instanceof Error ? (error.stack ?? error.message) : String(error));
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    for (const line of safeLines(text).split('\n'))
+        actionsLog.line(line);
     process.exitCode = 1;
 });
 

@@ -28,7 +28,7 @@ import {
   takeText,
 } from './report/github.js';
 import type { Clock } from './rollout/watch.js';
-import { errorLine, safeCell } from './report/text.js';
+import { errorLine, safeCell, safeLines } from './report/text.js';
 import { Session, type Connect } from './session.js';
 import { connect } from './transport/connect.js';
 import { unverifiedWarning } from './transport/host-key.js';
@@ -213,6 +213,7 @@ function eachManager(inputs: Inputs): readonly Inputs[] {
 }
 
 (isPost() ? post() : main()).catch((error: unknown) => {
-  actionsLog.line(error instanceof Error ? (error.stack ?? error.message) : String(error));
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  for (const line of safeLines(text).split('\n')) actionsLog.line(line);
   process.exitCode = 1;
 });

@@ -5,6 +5,7 @@ import type { Inputs } from './inputs.js';
 import { acquire, type Lease, type LeaseState } from './ledger/lease.js';
 import { takeBack, type Undo } from './modes/cancel.js';
 import type { Deployment } from './modes/deployment.js';
+import { errorLine } from './report/text.js';
 import { progressLog } from './report/progress.js';
 import { ImageHealthchecks } from './rollout/healthchecks.js';
 import { MissingImages } from './rollout/images.js';
@@ -38,11 +39,11 @@ export async function finishUndo(
       await session.close();
     }
   } catch (error) {
-    if (!(error instanceof DeployError)) throw error;
-    const outcome = error.outcome === 'unreachable' ? 'unreachable' : 'rollback-failed';
+    const known = error instanceof DeployError ? error.outcome : undefined;
+    const outcome = known === 'unreachable' || known === 'superseded' ? known : 'rollback-failed';
     return {
       outcome,
-      message: error.message,
+      message: errorLine(error),
       hint: `See what state it is in, on a manager: docker stack services ${undo.stack}; docker stack ps --no-trunc ${undo.stack}`,
     };
   }
@@ -58,7 +59,7 @@ async function lockAgain(
   { stack, holder }: LeaseState,
 ): Promise<Lease> {
   const lease = await acquire({
-    ...{ stack, holder, clock, signal, timeoutMs: 0 },
+    ...{ stack, holder, clock, signal, timeoutMs: 0, again: true as const },
     ...{ runUrl: run.runUrl, actor: run.actor },
     settle: (action) => session.settle(action, { clock, signal, log: narrator.say }),
     engine: () => session.engine,

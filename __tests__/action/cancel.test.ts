@@ -223,12 +223,86 @@ describe('on-cancel: rollback', () => {
     if (lease === undefined) throw new Error('the lock is not left to post');
     const now = specs();
     expect(await post(attempt, { ...lease, holder: 'f'.repeat(32) })).toMatchObject({
-      outcome: 'rollback-failed',
-      message: expect.stringContaining('is locked by') as unknown as string,
+      outcome: 'superseded',
+      message: expect.stringContaining('was lost to') as unknown as string,
     });
     expect(specs()).toEqual(now);
     expect(await post(attempt, lease)).toMatchObject({ outcome: 'rolled-back' });
     expect(specs()).not.toEqual(now);
+  });
+
+  it('leaves alone what a later run has deployed, which took the lock over and gave it back', async () => {
+    await standing();
+    const hurry = new AbortController();
+    stopInWatch();
+    swarm.onRequest = (line) => {
+      if (cancel.signal.aborted && line.includes('/services/') && line.includes('/update'))
+        hurry.abort(new Error('no time'));
+      return undefined;
+    };
+    const attempt = await runAction(swarm, {
+      yaml: file('api:2'),
+      cancel,
+      hurry,
+      inputs: { ...ROLLBACK, lock: 'true' },
+    });
+    expect(attempt.report.outcome).toBe('cancelled');
+    const { lease } = attempt.left;
+    if (lease === undefined) throw new Error('the lock is not left to post');
+    swarm.onRequest = () => undefined;
+    swarm.onStep = () => undefined;
+    // A step with if: always() takes a minute before post has its turn.
+    const next = await runAction(swarm, { yaml: file('api:3'), inputs: { lock: 'true' } });
+    expect(next.report.outcome).toBe('deployed');
+    expect(next.log.join('\n')).toContain('took over the lock');
+    const theirs = specs();
+    const result = await post(attempt, lease);
+    expect([result, imageOf(swarm.byName('shop_api').Spec)]).toMatchObject([
+      { outcome: 'superseded' },
+      expect.stringContaining('api:3'),
+    ]);
+    expect(specs()).toEqual(theirs);
+  });
+
+  it('does not take back a deploy that was verified before the run was cut short', async () => {
+    await standing(file('api:1', 'old'));
+    const over = new AbortController();
+    swarm.onRequest = (line) => {
+      if (line.startsWith('DELETE /services/')) {
+        stop();
+        over.abort(new Error('x'));
+      }
+      return undefined;
+    };
+    const inputs = { ...ROLLBACK, prune: 'true' };
+    const attempt = await runAction(swarm, { yaml: file('api:2'), cancel, over, inputs });
+    expect(attempt.report.outcome).toBe('cancelled');
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    swarm.onRequest = () => undefined;
+    const names = swarm.names();
+    const left = attempt.undos.at(-1);
+    const result = left === undefined ? 'nothing is put back' : await post(attempt);
+    expect([names, result, imageOf(swarm.byName('shop_api').Spec)]).toEqual([
+      ['shop_api', 'shop_web'],
+      'nothing is put back',
+      expect.stringContaining('api:2'),
+    ]);
+  });
+
+  it('what the engine refuses is a result, and one line', async () => {
+    await standing();
+    const hurry = new AbortController();
+    stopInWatch(() => hurry.abort(new Error('no time')));
+    const attempt = await runAction(swarm, {
+      ...{ yaml: file('api:2'), cancel, hurry, inputs: ROLLBACK },
+    });
+    swarm.onRequest = (line) =>
+      line.startsWith('GET /services')
+        ? { status: 400, body: JSON.stringify({ message: 'no\n::stop-commands::x' }) }
+        : undefined;
+    const result = await post(attempt);
+    expect(result.outcome).toBe('rollback-failed');
+    expect(result.message).not.toMatch(/\n/);
   });
 
   it('keeps what is verified already', async () => {

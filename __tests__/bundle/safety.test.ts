@@ -115,6 +115,19 @@ describe('hostile words', () => {
   });
 });
 
+it('a registry that repeats the login has none of it in the report', async () => {
+  const password = 'canary-registry';
+  const auth = Buffer.from(`user:${password}`).toString('base64');
+  await startHost({ loginError: `unauthorized: ${password}, Basic ${auth}` });
+  const login = { 'registry-username': 'user', 'registry-password': password };
+  const { outputs, report: parsed } = await run({ ...login, 'connect-timeout': '5s' });
+  const report = JSON.stringify(parsed);
+  expect(outputs).toMatchObject({ outcome: 'invalid', reason: 'registry-auth' });
+  expect(report).toContain('unauthorized: ***, Basic ***');
+  expect(report).not.toContain(password);
+  expect(report).not.toContain(auth);
+});
+
 describe('from the runner', () => {
   it('it connects to the manager alone, looks nothing up, and starts and loads nothing', async () => {
     await startHost({});

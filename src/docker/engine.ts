@@ -122,6 +122,8 @@ export const isObjectName = (name: string): boolean =>
 
 export class Engine {
   readonly #agent: Agent;
+  /** How many requests are under way that wait for a registry. */
+  #patient = 0;
   readonly #bodies = new BodyReader();
   readonly #shared = oneOfEach();
   readonly #fence: () => Promise<void>;
@@ -602,11 +604,26 @@ export class Engine {
           this.#answer(incoming, what, use, count).then(resolve, reject);
         },
       );
+      let isSent = false;
+      const isPatient = timeoutMs !== undefined;
       const timer = setTimeout(() => {
+        // Requests wait for each other, and one that waits for a registry is no sign of a dead engine.
+        if (!isSent && !isPatient && this.#patient > 0) {
+          timer.refresh();
+          return;
+        }
         const words = `the engine did not answer ${what} within ${limitMs / 1000} s`;
-        outgoing.destroy(timeoutMs === undefined ? new ConnectionLost(words) : new TimedOut(words));
+        outgoing.destroy(isPatient ? new TimedOut(words) : new ConnectionLost(words));
       }, limitMs);
-      outgoing.once('close', () => clearTimeout(timer));
+      if (isPatient) this.#patient += 1;
+      outgoing.once('socket', () => {
+        isSent = true;
+        timer.refresh();
+      });
+      outgoing.once('close', () => {
+        clearTimeout(timer);
+        if (isPatient) this.#patient -= 1;
+      });
       outgoing.once('error', (error: Error) => {
         told?.(error.message, 0);
         reject(connectionLost(error));

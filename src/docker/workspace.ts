@@ -120,10 +120,21 @@ const NOTE_LOGINS = `umask 077; ${NO_CORE}; cat > "$1/docker/config.json" || ${G
  * connection does not end a command on the other side.
  */
 const STOP = `
+below() {
+  for each in /proc/[0-9]*; do
+    value=
+    while read -r key value rest; do
+      [ "$key" != PPid: ] || break
+    done 2>/dev/null < "$each/status"
+    [ "$value" != "$1" ] || { ( below "\${each#/proc/}" ); echo "\${each#/proc/}"; }
+  done
+}
 read -r pid 2>/dev/null < "$1/pid" || exit 0
 for try in 1 2 3 4 5 6 7 8 9 10; do
   grep -q -- "$1" "/proc/$pid/cmdline" 2>/dev/null || exit 0
-  kill -KILL "$pid" 2>/dev/null || sudo -n kill -KILL "$pid" 2>/dev/null
+  for each in $(below "$pid") $pid; do
+    kill -KILL "$each" 2>/dev/null || sudo -n kill -KILL "$each" 2>/dev/null
+  done
   sleep 1
 done
 exit 1

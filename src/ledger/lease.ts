@@ -45,6 +45,8 @@ export interface LeaseRequest {
   readonly signal: AbortSignal;
   readonly say: (line: string) => void;
   readonly every?: Every;
+  /** The lock is this run's already, or lost: it is neither made nor taken over. */
+  readonly again?: true;
 }
 
 /** What `post` has to know of a lease to end it: strings that survive as JSON. */
@@ -86,6 +88,7 @@ export class LeaseLost extends DeployError {
 
 /**
  * Waits until the stack is this run's alone, and says meanwhile whose it is.
+ * @throws LeaseLost with `again`, where it is not there or somebody else's
  * @throws DeployError `locked` after `timeoutMs`, or where somebody's own config has the lock's name
  * @throws ConnectionLost when there was no answer for as long as `settle` is patient; then, as when
  *   the run is cancelled here, a lock may have been made that is left to `releaseLeft` or to expire
@@ -155,7 +158,7 @@ class Attempt {
 
   /** May be repeated after a lost connection: a write that did arrive is known by its holder. */
   async make(engine: LockEngine): Promise<Held | Taken> {
-    const { stack, holder, runUrl, actor, clock } = this.#request;
+    const { stack, holder, runUrl, actor, clock, again } = this.#request;
     const me: Holder = { id: holder, runUrl, actor, since: new Date().toISOString() };
     const name = ledgerName(stack, 'lock');
     const look = async (): Promise<SwarmConfig | undefined> => await engine.config(name);
@@ -164,8 +167,10 @@ class Attempt {
       ...{ kind: 'held', me, lockId, confirmed, tookOver },
     });
     // Most often it is free, and creating it tells. Who waits has seen it, and writes nothing in vain.
-    let lock = this.#sighting === undefined ? undefined : await look();
+    let lock = this.#sighting === undefined && again !== true ? undefined : await look();
     let at = momentOf(clock);
+    if (again === true && (lock === undefined || holderOf(lock).id !== holder))
+      throw new LeaseLost(stack, lock && holderOf(lock));
     if (lock === undefined) {
       const created = await createLock(engine, stack, me);
       if (created !== undefined) return held(created, at);

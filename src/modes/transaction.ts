@@ -487,6 +487,7 @@ async function succeed(context: Context, rollout: Rollout): Promise<Ending> {
   const { deployment, before, change, changes } = context;
   const { world } = deployment;
   deployment.seen.well = true;
+  world.rememberUndo(undefined);
   const pruned: string[] = [];
   for (const orphan of changes.orphans.filter(change.removes)) {
     world.signal.throwIfAborted();

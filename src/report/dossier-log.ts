@@ -18,6 +18,9 @@ export interface Mask {
 
 const HIDDEN = '***';
 
+/** Where there are no secrets. */
+export const NOTHING: Mask = { apply: (text) => text, longest: 0 };
+
 /** Without halves of characters, as a cut may leave them. */
 const wellFormed = (text: string): string => Buffer.from(text, 'utf8').toString('utf8');
 

@@ -35,6 +35,7 @@ import type { Position } from '../errors.js';
 import { MAX_ANNOTATIONS, type Log, type Tone } from './narrator.js';
 import type { RunReport } from './outcome.js';
 import { annotationsOf } from './annotations.js';
+import { maskOf } from './dossier-log.js';
 import { isGreen, outputsOf, reportOf, summaryOf, verdictLine } from './render.js';
 import { safeLine, safeLines } from './text.js';
 
@@ -154,7 +155,17 @@ export function takeText(): string | undefined {
 }
 
 export const recallState: (name: string) => string = getState;
-export const maskSecrets = (values: readonly string[]): void => values.forEach(setSecret);
+
+/** What the runner masks on behalf of this run. */
+const masked = new Set<string>();
+
+/** Has the runner mask these lines from here on, in the log and in the summary. */
+export function maskSecrets(values: readonly string[]): void {
+  for (const value of values) {
+    setSecret(value);
+    masked.add(value);
+  }
+}
 
 function annotation(position: Position | undefined): AnnotationProperties {
   if (position === undefined) return {};
@@ -221,7 +232,7 @@ export async function publish(run: RunReport): Promise<boolean> {
   await attempt('report', () => {
     const path = fileOf('json');
     try {
-      writeFileSync(path, reportOf(run), { mode: 0o600, flag: 'wx' });
+      writeFileSync(path, reportOf(run, maskOf([...masked])), { mode: 0o600, flag: 'wx' });
     } catch (error) {
       rmSync(path, { force: true });
       throw error;

@@ -6,6 +6,7 @@ import { failureLine } from './failure.js';
 import { historyTable, link, webAddress } from './history.js';
 import { isRestored, nextLines } from './next.js';
 import { placeOf, type Finding } from '../lint/lint.js';
+import { NOTHING, type Mask } from './dossier-log.js';
 import type { RunReport, ServiceReport } from './outcome.js';
 import { planSummary } from './plan.js';
 import { stackTable, troubleTable } from './stack.js';
@@ -405,8 +406,15 @@ function ranked(services: readonly ServiceReport[]): readonly ServiceReport[] {
   );
 }
 
-/** The report file: everything of the run, no secrets. */
-export function reportOf(run: RunReport): string {
+/** Fields whose words are this action's or Docker's own, which other programs read. */
+const VOCABULARY: ReadonlySet<string> = new Set(['mode', 'outcome', 'reason', 'change', 'state']);
+
+/**
+ * The report file: everything of the run, no secrets. The runner masks what it shows, and no file: a registry
+ * or a node may repeat a credential in what it says.
+ * @param mask of all that the runner masks
+ */
+export function reportOf(run: RunReport, mask: Mask = NOTHING): string {
   const report = {
     version: 1,
     stack: run.stack,
@@ -432,5 +440,7 @@ export function reportOf(run: RunReport): string {
     problems: run.problems,
     timeline: run.timeline.map(({ at, text }) => ({ at: clockTime(at), ms: Math.round(at), text })),
   };
-  return `${JSON.stringify(report, null, 2)}\n`;
+  const shown = (key: string, value: unknown): unknown =>
+    typeof value === 'string' && !VOCABULARY.has(key) ? mask.apply(value) : value;
+  return `${JSON.stringify(report, shown, 2)}\n`;
 }

@@ -54,9 +54,21 @@ function urlProblem(text: string): string | undefined {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined)
     return 'has no complete URL; accepted: http://HOST/... or https://HOST/...';
+  if (!isEncoded(url.username) || !isEncoded(url.password))
+    return 'has a % in its user or password that encodes nothing; accepted: %25 for a %';
   return url.protocol === 'http:' || url.protocol === 'https:'
     ? undefined
     : `has a URL of ${url.protocol}//; accepted: http:// and https://`;
+}
+
+/** node:http throws at others. */
+function isEncoded(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Fills in the variables, as in the stack files. Their values never become a part of the grammar. */

@@ -362,6 +362,33 @@ describe('one stream', () => {
     reply = (_, response) => json(response, '[]');
     expect((await engine.nodes()).items).toEqual([]);
   });
+
+  it('is not lost while a registry is waited for in front of it', async () => {
+    await engine.nodes();
+    const waiting: ServerResponse[] = [];
+    let arrived = (): void => undefined;
+    const there = new Promise<void>((resolve) => (arrived = resolve));
+    reply = ({ line }, response) => {
+      if (line.includes('/auth')) {
+        waiting.push(response);
+        arrived();
+      } else json(response, '[]');
+    };
+    jest.useFakeTimers({ doNotFake: ['nextTick', 'setImmediate', 'queueMicrotask'] });
+    try {
+      const auth = { username: 'u', password: 'p', serveraddress: 'slow.example' };
+      const login = engine.logIn(auth, 30_000, new AbortController().signal);
+      const listed = engine.nodes();
+      listed.catch(() => undefined);
+      await there;
+      jest.advanceTimersByTime(29_000);
+      json(waiting[0] as ServerResponse, '{"Status":"Login Succeeded"}');
+      expect(await login).toBe('');
+      expect((await listed).items).toEqual([]);
+    } finally {
+      jest.useRealTimers();
+    }
+  });
 });
 
 describe('refusals', () => {

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
@@ -39,6 +39,33 @@ describe('a command that nobody waits for any more', () => {
     cancel.abort(new Error('cancelled'));
     await expect(running).rejects.toThrow('cancelled');
     await until(() => !runs(noted()));
+  });
+
+  it('is stopped where sudo is its parent, which passes no SIGKILL on', async () => {
+    const bin = join(path, 'bin');
+    mkdirSync(bin);
+    writeFileSync(join(bin, 'sudo'), '#!/bin/sh\nshift\n"$@" &\nwait $!\n', { mode: 0o755 });
+    const elevated = localTransport({ PATH: `${bin}:${process.env['PATH'] ?? ''}` });
+    const cancel = new AbortController();
+    const child = join(path, 'child');
+    const endlessly = ['sh', '-c', 'echo $$ > "$1"; while :; do sleep 0.1; done', path, child];
+    const running = runInWorkspace(
+      elevated,
+      { path },
+      ['sudo', '-n', ...endlessly],
+      {},
+      cancel.signal,
+    );
+    running.catch(() => undefined);
+    const numberIn = (file: string): string =>
+      existsSync(file) ? readFileSync(file, 'utf8').trim() : '';
+    await until(() => numberIn(child) !== '');
+    expect(numberIn(child)).not.toBe(noted());
+    cancel.abort(new Error('cancelled'));
+    await expect(running).rejects.toThrow('cancelled');
+    const left = runs(numberIn(child));
+    if (left) process.kill(Number(numberIn(child)), 'SIGKILL');
+    expect(left).toBe(false);
   });
 
   it('is not mistaken for another process that has its number by now', async () => {

@@ -49,6 +49,12 @@ describe('a line', () => {
   });
 });
 
+it.each(['https://me:100%@shop.example/', 'http://p%zz@shop.example/'])('refuses %s', (url) => {
+  expect(parseCheck(url, 1)).toEqual({ problem: expect.stringContaining('%25') });
+  const line = { line: 1, url: '${U}', status: undefined, contains: undefined };
+  expect(fillIn([line], new Map([['U', url]]), false).problems).toHaveLength(1);
+});
+
 describe('variables', () => {
   const variables = new Map([
     ['TAG', 'v7'],
