@@ -120,9 +120,9 @@ it('a registry that repeats the login has none of it in the report', async () =>
   const auth = Buffer.from(`user:${password}`).toString('base64');
   await startHost({ loginError: `unauthorized: ${password}, Basic ${auth}` });
   const login = { 'registry-username': 'user', 'registry-password': password };
-  const { outputs, report: parsed } = await run({ ...login, 'connect-timeout': '5s' });
-  const report = JSON.stringify(parsed);
-  expect(outputs).toMatchObject({ outcome: 'invalid', reason: 'registry-auth' });
+  const result = await run({ ...login, 'connect-timeout': '5s' });
+  const report = JSON.stringify(result.report);
+  expect(result.outputs).toMatchObject({ outcome: 'invalid', reason: 'registry-auth' });
   expect(report).toContain('unauthorized: ***, Basic ***');
   expect(report).not.toContain(password);
   expect(report).not.toContain(auth);
