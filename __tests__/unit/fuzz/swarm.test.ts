@@ -173,7 +173,8 @@ function isTrulyThere({ services, tasks, upToDate }: Snapshot): boolean {
   return (
     live !== undefined &&
     sameJson(live.Spec, target().spec) &&
-    new Set(running.map(({ Slot }) => Slot)).size >= 2 &&
+    // No engine leaves the slot out here; where one does, two tasks on two nodes are two.
+    new Set(running.map(({ Slot, NodeID }) => Slot || `@${NodeID ?? ''}`)).size >= 2 &&
     !['updating', 'paused', 'rollback_started', 'rollback_paused', 'rollback_completed'].includes(
       live.UpdateStatus?.State ?? '',
     )
