@@ -746,9 +746,12 @@ const CANCEL = [
     fault: 'SIGINT',
     when: 'at the end, while the revision is closed and the lock given back',
     before: (scene) => ({ api: service(scene, 'web', 'v1'), old: service(scene, 'web', 'v1') }),
-    inputs: () => ({ prune: true }),
+    arrange: linked,
+    inputs: (scene) => ({ ...viaLink(scene), prune: true }),
     at: /pruning /,
     strike: async (scene) => {
+      // What is left to do takes a while, so that the signal cannot come too late.
+      scene.link?.delay(500);
       await until(
         'the service is gone',
         async () => (await scene.stack.services())['old'] === undefined,
