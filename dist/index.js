@@ -38839,6 +38839,10 @@ const TASK_STATES = [
     'remove',
     'orphaned',
 ];
+/** Whether both tell of one rollback, at whatever point: Swarm keeps the time at which it began. */
+const isSameRollback = (a, b) => a?.State?.startsWith('rollback_') === true &&
+    b?.State?.startsWith('rollback_') === true &&
+    a.StartedAt === b.StartedAt;
 /** The value at a path of object keys, or undefined where the path ends early. */
 function at(value, ...path) {
     let here = value;
@@ -38996,6 +39000,13 @@ function sameSpec(a, b) {
     compared.set(a, { other: b, same });
     return same;
 }
+/** On a service for the moment in which Swarm's updater is made to begin anew. */
+const MARK = 'swarm-deploy.nudge';
+/** Restarts nothing: a label of the service, and of none of its tasks. */
+const nudged = (spec) => ({
+    ...spec,
+    Labels: { ...at(spec, 'Labels'), [MARK]: 'x' },
+});
 /** Two pieces of JSON with the same content; an absent key equals an undefined one. */
 function sameJson(a, b) {
     if (a === b)
@@ -39048,7 +39059,18 @@ function keepYoungSmall() {
  * (measured: 205 MB instead of 180). A heap of usual size is left alone.
  */
 function tidyMemory() {
-    if ((0,external_node_v8_namespaceObject.getHeapStatistics)().used_heap_size < nextAt)
+    collectFrom(nextAt);
+}
+/**
+ * The same at a turn of a run, where much of what was in use is garbage by now (measured: a peak of 177 MB
+ * instead of 227, which came with the last look and the report).
+ */
+function clearMemory() {
+    collectFrom(SMALL);
+}
+/** @param least bytes in use */
+function collectFrom(least) {
+    if ((0,external_node_v8_namespaceObject.getHeapStatistics)().used_heap_size < least)
         return;
     collector()();
     nextAt = Math.max(SMALL, 1.5 * (0,external_node_v8_namespaceObject.getHeapStatistics)().used_heap_size);
@@ -41264,8 +41286,7 @@ function wasChanged(former, live) {
 function wasTakenBack(former, live) {
     const state = live.UpdateStatus?.State;
     return (state?.startsWith('rollback_') === true &&
-        !(former.UpdateStatus?.State === state &&
-            former.UpdateStatus.StartedAt === live.UpdateStatus?.StartedAt) &&
+        !isSameRollback(former.UpdateStatus, live.UpdateStatus) &&
         sameJson(former.Spec, live.Spec));
 }
 /** The services that Swarm has rolled back already: their live spec is the one from before. */
@@ -41295,7 +41316,13 @@ function showsWrite(former, live) {
  */
 function wasWrittenByOthers(former, live, repeated) {
     const previous = live.PreviousSpec;
-    if (repeated && previous !== undefined && sameJson(previous, live.Spec))
+    if (former !== undefined && former.ID !== live.ID)
+        return true; // somebody removed it
+    if (repeated &&
+        previous !== undefined &&
+        [live.Spec, nudged(live.Spec)].some((own) => sameJson(previous, own)))
+        return false;
+    if (repeated && previous !== undefined && sameJson(live.Spec, nudged(previous)))
         return false;
     if (former?.ID !== live.ID)
         return previous !== undefined;
@@ -41906,7 +41933,8 @@ function departure(goal, target, service, complete) {
     const status = service.UpdateStatus === undefined || isStale(service.UpdateStatus, target.staleStatus)
         ? undefined
         : service.UpdateStatus;
-    const rolledBack = status?.State?.startsWith('rollback_') === true;
+    const rolledBack = status?.State?.startsWith('rollback_') === true &&
+        !(intended && isSameRollback(target.staleStatus, status));
     // Swarm's own rollback forgets the spec it left (PreviousSpec is nil); one that somebody asked
     // for swaps the two (swarmkit manager/controlapi/service.go, orchestrator/update/updater.go).
     const byHand = service.PreviousSpec !== undefined;
@@ -42436,12 +42464,19 @@ function failuresOf(rollout) {
 
 
 const MAX_CONFLICTS = 20;
-/** Writes until every changed service has its former spec and every created one is gone. */
-async function restore(engine, undo, intended, log) {
+/** Attempts at what the engine refuses, half a second apart. */
+const PASSES = 5;
+const PASS_MS = 500;
+/**
+ * Writes until every changed service has its former spec and every created one is gone.
+ * @param sleep milliseconds
+ */
+async function restore(engine, undo, intended, log, sleep) {
     const foreign = [];
-    const refused = [];
+    const refused = new Map();
     // One that cannot go back is no reason for the others to stay.
     const attempt = async (name, action) => {
+        refused.delete(name);
         try {
             await action();
         }
@@ -42449,21 +42484,33 @@ async function restore(engine, undo, intended, log) {
             // An engine that has trouble of its own is asked again, from the start.
             if (!(error instanceof EngineError) || error.status >= 500)
                 throw error;
-            refused.push({ name, why: error.message });
-            log(`the engine refused ${error.request} for ${name}: ${error.message}`);
+            refused.set(name, error);
         }
     };
+    const putBack = async (former) => await attempt(former.Spec.Name, async () => {
+        if (!(await restoreService(engine, former, intended.get(former.ID), log)))
+            foreign.push(former.Spec.Name);
+    });
     for (const former of undo.changed)
-        await attempt(former.Spec.Name, async () => {
-            if (!(await restoreService(engine, former, intended.get(former.ID), log)))
-                foreign.push(former.Spec.Name);
-        });
+        await putBack(former);
     for (const { id, name } of undo.created)
         await attempt(name, async () => {
             log(`removing ${name}, which this deploy created`);
             await engine.removeService(id);
         });
-    return { foreign, refused };
+    // A published port that another service has taken over is free once that one is back or gone, and a
+    // moment later (swarmkit manager/controlapi/service.go, checkPortConflicts).
+    for (let pass = 2; pass <= PASSES; pass += 1) {
+        const again = undo.changed.filter(({ Spec }) => refused.has(Spec.Name));
+        if (again.length === 0)
+            break;
+        await sleep(PASS_MS);
+        for (const former of again)
+            await putBack(former);
+    }
+    for (const [name, { request, message }] of refused)
+        log(`the engine refused ${request} for ${name}: ${message}`);
+    return { foreign, refused: [...refused].map(([name, { message: why }]) => ({ name, why })) };
 }
 /** @returns false where the service is somebody else's by now */
 async function restoreService(engine, former, intended, log) {
@@ -42477,7 +42524,7 @@ async function restoreService(engine, former, intended, log) {
                 return true;
             log(`${name} already has its former spec, but Swarm paused on the way back: resuming`);
         }
-        else if (intended !== undefined && !sameJson(live.Spec, intended))
+        else if (intended !== undefined && !isOurs(live.Spec, intended))
             return false;
         else
             log(`restoring the former spec of ${name}`);
@@ -42492,6 +42539,8 @@ async function restoreService(engine, former, intended, log) {
         }
     }
 }
+/** What was deployed, or what Swarm went back to where the write before its last one was a nudge's. */
+const isOurs = (live, intended) => sameJson(live, intended) || sameJson(live, nudged(intended));
 /** Writes the spec that is live once more, so that Swarm looks at the service again; unless it moves. */
 async function rewrite(engine, { id, spec }) {
     const live = await engine.service(id);
@@ -42501,22 +42550,19 @@ async function rewrite(engine, { id, spec }) {
         await engine.updateService(id, live.Version.Index, live.Spec, { registryAuthFrom: 'spec' });
     }
     catch (error) {
-        if (!(error instanceof EngineError && /out of sequence/i.test(error.message)))
+        if (!isInVain(error))
             throw error;
     }
 }
-/** Restarts nothing: a label of the service, and of none of its tasks. */
-const MARK = 'swarm-deploy.nudge';
+/** It only helps Swarm along: what the engine would not have is no end of the watch. */
+const isInVain = (error) => error instanceof EngineError && (error.status < 500 || /out of sequence/i.test(error.message));
 /**
  * Has Swarm's updater begin anew: one that waits for a task on a lost node waits for ever, and takes no notice
  * of a spec that it works toward already (swarmkit manager/orchestrator/update/updater.go). So the service gets
  * a label and loses it again; what runs already is left alone. May be repeated after a lost connection.
  */
 async function nudge(engine, { id, spec }) {
-    const marked = {
-        ...spec,
-        Labels: { ...at(spec, 'Labels'), [MARK]: 'x' },
-    };
+    const marked = nudged(spec);
     let isMarked = false;
     for (let attempt = 1; attempt <= MAX_CONFLICTS; attempt += 1) {
         const live = await engine.service(id);
@@ -42534,7 +42580,7 @@ async function nudge(engine, { id, spec }) {
         }
         catch (error) {
             // The updater writes the status of its work at any time.
-            if (!(error instanceof EngineError && /out of sequence/i.test(error.message)))
+            if (!isInVain(error))
                 throw error;
         }
     }
@@ -48447,7 +48493,7 @@ async function meantSpecs(engine, before, live) {
     }
     catch (error) {
         // A service that is gone: the watch says so.
-        if (!(error instanceof EngineError))
+        if (!(error instanceof EngineError) || error.status >= 500)
             throw error;
     }
     return meant;
@@ -48576,7 +48622,7 @@ async function attempt(request) {
     // A job that ran again from the same spec has nothing to go back to, and cannot be undone.
     const updated = changes.updated.filter((former) => !ranAgain(former, changes));
     const undo = { changed: updated, created: changes.created };
-    const { foreign, refused } = await settle((engine) => restore(engine, undo, intended, narrator.say));
+    const { foreign, refused } = await settle((engine) => restore(engine, undo, intended, narrator.say, (ms) => clock.sleep(ms, world.signal)));
     for (const object of request.objects.relabelled) {
         narrator.say(`restoring the labels of ${object.kind} ${object.name}`);
         await settle((engine) => engine.restoreLabels(object));
@@ -48793,20 +48839,28 @@ function endingOf(error, signal) {
 
 
 
+
 /** Less than the five minutes after which GitHub ends a cancelled job. */
 const LIMIT_MS = 4 * 60_000;
 const STILL_MS = 2 * 60_000;
 const CLEAN_UP_LIMIT_MS = 20_000;
 /** Numbers that no double holds stay exact: the specs are written back. */
-function undoText({ stack, names, before, objects, begun }) {
+function undoText({ stack, names, before, objects, begun, cut }) {
     const { at, services, tasks, upToDate, nodes } = before;
-    const kept = { stack, names, objects, begun, at, services, tasks, nodes };
+    const kept = { stack, names, objects, begun, at, services, tasks, nodes, ...(cut && { cut }) };
     return formatJson({ ...kept, upToDate: [...upToDate] });
 }
 /** @param text of `undoText` */
 function undoFrom(text) {
-    const { stack, names, objects, begun, upToDate, ...before } = parseJson(text);
-    return { stack, names, objects, begun, before: { ...before, upToDate: new Set(upToDate) } };
+    const { stack, names, objects, begun, cut, upToDate, ...before } = parseJson(text);
+    return {
+        stack,
+        names,
+        objects,
+        begun,
+        ...(cut && { cut }),
+        before: { ...before, upToDate: new Set(upToDate) },
+    };
 }
 /** A command that was stopped may have had one request under way. */
 const ROUNDS = 3;
@@ -48818,8 +48872,15 @@ const ROUNDS = 3;
 async function takeBack(deployment, undo, remember) {
     let known = undo;
     let last;
+    const { clock, signal } = deployment.world;
+    const quietAt = clock.now() + (undo.cut === true ? ENGINE_GRACE_MS : 0);
     for (let round = 1;; round += 1) {
-        const found = await cancel_differences(deployment, known, round > 1);
+        let found = await cancel_differences(deployment, known, round > 1);
+        while (found.nothing && clock.now() < quietAt) {
+            remember(known);
+            await clock.sleep(1000, signal);
+            found = await cancel_differences(deployment, known, round > 1);
+        }
         if (last !== undefined && (found.nothing || round > ROUNDS))
             return last;
         known = { ...undo, begun: found.changes.updated.map(({ Spec }) => Spec.Name) };
@@ -48853,11 +48914,15 @@ async function cancel_differences(deployment, { stack, names, before, objects, b
     const foreign = live
         .filter((service) => found.foreign.includes(service.Spec.Name) && !isBack(service))
         .map(({ Spec }) => Spec.Name);
-    const changed = new Set([...(fresh ? [] : begun), ...found.updated.map(({ Spec }) => Spec.Name)]);
+    const specs = new Map(live.map(({ ID, Spec }) => [ID, Spec]));
+    // What was watched until it was back, by Swarm's own rollback too, is back.
+    const unlike = found.updated.filter(({ ID, Spec }) => !fresh || !sameJson(specs.get(ID), Spec));
+    const changed = new Set([...(fresh ? [] : begun), ...unlike.map(({ Spec }) => Spec.Name)]);
     const updated = [...changed]
         .filter((name) => !foreign.includes(name))
         .flatMap((name) => former.get(name) ?? []);
-    const created = found.created.filter(({ name }) => !foreign.includes(name));
+    // One that was there before under another id somebody has removed: what stands there now stays.
+    const created = found.created.filter(({ name }) => !foreign.includes(name) && !former.has(name));
     const now = await settle(deployment, (engine) => engine.stackObjects(stack));
     const known = new Map(objects.map((object) => [object.id, object]));
     const brought = now.filter(({ id }) => !known.has(id));
@@ -49208,6 +49273,18 @@ function joined(former, changes, live, names) {
 }
 /** As `changesOf` has them. */
 const waves_byName = (targets) => [...targets].sort((a, b) => a.name.localeCompare(b.name, 'en'));
+/**
+ * The services from before, and where Swarm has ended somebody's update since by going back, as it went: it
+ * forgets the spec that it takes back.
+ */
+function caughtUp(before, live) {
+    const back = (was) => live.find((is) => is.ID === was.ID &&
+        is.UpdateStatus?.State?.startsWith('rollback_') === true &&
+        is.PreviousSpec === undefined &&
+        was.PreviousSpec !== undefined &&
+        sameJson(is.Spec, was.PreviousSpec));
+    return { ...before, services: before.services.map((was) => back(was) ?? was) };
+}
 /** Which of these services are not what they were before, although nobody here has written them. */
 function changedMeanwhile({ services }, live, names) {
     const named = (all, name) => all.find(({ Spec }) => Spec.Name === name);
@@ -49246,6 +49323,7 @@ function waveTitle(stack, waves, index) {
 
 
 
+
 const transaction_CLEAN_UP_LIMIT_MS = 30_000;
 /** A deploy that was given little time is no reason to give up on the way back. */
 const MIN_ROLLBACK_MS = 5 * 60_000;
@@ -49267,11 +49345,20 @@ async function transact(deployment, { before, objectsBefore }, change) {
     const undo = {
         ...{ stack: inputs.stack, names: change.names, before, objects: objectsBefore, begun: [] },
     };
-    if (inputs.onCancel === 'rollback')
-        world.rememberUndo(undo);
+    /** Kept for whoever has to take it back should this process die; while it writes, the engine may go on. */
+    const remember = (more) => {
+        if (inputs.onCancel === 'rollback')
+            world.rememberUndo({ ...undo, ...more });
+    };
+    const wrote = async (index, former) => {
+        remember({ cut: true });
+        const done = await write(deployment, { before, objectsBefore }, change, waves, index, former);
+        remember({});
+        return done;
+    };
     let written;
     try {
-        written = await write(deployment, { before, objectsBefore }, change, waves, 0);
+        written = await wrote(0);
         for (let next = 1; next < waves.length; next += 1) {
             const { context, deployed, live } = written;
             if (isRefused(context, deployed, live))
@@ -49280,7 +49367,7 @@ async function transact(deployment, { before, objectsBefore }, change) {
             if ('outcome' in waited)
                 return waited;
             written = { ...written, context: waited };
-            written = await write(deployment, { before, objectsBefore }, change, waves, next, waited);
+            written = await wrote(next, waited);
         }
         const { context, deployed, live } = written;
         const { changes } = context;
@@ -49299,19 +49386,30 @@ async function transact(deployment, { before, objectsBefore }, change) {
             ? endingOf(interruption, cancelled)
             : interrupted(written.context, interruption);
         const undoes = cancelled.aborted && inputs.onCancel === 'rollback' && seen.well !== true;
-        return undoes ? await takeBackNow(deployment, undo, ending) : ending;
+        const cut = seen.writing === true ? { cut: true } : {};
+        return undoes ? await takeBackNow(deployment, { ...undo, ...cut }, ending) : ending;
     }
 }
 /** Writes one wave, and sees what came of it. */
-async function write(deployment, { before, objectsBefore }, change, waves, index, former) {
+async function write(deployment, { before: first, objectsBefore }, change, waves, index, former) {
     const { world, reader, inputs } = deployment;
-    const names = waves[index]?.names ?? [];
     const read = () => settle(deployment, (engine) => reader.services(engine));
-    const known = former === undefined ? before.services : await read();
+    const known = former === undefined ? first.services : await read();
+    const names = waves[index]?.names ?? [];
+    const mine = new Set(names);
+    const before = former === undefined
+        ? first
+        : caughtUp(former.before, known.filter(({ Spec }) => mine.has(Spec.Name)));
     const moved = former === undefined ? [] : changedMeanwhile(before, known, names);
     const deployed = moved.length > 0
         ? {}
-        : await world.narrator.group(waveTitle(inputs.stack, waves, index), () => change.apply(index, known, former?.startedAt), ({ failure }) => (failure === undefined ? 'done' : 'failed'));
+        : await world.narrator.group(waveTitle(inputs.stack, waves, index), async () => {
+            const { seen } = deployment;
+            seen.writing = true;
+            const done = await change.apply(index, known, former?.startedAt);
+            seen.writing = false;
+            return done;
+        }, ({ failure }) => (failure === undefined ? 'done' : 'failed'));
     const live = moved.length > 0 ? known : await read();
     const meant = await settle(deployment, (engine) => meantSpecs(engine, before, live));
     const fresh = changesOf(before, live, names, deployed.repeated, meant);
@@ -49409,6 +49507,12 @@ async function judge(context, deployed, live) {
             culprit: missing,
             fate: 'unknown',
         };
+    const [undone] = takenBack(before, live).filter(({ Spec }) => change.names.includes(Spec.Name));
+    if (!inputs.watch.wait && undone !== undefined) {
+        const { Name: service } = undone.Spec;
+        const message = `Swarm rolled back ${service}`;
+        return await fail(context, { kind: 'failed', reason: 'rolled-back-by-swarm', service, message }, context.rollout);
+    }
     if (!inputs.watch.wait)
         return {
             outcome: changes.any ? 'deployed' : 'unchanged',
@@ -49535,6 +49639,7 @@ async function succeed(context, rollout) {
     const { deployment, before, change, changes } = context;
     const { world } = deployment;
     deployment.seen.well = true;
+    clearMemory();
     world.rememberUndo(undefined);
     const pruned = [];
     for (const orphan of changes.orphans.filter(change.removes)) {
@@ -52459,6 +52564,8 @@ class SnapshotReader {
         }
         const ids = partial ? [...new Set([...wanted, ...this.#moved])] : this.#allServices();
         const kind = partial ? 'partial' : 'whole';
+        if (!partial)
+            clearMemory();
         await this.#readTasks(engine, wanted === 'stack' ? undefined : ids, kind);
         if (!partial || this.#nodesMatter(ids))
             this.#nodes = await engine.nodes(this.#nodes);
@@ -57441,6 +57548,7 @@ function annotationsOf(run) {
 
 
 
+
 /** The exact text of an input, as the workflow gave it. */
 const rawInput = (name) => getInput(name, { trimWhitespace: false });
 /** What could not be written to the runner's files, and why. */
@@ -57606,6 +57714,7 @@ const annotateFailure = (text) => error(safeLines(text));
  * @returns whether the step is green
  */
 async function publish(run) {
+    clearMemory();
     const green = isGreen(run.outcome);
     const attempt = async (what, action) => {
         try {

@@ -39,7 +39,7 @@ const MAX_RETRY_MS = 5000;
  * How long the engine may go on with a request whose client is gone: 20 s for the digest of an image
  * and 20 s for the write (moby, daemon/cluster: swarmRequestTimeout).
  */
-const ENGINE_GRACE_MS = 45_000;
+export const ENGINE_GRACE_MS = 45_000;
 const TOO_LONG = {
   reason: 'timeout',
   message: 'docker stack deploy did not end within the timeout',

@@ -119,6 +119,12 @@ export interface Snapshot {
   readonly imageless?: ReadonlySet<string>;
 }
 
+/** Whether both tell of one rollback, at whatever point: Swarm keeps the time at which it began. */
+export const isSameRollback = (a: UpdateStatus | undefined, b: UpdateStatus | undefined): boolean =>
+  a?.State?.startsWith('rollback_') === true &&
+  b?.State?.startsWith('rollback_') === true &&
+  a.StartedAt === b.StartedAt;
+
 /** What a service is meant to be doing, decided from its spec. */
 export type Kind =
   | { readonly kind: 'replicated'; readonly replicas: number; readonly oneShot: boolean }
@@ -316,6 +322,15 @@ export function sameSpec(a: ServiceSpec, b: ServiceSpec): boolean {
   compared.set(a, { other: b, same });
   return same;
 }
+
+/** On a service for the moment in which Swarm's updater is made to begin anew. */
+const MARK = 'swarm-deploy.nudge';
+
+/** Restarts nothing: a label of the service, and of none of its tasks. */
+export const nudged = (spec: ServiceSpec): ServiceSpec => ({
+  ...spec,
+  Labels: { ...(at(spec, 'Labels') as JsonObject | null), [MARK]: 'x' },
+});
 
 /** Two pieces of JSON with the same content; an absent key equals an undefined one. */
 export function sameJson(a: Json | undefined, b: Json | undefined): boolean {

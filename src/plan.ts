@@ -1,6 +1,8 @@
 /** What a deploy did to each service, by comparing specs before and after; nothing else is trusted. */
 import {
   imageOf,
+  isSameRollback,
+  nudged,
   sameJson,
   splitImage,
   type Service,
@@ -40,10 +42,7 @@ function wasTakenBack(former: Service, live: Service): boolean {
   const state = live.UpdateStatus?.State;
   return (
     state?.startsWith('rollback_') === true &&
-    !(
-      former.UpdateStatus?.State === state &&
-      former.UpdateStatus.StartedAt === live.UpdateStatus?.StartedAt
-    ) &&
+    !isSameRollback(former.UpdateStatus, live.UpdateStatus) &&
     sameJson(former.Spec, live.Spec)
   );
 }
@@ -87,7 +86,14 @@ function wasWrittenByOthers(
   repeated: boolean,
 ): boolean {
   const previous = live.PreviousSpec;
-  if (repeated && previous !== undefined && sameJson(previous, live.Spec)) return false;
+  if (former !== undefined && former.ID !== live.ID) return true; // somebody removed it
+  if (
+    repeated &&
+    previous !== undefined &&
+    [live.Spec, nudged(live.Spec)].some((own) => sameJson(previous, own))
+  )
+    return false;
+  if (repeated && previous !== undefined && sameJson(live.Spec, nudged(previous))) return false;
   if (former?.ID !== live.ID) return previous !== undefined;
   if (previous !== undefined && sameJson(previous, former.Spec)) return false;
   // Not written at all, or taken back by Swarm itself, which forgets the spec that it takes back.

@@ -91,6 +91,33 @@ onSwarm('waves', () => {
     },
   );
 
+  scenario('give published ports back that have moved to other services', async (stack) => {
+    const healthy = (name: string): Service => ({
+      depends_on: { [name]: { condition: 'service_healthy' } },
+    });
+    // Nothing has to run for a port to be taken.
+    const idle = (tag: string, published?: number, more: Service = {}): Service => ({
+      image: stack.image('web', tag),
+      deploy: { replicas: 0 },
+      ...(published === undefined ? {} : { ports: [{ target: 80, published }] }),
+      ...more,
+    });
+    const [one, other] = [34_567, 34_568];
+    const first = await stack.deploy({ a: idle('v1', one), b: idle('v1', other), c: idle('v1') });
+    expect(first.outcome).toBe('deployed');
+    const specs = await stack.specs();
+    const run = await stack.deploy({
+      // To a service that is new, and to one that is restored after its former owner.
+      a: idle('v2'),
+      b: idle('v2'),
+      c: idle('v2', other, healthy('b')),
+      d: idle('v2', one, healthy('a')),
+      e: { image: stack.image('crash'), ...healthy('d') },
+    });
+    expect(run).toMatchObject({ outcome: 'rolled-back', reason: 'crash-loop' });
+    expect(await stack.specs()).toEqual(specs);
+  });
+
   scenarios(
     KINDS,
     ({ kind }) => `leave the API untouched where a migration, as a ${kind}, fails`,

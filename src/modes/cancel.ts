@@ -6,6 +6,7 @@
 import { formatJson, parseJson, type StackObject } from '../docker/engine.js';
 import { ConnectionLost } from '../errors.js';
 import { sameJson, type Json, type Service, type Snapshot } from '../model.js';
+import { ENGINE_GRACE_MS } from '../deploy.js';
 import { changesOf, type Changes } from '../plan.js';
 import { errorLine } from '../report/text.js';
 import { rollBack, type RollBackResult } from '../rollout/rollback.js';
@@ -23,6 +24,8 @@ export interface Undo {
   readonly objects: readonly StackObject[];
   /** Full names of those whose former spec may have been written back already. */
   readonly begun: readonly string[];
+  /** The run was stopped while it wrote: the engine may not be done with what it was asked for. */
+  readonly cut?: true;
 }
 
 /** Less than the five minutes after which GitHub ends a cancelled job. */
@@ -31,20 +34,26 @@ const STILL_MS = 2 * 60_000;
 const CLEAN_UP_LIMIT_MS = 20_000;
 
 /** Numbers that no double holds stay exact: the specs are written back. */
-export function undoText({ stack, names, before, objects, begun }: Undo): string {
+export function undoText({ stack, names, before, objects, begun, cut }: Undo): string {
   const { at, services, tasks, upToDate, nodes } = before;
-  const kept = { stack, names, objects, begun, at, services, tasks, nodes };
+  const kept = { stack, names, objects, begun, at, services, tasks, nodes, ...(cut && { cut }) };
   return formatJson({ ...kept, upToDate: [...upToDate] } as unknown as Json);
 }
 
 /** @param text of `undoText` */
 export function undoFrom(text: string): Undo {
-  const { stack, names, objects, begun, upToDate, ...before } = parseJson(text) as unknown as Omit<
-    Snapshot,
-    'upToDate'
-  > &
+  const { stack, names, objects, begun, cut, upToDate, ...before } = parseJson(
+    text,
+  ) as unknown as Omit<Snapshot, 'upToDate'> &
     Omit<Undo, 'before'> & { readonly upToDate: readonly string[] };
-  return { stack, names, objects, begun, before: { ...before, upToDate: new Set(upToDate) } };
+  return {
+    stack,
+    names,
+    objects,
+    begun,
+    ...(cut && { cut }),
+    before: { ...before, upToDate: new Set(upToDate) },
+  };
 }
 
 export interface TakenBack {
@@ -67,8 +76,15 @@ export async function takeBack(
 ): Promise<TakenBack> {
   let known = undo;
   let last: TakenBack | undefined;
+  const { clock, signal } = deployment.world;
+  const quietAt = clock.now() + (undo.cut === true ? ENGINE_GRACE_MS : 0);
   for (let round = 1; ; round += 1) {
-    const found = await differences(deployment, known, round > 1);
+    let found = await differences(deployment, known, round > 1);
+    while (found.nothing && clock.now() < quietAt) {
+      remember(known);
+      await clock.sleep(1000, signal);
+      found = await differences(deployment, known, round > 1);
+    }
     if (last !== undefined && (found.nothing || round > ROUNDS)) return last;
     known = { ...undo, begun: found.changes.updated.map(({ Spec }) => Spec.Name) };
     remember(known);
@@ -115,11 +131,15 @@ async function differences(
   const foreign = live
     .filter((service) => found.foreign.includes(service.Spec.Name) && !isBack(service))
     .map(({ Spec }) => Spec.Name);
-  const changed = new Set([...(fresh ? [] : begun), ...found.updated.map(({ Spec }) => Spec.Name)]);
+  const specs = new Map(live.map(({ ID, Spec }) => [ID, Spec]));
+  // What was watched until it was back, by Swarm's own rollback too, is back.
+  const unlike = found.updated.filter(({ ID, Spec }) => !fresh || !sameJson(specs.get(ID), Spec));
+  const changed = new Set([...(fresh ? [] : begun), ...unlike.map(({ Spec }) => Spec.Name)]);
   const updated = [...changed]
     .filter((name) => !foreign.includes(name))
     .flatMap((name) => former.get(name) ?? []);
-  const created = found.created.filter(({ name }) => !foreign.includes(name));
+  // One that was there before under another id somebody has removed: what stands there now stays.
+  const created = found.created.filter(({ name }) => !foreign.includes(name) && !former.has(name));
   const now = await settle(deployment, (engine) => engine.stackObjects(stack));
   const known = new Map(objects.map((object) => [object.id, object]));
   const brought = now.filter(({ id }) => !known.has(id));

@@ -41,6 +41,8 @@ export interface Seen {
   objects?: readonly StackObject[];
   /** Everything is what was asked for, verified: from here on there is nothing to put back. */
   well?: true;
+  /** The run was stopped while it wrote: the engine may not be done with what it was asked for. */
+  writing?: boolean;
 }
 
 /** Between one attempt to make Swarm look again and the next, and the update's delay on top. */

@@ -16,7 +16,8 @@ import {
   splitImage,
 } from '../model.js';
 import type { Service, Snapshot } from '../model.js';
-import { changesOf, type Changes } from '../plan.js';
+import { clearMemory } from '../memory.js';
+import { changesOf, takenBack, type Changes } from '../plan.js';
 import { preciseReason } from '../report/dossier-facts.js';
 import { standingLine, wellText } from '../report/progress.js';
 import {
@@ -39,6 +40,7 @@ import { gather, maskFor, tell, type Background } from './evidence.js';
 import {
   byName,
   calmMs,
+  caughtUp,
   changedMeanwhile,
   joined,
   marked,
@@ -133,17 +135,26 @@ export async function transact(
   const undo: Undo = {
     ...{ stack: inputs.stack, names: change.names, before, objects: objectsBefore, begun: [] },
   };
-  if (inputs.onCancel === 'rollback') world.rememberUndo(undo);
+  /** Kept for whoever has to take it back should this process die; while it writes, the engine may go on. */
+  const remember = (more: Pick<Undo, 'cut'>): void => {
+    if (inputs.onCancel === 'rollback') world.rememberUndo({ ...undo, ...more });
+  };
+  const wrote = async (index: number, former?: Context): Promise<Written> => {
+    remember({ cut: true });
+    const done = await write(deployment, { before, objectsBefore }, change, waves, index, former);
+    remember({});
+    return done;
+  };
   let written: Written | undefined;
   try {
-    written = await write(deployment, { before, objectsBefore }, change, waves, 0);
+    written = await wrote(0);
     for (let next = 1; next < waves.length; next += 1) {
       const { context, deployed, live } = written;
       if (isRefused(context, deployed, live)) break;
       const waited = await waitFor(context, waves, next);
       if ('outcome' in waited) return waited;
       written = { ...written, context: waited };
-      written = await write(deployment, { before, objectsBefore }, change, waves, next, waited);
+      written = await wrote(next, waited);
     }
     const { context, deployed, live } = written;
     const { changes } = context;
@@ -162,31 +173,46 @@ export async function transact(
         ? endingOf(interruption, cancelled)
         : interrupted(written.context, interruption);
     const undoes = cancelled.aborted && inputs.onCancel === 'rollback' && seen.well !== true;
-    return undoes ? await takeBackNow(deployment, undo, ending) : ending;
+    const cut = seen.writing === true ? { cut: true as const } : {};
+    return undoes ? await takeBackNow(deployment, { ...undo, ...cut }, ending) : ending;
   }
 }
 
 /** Writes one wave, and sees what came of it. */
 async function write(
   deployment: Deployment,
-  { before, objectsBefore }: Before,
+  { before: first, objectsBefore }: Before,
   change: Change,
   waves: readonly ChangeWave[],
   index: number,
   former?: Context,
 ): Promise<Written> {
   const { world, reader, inputs } = deployment;
-  const names = waves[index]?.names ?? [];
   const read = (): Promise<readonly Service[]> =>
     settle(deployment, (engine) => reader.services(engine));
-  const known = former === undefined ? before.services : await read();
+  const known = former === undefined ? first.services : await read();
+  const names = waves[index]?.names ?? [];
+  const mine = new Set(names);
+  const before =
+    former === undefined
+      ? first
+      : caughtUp(
+          former.before,
+          known.filter(({ Spec }) => mine.has(Spec.Name)),
+        );
   const moved = former === undefined ? [] : changedMeanwhile(before, known, names);
   const deployed =
     moved.length > 0
       ? {}
       : await world.narrator.group(
           waveTitle(inputs.stack, waves, index),
-          () => change.apply(index, known, former?.startedAt),
+          async () => {
+            const { seen } = deployment;
+            seen.writing = true;
+            const done = await change.apply(index, known, former?.startedAt);
+            seen.writing = false;
+            return done;
+          },
           ({ failure }) => (failure === undefined ? 'done' : 'failed'),
         );
   const live = moved.length > 0 ? known : await read();
@@ -316,6 +342,16 @@ async function judge(
       culprit: missing,
       fate: 'unknown',
     };
+  const [undone] = takenBack(before, live).filter(({ Spec }) => change.names.includes(Spec.Name));
+  if (!inputs.watch.wait && undone !== undefined) {
+    const { Name: service } = undone.Spec;
+    const message = `Swarm rolled back ${service}`;
+    return await fail(
+      context,
+      { kind: 'failed', reason: 'rolled-back-by-swarm', service, message },
+      context.rollout,
+    );
+  }
   if (!inputs.watch.wait)
     return {
       outcome: changes.any ? 'deployed' : 'unchanged',
@@ -487,6 +523,7 @@ async function succeed(context: Context, rollout: Rollout): Promise<Ending> {
   const { deployment, before, change, changes } = context;
   const { world } = deployment;
   deployment.seen.well = true;
+  clearMemory();
   world.rememberUndo(undefined);
   const pruned: string[] = [];
   for (const orphan of changes.orphans.filter(change.removes)) {

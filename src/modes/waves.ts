@@ -80,6 +80,23 @@ export function joined(
 export const byName = (targets: readonly Target[]): readonly Target[] =>
   [...targets].sort((a, b) => a.name.localeCompare(b.name, 'en'));
 
+/**
+ * The services from before, and where Swarm has ended somebody's update since by going back, as it went: it
+ * forgets the spec that it takes back.
+ */
+export function caughtUp(before: Snapshot, live: readonly Service[]): Snapshot {
+  const back = (was: Service): Service | undefined =>
+    live.find(
+      (is) =>
+        is.ID === was.ID &&
+        is.UpdateStatus?.State?.startsWith('rollback_') === true &&
+        is.PreviousSpec === undefined &&
+        was.PreviousSpec !== undefined &&
+        sameJson(is.Spec, was.PreviousSpec),
+    );
+  return { ...before, services: before.services.map((was) => back(was) ?? was) };
+}
+
 /** Which of these services are not what they were before, although nobody here has written them. */
 export function changedMeanwhile(
   { services }: Pick<Snapshot, 'services'>,

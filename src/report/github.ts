@@ -37,6 +37,7 @@ import type { RunReport } from './outcome.js';
 import { annotationsOf } from './annotations.js';
 import { maskOf } from './dossier-log.js';
 import { isGreen, outputsOf, reportOf, summaryOf, verdictLine } from './render.js';
+import { clearMemory } from '../memory.js';
 import { safeLine, safeLines } from './text.js';
 
 /** The exact text of an input, as the workflow gave it. */
@@ -218,6 +219,7 @@ export const annotateFailure = (text: string): void => annotateError(safeLines(t
  * @returns whether the step is green
  */
 export async function publish(run: RunReport): Promise<boolean> {
+  clearMemory();
   const green = isGreen(run.outcome);
   const attempt = async (what: string, action: () => unknown): Promise<void> => {
     try {

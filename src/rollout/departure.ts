@@ -1,5 +1,5 @@
 /** Tells whether the swarm goes, or went, another way than the rollout. */
-import { kindOf, sameSpec, type Service, type UpdateStatus } from '../model.js';
+import { isSameRollback, kindOf, sameSpec, type Service, type UpdateStatus } from '../model.js';
 import type { End, Goal, Target } from './goal.js';
 
 const isStale = (status: UpdateStatus, stale: UpdateStatus | undefined): boolean =>
@@ -27,7 +27,9 @@ export function departure(
     service.UpdateStatus === undefined || isStale(service.UpdateStatus, target.staleStatus)
       ? undefined
       : service.UpdateStatus;
-  const rolledBack = status?.State?.startsWith('rollback_') === true;
+  const rolledBack =
+    status?.State?.startsWith('rollback_') === true &&
+    !(intended && isSameRollback(target.staleStatus, status));
   // Swarm's own rollback forgets the spec it left (PreviousSpec is nil); one that somebody asked
   // for swaps the two (swarmkit manager/controlapi/service.go, orchestrator/update/updater.go).
   const byHand = service.PreviousSpec !== undefined;

@@ -4,7 +4,7 @@
  */
 import { EngineError, type Engine, type Listing, type TaskScope } from '../docker/engine.js';
 import { ConnectionLost } from '../errors.js';
-import { tidyMemory } from '../memory.js';
+import { clearMemory, tidyMemory } from '../memory.js';
 import {
   kindOf,
   sameSpec,
@@ -83,6 +83,7 @@ export class SnapshotReader {
     }
     const ids = partial ? [...new Set([...wanted, ...this.#moved])] : this.#allServices();
     const kind = partial ? 'partial' : 'whole';
+    if (!partial) clearMemory();
     await this.#readTasks(engine, wanted === 'stack' ? undefined : ids, kind);
     if (!partial || this.#nodesMatter(ids)) this.#nodes = await engine.nodes(this.#nodes);
     tidyMemory();

@@ -4,7 +4,7 @@
  * lost connection, and does nothing where Swarm itself already went back.
  */
 import { EngineError, type Engine, type StackObject } from '../docker/engine.js';
-import { at, sameJson, type JsonObject, type Service, type ServiceSpec } from '../model.js';
+import { at, nudged, sameJson, type Service, type ServiceSpec } from '../model.js';
 import type { Target } from './goal.js';
 
 /** What was there before the deploy, and what the deploy made of it. */
@@ -35,37 +35,56 @@ export interface Restored {
   readonly refused: readonly Refusal[];
 }
 
-/** Writes until every changed service has its former spec and every created one is gone. */
+/** Attempts at what the engine refuses, half a second apart. */
+const PASSES = 5;
+const PASS_MS = 500;
+
+/**
+ * Writes until every changed service has its former spec and every created one is gone.
+ * @param sleep milliseconds
+ */
 export async function restore(
   engine: Engine,
   undo: Undo,
   intended: Intended,
   log: (line: string) => void,
+  sleep: (ms: number) => Promise<void>,
 ): Promise<Restored> {
   const foreign: string[] = [];
-  const refused: Refusal[] = [];
+  const refused = new Map<string, EngineError>();
   // One that cannot go back is no reason for the others to stay.
   const attempt = async (name: string, action: () => Promise<void>): Promise<void> => {
+    refused.delete(name);
     try {
       await action();
     } catch (error) {
       // An engine that has trouble of its own is asked again, from the start.
       if (!(error instanceof EngineError) || error.status >= 500) throw error;
-      refused.push({ name, why: error.message });
-      log(`the engine refused ${error.request} for ${name}: ${error.message}`);
+      refused.set(name, error);
     }
   };
-  for (const former of undo.changed)
+  const putBack = async (former: Service): Promise<void> =>
     await attempt(former.Spec.Name, async () => {
       if (!(await restoreService(engine, former, intended.get(former.ID), log)))
         foreign.push(former.Spec.Name);
     });
+  for (const former of undo.changed) await putBack(former);
   for (const { id, name } of undo.created)
     await attempt(name, async () => {
       log(`removing ${name}, which this deploy created`);
       await engine.removeService(id);
     });
-  return { foreign, refused };
+  // A published port that another service has taken over is free once that one is back or gone, and a
+  // moment later (swarmkit manager/controlapi/service.go, checkPortConflicts).
+  for (let pass = 2; pass <= PASSES; pass += 1) {
+    const again = undo.changed.filter(({ Spec }) => refused.has(Spec.Name));
+    if (again.length === 0) break;
+    await sleep(PASS_MS);
+    for (const former of again) await putBack(former);
+  }
+  for (const [name, { request, message }] of refused)
+    log(`the engine refused ${request} for ${name}: ${message}`);
+  return { foreign, refused: [...refused].map(([name, { message: why }]) => ({ name, why })) };
 }
 
 /** @returns false where the service is somebody else's by now */
@@ -82,7 +101,7 @@ async function restoreService(
     if (sameJson(live.Spec, former.Spec)) {
       if (live.UpdateStatus?.State !== 'rollback_paused') return true;
       log(`${name} already has its former spec, but Swarm paused on the way back: resuming`);
-    } else if (intended !== undefined && !sameJson(live.Spec, intended)) return false;
+    } else if (intended !== undefined && !isOurs(live.Spec, intended)) return false;
     else log(`restoring the former spec of ${name}`);
     try {
       await engine.updateService(former.ID, live.Version.Index, former.Spec, wayBack(live, former));
@@ -94,6 +113,10 @@ async function restoreService(
   }
 }
 
+/** What was deployed, or what Swarm went back to where the write before its last one was a nudge's. */
+const isOurs = (live: ServiceSpec, intended: ServiceSpec): boolean =>
+  sameJson(live, intended) || sameJson(live, nudged(intended));
+
 /** Writes the spec that is live once more, so that Swarm looks at the service again; unless it moves. */
 export async function rewrite(engine: Engine, { id, spec }: Target): Promise<void> {
   const live = await engine.service(id);
@@ -101,12 +124,13 @@ export async function rewrite(engine: Engine, { id, spec }: Target): Promise<voi
   try {
     await engine.updateService(id, live.Version.Index, live.Spec, { registryAuthFrom: 'spec' });
   } catch (error) {
-    if (!(error instanceof EngineError && /out of sequence/i.test(error.message))) throw error;
+    if (!isInVain(error)) throw error;
   }
 }
 
-/** Restarts nothing: a label of the service, and of none of its tasks. */
-const MARK = 'swarm-deploy.nudge';
+/** It only helps Swarm along: what the engine would not have is no end of the watch. */
+const isInVain = (error: unknown): boolean =>
+  error instanceof EngineError && (error.status < 500 || /out of sequence/i.test(error.message));
 
 /**
  * Has Swarm's updater begin anew: one that waits for a task on a lost node waits for ever, and takes no notice
@@ -114,10 +138,7 @@ const MARK = 'swarm-deploy.nudge';
  * a label and loses it again; what runs already is left alone. May be repeated after a lost connection.
  */
 export async function nudge(engine: Engine, { id, spec }: Target): Promise<void> {
-  const marked: ServiceSpec = {
-    ...spec,
-    Labels: { ...(at(spec, 'Labels') as JsonObject | null), [MARK]: 'x' },
-  };
+  const marked = nudged(spec);
   let isMarked = false;
   for (let attempt = 1; attempt <= MAX_CONFLICTS; attempt += 1) {
     const live = await engine.service(id);
@@ -130,7 +151,7 @@ export async function nudge(engine: Engine, { id, spec }: Target): Promise<void>
       if (isMarked) return;
     } catch (error) {
       // The updater writes the status of its work at any time.
-      if (!(error instanceof EngineError && /out of sequence/i.test(error.message))) throw error;
+      if (!isInVain(error)) throw error;
     }
   }
 }

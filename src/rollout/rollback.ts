@@ -74,7 +74,7 @@ async function attempt(request: RollBackRequest): Promise<RollBackResult> {
   const updated = changes.updated.filter((former) => !ranAgain(former, changes));
   const undo = { changed: updated, created: changes.created };
   const { foreign, refused } = await settle((engine) =>
-    restore(engine, undo, intended, narrator.say),
+    restore(engine, undo, intended, narrator.say, (ms) => clock.sleep(ms, world.signal)),
   );
   for (const object of request.objects.relabelled) {
     narrator.say(`restoring the labels of ${object.kind} ${object.name}`);
