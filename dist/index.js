@@ -41069,6 +41069,12 @@ function isTransientDeployError(stderr) {
         /has active endpoints/i.test(stderr) ||
         /cannot connect to the docker daemon/i.test(stderr));
 }
+/**
+ * The service that has a published port which another one was refused for. The command writes the services of a
+ * stack in no order (docker/cli, deployServices): a port that moves from one to another is refused where its new
+ * owner comes first (tried; swarmkit manager/controlapi/service.go, checkPortConflicts).
+ */
+const portHolder = (words) => /port '\d+' is already in use by service '([^']+)'/.exec(words)?.[1];
 /** The managers did not agree to what was asked for: some of it may have been done, or may yet be. */
 const isLeaderless = (stderr) => UNAVAILABLE.test(stderr);
 /**
@@ -41169,6 +41175,7 @@ async function tryLogin(engine, login, signal) {
  */
 async function deployStack(session, { inputs, rendered, workspace, mayWrite, wasWritten, until, }, { narrator, clock, signal }) {
     const deadline = until ?? clock.now() + inputs.watch.timeoutMs;
+    const written = new Set([...rendered.services.keys()].map((name) => `${inputs.stack}_${name}`));
     for (let attempt = 1;; attempt += 1) {
         signal.throwIfAborted();
         await mayWrite();
@@ -41209,7 +41216,9 @@ async function deployStack(session, { inputs, rendered, workspace, mayWrite, was
             await clock.sleep(RETRY_MS, signal);
             continue;
         }
-        if (!isTransientDeployError(words) || attempt === DEPLOY_ATTEMPTS)
+        const holder = portHolder(words);
+        const moves = holder !== undefined && written.has(holder);
+        if (!(isTransientDeployError(words) || moves) || attempt === DEPLOY_ATTEMPTS)
             return { failure: explain(words, result.code), repeated };
         narrator.say(`that passes by itself; trying again (${attempt} of ${DEPLOY_ATTEMPTS - 1})`);
         await clock.sleep(Math.min(RETRY_MS * attempt, MAX_RETRY_MS), signal);
@@ -51588,6 +51597,7 @@ async function imagesFor(engine, services, live, nodes, authFor) {
 ;// CONCATENATED MODULE: ./src/rollout/replay.ts
 
 
+
 /**
  * What recorded services name by id and the swarm no longer has: each a line for people. A config or
  * secret that was made anew under its old name may hold something else, and is not the same.
@@ -51609,16 +51619,42 @@ async function missingFor(engine, services, networks) {
     return [...missing];
 }
 const replay_MAX_CONFLICTS = 20;
+/** A port that a service has given up is free a moment later. */
+const PORT_ATTEMPTS = 5;
+const PORT_MS = 500;
 /**
  * Creates what is not there and writes what differs. Repeatable: after a lost connection it goes on
  * where it was.
  * @param stack whose services they are
+ * @param sleep milliseconds
  * @returns as `docker stack deploy`: a failure may have written some services all the same
  */
-async function applySpecs(engine, stack, services, authFor, log) {
+async function applySpecs(engine, stack, services, authFor, log, sleep) {
+    const names = new Set(services.map(({ name }) => name));
+    let attempts = PORT_ATTEMPTS;
     try {
-        for (const recorded of services)
-            await applySpec(engine, stack, recorded, authFor, log);
+        let left = services;
+        while (left.length > 0) {
+            const refused = [];
+            for (const recorded of left)
+                try {
+                    await applySpec(engine, stack, recorded, authFor, log);
+                }
+                catch (error) {
+                    // Another one of these may have its port, as yet.
+                    if (!(error instanceof EngineError) || !names.has(portHolder(error.message) ?? ''))
+                        throw error;
+                    refused.push({ recorded, error });
+                }
+            const [first] = refused;
+            if (first !== undefined && refused.length === left.length) {
+                if (attempts === 0)
+                    throw first.error;
+                attempts -= 1;
+                await sleep(PORT_MS);
+            }
+            left = refused.map(({ recorded }) => recorded);
+        }
         return { repeated: false };
     }
     catch (error) {
@@ -51750,7 +51786,7 @@ async function deployRevision(deployment, history, revision, record) {
         origin: `revision`,
         apply: () => {
             record.applying();
-            return settle(deployment, (engine) => applySpecs(engine, inputs.stack, services, auth, world.narrator.say));
+            return settle(deployment, (engine) => applySpecs(engine, inputs.stack, services, auth, world.narrator.say, (ms) => world.clock.sleep(ms, world.signal)));
         },
         accepted: (changes, left) => record.seal(changes, left, moved.map(({ name }) => name)),
         removes,

@@ -8,6 +8,7 @@ import {
   isLeaderless,
   isTransientDeployError,
   loginFailure,
+  portHolder,
   stackDeployArgs,
   withoutVariables,
   type DockerCommand,
@@ -149,6 +150,7 @@ export async function deployStack(
   { narrator, clock, signal }: Surroundings,
 ): Promise<Deployed> {
   const deadline = until ?? clock.now() + inputs.watch.timeoutMs;
+  const written = new Set([...rendered.services.keys()].map((name) => `${inputs.stack}_${name}`));
   for (let attempt = 1; ; attempt += 1) {
     signal.throwIfAborted();
     await mayWrite();
@@ -191,7 +193,9 @@ export async function deployStack(
       await clock.sleep(RETRY_MS, signal);
       continue;
     }
-    if (!isTransientDeployError(words) || attempt === DEPLOY_ATTEMPTS)
+    const holder = portHolder(words);
+    const moves = holder !== undefined && written.has(holder);
+    if (!(isTransientDeployError(words) || moves) || attempt === DEPLOY_ATTEMPTS)
       return { failure: explain(words, result.code), repeated };
     narrator.say(`that passes by itself; trying again (${attempt} of ${DEPLOY_ATTEMPTS - 1})`);
     await clock.sleep(Math.min(RETRY_MS * attempt, MAX_RETRY_MS), signal);

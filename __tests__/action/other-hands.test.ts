@@ -76,6 +76,57 @@ it('nor does one that an updated service has taken over', async () => {
   expect(specs()).toEqual(before);
 });
 
+const takenBy = (holder: string): string =>
+  `failed to update service shop_web: Error response from daemon: rpc error: code = InvalidArgument desc = port '80' is already in use by service '${holder}' (abc) as an ingress port`;
+
+it('a port that another service of the files has, as yet, is waited for', async () => {
+  const yaml = (tag: number): string =>
+    stackFile({ web: { image: `web:${tag}` }, proxy: { image: `proxy:${tag}` } });
+  await runAction(swarm, { yaml: yaml(1) });
+  let commands = 0;
+  swarm.onCommand = (argv) => {
+    if (!argv.includes('stack')) return undefined;
+    commands += 1;
+    return commands < 3 ? exits(1, takenBy('shop_proxy')) : undefined;
+  };
+  expect((await runAction(swarm, { yaml: yaml(2) })).report.outcome).toBe('deployed');
+  expect(commands).toBe(3);
+});
+
+it('one that a service has which is not in the files is refused at once', async () => {
+  await runAction(swarm, { yaml: file('api:1') });
+  let commands = 0;
+  swarm.onCommand = (argv) => {
+    if (!argv.includes('stack')) return undefined;
+    commands += 1;
+    return exits(1, takenBy('shop_proxy'));
+  };
+  const { report } = await runAction(swarm, { yaml: file('api:2') });
+  expect(report).toMatchObject({ outcome: 'invalid', reason: 'deploy-refused' });
+  expect(commands).toBe(1);
+});
+
+it.each([
+  ['in one pass more', 'shop_b', true],
+  ['not where it stays taken', 'shop_c', false],
+])('mode: rollback brings back ports that have moved: %s', async (_, holder, comes) => {
+  const yaml = (n: number): string => stackFile({ a: { image: `a:${n}` }, b: { image: `b:${n}` } });
+  const inputs = { history: '10' };
+  await runAction(swarm, { yaml: yaml(1), inputs });
+  const before = specs();
+  await runAction(swarm, { yaml: yaml(2), inputs });
+  const after = specs();
+  swarm.onRequest = (line) =>
+    line === `POST /services/${find('shop_a')?.ID ?? ''}/update` &&
+    (!comes || image('shop_b').includes('b:2'))
+      ? { status: 400, body: JSON.stringify({ message: takenBy(holder) }) }
+      : undefined;
+  const back = { ...inputs, mode: 'rollback', revision: '1' };
+  const { report } = await runAction(swarm, { yaml: yaml(2), inputs: back });
+  expect(report.outcome).toBe(comes ? 'deployed' : 'invalid');
+  expect(specs()).toEqual(comes ? before : after);
+});
+
 /** Two tasks in a slot of version 2, which only an updater that begins anew stops (as in deploy.test.ts). */
 function untilNudged(then: () => void): void {
   let state: 'first' | 'doubled' | 'nudged' = 'first';

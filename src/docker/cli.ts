@@ -110,6 +110,14 @@ export function isTransientDeployError(stderr: string): boolean {
   );
 }
 
+/**
+ * The service that has a published port which another one was refused for. The command writes the services of a
+ * stack in no order (docker/cli, deployServices): a port that moves from one to another is refused where its new
+ * owner comes first (tried; swarmkit manager/controlapi/service.go, checkPortConflicts).
+ */
+export const portHolder = (words: string): string | undefined =>
+  /port '\d+' is already in use by service '([^']+)'/.exec(words)?.[1];
+
 /** The managers did not agree to what was asked for: some of it may have been done, or may yet be. */
 export const isLeaderless = (stderr: string): boolean => UNAVAILABLE.test(stderr);
 

@@ -115,7 +115,9 @@ export async function deployRevision(
     apply: () => {
       record.applying();
       return settle(deployment, (engine) =>
-        applySpecs(engine, inputs.stack, services, auth, world.narrator.say),
+        applySpecs(engine, inputs.stack, services, auth, world.narrator.say, (ms) =>
+          world.clock.sleep(ms, world.signal),
+        ),
       );
     },
     accepted: (changes, left) =>

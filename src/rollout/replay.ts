@@ -3,6 +3,7 @@
  * runs as it was recorded is not touched.
  */
 import type { Deployed } from '../deploy.js';
+import { portHolder } from '../docker/cli.js';
 import { EngineError, type Engine } from '../docker/engine.js';
 import { imageOf, referencesOf, sameJson, type ServiceSpec } from '../model.js';
 
@@ -42,10 +43,15 @@ export async function missingFor(
 
 const MAX_CONFLICTS = 20;
 
+/** A port that a service has given up is free a moment later. */
+const PORT_ATTEMPTS = 5;
+const PORT_MS = 500;
+
 /**
  * Creates what is not there and writes what differs. Repeatable: after a lost connection it goes on
  * where it was.
  * @param stack whose services they are
+ * @param sleep milliseconds
  * @returns as `docker stack deploy`: a failure may have written some services all the same
  */
 export async function applySpecs(
@@ -54,9 +60,31 @@ export async function applySpecs(
   services: readonly RecordedService[],
   authFor: AuthFor,
   log: (line: string) => void,
+  sleep: (ms: number) => Promise<void>,
 ): Promise<Deployed> {
+  const names = new Set(services.map(({ name }) => name));
+  let attempts = PORT_ATTEMPTS;
   try {
-    for (const recorded of services) await applySpec(engine, stack, recorded, authFor, log);
+    let left = services;
+    while (left.length > 0) {
+      const refused: { recorded: RecordedService; error: EngineError }[] = [];
+      for (const recorded of left)
+        try {
+          await applySpec(engine, stack, recorded, authFor, log);
+        } catch (error) {
+          // Another one of these may have its port, as yet.
+          if (!(error instanceof EngineError) || !names.has(portHolder(error.message) ?? ''))
+            throw error;
+          refused.push({ recorded, error });
+        }
+      const [first] = refused;
+      if (first !== undefined && refused.length === left.length) {
+        if (attempts === 0) throw first.error;
+        attempts -= 1;
+        await sleep(PORT_MS);
+      }
+      left = refused.map(({ recorded }) => recorded);
+    }
     return { repeated: false };
   } catch (error) {
     if (!(error instanceof EngineError) || error.status >= 500) throw error;
