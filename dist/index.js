@@ -41175,7 +41175,6 @@ async function tryLogin(engine, login, signal) {
  */
 async function deployStack(session, { inputs, rendered, workspace, mayWrite, wasWritten, until, }, { narrator, clock, signal }) {
     const deadline = until ?? clock.now() + inputs.watch.timeoutMs;
-    const written = new Set([...rendered.services.keys()].map((name) => `${inputs.stack}_${name}`));
     for (let attempt = 1;; attempt += 1) {
         signal.throwIfAborted();
         await mayWrite();
@@ -41217,7 +41216,8 @@ async function deployStack(session, { inputs, rendered, workspace, mayWrite, was
             continue;
         }
         const holder = portHolder(words);
-        const moves = holder !== undefined && written.has(holder);
+        const moves = holder?.startsWith(`${inputs.stack}_`) === true &&
+            rendered.services.has(holder.slice(inputs.stack.length + 1));
         if (!(isTransientDeployError(words) || moves) || attempt === DEPLOY_ATTEMPTS)
             return { failure: explain(words, result.code), repeated };
         narrator.say(`that passes by itself; trying again (${attempt} of ${DEPLOY_ATTEMPTS - 1})`);

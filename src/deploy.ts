@@ -150,7 +150,6 @@ export async function deployStack(
   { narrator, clock, signal }: Surroundings,
 ): Promise<Deployed> {
   const deadline = until ?? clock.now() + inputs.watch.timeoutMs;
-  const written = new Set([...rendered.services.keys()].map((name) => `${inputs.stack}_${name}`));
   for (let attempt = 1; ; attempt += 1) {
     signal.throwIfAborted();
     await mayWrite();
@@ -194,7 +193,9 @@ export async function deployStack(
       continue;
     }
     const holder = portHolder(words);
-    const moves = holder !== undefined && written.has(holder);
+    const moves =
+      holder?.startsWith(`${inputs.stack}_`) === true &&
+      rendered.services.has(holder.slice(inputs.stack.length + 1));
     if (!(isTransientDeployError(words) || moves) || attempt === DEPLOY_ATTEMPTS)
       return { failure: explain(words, result.code), repeated };
     narrator.say(`that passes by itself; trying again (${attempt} of ${DEPLOY_ATTEMPTS - 1})`);
