@@ -39036,6 +39036,7 @@ const external_node_vm_namespaceObject = require("node:vm");
 /** Bytes. A usual stack needs a third of it. */
 const SMALL = 80 * 1024 * 1024;
 let nextAt = SMALL;
+let isOurs = false;
 let collect;
 function collector() {
     if (collect !== undefined)
@@ -39054,6 +39055,13 @@ function keepYoungSmall() {
     (0,external_node_v8_namespaceObject.setFlagsFromString)('--semi-space-growth-factor=1');
 }
 /**
+ * Says that the process is the action's own. Nothing is collected until then: in somebody else's process,
+ * whose heap is large for reasons of its own, every look at the swarm would go through all of it.
+ */
+function keepTidy() {
+    isOurs = true;
+}
+/**
  * Collects garbage where there is much of it. V8 lets its heap grow to a multiple of the most that was
  * ever in use, and for a list of ten thousand tasks, read again and again, that is mostly garbage
  * (measured: 205 MB instead of 180). A heap of usual size is left alone.
@@ -39070,7 +39078,7 @@ function clearMemory() {
 }
 /** @param least bytes in use */
 function collectFrom(least) {
-    if ((0,external_node_v8_namespaceObject.getHeapStatistics)().used_heap_size < least)
+    if (!isOurs || (0,external_node_v8_namespaceObject.getHeapStatistics)().used_heap_size < least)
         return;
     collector()();
     nextAt = Math.max(SMALL, 1.5 * (0,external_node_v8_namespaceObject.getHeapStatistics)().used_heap_size);
@@ -42483,6 +42491,13 @@ const PASS_MS = 500;
 async function restore(engine, undo, intended, log, sleep) {
     const foreign = [];
     const refused = new Map();
+    // What is tried again is told once.
+    const told = new Set();
+    const tell = (line) => {
+        if (!told.has(line))
+            log(line);
+        told.add(line);
+    };
     // One that cannot go back is no reason for the others to stay.
     const attempt = async (name, action) => {
         refused.delete(name);
@@ -42497,7 +42512,7 @@ async function restore(engine, undo, intended, log, sleep) {
         }
     };
     const putBack = async (former) => await attempt(former.Spec.Name, async () => {
-        if (!(await restoreService(engine, former, intended.get(former.ID), log)))
+        if (!(await restoreService(engine, former, intended.get(former.ID), tell)))
             foreign.push(former.Spec.Name);
     });
     for (const former of undo.changed)
@@ -42533,7 +42548,7 @@ async function restoreService(engine, former, intended, log) {
                 return true;
             log(`${name} already has its former spec, but Swarm paused on the way back: resuming`);
         }
-        else if (intended !== undefined && !isOurs(live.Spec, intended))
+        else if (intended !== undefined && !restore_isOurs(live.Spec, intended))
             return false;
         else
             log(`restoring the former spec of ${name}`);
@@ -42549,7 +42564,7 @@ async function restoreService(engine, former, intended, log) {
     }
 }
 /** What was deployed, or what Swarm went back to where the write before its last one was a nudge's. */
-const isOurs = (live, intended) => sameJson(live, intended) || sameJson(live, nudged(intended));
+const restore_isOurs = (live, intended) => sameJson(live, intended) || sameJson(live, nudged(intended));
 /** Writes the spec that is live once more, so that Swarm looks at the service again; unless it moves. */
 async function rewrite(engine, { id, spec }) {
     const live = await engine.service(id);
@@ -60367,6 +60382,7 @@ function worldOf(narrator, cancellation) {
 }
 async function main() {
     keepYoungSmall();
+    keepTidy();
     const cancellation = new Cancellation();
     const narrator = createNarrator(actionsLog, src_clock, cancellation.signal);
     for (const name of ['SIGINT', 'SIGTERM'])

@@ -12,7 +12,7 @@ import { isLeft, settleLeft, type Left } from './ledger/left.js';
 import { runFacts } from './ledger/run.js';
 import { undoFrom, undoText, type Undo } from './modes/cancel.js';
 import { finishUndo } from './post.js';
-import { keepYoungSmall } from './memory.js';
+import { keepTidy, keepYoungSmall } from './memory.js';
 import { createNarrator, type Narrator } from './report/narrator.js';
 import {
   actionsLog,
@@ -114,6 +114,7 @@ function worldOf(narrator: Narrator, cancellation: Cancellation): World {
 
 async function main(): Promise<void> {
   keepYoungSmall();
+  keepTidy();
   const cancellation = new Cancellation();
   const narrator = createNarrator(actionsLog, clock, cancellation.signal);
   for (const name of ['SIGINT', 'SIGTERM'] as const)

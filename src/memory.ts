@@ -5,6 +5,7 @@ import { runInNewContext } from 'node:vm';
 /** Bytes. A usual stack needs a third of it. */
 const SMALL = 80 * 1024 * 1024;
 let nextAt = SMALL;
+let isOurs = false;
 let collect: ((scope?: { readonly type: 'minor' }) => void) | undefined;
 
 function collector(): NonNullable<typeof collect> {
@@ -22,6 +23,14 @@ function collector(): NonNullable<typeof collect> {
  */
 export function keepYoungSmall(): void {
   setFlagsFromString('--semi-space-growth-factor=1');
+}
+
+/**
+ * Says that the process is the action's own. Nothing is collected until then: in somebody else's process,
+ * whose heap is large for reasons of its own, every look at the swarm would go through all of it.
+ */
+export function keepTidy(): void {
+  isOurs = true;
 }
 
 /**
@@ -43,7 +52,7 @@ export function clearMemory(): void {
 
 /** @param least bytes in use */
 function collectFrom(least: number): void {
-  if (getHeapStatistics().used_heap_size < least) return;
+  if (!isOurs || getHeapStatistics().used_heap_size < least) return;
   collector()();
   nextAt = Math.max(SMALL, 1.5 * getHeapStatistics().used_heap_size);
 }

@@ -1,22 +1,33 @@
 import { describe, expect, it } from '@jest/globals';
 import { getHeapStatistics } from 'node:v8';
-import { dropBuffers, tidyMemory } from '../../src/memory.js';
+import { clearMemory, dropBuffers, keepTidy, tidyMemory } from '../../src/memory.js';
 
 const used = (): number => getHeapStatistics().used_heap_size;
 const MIB = 1024 * 1024;
 
-describe('tidyMemory', () => {
-  it('collects what is garbage once there is much of it', () => {
+/** @returns bytes in use, most of them garbage */
+function litter(): number {
+  const before = used();
+  const garbage: unknown[] = [];
+  // Kept for now, so that V8 does not collect it by itself.
+  for (let index = 0; used() < before + 200 * MIB; index += 1)
+    garbage.push(Array.from({ length: 10_000 }, (_, item) => `${index} ${item}`));
+  expect(garbage.length).toBeGreaterThan(1);
+  return used();
+}
+
+describe('tidyMemory and clearMemory', () => {
+  it('leave alone what is not a process of the action', () => {
+    const full = litter();
     tidyMemory();
-    const before = used();
-    let garbage: unknown[] | undefined = [];
-    // Kept for now, so that V8 does not collect it by itself.
-    for (let index = 0; used() < 2 * before + 200 * MIB; index += 1)
-      garbage.push(Array.from({ length: 10_000 }, (_, item) => `${index} ${item}`));
-    expect(garbage.length).toBeGreaterThan(1);
-    garbage = undefined;
-    const full = used();
-    tidyMemory();
+    clearMemory();
+    expect(used()).toBeGreaterThan(full - 10 * MIB);
+  });
+
+  it.each([tidyMemory, clearMemory])('collect garbage once there is much of it', (collect) => {
+    keepTidy();
+    const full = litter();
+    collect();
     expect(used()).toBeLessThan(full - 100 * MIB);
   });
 });

@@ -52,6 +52,12 @@ export async function restore(
 ): Promise<Restored> {
   const foreign: string[] = [];
   const refused = new Map<string, EngineError>();
+  // What is tried again is told once.
+  const told = new Set<string>();
+  const tell = (line: string): void => {
+    if (!told.has(line)) log(line);
+    told.add(line);
+  };
   // One that cannot go back is no reason for the others to stay.
   const attempt = async (name: string, action: () => Promise<void>): Promise<void> => {
     refused.delete(name);
@@ -65,7 +71,7 @@ export async function restore(
   };
   const putBack = async (former: Service): Promise<void> =>
     await attempt(former.Spec.Name, async () => {
-      if (!(await restoreService(engine, former, intended.get(former.ID), log)))
+      if (!(await restoreService(engine, former, intended.get(former.ID), tell)))
         foreign.push(former.Spec.Name);
     });
   for (const former of undo.changed) await putBack(former);
