@@ -1,6 +1,7 @@
 /** What the other scenarios rest on: the test swarm itself. */
 import { expect } from '@jest/globals';
-import { onSwarm, scenario } from '../support/swarm.js';
+import { until } from '../../testbed/lib/wait.mjs';
+import { onSwarm, ownSwarmScenario, scenario } from '../support/swarm.js';
 
 const NAMES = Array.from({ length: 24 }, (_, index) => `n${index + 1}`);
 const TAGS = ['v1', 'v2', 'v3', 'v4'];
@@ -23,4 +24,17 @@ onSwarm('the test swarm', () => {
       await Promise.all(references.map(({ reference }) => stack.bed.digest(reference))),
     );
   });
+
+  ownSwarmScenario(
+    'starts an engine again that has crashed, as systemd would',
+    { managers: 1, workers: 0 },
+    async ({ manager }) => {
+      // What ends a program of Go with the exit code of a panic.
+      await manager.stopEngine('SIGABRT');
+      await until('the engine is a manager again', async () => {
+        const format = '{{.Swarm.ControlAvailable}}';
+        return (await manager.docker('info', '--format', format)).trim() === 'true';
+      });
+    },
+  );
 });

@@ -291,11 +291,15 @@ export class SwarmNode {
   }
 
   /**
+   * Starts a program, and starts it again where it ends with Go's exit code for a panic, as Docker's own
+   * unit for systemd would (`Restart=always`, after 2 s). dockerd 20.10 panics at times where a service
+   * is removed whose tasks fail quickly (swarmkit manager/orchestrator/service.go, SetServiceTasksRemove).
    * @param {string} program
    * @param {readonly string[]} flags
    */
   async #startInBackground(program, flags) {
-    const script = 'log=$1; shift; setsid "$@" >>"$log" 2>&1 </dev/null &';
+    const again = 'while "$@"; [ $? = 2 ]; do sleep 2; done';
+    const script = `log=$1; shift; setsid sh -c '${again}' sh "$@" >>"$log" 2>&1 </dev/null &`;
     const log = `/var/log/${program}.log`;
     const { code, stderr } = await this.exec(['sh', '-c', script, 'sh', log, program, ...flags]);
     if (code !== 0) throw new Error(`${program} on ${this.name} does not start: ${stderr}`);
