@@ -39,6 +39,8 @@ export const browse = (args, address) =>
     ...['--headless=new', '--no-sandbox', '--disable-gpu', '--hide-scrollbars'],
     // Whatever the clock says: until the diagrams are drawn.
     '--virtual-time-budget=20000',
+    // Until every part is on the picture: on a busy machine some were white.
+    '--run-all-compositor-stages-before-draw',
     ...args,
     address,
   ]);
