@@ -6,6 +6,8 @@ import {
   delayMs,
   hasOwnHealthcheck,
   imageOf,
+  isJob,
+  kindOf,
   restartCondition,
   splitImage,
   type Json,
@@ -112,7 +114,10 @@ const WORDS: Partial<Readonly<Record<Reason, Writer>>> = {
   }),
   'job-failed': (facts) => ({
     cause: `The job ended with ${exitText(facts)}${lastWords(facts)}`,
-    mend: 'Mend what its log complains of, then run the workflow again: a job runs anew with every deploy.',
+    mend:
+      facts.lastWords === ''
+        ? byHand(facts)
+        : `Mend what its log complains of, then run the workflow again${isJob(kindOf(facts.spec)) ? ': a job runs anew with every deploy' : ''}.`,
   }),
   unschedulable: unplaceable,
   'update-paused': (facts) => ({
@@ -171,6 +176,9 @@ export const complains = (line: string): boolean => COMPLAINT.test(line);
 const lastWords = ({ lastWords: words }: Facts): string =>
   words === '' ? '' : `; its log says: ${short(words, 200)}`;
 
+const byHand = (facts: Facts): string =>
+  `Run ${image(facts)} by hand with the same command and environment to see why: it wrote nothing that could be read.`;
+
 function exitText({ failures }: Facts): string {
   const code = failures.at(-1)?.exitCode;
   if (code === undefined) return 'an error';
@@ -194,7 +202,7 @@ function crashed(facts: Facts): Words {
       last?.exitCode === 137
         ? 'Look whether the node ran out of memory (dmesg on it), and give the service deploy.resources.limits.memory; else something kills it.'
         : facts.lastWords === ''
-          ? `Run ${image(facts)} by hand with the same command and environment to see why: it wrote nothing that could be read.`
+          ? byHand(facts)
           : 'Mend what its log complains of.',
   };
 }
@@ -257,7 +265,7 @@ const UNFIT: readonly { readonly pattern: RegExp; readonly mend: string }[] = [
   },
   {
     pattern: /max replicas per node/i,
-    mend: 'Raise deploy.placement.max_replicas_per_node, lower replicas, or add a node.',
+    mend: 'Raise deploy.placement.max_replicas_per_node, lower replicas, add a node, or set deploy.update_config.order: stop-first.',
   },
   {
     pattern: /host-mode port/i,
@@ -281,7 +289,26 @@ function reserved(spec: ServiceSpec): string {
   return parts.length === 0 ? '' : `; each task reserves ${parts.join(' and ')}`;
 }
 
+/** Updates that stand still although nodes could run the tasks: the verdict's words say which task is in the way. */
+const STUCK: readonly { readonly pattern: RegExp; readonly mend: string }[] = [
+  {
+    pattern: /on a paused node/,
+    mend: 'Set that node to active or drain, then run the workflow again.',
+  },
+  {
+    pattern: /was called off before it began/,
+    mend: 'Run the workflow again: a new update does not wait for that task.',
+  },
+];
+
 function unplaceable(facts: Facts): Words {
+  const stuck = STUCK.find(({ pattern }) => facts.unplaced === '' && pattern.test(facts.message));
+  if (stuck !== undefined) {
+    const { Name } = facts.spec;
+    const { message } = facts;
+    const cause = message.startsWith(`${Name} `) ? `It${message.slice(Name.length)}` : message;
+    return { cause, mend: stuck.mend };
+  }
   const words = facts.unplaced === '' ? facts.message : facts.unplaced;
   const constraints = at(facts.spec, 'TaskTemplate', 'Placement', 'Constraints');
   const asked =

@@ -79,6 +79,8 @@ export interface ServiceReport {
   readonly previousImage: string;
   readonly previousDigest: string;
   readonly replicas: { readonly running: number; readonly desired: number };
+  /** How many of the running ones have ended with exit code 0, as they may; absent where none has. */
+  readonly ended?: number;
   readonly outcome:
     'healthy' | 'accepted' | 'failed' | 'restored' | 'removed' | 'untouched' | 'unknown';
   readonly reason: Reason | '';

@@ -71,7 +71,7 @@ export function headline(run: RunReport): string {
   switch (run.outcome) {
     case 'deployed':
       return run.mode === 'rollback'
-        ? `${stack} is back at what it was: every service runs what was recorded.`
+        ? `${stack} is back to what it was: every service runs what was recorded.`
         : `${stack} is deployed: every service runs what was asked for.`;
     case 'unchanged':
       return `${stack} already ran exactly this; nothing was restarted.`;
@@ -130,8 +130,10 @@ export const causeFirst = ({ outcome }: RunReport): boolean =>
   outcome === 'rolled-back' || outcome === 'failed';
 
 /** A service that was put back is well again: the reason is why it had to be. */
-function outcomeCell({ outcome, reason }: ServiceReport): string {
-  if (reason === '') return outcome;
+function outcomeCell({ outcome, reason, ended, replicas }: ServiceReport): string {
+  // What has ended well is well, and is not called healthy.
+  if (reason === '')
+    return outcome === 'healthy' && ended === replicas.running ? 'completed' : outcome;
   const wentBack = outcome === 'restored' || outcome === 'removed';
   return wentBack ? `${outcome} after ${code(reason)}` : `${outcome}: ${code(reason)}`;
 }
@@ -145,6 +147,13 @@ const SIGNS: Readonly<Record<ServiceReport['outcome'], string>> = {
   removed: '',
   untouched: '',
 };
+
+/** `3/3`, and how many of these do not run any more, as they may. */
+function runningCell({ replicas: { running, desired }, ended = 0 }: ServiceReport): string {
+  const all = `${running}/${desired}`;
+  if (ended === 0) return all;
+  return ended === running ? `${all} ended` : `${all}, ${ended} ended`;
+}
 
 /** What tells most comes first: a phone shows the first columns alone. */
 const HEAD = [
@@ -161,7 +170,7 @@ const HEAD = [
 const serviceRow =
   (took: ReadonlyMap<string, number>) =>
   (service: ServiceReport): readonly string[] => {
-    const { name, replicas, outcome } = service;
+    const { name, outcome } = service;
     const ms = took.get(name);
     // What was not moved has one image.
     const same =
@@ -169,7 +178,7 @@ const serviceRow =
     return [
       safeCell(name),
       `${SIGNS[outcome]}${outcomeCell(service)}`,
-      outcome === 'removed' ? '' : `${replicas.running}/${replicas.desired}`,
+      outcome === 'removed' ? '' : runningCell(service),
       service.change,
       same ? '' : imageCell(service.previousImage, service.previousDigest),
       imageCell(service.image, service.digest),

@@ -1,6 +1,14 @@
 /** What became of each service, from the rollout and the verdict on the whole. */
 import type { Reason } from '../errors.js';
-import { hostnameOf, imageOf, kindOf, splitImage, type Service, type Snapshot } from '../model.js';
+import {
+  hostnameOf,
+  imageOf,
+  isJob,
+  kindOf,
+  splitImage,
+  type Service,
+  type Snapshot,
+} from '../model.js';
 import type { Changes } from '../plan.js';
 import type { Rollout, Target } from '../rollout/observe.js';
 import type { Dossier } from './dossier.js';
@@ -61,6 +69,7 @@ function reportOf(target: Target, former: Service | undefined, ending: Acted): S
     ending.restored?.services.get(target.id) ?? ending.rollout?.services.get(target.id);
   const removed = ending.fate === 'restored' && target.change === 'created';
   const outcome = outcomeOf(target, ending);
+  const ended = progress === undefined ? 0 : isJob(progress.kind) ? progress.done : progress.ended;
   return {
     name: target.name,
     change: target.change,
@@ -71,6 +80,7 @@ function reportOf(target: Target, former: Service | undefined, ending: Acted): S
     replicas: removed
       ? { running: 0, desired: 0 }
       : { running: progress?.done ?? 0, desired: progress?.wanted ?? desiredOf(target) },
+    ...(removed || ended === 0 ? {} : { ended }),
     outcome,
     reason: reasonOf(target, ending),
   };

@@ -127,6 +127,34 @@ describe('the words', () => {
       'Lower deploy.resources.reservations, or make room: add a node or remove services.',
     ],
     [
+      'a node that was paused with a task of the former version on it',
+      facts('unschedulable', {
+        message:
+          'shop_api keeps its former version on worker-2: Swarm updates nothing on a paused node (docker node update --availability active, or drain)',
+      }),
+      'It keeps its former version on worker-2: Swarm updates nothing on a paused node (docker node update --availability active, or drain).',
+      'Set that node to active or drain, then run the workflow again.',
+    ],
+    [
+      'an update that waits for a task that was called off',
+      facts('unschedulable', {
+        message:
+          'shop_api is not updated any further: Swarm waits for ever for a task on worker-2 that was called off before it began, as when a node is drained in mid-update; deploy again',
+      }),
+      'It is not updated any further: Swarm waits for ever for a task on worker-2 that was called off before it began, as when a node is drained in mid-update; deploy again.',
+      'Run the workflow again: a new update does not wait for that task.',
+    ],
+    [
+      'an update that a limit for each node leaves no room',
+      facts('unschedulable', {
+        unplaced: 'no suitable node (max replicas per node limit exceed)',
+        message:
+          'shop_api cannot be updated start-first: max_replicas_per_node leaves no room beside its former tasks',
+      }),
+      'No node can run it: max replicas per node limit exceed.',
+      'Raise deploy.placement.max_replicas_per_node, lower replicas, add a node, or set deploy.update_config.order: stop-first.',
+    ],
+    [
       'a port in use',
       facts('port-in-use', failures('listen tcp4 0.0.0.0:8080: bind: address already in use')),
       'Port 8080 is already in use on worker-1 and worker-2.',
@@ -165,7 +193,23 @@ describe('the words', () => {
         lastWords: 'fatal: migration 7',
       }),
       'The job ended with exit code 3; its log says: fatal: migration 7.',
-      'Mend what its log complains of, then run the workflow again',
+      'Mend what its log complains of, then run the workflow again.',
+    ],
+    [
+      'a job of Swarm, which every deploy runs',
+      facts('job-failed', {
+        ...failures('task: non-zero exit (3)', { exitCode: 3, times: 1 }),
+        spec: { Name: 'shop_migrate', TaskTemplate: {}, Mode: { ReplicatedJob: {} } },
+        lastWords: 'fatal: migration 7',
+      }),
+      'The job ended with exit code 3; its log says: fatal: migration 7.',
+      'Mend what its log complains of, then run the workflow again: a job runs anew with every deploy.',
+    ],
+    [
+      'a job that wrote nothing',
+      facts('job-failed', failures('task: non-zero exit (3)', { exitCode: 3, times: 1 })),
+      'The job ended with exit code 3.',
+      `Run ${IMAGE} by hand with the same command and environment to see why: it wrote nothing that could be read.`,
     ],
     [
       'a start that takes too long',

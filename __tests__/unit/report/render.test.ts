@@ -54,6 +54,19 @@ const report = (more: Partial<RunReport> = {}): RunReport => ({
 });
 const outcomes = [...GREEN_OUTCOMES, ...RED_OUTCOMES];
 
+describe('a service whose tasks end by themselves', () => {
+  const row = (ended: number): string | undefined =>
+    summaryOf(report({ services: [serviceReport('job', { ended })] }))
+      .split('\n')
+      .find((line) => line.startsWith('| job '));
+  it('is completed, and is not said to run', () => {
+    expect(row(3)).toContain('| ✅&nbsp;completed | 3/3 ended |');
+  });
+  it('is healthy as long as some of it runs', () => {
+    expect(row(1)).toContain('| ✅&nbsp;healthy | 3/3, 1 ended |');
+  });
+});
+
 describe('outputs', () => {
   it.each(outcomes)('are all there at %s', (outcome) => {
     const outputs = outputsOf(report({ outcome, reason: 'timeout', services: [] }));
