@@ -269,7 +269,7 @@ const rules = {
     group: 'Ignored by Swarm',
     level: 'warning',
     when: 'The files define a network otherwise than the one of the stack that is there.',
-    reason: 'Docker creates the networks of a stack and never changes one',
+    reason: 'Docker creates the networks of a stack and never changes one.',
     mend: 'Give it another `name:` or key, so that it is made anew; or remove the stack first.',
   },
   'attached-twice': danger(
@@ -288,7 +288,7 @@ const rules = {
     'warning',
     'The login of a registry that a service pulls from is one that expires: the token of the workflow (`GITHUB_TOKEN`), a password of Amazon ECR, an access token of Google or Azure.',
     'The nodes keep it with the service, and pull by it when a task is moved to another node, next week.',
-    'Log in with credentials that last: a personal access token with `read:packages`, a service account key, a repository token. Or give the nodes a credential helper, and set `with-registry-auth: false`.',
+    'Log in with credentials that last: a personal access token with `read:packages`, a service account key, a repository token. Where there are none, as for ECR, hand the nodes a new login before the old one expires, which restarts nothing: `docker service update --with-registry-auth SERVICE` on a manager that is logged in, or the same deploy again.',
   ),
 } as const satisfies Readonly<Record<string, Rule>>;
 
