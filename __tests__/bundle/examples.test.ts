@@ -90,6 +90,8 @@ interface Expected {
   readonly services: readonly string[];
   /** Services that are there before, by image. */
   readonly before?: Readonly<Record<string, string>>;
+  /** Networks that somebody has made. */
+  readonly networks?: readonly string[];
   /** One-shot services. */
   readonly ends?: readonly string[];
   /** Whether the stack is deployed twice before, with another tag each time. */
@@ -136,9 +138,10 @@ const EXAMPLES: Readonly<Record<string, Expected>> = {
   'preview.yml': {
     outcomes: ['deployed', 'removed'],
     services: [],
+    networks: ['edge'],
     check: ({ swarm }) => {
       expect(swarm.writes).toContain('create shop-pr-17_api');
-      expect(swarm.objects).toEqual([]);
+      expect(swarm.objects.map(({ name }) => name)).toEqual(['edge']);
     },
   },
   'matrix.yml': {
@@ -200,13 +203,14 @@ interface Played {
 
 /** Runs the deploy steps of a workflow one after the other, on a host of their own. */
 async function play(name: string, expected: Expected): Promise<Played> {
-  const { ends, before = {}, deployedTwice = false } = expected;
+  const { ends, before = {}, networks = [], deployedTwice = false } = expected;
   const host = await startSwarmHost(ends);
   let server: SshServer | undefined;
   let bastion: SshServer | undefined;
   try {
     for (const [registry, password] of Object.entries(LOGINS))
       host.swarm.logins.set(registry, password);
+    for (const network of networks) host.swarm.addObject('network', '', network);
     for (const [service, image] of Object.entries(before))
       host.swarm.services.set('service1', {
         ID: 'service1',

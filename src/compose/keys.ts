@@ -554,7 +554,7 @@ export const NETWORK_KEYS: Keys = {
     'default',
     { scalar: 'plain-bool' },
     '`true` is what Swarm does anyway; `false` is an error.',
-    'Create the network with `docker network create --ipv4=false` and make it `external: true`.',
+    'Remove it: an overlay network needs IPv4.',
   ),
   enable_ipv6: translated(
     'default',
