@@ -471,7 +471,7 @@ describe('login', () => {
   it('needs one of the three', () => {
     for (const context of [{}, { agentSocket: '' }])
       expect(messages({ 'private-key': ' ' }, context)).toEqual([
-        'input private-key: empty, password too, and there is no SSH agent (SSH_AUTH_SOCK): nothing to log in with',
+        'input private-key: empty, as is password, and there is no SSH agent (SSH_AUTH_SOCK): nothing to log in with',
       ]);
   });
 
@@ -648,7 +648,7 @@ describe('host keys', () => {
     const [problem, ...more] = problemsOf({ ...LEAST, 'host-fingerprint': '' });
     expect(more).toEqual([]);
     expect(problem?.message).toBe(
-      'input known-hosts: empty, host-fingerprint too: the key of the host cannot be checked',
+      'input known-hosts: empty, as is host-fingerprint: the key of the host cannot be checked',
     );
     expect(problem?.hint).toMatch(/ssh-keyscan.*fingerprints/s);
   });

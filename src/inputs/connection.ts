@@ -204,7 +204,7 @@ function credentials(form: Form, { agentSocket, checkPrivateKey }: InputContext)
   else if (privateKey === undefined && password === undefined && agent === undefined)
     form.reject(
       'private-key',
-      'empty, password too, and there is no SSH agent (SSH_AUTH_SOCK): nothing to log in with',
+      'empty, as is password, and there is no SSH agent (SSH_AUTH_SOCK): nothing to log in with',
       `private-key: \${{ secrets.SSH_PRIVATE_KEY }} - ${EMPTY_SECRET}`,
     );
   const wrongKey =
@@ -300,7 +300,7 @@ function hostKeys(form: Form): HostKeyPolicy {
   else if (!listed && !pinned && !form.isBad('host-key-check'))
     form.reject(
       'known-hosts',
-      'empty, host-fingerprint too: the key of the host cannot be checked',
+      'empty, as is host-fingerprint: the key of the host cannot be checked',
       HOW_TO_PIN,
     );
   const entries = listed ? knownHosts(form) : [];

@@ -30,7 +30,7 @@ export async function removeStack(deployment: Deployment): Promise<Ending> {
     return {
       outcome: 'removed',
       reason: '',
-      message: `There is no stack ${inputs.stack} any more; its history was left, and is removed.`,
+      message: `There is no stack ${inputs.stack} any more; what was left of its history is removed.`,
       fate: 'untouched',
     };
   }
