@@ -2,13 +2,14 @@
 import type { RunReport } from './outcome.js';
 import { code } from './text.js';
 
-/** The step that brings a revision back, to be copied. */
+/** What the same step needs to bring a revision back, to be copied. */
 const backTo = ({ stack }: RunReport, revision: number): readonly string[] => [
   '```yaml',
   'with:',
   '  mode: rollback',
   `  stack: ${stack}`,
   `  revision: ${revision}`,
+  '  # host, login and registry: as in this step',
   '```',
   '',
 ];

@@ -284,7 +284,7 @@ describe('the summary', () => {
     const said = (more: Partial<RunReport>): string =>
       summaryOf(report({ revision: 8, previousRevision: 7, ...more }));
     expect(said({})).toContain(
-      'To go back to revision 7</summary>\n\n```yaml\nwith:\n  mode: rollback\n  stack: shop\n  revision: 7\n```',
+      'To go back to revision 7</summary>\n\n```yaml\nwith:\n  mode: rollback\n  stack: shop\n  revision: 7\n  # host, login and registry: as in this step\n```',
     );
     expect(said({ outcome: 'failed' })).toContain('docker stack ps --no-trunc shop');
     expect(said({ outcome: 'rollback-failed' })).toContain('To deploy revision 7 again:');
