@@ -146,7 +146,7 @@ const FAILURES: readonly Failure[] = [
       api(stack, 'job-fail:v1', { restart_policy: { condition: 'none' }, update_config: {} }),
     reason: 'job-failed',
     cause: /^The job ended with exit code 3; its log says: fatal: migration 7\.$/,
-    mend: /a job runs anew with every deploy/,
+    mend: /^Mend what its log complains of, then run the workflow again\.$/,
     line: /"image"/,
     log: ['fatal: migration 7'],
   },
