@@ -2,7 +2,7 @@
  * The edge of the stack files: finds and reads the files of the user on the runner and hands them
  * to the pure part, which decides everything.
  */
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync, realpathSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { COMPOSE_FILE_NAMES, discoverComposeFile } from './compose/discover.js';
 import type { Variables } from './compose/interpolate.js';
@@ -143,7 +143,8 @@ const MAX_READ_BYTES = 16 * 1024 * 1024;
 function readFile(path: string, limit = MAX_READ_BYTES): FileContent {
   try {
     const stat = statSync(path);
-    if (!stat.isFile()) return 'not-a-file';
+    // The environment of this very process has the action's own credentials in it.
+    if (!stat.isFile() || realpathSync(path).startsWith('/proc/')) return 'not-a-file';
     if (stat.size > limit) return { error: `it has ${stat.size} bytes, more than ${limit}` };
     return readFileSync(path);
   } catch (error) {

@@ -25,11 +25,17 @@ export interface CollectedVariables {
   readonly warnings: readonly Problem[];
 }
 
+/**
+ * What the runner gives the action and not the step: its inputs, with the credentials to get into the manager, and the
+ * job's tokens for caches, artifacts and OpenID Connect. Whoever writes a stack file gets none of it.
+ */
+const OF_THE_ACTION = /^(?:INPUT_|ACTIONS_\w*TOKEN$)/;
+
 /** All variables by precedence, and every problem of every env file. */
 export function collectVariables(sources: VariableSources): CollectedVariables {
   const variables = new Map<string, string>();
   for (const [name, value] of Object.entries(sources.environment)) {
-    if (value !== undefined) variables.set(name, value);
+    if (value !== undefined && !OF_THE_ACTION.test(name)) variables.set(name, value);
   }
   const problems: Problem[] = [];
   const warnings: Problem[] = [];

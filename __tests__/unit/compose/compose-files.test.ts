@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
@@ -102,6 +102,35 @@ describe('loadStack', () => {
     expect(messages({ files: ['/dev/zero'] })).toEqual([
       expect.stringContaining('/dev/zero is not a file'),
     ]);
+  });
+
+  const OWN = {
+    'INPUT_PRIVATE-KEY': 'the\nkey',
+    INPUT_PASSWORD: 'the password',
+    ACTIONS_RUNTIME_TOKEN: 'the token',
+    ACTIONS_ID_TOKEN_REQUEST_TOKEN: 'the other',
+  };
+  it.each(Object.keys(OWN))("keeps what is the action's own from the files: %s", (name) => {
+    put('all.env', `${name}\n`);
+    put('a.yml', `${WEB}    environment: ['${name}']\n    env_file: all.env\n`);
+    const { files, attachments, mustBeUnset } = load({ files: ['a.yml'] }, OWN);
+    const sent = [...files.map(({ text }) => text), ...attachments.map(({ content }) => content)];
+    expect(sent.join('\n')).not.toMatch(/\b(?:key|the)\b/);
+    expect(mustBeUnset).toContain(name);
+    const [short = ''] = /^\w+/.exec(name) ?? [];
+    put('b.yml', `${WEB}    user: "\${${short}}"\n`);
+    expect(messages({ files: ['b.yml'] }, OWN)).toEqual([
+      `b.yml:4:12: the variable ${short} is not set`,
+    ]);
+  });
+
+  it('reads nothing of processes, as the environment of this one', () => {
+    symlinkSync('/proc/self/environ', join(cwd, 'link'));
+    const config = (file: string): string => `configs: {c: {file: ${file}}}\n`;
+    for (const file of ['/proc/self/environ', './link']) {
+      put('a.yml', `${config(file)}${WEB}    configs: [c]\n`);
+      expect(messages({ files: ['a.yml'] })).toEqual([expect.stringContaining('is not a file')]);
+    }
   });
 
   it('passes warnings on', () => {
