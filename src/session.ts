@@ -37,6 +37,11 @@ export interface Patience {
 /** Long enough for an engine to restart or a leader to be elected. */
 const PATIENCE_MS = 180_000;
 const RETRY_MS = 1000;
+/**
+ * After the first login that was refused; three times as long after each further one. A machine that goes down or
+ * comes up refuses everybody (pam_nologin), but servers shut out who keeps trying (fail2ban).
+ */
+const REFUSED_MS = 5000;
 /** Longer than the managers take to elect a leader, most often; then others of the hosts may have one. */
 const LEADERLESS_MS = 15_000;
 /** The same words are told again after this long, in milliseconds. */
@@ -178,6 +183,7 @@ export class Session {
   async #reconnect(deadline: number, { clock, signal, log }: Patience): Promise<void> {
     await closeLine(this.#line);
     let told = { words: '', at: -Infinity };
+    let refusedMs = REFUSED_MS;
     for (;;) {
       signal.throwIfAborted();
       try {
@@ -191,7 +197,10 @@ export class Session {
           told = { words: error.message, at: clock.now() };
           log(`still no connection: ${error.message}`);
         }
-        await clock.sleep(RETRY_MS, signal);
+        if (error.reason === 'auth-failed') {
+          await clock.sleep(Math.min(refusedMs, deadline - clock.now()), signal);
+          refusedMs *= 3;
+        } else await clock.sleep(RETRY_MS, signal);
       }
     }
   }

@@ -228,6 +228,23 @@ describe('settle', () => {
     expect(error.outcome).toBe('unreachable');
     expect(swarm.clock.now() - begun).toBeLessThan(300_000);
   });
+  it('asks few times where the login is refused, as a machine that goes down refuses it for a while', async () => {
+    const session = await open();
+    const refused = new DeployError('auth-failed', 'invalid', 'refused the login');
+    let tries = 0;
+    const lasting = (times: number) => (): DeployError | undefined => {
+      tries += 1;
+      return tries > times ? undefined : refused;
+    };
+    swarm.cut();
+    swarm.onConnect = lasting(3);
+    expect(await session.settle(nodesOf, patience)).toHaveLength(3);
+    [tries, swarm.onConnect] = [0, lasting(Infinity)];
+    swarm.cut();
+    const error = await failure(session.settle(nodesOf, patience));
+    expect([error.outcome, tries]).toEqual(['unreachable', 5]);
+    expect(error.message).toContain('refused the login');
+  });
   it('stops when cancelled', async () => {
     const session = await open();
     const cancel = new AbortController();
