@@ -25,6 +25,7 @@ interface Line {
   readonly engineVersion: EngineVersion;
   readonly cliVersion: readonly [number, number];
   readonly nodeName: string;
+  readonly swarmId: string;
 }
 
 /** What patience takes. */
@@ -66,6 +67,8 @@ export class Session {
   /** How many wait for an answer: where nobody does, the connection stays as it is. */
   #waiting = 0;
   #closed = false;
+  /** Of the swarm that the run began with; '' where no manager has said it yet. */
+  #swarmId = '';
   #fence: (() => Promise<void>) | undefined;
 
   private constructor(connect: Connect, docker: DockerCommand, trace: Trace | undefined) {
@@ -91,8 +94,12 @@ export class Session {
     this.#fence = fence;
   }
 
-  #openLine(led: boolean): Promise<Line> {
-    return openLine(this.#connect, this.#docker, async () => this.#fence?.(), this.#trace, led);
+  async #openLine(led: boolean): Promise<Line> {
+    const fence = async (): Promise<void> => this.#fence?.();
+    const wanted = { led, swarmId: this.#swarmId };
+    const line = await openLine(this.#connect, this.#docker, fence, this.#trace, wanted);
+    if (this.#swarmId === '') this.#swarmId = line.swarmId;
+    return line;
   }
 
   get transport(): Transport {
@@ -216,33 +223,38 @@ async function closeLine({ engine, transport }: Line): Promise<void> {
   await transport.close();
 }
 
+/** What a manager has to be. */
+interface Wanted {
+  /** Whether it has to have a leader. */
+  readonly led: boolean;
+  /** '': of any swarm. */
+  readonly swarmId: string;
+}
+
 async function openLine(
   connect: Connect,
   docker: DockerCommand,
   fence: () => Promise<void>,
   trace: Trace | undefined,
-  led: boolean,
+  wanted: Wanted,
 ): Promise<Line> {
   let found: Omit<Line, 'transport'> | undefined;
   const seen = (transport: Transport): Transport =>
     trace === undefined ? transport : traced(transport, trace);
   const transport = await connect(async (candidate) => {
-    found = await probe(seen(candidate), docker, fence, trace, led);
+    found = await probe(seen(candidate), docker, fence, trace, wanted);
   });
   if (found === undefined) throw new Error('connected without a check of the manager');
   return { transport: seen(transport), ...found };
 }
 
-/**
- * Is this a manager, and new enough?
- * @param led whether it has to have a leader, too
- */
+/** Is this a manager, new enough, and one of those that are wanted? */
 async function probe(
   transport: Transport,
   docker: DockerCommand,
   fence: () => Promise<void>,
   trace: Trace | undefined,
-  led: boolean,
+  wanted: Wanted,
 ): Promise<Omit<Line, 'transport'>> {
   const engine = new Engine(
     () => transport.open(dockerArgv(docker, 'system', 'dial-stdio')),
@@ -264,8 +276,11 @@ async function probe(
     if (number !== undefined && !isAtLeast(number, MINIMUM_VERSION))
       throw tooOld('Docker engine', engineVersion.version, transport.description);
     if (!info.isManager) throw notAManager(transport.description, info.state, info.error);
-    if (led && info.error !== '') throw leaderless(transport.description, info.error);
-    return { engine, engineVersion, cliVersion: cli, nodeName: info.nodeName };
+    if (wanted.led && info.error !== '') throw leaderless(transport.description, info.error);
+    const { nodeName, swarmId } = info;
+    if (wanted.swarmId !== '' && swarmId !== '' && swarmId !== wanted.swarmId)
+      throw stranger(transport.description);
+    return { engine, engineVersion, cliVersion: cli, nodeName, swarmId };
   } catch (error) {
     engine.close();
     throw error;
@@ -325,6 +340,17 @@ function notAManager(where: string, state: string, error: string): DeployError {
     hint: 'Give the address of a manager in the input `host`; `docker node ls` on a manager lists them.',
   });
 }
+
+/** What was begun in one swarm must not go on in another. */
+const stranger = (where: string): DeployError =>
+  new DeployError(
+    'not-a-manager',
+    'unreachable',
+    `${where} is a manager of another swarm than the one that this run began with`,
+    {
+      hint: 'The input `host` takes managers of one swarm; deploy to another one in a step of its own.',
+    },
+  );
 
 /** It asks the leader for what `GET /info` says of the swarm (moby, daemon/cluster), and gives the error. */
 const leaderless = (where: string, error: string): DeployError =>

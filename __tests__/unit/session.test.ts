@@ -208,6 +208,25 @@ describe('settle', () => {
     expect(swarm.connections).toBe(connections + 1);
     await session.close();
   });
+  it('goes over to no manager of another swarm', async () => {
+    let id = 'one';
+    swarm.onRequest = (request) => {
+      const Swarm = { LocalNodeState: 'active', ControlAvailable: true, Cluster: { ID: id } };
+      return request.startsWith('GET /info')
+        ? { status: 200, body: JSON.stringify({ Name: 'manager-1', Swarm }) }
+        : undefined;
+    };
+    const session = await open();
+    swarm.onConnect = () => {
+      id = swarm.connections < 3 ? 'two' : 'one';
+      return undefined;
+    };
+    swarm.cut();
+    expect(await session.settle(nodesOf, patience)).toHaveLength(3);
+    expect(swarm.connections).toBe(4);
+    expect(lines.join('\n')).toContain('deploy@manager-1:22 is a manager of another swarm');
+    await session.close();
+  });
   it('says at once what the engine refuses', async () => {
     const session = await open();
     swarm.onRequest = () => ({ status: 400, body: '{"message":"no"}' });

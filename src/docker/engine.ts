@@ -52,6 +52,8 @@ export interface SwarmInfo {
   /** `active`, `inactive`, `pending`, `error` or `locked`. */
   readonly state: string;
   readonly nodeName: string;
+  /** The id of the swarm, as a manager with a leader knows it; else ''. */
+  readonly swarmId: string;
   /** What the engine says is wrong, if anything. */
   readonly error: string;
 }
@@ -181,6 +183,7 @@ export class Engine {
       isManager: at(info, 'Swarm', 'ControlAvailable') === true,
       state: textAt(info, 'Swarm', 'LocalNodeState') || 'inactive',
       nodeName: textAt(info, 'Name'),
+      swarmId: textAt(info, 'Swarm', 'Cluster', 'ID'),
       error: textAt(info, 'Swarm', 'Error'),
     };
   }

@@ -97,7 +97,13 @@ describe('the version', () => {
     ['{"Name":"m"}', false, 'inactive'],
   ])('info %s', async (body, isManager, state) => {
     reply = (_, response) => json(response, body);
-    expect(await engine.swarmInfo()).toEqual({ isManager, state, nodeName: 'm', error: '' });
+    expect(await engine.swarmInfo()).toEqual({
+      isManager,
+      state,
+      nodeName: 'm',
+      swarmId: '',
+      error: '',
+    });
   });
 });
 
