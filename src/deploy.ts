@@ -45,6 +45,7 @@ const TOO_LONG = {
   reason: 'timeout',
   message: 'docker stack deploy did not end within the timeout',
   hint: 'Does the engine answer? Is a registry slow to answer for the digest of an image?',
+  begun: true,
 } as const;
 
 /**
@@ -114,6 +115,8 @@ export interface Deployed {
     readonly reason: Reason;
     readonly message: string;
     readonly hint: string;
+    /** Not refused as a whole: it may have written something, somewhere. */
+    readonly begun?: true;
   };
   /** It took more than one attempt, so that services may have been written more than once. */
   readonly repeated?: boolean;

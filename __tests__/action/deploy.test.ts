@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { ConnectionLost, DeployError } from '../../src/errors.js';
 import type { Service } from '../../src/model.js';
-import { digestOf, exits, FakeSwarm } from '../support/fake-swarm.js';
+import { digestOf, exits, FakeSwarm, ok } from '../support/fake-swarm.js';
 import { runAction, stackFile, type Attempt } from '../support/run-action.js';
 
 let swarm: FakeSwarm;
@@ -420,6 +420,23 @@ describe('somebody else', () => {
 });
 
 describe('docker stack deploy', () => {
+  it.each([
+    ['updates', standing],
+    ['creates', () => Promise.resolve()],
+  ])('that %s in another swarm than the one that is watched is told', async (_, arrange) => {
+    await arrange();
+    const before = specs();
+    // As where the docker context of the login user is not that of a config directory of the run's own.
+    swarm.onCommand = (argv) => (argv.includes('stack') ? ok('') : undefined);
+    const attempt = await runAction(swarm, { yaml: V2 });
+    const { outcome, reason, message, hint } = attempt.report;
+    expect([outcome, reason]).toEqual(['failed', 'docker-unavailable']);
+    expect(message).toContain('nothing of it has come to the swarm of deploy@manager-1:22');
+    expect(hint).toContain('docker-host');
+    expect(specs()).toEqual(before);
+    cleanedUp(attempt);
+  });
+
   it('refused before it wrote anything: invalid, and nothing touched', async () => {
     await standing();
     const before = specs();

@@ -3,7 +3,7 @@
  * of one service. It plays what `play.json` in FAKE_DOCKER says, and writes down in `calls.log` how
  * it was called.
  */
-import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { Duplex } from 'node:stream';
 import { join } from 'node:path';
@@ -59,7 +59,8 @@ function get(path) {
         ? [
             {
               ID: 'service1',
-              Version: { Index: 10 },
+              // Every deploy writes it.
+              Version: { Index: 10 + statSync(join(directory, 'deployed')).size },
               Spec: {
                 Name: 'shop_api',
                 Labels: {},
@@ -144,6 +145,6 @@ if (words === '--version')
 else if (words.includes('system dial-stdio')) serveEngine();
 else if (words.includes('stack deploy')) {
   process.stdout.write(`${play.deployOutput ?? 'Creating service shop_api'}\n`);
-  if (play.deployError === undefined) mark('deployed');
+  if (play.deployError === undefined) appendFileSync(join(directory, 'deployed'), '.');
   else fail(play.deployError);
 } else fail(`docker: '${words}' is not a docker command.`);

@@ -97,6 +97,7 @@ async function deployIn(
     waves,
     origin: rendered.files.filter(({ origin }) => origin !== '').length === 1 ? 'file' : 'files',
     linted: true,
+    writesAll: true,
     background: { places: rendered.places, confidential: secretsIn(rendered) },
     apply: async (wave, live, startedAt) => {
       // While the waves before were watched, another manager may have taken over.

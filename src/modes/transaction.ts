@@ -77,6 +77,8 @@ export interface Change {
   readonly keeps?: (orphan: Service) => boolean;
   /** Where a service stands, for people: its file, the files, a revision. */
   readonly origin: string;
+  /** Every service is written, changed or not: where none is, it was done to another swarm. */
+  readonly writesAll?: true;
   /** The lint has said already which of them have no healthcheck. */
   readonly linted?: true;
   /** For the dossier, where it fails. */
@@ -201,7 +203,7 @@ async function write(
           known.filter(({ Spec }) => mine.has(Spec.Name)),
         );
   const moved = former === undefined ? [] : changedMeanwhile(before, known, names);
-  const deployed =
+  const done: Deployed =
     moved.length > 0
       ? {}
       : await world.narrator.group(
@@ -209,13 +211,19 @@ async function write(
           async () => {
             const { seen } = deployment;
             seen.writing = true;
-            const done = await change.apply(index, known, former?.startedAt);
+            const applied = await change.apply(index, known, former?.startedAt);
             seen.writing = false;
-            return done;
+            return applied;
           },
           ({ failure }) => (failure === undefined ? 'done' : 'failed'),
         );
   const live = moved.length > 0 ? known : await read();
+  const isLost =
+    change.writesAll === true &&
+    moved.length === 0 &&
+    done.failure === undefined &&
+    sameVersions(names, known, live);
+  const deployed = isLost ? { ...done, failure: elsewhere(deployment) } : done;
   const meant = await settle(deployment, (engine) => meantSpecs(engine, before, live));
   const fresh = changesOf(before, live, names, deployed.repeated, meant);
   const made = moved.length > 0 ? { ...fresh, foreign: moved } : fresh;
@@ -232,6 +240,27 @@ async function write(
     live,
   };
 }
+
+/** Whether no service was written: every write counts up the version, one that changes nothing, too. */
+function sameVersions(
+  names: readonly string[],
+  former: readonly Service[],
+  live: readonly Service[],
+): boolean {
+  const versionIn = (services: readonly Service[], name: string): number | undefined =>
+    services.find(({ Spec }) => Spec.Name === name)?.Version.Index;
+  return names.every((name) => versionIn(former, name) === versionIn(live, name));
+}
+
+/** With a configuration directory of its own the CLI knows nothing of the login user's docker contexts (tried). */
+const elsewhere = ({ session }: Deployment): NonNullable<Deployed['failure']> => ({
+  reason: 'docker-unavailable',
+  message:
+    'docker stack deploy ended well, but nothing of it has come to the swarm of ' +
+    `${session.transport.description}: it has written to another engine`,
+  hint: 'Docker settings of the login user lead elsewhere (`docker context`, DOCKER_HOST): set docker-host to the socket of the engine that is meant.',
+  begun: true,
+});
 
 /** Whether a wave is not what it was meant to be, so that there is nothing to wait for. */
 const isRefused = (
@@ -314,11 +343,10 @@ async function judge(
       context.rollout,
     );
   if (deployed.failure !== undefined) {
-    const { reason, message, hint } = deployed.failure;
+    const { reason, message, hint, begun } = deployed.failure;
     if (!changes.any && !(await objectChanges(context)).any)
       return {
-        // Refused as a whole; but one that ran out of time had been started.
-        outcome: reason === 'timeout' ? 'failed' : 'invalid',
+        outcome: begun === true ? 'failed' : 'invalid',
         reason,
         message,
         hint,
