@@ -22,6 +22,7 @@ import type { Narrator } from './report/narrator.js';
 import { safeLine, spokenTime } from './report/text.js';
 import type { Clock } from './rollout/watch.js';
 import type { Session } from './session.js';
+import type { CommandResult } from './transport/transport.js';
 
 interface Surroundings {
   readonly narrator: Narrator;
@@ -200,7 +201,7 @@ export async function deployStack(
       holder?.startsWith(`${inputs.stack}_`) === true &&
       rendered.services.has(holder.slice(inputs.stack.length + 1));
     if (!(isTransientDeployError(words) || moves) || attempt === DEPLOY_ATTEMPTS)
-      return { failure: explain(words, result.code), repeated };
+      return { failure: explain(words, result), repeated };
     narrator.say(`that passes by itself; trying again (${attempt} of ${DEPLOY_ATTEMPTS - 1})`);
     await clock.sleep(Math.min(RETRY_MS * attempt, MAX_RETRY_MS), signal);
   }
@@ -231,16 +232,21 @@ function deployArgv(
   );
 }
 
-function explain(words: string, code: number | null): NonNullable<Deployed['failure']> {
-  const reason: Reason =
-    engineUnreachable(words) || diskFull(words) ? 'docker-unavailable' : deployFailure(words);
-  const said = saidIn(words) || `exit code ${code ?? 'none'}`;
+function explain(words: string, { code, signal }: CommandResult): NonNullable<Deployed['failure']> {
+  const said = saidIn(words);
+  const ofTheManager = said === '' || engineUnreachable(words) || diskFull(words) || bySudo(words);
+  const reason: Reason = ofTheManager ? 'docker-unavailable' : deployFailure(words);
+  const end = code === null ? `it was ended by ${signal ?? 'a signal'}` : `exit code ${code}`;
   return {
     reason,
-    message: `docker stack deploy failed: ${said}`,
-    hint: hintFor(reason, words),
+    message: `docker stack deploy failed: ${said || end}`,
+    hint: said === '' ? KILLED : hintFor(reason, words),
   };
 }
+
+/** Docker itself always says why. */
+const KILLED =
+  'Something on the manager has ended it: look at its memory (`dmesg` tells of processes that were killed for it).';
 
 /** The lines of the command that say what went wrong, as one. */
 function saidIn(words: string): string {
@@ -252,9 +258,15 @@ function saidIn(words: string): string {
 const diskFull = (words: string): boolean =>
   words.includes(UNWRITTEN) || /no space left on device|disk quota exceeded/i.test(words);
 
+/** sudo refuses this command, though it let others through. */
+const bySudo = (words: string): boolean =>
+  /^sudo: |^Sorry, user \S+ (?:is not allowed to execute|may not run sudo)/m.test(words);
+
 function hintFor(reason: Reason, words: string): string {
   if (diskFull(words))
     return 'A disk of the manager is full: make room in /tmp (or TMPDIR) and below /var/lib/docker there, then run this again.';
+  if (bySudo(words))
+    return 'The login user must be allowed to run `docker stack deploy` by sudo without a password; the threat model has the lines.';
   if (reason === 'docker-unavailable')
     return 'Look at the managers, on one of them: docker node ls. More than half of them must be reachable, and not overloaded.';
   return /only updates to Labels are allowed/i.test(words)

@@ -24,10 +24,10 @@ export function scriptedTransport(
       calls.push(call);
       const step = script(call, calls.length);
       if (step instanceof Error) throw step;
-      const { stdout = '', stderr = '', code = 0 } = step;
+      const { stdout = '', stderr = '', code = 0, ...signal } = step;
       if (stdout !== '') options.onOutput?.(Buffer.from(stdout), 'stdout');
       if (stderr !== '') options.onOutput?.(Buffer.from(stderr), 'stderr');
-      return { code, stdout: Buffer.from(stdout), stderr: Buffer.from(stderr) };
+      return { code, ...signal, stdout: Buffer.from(stdout), stderr: Buffer.from(stderr) };
     },
     open: () => Promise.reject(new Error('no streams here')),
     close: () => Promise.resolve(),

@@ -216,11 +216,19 @@ describe('deployStack', () => {
     ],
     ['cat: write error: No space left on device', 1, 'docker-unavailable', 'No space left'],
     [`echo: echo: I/O error\n${UNWRITTEN}`, 1, 'docker-unavailable', UNWRITTEN],
-    ['', 137, 'compose-invalid', 'exit code 137'],
-    ['', null, 'compose-invalid', 'exit code none'],
+    ['', 137, 'docker-unavailable', 'exit code 137'],
+    ['', null, 'docker-unavailable', 'ended by SIGKILL'],
+    ['sudo: a password is required', 1, 'docker-unavailable', 'a password is required'],
+    [
+      "Sorry, user deploy is not allowed to execute '/usr/bin/docker stack deploy shop' as root on m1.",
+      1,
+      'docker-unavailable',
+      'is not allowed to execute',
+    ],
   ])('%j with code %s', async (stderr, code, reason, words) => {
-    const { deploy } = world(() => ({ code, stderr }));
+    const { deploy } = world(() => ({ code, stderr, ...(code === null && { signal: 'SIGKILL' }) }));
     const found = (await deploy()).failure;
+    expect(found?.hint).not.toContain('stack files');
     expect(found?.reason).toBe(reason);
     expect(found?.message).toContain(words);
   });
