@@ -19,6 +19,10 @@ export interface WorkspaceFile {
 
 const NAME = /^swarm-deploy-[0-9a-f]{32}$/;
 const PARALLEL_UPLOADS = 4;
+/** For one file, on a slow line; a disk that hangs is no reason to keep the stack's lock for hours. */
+const WRITE_LIMIT_MS = 5 * 60_000;
+/** For stopping a command and removing what little there is. */
+const REMOVE_LIMIT_MS = 60_000;
 
 /** @param id 32 hexadecimal digits from a strong random source */
 export const workspaceName = (id: string): string => `swarm-deploy-${id}`;
@@ -58,6 +62,7 @@ const shell = (script: string, ...args: readonly string[]): readonly string[] =>
  * @param name `swarm-deploy-` and 32 hexadecimal digits from a strong random source
  * @param first written by the same command: most deploys have one file
  * @throws DeployError when the manager refuses (full disk, read-only)
+ * @throws TimedOut when it does not get done with it
  */
 export async function createWorkspace(
   transport: Transport,
@@ -67,8 +72,11 @@ export async function createWorkspace(
   if (!isWorkspaceName(name)) throw new Error(`not a workspace name: ${name}`);
   const result =
     first === undefined
-      ? await transport.run(shell(CREATE, name))
-      : await transport.run(shell(CREATE, name, first.name), { input: first.content });
+      ? await transport.run(shell(CREATE, name), { timeoutMs: WRITE_LIMIT_MS })
+      : await transport.run(shell(CREATE, name, first.name), {
+          input: first.content,
+          timeoutMs: WRITE_LIMIT_MS,
+        });
   if (result.code !== 0)
     throw new DeployError(
       'docker-unavailable',
@@ -82,6 +90,7 @@ export async function createWorkspace(
 /**
  * Writes files by `cat`, which works where the SFTP subsystem is off.
  * @throws DeployError when a file could not be written whole
+ * @throws TimedOut when the manager does not get done with one
  */
 export async function upload(
   transport: Transport,
@@ -93,6 +102,7 @@ export async function upload(
     for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
       const result = await transport.run(shell(WRITE, `${workspace.path}/${file.name}`), {
         input: file.content,
+        timeoutMs: WRITE_LIMIT_MS,
       });
       if (result.code !== 0)
         throw new DeployError(
@@ -194,9 +204,13 @@ export async function stopCommand(transport: Transport, { path }: Workspace): Pr
   }
 }
 
-/** Removes the directory; no error where there is none. @returns whether it is gone */
+/**
+ * Removes the directory; no error where there is none.
+ * @returns whether it is gone
+ * @throws TimedOut when the manager does not get done with it
+ */
 export async function removeWorkspace(transport: Transport, name: string): Promise<boolean> {
   if (!isWorkspaceName(name)) throw new Error(`not a workspace name: ${name}`);
-  const result = await transport.run(shell(REMOVE, name));
+  const result = await transport.run(shell(REMOVE, name), { timeoutMs: REMOVE_LIMIT_MS });
   return result.code === 0;
 }

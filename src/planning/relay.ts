@@ -47,6 +47,8 @@ mkdir -- "$1/relay" "$1/bin" && cat > "$1/bin/ssh" && chmod 700 "$1/bin/ssh" || 
 "$1/bin/ssh" try
 `;
 
+const PREPARE_LIMIT_MS = 60_000;
+
 /**
  * Holds the other ends of a pair of pipes. It opens both for reading and writing, which waits for
  * nobody, so that no process is left waiting where the CLI never comes. `down` gets its name last:
@@ -94,7 +96,10 @@ export async function openRelay(
   onConnection: (stream: Duplex, used: () => void) => void,
 ): Promise<Relay> {
   const { path } = workspace;
-  const prepared = await transport.run(shell(PREPARE, path), { input: SSH });
+  const prepared = await transport.run(shell(PREPARE, path), {
+    input: SSH,
+    timeoutMs: PREPARE_LIMIT_MS,
+  });
   if (prepared.code !== 0) throw cannotPrepare(transport, path, prepared);
   const streams = new Set<Duplex>();
   let closed = false;

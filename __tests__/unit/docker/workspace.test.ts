@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   createWorkspace,
   removeWorkspace,
@@ -10,7 +11,7 @@ import {
   UNWRITTEN,
   upload,
 } from '../../../src/docker/workspace.js';
-import { DeployError } from '../../../src/errors.js';
+import { DeployError, TimedOut } from '../../../src/errors.js';
 import { localTransport } from '../../../src/transport/local.js';
 import type { Transport } from '../../../src/transport/transport.js';
 import { scriptedTransport } from '../../support/scripted-transport.js';
@@ -139,6 +140,22 @@ describe('refusals', () => {
       });
     }
     expect(await removeWorkspace(full, NAME)).toBe(false);
+  });
+  it('are not waited for for ever, where a disk hangs', async () => {
+    const stuck: Transport = {
+      ...scriptedTransport(() => ({})),
+      run: (_, { timeoutMs } = {}) =>
+        timeoutMs === undefined
+          ? new Promise(() => undefined)
+          : Promise.reject(new TimedOut('late')),
+    };
+    for (const attempt of [
+      createWorkspace(stuck, NAME),
+      createWorkspace(stuck, NAME, { name: 'a.yml', content: '' }),
+      upload(stuck, { path: '/tmp/x' }, [{ name: 'a.yml', content: '' }]),
+      removeWorkspace(stuck, NAME),
+    ])
+      await expect(Promise.race([attempt, sleep(1000)])).rejects.toThrow('late');
   });
   it('send contents by standard input, never as an argument', async () => {
     const transport = scriptedTransport(() => ({}));
