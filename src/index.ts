@@ -6,12 +6,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { run } from './action.js';
 import { Cancellation } from './cancel.js';
 import { loadChecks, loadStack } from './compose-files.js';
-import { removeWorkspace } from './docker/workspace.js';
 import { credentialLines, parseInputs, secretValues, type Inputs } from './inputs.js';
 import { isLeft, settleLeft, type Left } from './ledger/left.js';
 import { runFacts } from './ledger/run.js';
 import { undoFrom, undoText, type Undo } from './modes/cancel.js';
-import { finishUndo } from './post.js';
+import { finishUndo, removeLeft } from './post.js';
 import { keepTidy, keepYoungSmall } from './memory.js';
 import { createNarrator, type Narrator } from './report/narrator.js';
 import {
@@ -137,7 +136,11 @@ async function post(): Promise<void> {
   const narrator = createNarrator(actionsLog, clock);
   const inputs = readInputs();
   const known = left === '' ? {} : (JSON.parse(left) as Left);
-  if (workspace !== '') await removeLeftWorkspace(inputs, workspace, narrator);
+  if (workspace !== '') {
+    // On every manager that the run may have been connected to.
+    const connects = eachManager(inputs).map((each) => connector(each, narrator));
+    await removeLeft(connects, workspace, narrator);
+  }
   if (undo !== undefined) await endUndo(inputs, undoFrom(undo), known, narrator);
   if (left !== '') await endInSwarm(inputs, known, narrator);
 }
@@ -160,30 +163,6 @@ async function endUndo(
     process.exitCode = 1;
   }
   await addSummary(`${isBack ? '↩️' : '❌'} ${safeCell(words)}\n\n`);
-}
-
-/** On every manager that the run may have been connected to. */
-async function removeLeftWorkspace(
-  inputs: Inputs,
-  name: string,
-  narrator: Narrator,
-): Promise<void> {
-  for (const each of eachManager(inputs))
-    try {
-      const transport = await connector(each, narrator)(() => Promise.resolve());
-      try {
-        const gone = await removeWorkspace(transport, name);
-        if (!gone) throw new Error(`${transport.description} would not remove it`);
-        narrator.say(`nothing of the run is left on ${transport.description}`);
-      } finally {
-        await transport.close();
-      }
-    } catch (error) {
-      narrator.warn(
-        `could not clean up: ${errorLine(error)}; the directory ` +
-          `${name} in the temporary directory of the manager may still hold a registry login`,
-      );
-    }
 }
 
 /** The lock and the revision of a run that is over, by whatever manager answers. */

@@ -1,18 +1,50 @@
-/** `post`, after a run that was cancelled with `on-cancel: rollback`: what it had no time for. */
+/** `post`: what a run has left behind, and after one that was cancelled with `on-cancel: rollback` what it had no time for. */
 import { authFor } from './docker/registry.js';
+import { removeWorkspace } from './docker/workspace.js';
 import { DeployError } from './errors.js';
 import type { Inputs } from './inputs.js';
 import { acquire, type Lease, type LeaseState } from './ledger/lease.js';
 import { takeBack, type Undo } from './modes/cancel.js';
 import type { Deployment } from './modes/deployment.js';
+import type { Narrator } from './report/narrator.js';
 import { errorLine } from './report/text.js';
 import { progressLog } from './report/progress.js';
 import { ImageHealthchecks } from './rollout/healthchecks.js';
 import { MissingImages } from './rollout/images.js';
 import { SnapshotReader } from './rollout/reader.js';
 import type { RollBackResult } from './rollout/rollback.js';
-import { Session } from './session.js';
+import { Session, type Connect } from './session.js';
 import type { World } from './world.js';
+
+/**
+ * Stops and removes what a run has left on managers; never throws. On all of them at once: to give one up that is down
+ * takes a minute, and `post` may have five.
+ * @param connects one for each of them
+ */
+export async function removeLeft(
+  connects: readonly Connect[],
+  name: string,
+  narrator: Narrator,
+): Promise<void> {
+  const removeBy = async (connect: Connect): Promise<void> => {
+    try {
+      const transport = await connect(() => Promise.resolve());
+      try {
+        const gone = await removeWorkspace(transport, name);
+        if (!gone) throw new Error(`${transport.description} would not remove it`);
+        narrator.say(`nothing of the run is left on ${transport.description}`);
+      } finally {
+        await transport.close();
+      }
+    } catch (error) {
+      narrator.warn(
+        `could not clean up: ${errorLine(error)}; the directory ` +
+          `${name} in the temporary directory of the manager may still hold a registry login`,
+      );
+    }
+  };
+  await Promise.all(connects.map(removeBy));
+}
 
 /**
  * Puts the stack back, under the lock of the run that is over.
