@@ -249,7 +249,9 @@ function sameVersions(
 ): boolean {
   const versionIn = (services: readonly Service[], name: string): number | undefined =>
     services.find(({ Spec }) => Spec.Name === name)?.Version.Index;
-  return names.every((name) => versionIn(former, name) === versionIn(live, name));
+  return (
+    names.length > 0 && names.every((name) => versionIn(former, name) === versionIn(live, name))
+  );
 }
 
 /** With a configuration directory of its own the CLI knows nothing of the login user's docker contexts (tried). */
