@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
+import { imageOf } from '../../src/model.js';
 import { FakeSwarm } from '../support/fake-swarm.js';
 import { runAction, type Asked, type Attempt } from '../support/run-action.js';
 
@@ -196,6 +197,28 @@ describe('waves', () => {
     const attempt = await deploy(yaml('2'));
     expect(attempt.report.outcome).toBe('deployed');
     expect(web).toBe('updating');
+  });
+
+  it('judge a service that failed for want of another one from its own wave on', async () => {
+    const yaml = (db: string): string =>
+      file({ api: { image: 'api:1', after: ['db'] }, db: { image: db } });
+    await standing(yaml('db:1'));
+    // Without a database that answers it dies, again and again.
+    const isUp = (): boolean =>
+      imageOf(swarm.byName('shop_db').Spec).startsWith('db:slow') &&
+      swarm.running('shop_db').length === 1;
+    let deaths = 0;
+    swarm.onStep = () => {
+      const { ID } = swarm.byName('shop_api');
+      for (const task of isUp() ? [] : swarm.tasks)
+        if (task.ServiceID === ID && task.Status.State === 'running') {
+          task.Status = { State: 'failed', Err: 'task: non-zero exit (1)' };
+          deaths += 1;
+        }
+    };
+    const { report } = await deploy(yaml('db:slow'));
+    expect(report).toMatchObject({ outcome: 'deployed', reason: '' });
+    expect(deaths).toBeGreaterThan(3);
   });
 
   it('leave alone what somebody else changed before its wave', async () => {

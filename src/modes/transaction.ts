@@ -97,6 +97,8 @@ interface Context extends Before {
   /** Of all waves that were written. */
   readonly changes: Changes;
   readonly startedAt: number;
+  /** Ids of the tasks that each service had before it was written. */
+  readonly formerTasks: ReadonlySet<string>;
   /** As far as it was watched between waves. */
   readonly rollout?: Rollout;
   /** Full names of the services whose wave was never written. */
@@ -233,7 +235,10 @@ async function write(
   for (const line of withoutDigest(inputs, made)) world.narrator.warn(line);
   const changes = joined(former?.changes, marked(made, waves), live, change.names);
   const unreached = waves.slice(index + 1).flatMap((wave) => wave.names);
-  const context = { deployment, before, objectsBefore, change, changes, startedAt, unreached };
+  const context = {
+    ...{ deployment, before, objectsBefore, change, changes, startedAt, unreached },
+    formerTasks: formerTasksOf(deployment, first, known, mine, former),
+  };
   return {
     context: former?.rollout === undefined ? context : { ...context, rollout: former.rollout },
     deployed,
@@ -263,6 +268,26 @@ const elsewhere = ({ session }: Deployment): NonNullable<Deployed['failure']> =>
   hint: 'Docker settings of the login user lead elsewhere (`docker context`, DOCKER_HOST): set docker-host to the socket of the engine that is meant.',
   begun: true,
 });
+
+/**
+ * A service may fail for want of the waves before its own, and what it failed of until it was written is none
+ * of this rollout's doing.
+ */
+function formerTasksOf(
+  { seen }: Deployment,
+  before: Snapshot,
+  known: readonly Service[],
+  names: ReadonlySet<string>,
+  former: Context | undefined,
+): ReadonlySet<string> {
+  if (former === undefined) return idsOf(before.tasks);
+  const own = idsOf(known.filter(({ Spec }) => names.has(Spec.Name)));
+  const since = seen.snapshot?.tasks.filter(({ ServiceID }) => own.has(ServiceID)) ?? [];
+  return new Set([...former.formerTasks, ...idsOf(since)]);
+}
+
+const idsOf = (items: readonly { readonly ID: string }[]): ReadonlySet<string> =>
+  new Set(items.map(({ ID }) => ID));
 
 /** Whether a wave is not what it was meant to be, so that there is nothing to wait for. */
 const isRefused = (
@@ -311,11 +336,17 @@ const onTo = ({ rollout, deployment: { world } }: Context, goal: Goal): Rollout 
   rollout === undefined ? beginRollout(goal) : continueRollout(rollout, goal, world.clock.now());
 
 /** What everything that was written so far is to come to. */
-const goalOf = ({ deployment: { inputs }, before, changes, startedAt }: Context): Goal => ({
+const goalOf = ({
+  deployment: { inputs },
+  before,
+  changes,
+  startedAt,
+  formerTasks,
+}: Context): Goal => ({
   phase: 'deploy',
   targets: changes.targets,
   gone: [],
-  formerTasks: new Set(before.tasks.map(({ ID }) => ID)),
+  formerTasks,
   settledTasks: settledTasks(before),
   startedAt,
   stableForMs: stableForMs(inputs.watch.stableForMs, changes, before),
@@ -447,7 +478,10 @@ function withLastSeen(
   if (!(error instanceof ConnectionLost)) return error;
   const changes = changesOf(before, before.services, change.names);
   const startedAt = before.at;
-  const context = { deployment, before, objectsBefore, change, changes, startedAt, unreached: [] };
+  const context = {
+    ...{ deployment, before, objectsBefore, change, changes, startedAt, unreached: [] },
+    formerTasks: idsOf(before.tasks),
+  };
   const { services } = observe(beginRollout(goalOf(context)), before);
   const last = [...services.values()].map(standingLine).join('; ') || 'no service of it was there';
   return new ConnectionLost(
