@@ -245,6 +245,28 @@ describe('verify', () => {
     expect(report).toMatchObject({ outcome: 'rolled-back', reason: 'crash-loop' });
   });
 
+  it.each([true, false])(
+    'starts the stability window again where a task dies: %s',
+    async (dies) => {
+      let asked = Infinity;
+      const { report } = await run('api:1', {
+        inputs: { ...inputs, 'stable-for': '20s' },
+        probe: async () => {
+          asked = swarm.clock.now();
+          const [first] = dies ? swarm.running('shop_api') : [];
+          for (const task of swarm.tasks)
+            if (task.ID === first)
+              task.Status = { State: 'failed', Err: 'task: non-zero exit (1)' };
+          // Another one is there in its place long before the answer.
+          swarm.settle();
+          return well;
+        },
+      });
+      expect(report.outcome).toBe('deployed');
+      expect(swarm.clock.now() - asked >= 20_000).toBe(dies);
+    },
+  );
+
   it('with a variable that is not set connects to nothing', async () => {
     const { report } = await run('api:2', {
       inputs: { verify: 'https://shop.example/${NONE}' },

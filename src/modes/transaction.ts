@@ -440,6 +440,7 @@ async function verified(context: Context, rollout: Rollout): Promise<Ending> {
   const { clock, signal, probe, narrator } = world;
   const { confidential = [] } = change.background ?? {};
   const specs = changes.targets.map(({ spec }) => spec);
+  const begun = clock.now();
   const verification = await narrator.group(
     'Verify',
     () =>
@@ -458,9 +459,15 @@ async function verified(context: Context, rollout: Rollout): Promise<Ending> {
     const end = { kind: 'failed', reason: 'verify-failed', message } as const;
     return { ...(await fail(context, end, rollout)), verification };
   }
-  // The checks may have taken a while: one more look, that it is still so.
-  const goal = { ...goalOf(context), stableForMs: 0 };
-  const again = await look(deployment, continueRollout(rollout, goal, clock.now()));
+  // The checks may have taken a while: one more look, that it is still so. What one of them has brought
+  // down, and Swarm has replaced, has to hold as long as anything else.
+  const { holding } = rollout;
+  // What the checks took has a limit of its own.
+  const startedAt = context.startedAt + clock.now() - begun;
+  const again = await look(deployment, {
+    ...continueRollout(rollout, goalOf({ ...context, startedAt }), clock.now()),
+    ...(holding && { holding }),
+  });
   const ending =
     again.end.kind === 'converged'
       ? await succeed(context, again.rollout)
