@@ -250,6 +250,25 @@ describe('a deploy that fails', () => {
     expect(own).toEqual(['restore shop_api (previous-spec)']);
   });
 
+  it('says what it still waited for when its time is up', async () => {
+    let died = -Infinity;
+    swarm.onStep = (now) => {
+      if (!swarm.names().includes('shop_api') || now - died < 7000) return;
+      died = now;
+      for (const { Slot, Status } of swarm.tasks)
+        if (Slot === 1 && Status.State === 'running')
+          Object.assign(Status, { State: 'failed', Err: 'task: non-zero exit (3)' });
+    };
+    const { report } = await runAction(swarm, {
+      yaml: stackFile({ api: { image: 'api:1' }, web: { image: 'web:1', replicas: 0 } }),
+      inputs: { 'stable-for': '20s', timeout: '30s', 'max-failures': '100' },
+    });
+    expect(report).toMatchObject({ outcome: 'rolled-back', reason: 'timeout' });
+    expect(report.message).toMatch(
+      /^shop_api runs, but has not stayed so for stable-for in time; last failure: .*exit \(3\)/,
+    );
+  });
+
   it('says which task failed, where, and with what', async () => {
     await standing();
     const { report, log } = await runAction(swarm, { yaml: BROKEN });

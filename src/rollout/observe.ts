@@ -579,8 +579,8 @@ function endOf(rollout: Rollout, partial: boolean): End | undefined {
         ? { reason: 'progress-timeout' as const, limit: 'and nothing has moved for too long' }
         : undefined;
   if (late === undefined) return undefined;
-  const behind =
-    still ?? progress.find(({ complete }) => !complete) ?? progress.find((p) => p.updating);
+  if (holding !== undefined && progress.every(({ complete }) => complete)) return notYet(progress);
+  const behind = still ?? progress.find(({ complete }) => !complete);
   const unplaced = progress.find((service) => service.unplaced !== undefined);
   if (unplaced?.unplaced !== undefined && !unplaced.complete)
     return {
@@ -604,6 +604,23 @@ function endOf(rollout: Rollout, partial: boolean): End | undefined {
           (behind.extra === 0 ? '' : `, with ${plural(behind.extra, 'task')} too many,`) +
           ` ${late.limit}` +
           (lead === undefined ? '' : `; last failure: ${lead.error}`),
+  };
+}
+
+/** The time is up, and all runs that should, but has not done so for long enough. */
+function notYet(progress: readonly ServiceProgress[]): End {
+  const monitored = progress.find(({ updating }) => updating);
+  const unsteady = monitored ?? progress.find(({ failures }) => failures.length > 0);
+  const lead = leadingFailure(unsteady?.failures ?? []);
+  return {
+    kind: 'failed',
+    reason: 'timeout',
+    ...(unsteady === undefined ? {} : { service: unsteady.name }),
+    message:
+      (monitored === undefined
+        ? `${unsteady?.name ?? 'everything'} runs, but has not stayed so for stable-for in time`
+        : `${monitored.name} runs, but Swarm has not finished its update in time`) +
+      (lead === undefined ? '' : `; last failure: ${lead.error}`),
   };
 }
 
