@@ -1,11 +1,11 @@
 /**
  * Writes recorded specs over a stack. The very same spec is not written at all, so that what already
- * runs as it was recorded is not touched.
+ * runs as it was recorded is not touched; but where Swarm has paused on the way to it.
  */
 import type { Deployed } from '../deploy.js';
 import { portHolder } from '../docker/cli.js';
 import { EngineError, type Engine } from '../docker/engine.js';
-import { imageOf, referencesOf, sameJson, type ServiceSpec } from '../model.js';
+import { imageOf, referencesOf, sameJson, type Service, type ServiceSpec } from '../model.js';
 
 /** A service as it was recorded. */
 export interface RecordedService {
@@ -113,8 +113,12 @@ async function applySpec(
       if (live === undefined) {
         log(`creating ${name}`);
         await engine.createService(spec, auth);
-      } else if (!sameJson(live.Spec, spec)) {
-        log(`writing the recorded spec of ${name}`);
+      } else if (!sameJson(live.Spec, spec) || isPaused(live)) {
+        log(
+          sameJson(live.Spec, spec)
+            ? `${name} already has the recorded spec, but Swarm paused on the way to it: resuming`
+            : `writing the recorded spec of ${name}`,
+        );
         // The engine never shows credentials: those of the live spec are the newest there are.
         await engine.updateService(
           live.ID,
@@ -133,3 +137,7 @@ async function applySpec(
     }
   }
 }
+
+/** Until it is written again, Swarm leaves a service as it was when it paused. */
+const isPaused = ({ UpdateStatus }: Service): boolean =>
+  UpdateStatus?.State === 'paused' || UpdateStatus?.State === 'rollback_paused';
