@@ -15,7 +15,7 @@ import {
   sameJson,
   splitImage,
 } from '../model.js';
-import type { Service, Snapshot } from '../model.js';
+import type { Service, Snapshot, Task } from '../model.js';
 import { clearMemory } from '../memory.js';
 import { changesOf, takenBack, type Changes } from '../plan.js';
 import { preciseReason } from '../report/dossier-facts.js';
@@ -610,7 +610,7 @@ async function succeed(context: Context, rollout: Rollout): Promise<Ending> {
     world.narrator.say(
       `not in the ${change.origin}, left running: ${left.map(({ Spec }) => Spec.Name).join(', ')} (prune: true removes them)`,
     );
-  const any = changes.any || pruned.length > 0;
+  const any = changes.any || pruned.length > 0 || !restsOn(before.tasks, rollout);
   return {
     outcome: any ? 'deployed' : 'unchanged',
     reason: '',
@@ -621,6 +621,14 @@ async function succeed(context: Context, rollout: Rollout): Promise<Ending> {
     pruned,
     fate: 'healthy',
   };
+}
+
+/** Where no spec differs, an update that was left half-way goes on all the same: then not all of it ran already. */
+function restsOn(tasks: readonly Task[], { holding }: Rollout): boolean {
+  const known = idsOf(tasks);
+  return (
+    holding === undefined || holding.tasks.split(' ').every((id) => id === '' || known.has(id))
+  );
 }
 
 /** As long as the tasks of before take to come back in their turn. */
