@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { ConnectionLost, DeployError } from '../../src/errors.js';
-import type { Service } from '../../src/model.js';
+import { imageOf, type Service } from '../../src/model.js';
 import { digestOf, exits, FakeSwarm, ok } from '../support/fake-swarm.js';
 import { runAction, stackFile, type Attempt } from '../support/run-action.js';
 
@@ -354,6 +354,28 @@ describe('a deploy that fails', () => {
     expect(attempt.report.hint).toContain('docker stack ps');
     expect(serviceOf(attempt, 'shop_api').outcome).toBe('unknown');
     cleanedUp(attempt);
+  });
+
+  it.each([
+    ['recovers', 'rolled-back'],
+    ['does not recover', 'rollback-failed'],
+  ])('sees whether a service recovers that it broke without a change: %s', async (how, outcome) => {
+    await standing();
+    let isBroken = false;
+    swarm.onStep = () => {
+      if (imageOf(swarm.byName('shop_api').Spec).startsWith('api:2')) isBroken = true;
+      else if (how === 'recovers') isBroken = false;
+      const { ID } = swarm.byName('shop_web');
+      for (const { ServiceID, Status } of isBroken ? swarm.tasks : [])
+        if (ServiceID === ID && Status.State === 'running')
+          Object.assign(Status, { State: 'failed', Err: 'task: non-zero exit (1)' });
+    };
+    const { report } = await runAction(swarm, { yaml: V2 });
+    expect(report).toMatchObject({ outcome, reason: 'crash-loop' });
+    expect(imageOf(swarm.byName('shop_api').Spec)).toMatch(/^api:1/);
+    if (how === 'recovers') expect(swarm.running('shop_web')).not.toEqual([]);
+    else expect(report.message).toContain('shop_web');
+    expect(swarm.writes.filter((line) => line.includes('shop_web'))).toEqual(['update shop_web']);
   });
 
   it('is loud when the engine refuses the way back', async () => {

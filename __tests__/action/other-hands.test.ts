@@ -233,6 +233,27 @@ it('mode: rollback to what Swarm is on its way back to is green', async () => {
   expect([report.outcome, state()]).toEqual(['deployed', 'rollback_completed']);
 });
 
+it.each(['changes', 'removes'])(
+  'what somebody %s meanwhile of what did not change does not keep the way back',
+  async (verb) => {
+    const yaml = (api: string): string =>
+      stackFile({ api: { image: api }, web: { image: 'web:1' } });
+    await runAction(swarm, { yaml: yaml('api:1') });
+    let done = false;
+    swarm.onRequest = (line) => {
+      // Once the way back has begun.
+      if (done || !/^POST .*update$/.test(line)) return undefined;
+      done = true;
+      if (verb === 'changes') writes('shop_web', 'web:theirs');
+      else swarm.services.delete(swarm.byName('shop_web').ID);
+      return undefined;
+    };
+    const { report } = await runAction(swarm, { yaml: yaml('api:crash') });
+    expect([done, report.outcome]).toEqual([true, 'rolled-back']);
+    expect(image('shop_api')).toMatch(/^api:1/);
+  },
+);
+
 it('an update that was left half-way and goes on is not unchanged', async () => {
   await runAction(swarm, { yaml: file('api:1') });
   const [first] = swarm.running('shop_api');

@@ -707,7 +707,7 @@ async function fail(
       rollBack({
         stack: inputs.stack,
         before,
-        changes,
+        changes: common.changes,
         objects,
         failedJobs,
         limits: {

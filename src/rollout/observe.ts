@@ -238,6 +238,10 @@ function fold(rollout: Rollout, snapshot: Snapshot): Rollout {
       stand.extra + stand.older > 0 &&
       (stand.done >= stand.wanted || (updating && waitsForLost(tasks, snapshot)));
     const deadlock = deadlockOf(target, kind, tasks, stand, snapshot, goal.formerTasks);
+    const end = departure(goal, target, service, stand.complete);
+    // What somebody else has changed of it since is no part of a way back that has nothing to write there.
+    const isElsewhere =
+      goal.phase === 'restore' && target.change === 'unchanged' && end?.kind === 'superseded';
     services.set(target.id, {
       name: target.name,
       kind,
@@ -247,7 +251,8 @@ function fold(rollout: Rollout, snapshot: Snapshot): Rollout {
       endedLate: former?.endedLate === true || (stand.ended > 0 && endsLate(rollout, kind, tasks)),
       older: stand.older,
       extra: stand.extra,
-      complete: stand.complete && (target.mustEnd !== true || stand.ended >= stand.wanted),
+      complete:
+        isElsewhere || (stand.complete && (target.mustEnd !== true || stand.ended >= stand.wanted)),
       updating,
       waitsInVain:
         service?.UpdateStatus?.State === 'updating' && calledOff(tasks, snapshot).length > 0,
@@ -271,8 +276,7 @@ function fold(rollout: Rollout, snapshot: Snapshot): Rollout {
         : { deadlock: { ...deadlock, since: former?.deadlock?.since ?? snapshot.at } }),
     });
     if (isNeeded(goal, target.id)) holding.push(...stand.holding.map(({ ID }) => ID));
-    const end = departure(goal, target, service, stand.complete);
-    if (end !== undefined) departures.push(end);
+    if (end !== undefined && !isElsewhere) departures.push(end);
 
     const place = placeIn(kind);
     for (const task of thisRun)

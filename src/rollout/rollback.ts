@@ -8,8 +8,8 @@ import { isJob, kindOf, sameJson, type Service, type Snapshot } from '../model.j
 import type { Changes } from '../plan.js';
 import type { Narrator } from '../report/narrator.js';
 import { standingLine } from '../report/progress.js';
-import { beginRollout, type End, type Goal, type Rollout } from './observe.js';
-import { unsteadyPlaces } from './stability.js';
+import { beginRollout, type End, type Goal, type Rollout, type Target } from './observe.js';
+import { ranInFull, unsteadyPlaces } from './stability.js';
 import { placedTasks } from './standing.js';
 import { removeObjects, restore } from './restore.js';
 import type { Clock } from './watch.js';
@@ -87,17 +87,20 @@ async function attempt(request: RollBackRequest): Promise<RollBackResult> {
   const formerTasks = new Set(before.tasks.map(({ ID }) => ID));
   const goal: Goal = {
     phase: 'restore',
-    targets: ours.map((former) => {
-      const unsteady = unsteadyPlaces(former, before);
-      return {
-        id: former.ID,
-        name: former.Spec.Name,
-        change: 'updated',
-        spec: former.Spec,
-        enough: placedTasks(former, kindOf(former.Spec), before, unsteady),
-        unsteady,
-      };
-    }),
+    targets: [
+      ...ours.map((former) => {
+        const unsteady = unsteadyPlaces(former, before);
+        return {
+          id: former.ID,
+          name: former.Spec.Name,
+          change: 'updated' as const,
+          spec: former.Spec,
+          enough: placedTasks(former, kindOf(former.Spec), before, unsteady),
+          unsteady,
+        };
+      }),
+      ...bystanders(changes, before),
+    ],
     gone: removed,
     formerTasks,
     settledTasks: formerTasks,
@@ -156,13 +159,28 @@ async function attempt(request: RollBackRequest): Promise<RollBackResult> {
   };
 }
 
+/**
+ * What nobody has to put back, and what the deploy may have brought down all the same: a service fails for
+ * want of another one, too. What was not well before is left out.
+ */
+const bystanders = ({ targets }: Changes, before: Snapshot): readonly Target[] =>
+  targets
+    .filter(({ id, change }) => {
+      const former = before.services.find(({ ID }) => ID === id);
+      return change === 'unchanged' && former !== undefined && ranInFull(former, before);
+    })
+    .map(({ id, name, change, spec, staleStatus }) => ({
+      ...{ id, name, change, spec },
+      ...(staleStatus && { staleStatus }),
+    }));
+
 /** Whether a job was started again from the same spec: there is nothing to go back to. */
 export function ranAgain({ ID, Spec }: Service, { targets }: Changes): boolean {
   const intended = targets.find(({ id }) => id === ID)?.spec;
   return isJob(kindOf(Spec)) && intended !== undefined && sameJson(Spec, intended);
 }
 
-/** Where every service stands that was put back. */
+/** Where every service stands that was to be as before. */
 const standing = (rollout: Rollout): readonly string[] =>
   [...rollout.services.values()].map(standingLine);
 

@@ -14,7 +14,7 @@ import {
 } from '../model.js';
 import type { Changes } from '../plan.js';
 import { hasFailed } from './observe.js';
-import { placeOf } from './standing.js';
+import { placeOf, standing } from './standing.js';
 
 const MIN_STABLE_MS = 5000;
 /** A task that has run for this long has shown that it can, however long ago it was created. */
@@ -68,6 +68,20 @@ export function unsteadyPlaces({ ID, Spec }: Service, before: Snapshot): Readonl
   const steady = new Set(tasks.filter(lasts).map(placeOf));
   const failing = tasks.filter((task) => failedJustBefore(task, Spec, before)).map(placeOf);
   return new Set(failing.filter((place) => !steady.has(place)));
+}
+
+/**
+ * Whether a service that is meant to keep running had all that it asks for, and nothing of it had just
+ * failed.
+ */
+export function ranInFull(service: Service, before: Snapshot): boolean {
+  const kind = kindOf(service.Spec);
+  const tasks = before.tasks.filter(({ ServiceID }) => ServiceID === service.ID);
+  return (
+    !(isJob(kind) || ('oneShot' in kind && kind.oneShot)) &&
+    standing(kind, service, tasks, before).complete &&
+    unsteadyPlaces(service, before).size === 0
+  );
 }
 
 /**
