@@ -311,3 +311,21 @@ it('Swarm’s own rollback of a service before its wave is nobody else’s write
   const { report } = await runAction(swarm, { yaml: yaml('db:2', 'api:2') });
   expect(report.outcome).toBe('deployed');
 });
+
+it.each([
+  ['api:2', 'deployed', 'api:2'],
+  ['api:1', 'deployed', 'api:1'],
+  ['api:crash2', 'rolled-back', 'api:1'],
+])('nor is it one right before the write: %s is %s, %s runs', async (next, outcome, runs) => {
+  await runAction(swarm, { yaml: file('api:1') });
+  // As a run leaves it that was cancelled.
+  writes('shop_api', 'api:crash');
+  swarm.onCommand = (argv) => {
+    const state = (): string | undefined => swarm.byName('shop_api').UpdateStatus?.State;
+    if (argv.includes('stack')) while (state() !== 'rollback_completed') swarm.step();
+    return undefined;
+  };
+  const { report } = await runAction(swarm, { yaml: file(next) });
+  expect(report.outcome).toBe(outcome);
+  expect(image('shop_api').split('@')[0]).toBe(runs);
+});

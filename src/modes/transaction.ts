@@ -46,6 +46,7 @@ import {
   marked,
   needsText,
   waveTitle,
+  wentBack,
   type ChangeWave,
 } from './waves.js';
 
@@ -197,14 +198,14 @@ async function write(
   const known = former === undefined ? first.services : await read();
   const names = waves[index]?.names ?? [];
   const mine = new Set(names);
-  const before =
+  const planned =
     former === undefined
       ? first
       : caughtUp(
           former.before,
           known.filter(({ Spec }) => mine.has(Spec.Name)),
         );
-  const moved = former === undefined ? [] : changedMeanwhile(before, known, names);
+  const moved = former === undefined ? [] : changedMeanwhile(planned, known, names);
   const done: Deployed =
     moved.length > 0
       ? {}
@@ -226,6 +227,8 @@ async function write(
     done.failure === undefined &&
     sameVersions(names, known, live);
   const deployed = isLost ? { ...done, failure: elsewhere(deployment) } : done;
+  const once = moved.length === 0 && deployed.repeated !== true;
+  const before = wentBack(planned, once ? live.filter(({ Spec }) => mine.has(Spec.Name)) : []);
   const meant = await settle(deployment, (engine) => meantSpecs(engine, before, live));
   const fresh = changesOf(before, live, names, deployed.repeated, meant);
   const made = moved.length > 0 ? { ...fresh, foreign: moved } : fresh;

@@ -1,5 +1,6 @@
 /** A change that is written in waves: what each waits for, and what they come to together. */
 import {
+  at,
   hasOwnHealthcheck,
   isJob,
   kindOf,
@@ -94,6 +95,29 @@ export function caughtUp(before: Snapshot, live: readonly Service[]): Snapshot {
         was.PreviousSpec !== undefined &&
         sameJson(is.Spec, was.PreviousSpec),
     );
+  return { ...before, services: before.services.map((was) => back(was) ?? was) };
+}
+
+/**
+ * The same of what was written right after Swarm had gone back: it shows in what that was written over, the
+ * spec before the one that was on its way.
+ * @param live the services that were written, once
+ */
+export function wentBack(before: Snapshot, live: readonly Service[]): Snapshot {
+  const back = ({ PreviousSpec, UpdateStatus, ...was }: Service): Service | undefined => {
+    const is = live.find(({ ID }) => ID === was.ID);
+    const mayGoBack =
+      UpdateStatus?.State === 'updating' &&
+      at(was.Spec, 'UpdateConfig', 'FailureAction') === 'rollback';
+    return mayGoBack &&
+      PreviousSpec !== undefined &&
+      is?.PreviousSpec !== undefined &&
+      !sameJson(is.Spec, was.Spec) &&
+      !sameJson(is.PreviousSpec, was.Spec) &&
+      sameJson(is.PreviousSpec, PreviousSpec)
+      ? { ...was, Spec: PreviousSpec }
+      : undefined;
+  };
   return { ...before, services: before.services.map((was) => back(was) ?? was) };
 }
 
