@@ -143,8 +143,8 @@ export class Document {
   }
 
   /**
-   * The file for Docker, and a second one behind it where keys of services have become others, which
-   * Docker merges.
+   * The file for Docker, and one before it where keys of services have become others, which Docker
+   * merges. Behind it, one of two ports that share a number would be lost; see `losesInMerge`.
    */
   rendered(index: number, composeVersion: string | undefined): readonly RenderedFile[] {
     const main = this.#main(index, composeVersion);
@@ -155,10 +155,10 @@ export class Document {
     const versionAt = { offset: 0, before: '', after: '\n' };
     const file = { name, origin: this.source.path };
     return [
-      main,
       version === undefined
         ? { ...file, text, versionAt }
         : { ...file, text: insertVersion(text, versionAt, version) },
+      main,
     ];
   }
 

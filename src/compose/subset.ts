@@ -108,7 +108,10 @@ function withoutServices({ name, text }: Text, goes: (service: string) => boolea
 }
 
 /** Reads a text that was rendered here, so that nothing is wrong with it. */
-function parsed(name: string, text: string): { readonly source: Source; readonly tree: Tree } {
+export function parsed(
+  name: string,
+  text: string,
+): { readonly source: Source; readonly tree: Tree } {
   const source = new Source(name, text);
   const root = parseRoot(source);
   if (!isMap(root)) throw new TypeError(`${name} is no stack file: ${root[0]?.message ?? ''}`);

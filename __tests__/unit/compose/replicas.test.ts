@@ -70,6 +70,20 @@ const FILES: Readonly<Record<string, readonly string[]>> = {
   'of an anchor elsewhere': [
     'x-deploy: &deploy {replicas: 3, mode: replicated}\nservices:\n  api: {image: a, deploy: *deploy}\n  web: {image: w, deploy: *deploy}\n',
   ],
+  // What Docker's merge of two files keeps one of.
+  'one port for two protocols': [
+    'services:\n  api:\n    image: a\n    ports: ["443:443/tcp", "443:443/udp"]\n    deploy: {replicas: 3}\n  web: {image: w, deploy: {replicas: 2}}\n',
+  ],
+  'ports without a number of the host': [
+    'services:\n  api: {image: a, ports: ["80-82"]}\n  web: {image: w, ports: ["80", {target: 81}]}\n',
+  ],
+  'a port in a range and outside of it': [
+    'services:\n  api: {image: a, ports: ["8000-8002:8000-8002", "8001:8001/udp"]}\n',
+  ],
+  'a config and a secret at two paths': [
+    'services:\n  api:\n    image: a\n    configs: [c, {source: c, target: /d}]\n    deploy: &deploy {replicas: 3}\n  web: {image: w, deploy: *deploy}\nconfigs: {c: {external: true}}\n',
+    'services:\n  api: {secrets: [s, {source: s, target: t}]}\nsecrets: {s: {external: true}}\n',
+  ],
   'with a version': ['version: "3.8"\nservices:\n  api: {image: a, deploy: {replicas: 3}}\n'],
   'words that look like others': [
     'services:\n  api:\n    image: a\n    user: "010"\n    environment: {A: "yes", B: ~, C: "1e3", D: "a: b #c"}\n    command: [echo, "$$HOME", "{{.Node.ID}}", \'it\'\'s\']\n    deploy: {replicas: 3}\n    configs: [{source: c, mode: 0440}]\nconfigs: {c: {external: true}}\n',
@@ -137,6 +151,19 @@ await withDockerCli('28.5', 'the files with another number', (docker) => {
     });
     const all = rendered.files.map(({ text }) => text).join('\n');
     expect(all.match(/replicas: \S+/g)).toEqual(['replicas: 2}}', 'replicas: 0}}']);
+  });
+
+  it('are all there where numbers are put in twice', () => {
+    const rendered = render(
+      'services:\n  api: {image: a, ports: ["1:1", "1:1/udp"], deploy: {replicas: 3}}\n  web: {image: w}\n  job: {image: j, deploy: {replicas: 2}}\n',
+      'services:\n  api: {deploy: {replicas: 0}}\n  job: {deploy: {replicas: 0}}\n',
+    );
+    const twice = withReplicas(rendered, new Map(Object.entries({ api: 5, web: 0, job: 4 })));
+    expect(config(twice).services).toMatchObject({
+      api: { image: 'a', deploy: { replicas: 5 } },
+      web: { image: 'w', deploy: { replicas: 0 } },
+      job: { image: 'j', deploy: { replicas: 4 } },
+    });
   });
 
   it('have one version for clients that need it', () => {
