@@ -147,7 +147,7 @@ class Check implements Conversion {
     this.#refuse(
       disable,
       `service ${name}: a healthcheck cannot be disabled and have a \`test\``,
-      'Keep one of the two; in a file that goes over another one, write `test: ["NONE"]` instead of `disable: true`.',
+      'Keep one of the two; in a file that goes over another one, write `healthcheck: !override` and `disable: true` below it.',
     );
   }
 

@@ -10,6 +10,7 @@ import { Attachments, type Attachment, type FileAccess } from './attachments.js'
 import { checkConversion } from './conversion.js';
 import { readDependsOn } from './depends-on.js';
 import { Document, type NewerKey, type RenderedFile, type RenderSettings } from './document.js';
+import { readMerge } from './merge.js';
 import { externalsOf, positionsOf, unusedObjects, type External } from './objects.js';
 import { orderOf, type Wave } from './order.js';
 import { placesOf, type Places } from './places.js';
@@ -133,6 +134,7 @@ export function renderStack(request: RenderRequest): RenderedStack {
     problems.push(...part.problems);
     warnings.push(...part.warnings);
   }
+  warnings.push(...readMerge(documents, (name) => services.has(name)));
   const readable = documents.filter(({ tree }) => tree.problems.length === 0);
   if (readable.length === request.files.length) {
     const none = documents.every(({ tree }) => {
