@@ -6,11 +6,10 @@
 import { isMap, type Node } from 'yaml';
 import type { Problem } from '../errors.js';
 import type { Document } from './document.js';
+import { portOf } from './ports.js';
 import { problemAt } from './source.js';
 import { isNull, type Entry } from './tree.js';
 
-/** Longer ranges of ports are not gone through. */
-const MAX_RANGE = 1000;
 const LISTS = ['ports', 'configs', 'secrets'] as const;
 
 /** An item of a list in one of the files. */
@@ -88,22 +87,14 @@ function itemsOf(
     const key = isLong ? part('source') : text;
     return [{ document, key, label: `${key} at ${part('target') || key}` }];
   }
-  const [ports = '', protocol = ''] = isLong
-    ? [`${part('published')}:${part('target')}`, part('protocol')]
-    : text.split('/');
-  const [target = '', published = ''] = ports.split(':').reverse();
-  const suffix = `/${protocol.toLowerCase() || 'tcp'}`;
-  return numbersOf(published === '' || published === '0' ? target : published).map((number) =>
-    published === '' || published === '0'
-      ? { document, key: '0', label: `${number}${suffix} without a port of the host` }
-      : { document, key: number, label: `${number}${suffix}` },
-  );
-}
-
-function numbersOf(text: string): readonly string[] {
-  const [first = 0, last = first] = text.split('-').map(Number);
-  const length = Math.min(last - first + 1, MAX_RANGE);
-  return length > 0 ? Array.from({ length }, (_, index) => String(first + index)) : [];
+  const { numbers, isPublished, protocol } = isLong
+    ? portOf(`${part('published')}:${part('target')}`, part('protocol'))
+    : portOf(...text.split('/'));
+  return numbers.map((number) => ({
+    document,
+    key: isPublished ? number : '0',
+    label: `${number}/${protocol}${isPublished ? '' : ' without a port of the host'}`,
+  }));
 }
 
 function appendedTests(

@@ -45,3 +45,23 @@ function rangeOf(text: string): number | undefined {
     return undefined;
   return Number(last) - Number(first) + 1;
 }
+
+export interface PortNumbers {
+  /** Of the host, or of the container where there is none of the host. */
+  readonly numbers: readonly string[];
+  readonly isPublished: boolean;
+  readonly protocol: string;
+}
+
+/** Longer ranges of ports are not gone through. */
+const MAX_RANGE = 1000;
+
+/** One item of `ports`, `[address:][published:]target`, port by port. */
+export function portOf(ports = '', protocol = ''): PortNumbers {
+  const [target = '', published = ''] = ports.split(':').reverse();
+  const isPublished = published !== '' && published !== '0';
+  const [first = 0, last = first] = (isPublished ? published : target).split('-').map(Number);
+  const length = Math.max(0, Math.min(last - first + 1, MAX_RANGE)) || 0;
+  const numbers = Array.from({ length }, (_, index) => String(first + index));
+  return { numbers, isPublished, protocol: protocol.toLowerCase() || 'tcp' };
+}

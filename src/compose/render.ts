@@ -16,6 +16,7 @@ import { orderOf, type Wave } from './order.js';
 import { placesOf, type Places } from './places.js';
 import { readProfiles } from './profiles.js';
 import { withReplicas } from './replicas.js';
+import { checkRefusals } from './refusals.js';
 import { applyResets, type ParsedFile } from './reset.js';
 import { decodeText, parseRoot, problemAt, type SourceFile } from './source.js';
 import { NEVER_SET } from './splice.js';
@@ -158,6 +159,8 @@ export function renderStack(request: RenderRequest): RenderedStack {
   const conversion =
     problems.length > 0 ? undefined : checkConversion(written, (name) => services.has(name));
   problems.push(...(conversion?.problems ?? []));
+  if (conversion !== undefined)
+    problems.push(...checkRefusals(written, request.stack, (name) => services.has(name)));
   if (problems.length > MAX_PROBLEMS) {
     const message = `${problems.length - MAX_PROBLEMS} more problems like these`;
     problems.splice(MAX_PROBLEMS, Infinity, { reason: 'compose-invalid', message });

@@ -40,7 +40,7 @@ function cost(action: () => unknown): number {
 function honest(bytes: number): string {
   const service = (index: number): string =>
     `  s${index}:\n    image: registry.example.com/team/app:${index}\n` +
-    '    environment:\n      A: "one"\n      B: two\n    ports:\n      - "8080:80"\n';
+    '    environment:\n      A: "one"\n      B: two\n    ports:\n      - "80"\n';
   const each = service(1000).length;
   return `services:\n${Array.from({ length: Math.floor(bytes / each) }, (_, i) => service(i)).join('')}`;
 }
@@ -119,7 +119,7 @@ function honestDepth(levels: number): string {
 }
 
 function jsonStack(services: number): object {
-  const service = { image: 'a:1', ports: ['80:80'], environment: { A: '1', B: '2' } };
+  const service = { image: 'a:1', ports: ['80'], environment: { A: '1', B: '2' } };
   return {
     services: Object.fromEntries(Array.from({ length: services }, (_, i) => [`s${i}`, service])),
   };

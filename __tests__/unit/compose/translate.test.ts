@@ -438,7 +438,6 @@ describe('what stands in a list twice', () => {
     'entrypoint: [a, a]',
     'healthcheck: {test: [CMD, a, a]}',
     'environment: [A=1, A=2]',
-    'volumes: [/a, /a]',
     'deploy: {placement: {constraints: [a==b, a==b]}}',
   ])('is taken where Docker takes it: %s', (service) => {
     expect(problems(service)).toEqual([]);
@@ -498,7 +497,7 @@ describe('what Docker only finds out by itself, without a line', () => {
   it.each([
     'deploy: {replicas: 0, update_config: {parallelism: 0, max_failure_ratio: .5}}',
     'ports: [80, 65535, {target: 80, published: 0}]',
-    'volumes: [/a, "/a:/b:ro", {type: volume, target: /b}]',
+    'volumes: [/a, "/a:/b:ro", {type: volume, target: /c}]',
     'ulimits: {memlock: -1, nofile: {soft: -1, hard: -1}}',
     'oom_score_adj: -500',
     'pids_limit: -1',

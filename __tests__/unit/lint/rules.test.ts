@@ -461,7 +461,7 @@ const CASES: Readonly<Record<RuleId, Case>> = {
     ],
     silent: [
       [plus('secrets: [key, other]\nconfigs: [page]', TOP)],
-      [plus('secrets: [key, key]', TOP)],
+      [plus('secrets: [key]', TOP)],
     ],
   },
   'job-update-config': {
