@@ -43,6 +43,8 @@ export interface EnvFileOptions {
   readonly optional?: boolean;
   /** Read as Docker Compose reads it: quotes, escapes, variables. */
   readonly dotenv?: boolean;
+  /** Meant to be read line by line. */
+  readonly raw?: boolean;
 }
 
 function wrongSize(content: Buffer, role: keyof typeof OBJECT_LIMITS): string | undefined {
@@ -57,6 +59,8 @@ export class Attachments {
   readonly list: Attachment[] = [];
   /** Variables that env files leave empty. */
   readonly empty: string[] = [];
+  /** What in env files is likely to be meant otherwise. */
+  readonly warnings: Problem[] = [];
   readonly #known = new Map<string, string | readonly Problem[]>();
   /** What env files set, by what stands for them in the rendered text. */
   readonly #variables = new Map<string, Pick<RenderedEnvFile, 'names' | 'broken'>>();
@@ -79,7 +83,7 @@ export class Attachments {
     what: string,
     role: 'env_file' | 'configs' | 'secrets',
     at: Position,
-    { optional = false, dotenv = false }: EnvFileOptions = {},
+    { optional = false, dotenv = false, raw = false }: EnvFileOptions = {},
   ): string | undefined | readonly Problem[] {
     const content = this.read(path, what, at);
     if (content === 'missing' && optional) return undefined;
@@ -106,6 +110,7 @@ export class Attachments {
       return file.problems;
     }
     this.empty.push(...file.empty);
+    if (!raw) this.warnings.push(...file.warnings);
     const reference = this.#attach(key, path, file.content, false);
     this.#variables.set(reference, file);
     return reference;

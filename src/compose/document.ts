@@ -433,6 +433,7 @@ export class Document {
       optional: readBoolean(this.value(parts.get('required')?.value ?? null) ?? '') === false,
       // Docker's own reading, line by line, of what Docker takes; Compose's of what it refuses.
       dotenv: isMap(file) && format === undefined,
+      raw: format !== undefined,
     });
     if (attached === undefined || typeof attached === 'string') return attached;
     this.problems.push(...attached);

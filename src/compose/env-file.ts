@@ -11,6 +11,8 @@ import { parseDotenv } from './variables.js';
 export interface RenderedEnvFile {
   readonly content: Buffer;
   readonly problems: readonly Problem[];
+  /** What Docker reads otherwise than Docker Compose. */
+  readonly warnings: readonly Problem[];
   /** Names that the file leaves empty. */
   readonly empty: readonly string[];
   /** All that the file sets. */
@@ -44,7 +46,8 @@ export function renderDotenv(file: SourceFile, variables: Variables): RenderedEn
     lines.push(`${name}=${value}\n`);
   }
   const names = new Set(values.keys());
-  return { content: Buffer.from(lines.join('')), problems: wrong, empty, names, broken };
+  const content = Buffer.from(lines.join(''));
+  return { content, problems: wrong, warnings: [], empty, names, broken };
 }
 
 const NUL = (name: string): string =>
@@ -64,10 +67,11 @@ export function renderEnvFile(file: SourceFile, variables: Variables): RenderedE
   } catch {
     const problem = problemAt({ file: file.path }, 'the env_file is not valid UTF-8');
     const [names, broken] = [new Set<string>(), new Map<string, string>()];
-    return { content: file.text, problems: [problem], empty: [], names, broken };
+    return { content: file.text, problems: [problem], warnings: [], empty: [], names, broken };
   }
   const source = new Source(file.path, text);
   const problems: Problem[] = [];
+  const foreign: { readonly at: number; readonly message: string }[] = [];
   const empty: string[] = [];
   const resolved: string[] = [];
   const names = new Set<string>();
@@ -103,6 +107,8 @@ export function renderEnvFile(file: SourceFile, variables: Variables): RenderedE
     broken.delete(name);
     if (equals >= 0) {
       if (equals === statement.length - 1) empty.push(name);
+      const message = FOREIGN.find(([form]) => form.test(statement.slice(equals + 1)))?.[1];
+      if (message !== undefined) foreign.push({ at, message: `${name}: ${message}` });
       return line;
     }
     const value = variables.get(name);
@@ -119,8 +125,35 @@ export function renderEnvFile(file: SourceFile, variables: Variables): RenderedE
   return {
     content: resolved.length > 0 ? Buffer.from(lines.join('\n')) : file.text,
     problems,
+    warnings: foreignWarning(source, foreign),
     empty,
     names,
     broken,
   };
+}
+
+/** What means something to Docker Compose and nothing to Docker, in a value. */
+const FOREIGN: readonly (readonly [RegExp, string])[] = [
+  [/^\s*(["']).*\1\s*$/, 'the quotes are part of the value for Docker'],
+  [/^\s*["'].*["']\s+#/, 'quotes and comment are part of the value for Docker'],
+  [/\$\{\w+[^}]*\}/, 'Docker puts no variable in the place of ${...} here'],
+  [/\s#/, 'the comment is part of the value for Docker'],
+];
+
+/** One for a file: most have as many such lines as any. Values are never shown. */
+function foreignWarning(
+  source: Source,
+  [first, ...others]: readonly { readonly at: number; readonly message: string }[],
+): readonly Problem[] {
+  if (first === undefined) return [];
+  const lines = others.map(({ at }) => source.position(at).line);
+  const more =
+    lines.length === 0
+      ? ''
+      : `; see also line ${lines.slice(0, 5).join(', ')}${lines.length > 5 ? ' and more' : ''}`;
+  return [
+    source.problem(first.at, `${first.message}${more}`, {
+      hint: `Write \`- path: ${source.path}\` below \`env_file:\`: then it is read as Docker Compose reads it, and with \`format: raw\` line by line as it is now.`,
+    }),
+  ];
 }

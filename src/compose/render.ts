@@ -135,6 +135,7 @@ export function renderStack(request: RenderRequest): RenderedStack {
     problems.push(...part.problems);
     warnings.push(...part.warnings);
   }
+  warnings.push(...attachments.warnings);
   warnings.push(...readMerge(documents, (name) => services.has(name)));
   const readable = documents.filter(({ tree }) => tree.problems.length === 0);
   if (readable.length === request.files.length) {

@@ -31,6 +31,34 @@ describe('renderEnvFile', () => {
     expect([...render('LINES\nLINES=one\n').broken]).toEqual([]);
   });
 
+  it.each([
+    ['A=1\nB="hunter2"\n', 'app.env:2:1: B: the quotes are part of the value for Docker'],
+    ["A='hunter2' \r\n", 'app.env:1:1: A: the quotes are part of the value for Docker'],
+    ['A="hunter2" # c\n', 'app.env:1:1: A: quotes and comment are part of the value for Docker'],
+    ['A=hunter2 # c\n', 'app.env:1:1: A: the comment is part of the value for Docker'],
+    [
+      'A=http://${HOST:-hunter2}/\n',
+      'app.env:1:1: A: Docker puts no variable in the place of ${...} here',
+    ],
+    [
+      Array.from({ length: 8 }, (_, i) => `A${i}="hunter2"\n`).join('# c\n'),
+      'app.env:1:1: A0: the quotes are part of the value for Docker; see also line 3, 5, 7, 9, 11 and more',
+    ],
+  ])('tells once what Docker Compose reads otherwise, and no value: %j', (text, expected) => {
+    const { warnings, problems, content } = render(text);
+    expect(problems).toEqual([]);
+    expect(warnings.map(({ message }) => message)).toEqual([expected]);
+    expect(JSON.stringify(warnings)).not.toContain('hunter2');
+    expect(content.toString()).toBe(text);
+  });
+
+  it.each(['A={"a": "b"}', 'A="', 'A=say "x"', 'A=a#b', 'A=$x', 'A=p@$$w', 'A=', '# "x"', 'SET'])(
+    'says nothing of what both read alike, or nearly: %j',
+    (text) => {
+      expect(render(text).warnings).toEqual([]);
+    },
+  );
+
   it('hands the very bytes on where nothing is to be filled in', () => {
     const text = Buffer.from('A=1\nB=2');
     expect(renderEnvFile({ path: 'a', text }, variables).content).toBe(text);

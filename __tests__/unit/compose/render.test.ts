@@ -280,6 +280,17 @@ describe('files that a stack refers to', () => {
     expect(messages(`${WEB}secrets:\n  s: {file: ./g}\n`, {}, { files: present })).toHaveLength(1);
   });
 
+  it.each([
+    ['e', 1],
+    ['[e, e2]', 2],
+    ['[{path: e}]', 0],
+    ['[{path: e, format: raw}]', 0],
+  ])('tells what an env_file means to Docker Compose alone: %s', (written, count) => {
+    const files = { '/repo/e': 'A="x"\n', '/repo/e2': 'A="x"\n' };
+    const { warnings } = render(`${WEB}    env_file: ${written}\n`, {}, { files });
+    expect(warnings).toHaveLength(count);
+  });
+
   it('tells what is wrong inside of an env_file, once', () => {
     const twice = `${WEB}    env_file: [e]\n  b: {image: x, env_file: e}\n`;
     expect(messages(twice, {}, { files: { '/repo/e': 'A=1\nexport B=1\n' } })).toEqual([
