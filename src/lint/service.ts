@@ -93,9 +93,11 @@ function readMount(field: Field): Mount {
       readOnly: isTrue(field.get('read_only')?.text),
       field,
     };
-  const [first = '', second, options = ''] = (field.text ?? '').split(':');
+  // A drive of Windows has a colon of its own: no volume is named by one letter.
+  const [, first = '', second, options = ''] =
+    /^([A-Za-z]:[^:]*|[^:]*)(?::([A-Za-z]:[^:]*|[^:]*))?(?::(.*))?$/.exec(field.text ?? '') ?? [];
   const source = second === undefined ? undefined : first;
-  const isPath = source !== undefined && /^[.~/\\]/.test(source);
+  const isPath = source !== undefined && /^(?:[.~/\\]|[A-Za-z]:)/.test(source);
   return {
     type: isPath ? 'bind' : 'volume',
     source,

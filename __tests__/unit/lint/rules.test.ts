@@ -373,6 +373,8 @@ const CASES: Readonly<Record<RuleId, Case>> = {
         { engines: ['28.5.1', '28.5.1'] },
       ],
       [plus('volumes: [/srv/data:/data, /cache]'), { engines: ['28.5.1', '28.5.1'] }],
+      // A drive of Windows.
+      [plus("volumes: ['C:\\data:C:\\app']"), { engines: ['28.5.1', '28.5.1'] }],
       [
         plus('volumes: [data:/data]', 'volumes: {data: {}}').replace(
           'replicas: 3',
@@ -459,10 +461,7 @@ const CASES: Readonly<Record<RuleId, Case>> = {
       [plus('secrets:\n  - key\n  - source: key\n    target: other', TOP), 5],
       [plus('configs: [{source: page, target: /a}, {source: page, target: /b}]', TOP), 3],
     ],
-    silent: [
-      [plus('secrets: [key, other]\nconfigs: [page]', TOP)],
-      [plus('secrets: [key]', TOP)],
-    ],
+    silent: [[plus('secrets: [key, other]\nconfigs: [page]', TOP)], [plus('secrets: [key]', TOP)]],
   },
   'job-update-config': {
     fires: [[stack(`${JOB}  update_config: {parallelism: 1}\n`), 7]],
