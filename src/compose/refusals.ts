@@ -9,6 +9,7 @@ import type { Field } from '../lint/field.js';
 import { portOf, type PortNumbers } from './ports.js';
 import { problemAt } from './source.js';
 import { readBytes, readDuration } from './spelling.js';
+import { isTrue } from './tree.js';
 
 /** Every name of the swarm's: STACK_SERVICE, and networks. */
 const NAME = /^[a-zA-Z0-9](?:[-_]*[A-Za-z0-9]+)*$/;
@@ -54,6 +55,7 @@ export function checkRefusals(
           { hint: 'The swarm would refuse it after networks, configs and secrets were made.' },
         ),
       );
+    checkNetworks(files, stack, service, refuse);
     checkImage(service, refuse);
     checkNumbers(service, refuse);
     checkMounts(service, refuse);
@@ -82,6 +84,33 @@ type Refuse = (at: Field, message: string, hint: string) => void;
 /** Docker's merge of several files keeps one of each kind of item; see `merge.ts`. */
 const isOfOneFile = (service: Field): boolean =>
   isDeepStrictEqual(service.position, service.firstPosition);
+
+/** Of networks that are made, and whose driver spans the swarm. */
+function checkNetworks(
+  files: Field | undefined,
+  stack: string,
+  service: Field,
+  refuse: Refuse,
+): void {
+  const networks = service.get('networks');
+  const keys = [
+    ...(networks?.entries.keys() ?? []),
+    ...(networks?.items ?? []).flatMap(({ text }) => text ?? []),
+  ];
+  for (const key of keys) {
+    const network = files?.get('networks', key);
+    const external = network?.get('external');
+    if (network === undefined || external?.isMap === true || isTrue(external?.text)) continue;
+    const own = network.get('name');
+    const name = own?.text ?? `${stack}_${key}`;
+    if (NAME.test(name) || (network.get('driver')?.text ?? 'overlay') !== 'overlay') continue;
+    refuse(
+      own ?? network,
+      `the network ${name}: the swarm names it by letters, digits, and - and _ between them`,
+      'Give it another name.',
+    );
+  }
+}
 
 function checkImage(service: Field, refuse: Refuse): void {
   const image = service.get('image');

@@ -66,6 +66,14 @@ describe('what the swarm refuses', () => {
       '4:26: service web: `ports.protocol` takes tcp or udp or sctp',
     ],
     [
+      web('networks: [my.net]', 'networks: {my.net: {}}\n'),
+      '5:12: service web: the network shop_my.net: the swarm names it by letters, digits, and - and _',
+    ],
+    [
+      web('networks: {n: {}}', 'networks: {n: {name: "a b"}}\n'),
+      '5:16: service web: the network a b: the swarm names it by letters, digits, and - and _',
+    ],
+    [
       web('ports: ["80:80", {target: 81, published: 80}]'),
       '4:22: service web: port 80/tcp is published already, by the same service in line 4',
     ],
@@ -139,6 +147,12 @@ describe('what the swarm refuses', () => {
     [web('deploy: {endpoint_mode: dnsrr}\n    ports: [{target: 1, published: 80, mode: host}]')],
     [web('deploy: {resources: {limits: {memory: 4m, cpus: "0.001"}, reservations: {memory: 0}}}')],
     [web('deploy: {update_config: {max_failure_ratio: 1, delay: 0s}}')],
+    [
+      web(
+        'networks: [a.b, c.d, net_-1]',
+        'networks: {a.b: {external: true}, c.d: {driver: bridge}, net_-1: {}}\n',
+      ),
+    ],
     [web('volumes: ["C:\\\\a:C:\\\\b", "C:\\\\a:D:\\\\b"]')],
     // Docker's merge keeps one of each.
     [web('volumes: ["vv:/data"]'), web('volumes: ["vv:/data:ro"]')],
