@@ -632,16 +632,18 @@ export class Document {
     }
     edits.push(
       ...inlineAliases(this.tree, this.source, structure, (target, alias) => {
-        return this.#replaced.get(alias) ?? this.#flow(target);
+        return this.#replaced.get(alias) ?? this.#flow(target, new Set([...this.cut, ...late]));
       }),
     );
     return outermost([...structure, ...edits]);
   }
 
-  #flow(node: Node | null): string {
-    return flowText(this.tree, this.source, node, [], (scalar) =>
-      isScalar(scalar) ? (this.#replaced.get(scalar) ?? this.#filledIn(scalar, false)) : undefined,
-    );
+  #flow(node: Node | null, cut: ReadonlySet<Entry['pair']>): string {
+    const written = (value: Node): string | undefined =>
+      isScalar(value)
+        ? (this.#replaced.get(value) ?? this.#filledIn(value, false))
+        : this.#become.get(value)?.text;
+    return flowText(this.tree, this.source, node, [], written, (pair) => cut.has(pair));
   }
 
   /** The new text of a scalar with variables. `version` is read before Docker interpolates. */

@@ -153,8 +153,9 @@ export function inlineAliases(
   return tree.aliases.flatMap((alias) => {
     const target = tree.resolve(alias);
     const from = target?.range?.[0];
-    if (target === null || from === undefined) return [];
-    if (!inside(from) || inside(alias.range?.[0] ?? 0)) return [];
+    if (target === null || from === undefined || inside(alias.range?.[0] ?? 0)) return [];
+    // What only loses its first key keeps its anchor.
+    if (!gone.some(({ start, end }) => from > start && endOf(target) <= end)) return [];
     return replaceNode(source, alias, text(target, alias));
   });
 }
@@ -184,34 +185,36 @@ export function outermost(edits: readonly Edit[]): readonly Edit[] {
 /**
  * A value in flow style on one line, for a place that can't share it any more.
  * @param without paths below it that are left out
- * @param written the text of a scalar, where it is not the one in the file
+ * @param written the text of a value, where it is not the one in the file
+ * @param isCut keys that are left out wherever they come
  */
 export function flowText(
   tree: Tree,
   source: Source,
   node: Node | null,
   without: readonly (readonly string[])[] = [],
-  written: (scalar: Node) => string | undefined = () => undefined,
+  written: (value: Node) => string | undefined = () => undefined,
+  isCut: (pair: Entry) => boolean = () => false,
 ): string {
   const value = tree.resolve(node);
   if (value === null) return 'null';
+  const other = written(value);
+  if (other !== undefined) return other;
   const below = (name: string): (readonly string[])[] =>
     without.filter(([head]) => head === name).map(([, ...rest]) => rest);
   if (isMap(value)) {
-    const pairs = [...tree.entries(value).values()].flatMap(({ name, site }) => {
+    const pairs = [...tree.entries(value).values()].flatMap(({ name, site, pair }) => {
       const paths = below(name);
-      if (paths.some((path) => path.length === 0)) return [];
-      return [`${quoted(name)}: ${flowText(tree, source, site, paths, written)}`];
+      if (isCut(pair) || paths.some((path) => path.length === 0)) return [];
+      return [`${quoted(name)}: ${flowText(tree, source, site, paths, written, isCut)}`];
     });
     return `{${pairs.join(', ')}}`;
   }
   if (isSeq(value)) {
-    const items = tree.items(value).map((item) => flowText(tree, source, item, [], written));
+    const items = tree.items(value).map((item) => flowText(tree, source, item, [], written, isCut));
     return `[${items.join(', ')}]`;
   }
   if (!isScalar(value)) return 'null';
-  const other = written(value);
-  if (other !== undefined) return other;
   const raw = source.text.slice(value.range?.[0] ?? 0, value.range?.[1] ?? 0);
   if (value.type === 'PLAIN' && value.tag === undefined) {
     if (raw === '') return 'null';
