@@ -41,7 +41,7 @@ const DOLLARS = soup(
 const DOCUMENTS = [
   `services:
   api:
-    image: "example/api:\${A:-v1}"
+    image: "example/api:\${TAG:-v1}"
     command: ["sh", "-c", "echo $$HOME"]
     environment: {KEY: "\${ODD}", OTHER: 1}
     env_file: [app.env]
