@@ -34957,6 +34957,10 @@ class TimedOut extends ConnectionLost {
 
 const NAME = /^swarm-deploy-[0-9a-f]{32}$/;
 const PARALLEL_UPLOADS = 4;
+/** For one file, on a slow line; a disk that hangs is no reason to keep the stack's lock for hours. */
+const WRITE_LIMIT_MS = 5 * 60_000;
+/** For stopping a command and removing what little there is. */
+const REMOVE_LIMIT_MS = 60_000;
 /** @param id 32 hexadecimal digits from a strong random source */
 const workspaceName = (id) => `swarm-deploy-${id}`;
 /** Whether it is one: what others say is no path until then. */
@@ -34990,13 +34994,17 @@ const shell = (script, ...args) => [
  * @param name `swarm-deploy-` and 32 hexadecimal digits from a strong random source
  * @param first written by the same command: most deploys have one file
  * @throws DeployError when the manager refuses (full disk, read-only)
+ * @throws TimedOut when it does not get done with it
  */
 async function createWorkspace(transport, name, first) {
     if (!isWorkspaceName(name))
         throw new Error(`not a workspace name: ${name}`);
     const result = first === undefined
-        ? await transport.run(shell(CREATE, name))
-        : await transport.run(shell(CREATE, name, first.name), { input: first.content });
+        ? await transport.run(shell(CREATE, name), { timeoutMs: WRITE_LIMIT_MS })
+        : await transport.run(shell(CREATE, name, first.name), {
+            input: first.content,
+            timeoutMs: WRITE_LIMIT_MS,
+        });
     if (result.code !== 0)
         throw new DeployError('docker-unavailable', 'invalid', `cannot create a directory for this run on ${transport.description}: ${result.stderr.toString('utf8').trim()}`, { hint: 'Check that /tmp (or TMPDIR) on the manager is writable and not full.' });
     return { path: result.stdout.toString('utf8') };
@@ -35004,6 +35012,7 @@ async function createWorkspace(transport, name, first) {
 /**
  * Writes files by `cat`, which works where the SFTP subsystem is off.
  * @throws DeployError when a file could not be written whole
+ * @throws TimedOut when the manager does not get done with one
  */
 async function upload(transport, workspace, files) {
     const queue = [...files];
@@ -35011,6 +35020,7 @@ async function upload(transport, workspace, files) {
         for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
             const result = await transport.run(shell(WRITE, `${workspace.path}/${file.name}`), {
                 input: file.content,
+                timeoutMs: WRITE_LIMIT_MS,
             });
             if (result.code !== 0)
                 throw new DeployError('docker-unavailable', 'invalid', `cannot write ${file.name} on ${transport.description}: ${result.stderr.toString('utf8').trim()}`, { hint: 'Check that /tmp (or TMPDIR) on the manager is not full.' });
@@ -35098,11 +35108,15 @@ async function stopCommand(transport, { path }) {
         throw error;
     }
 }
-/** Removes the directory; no error where there is none. @returns whether it is gone */
+/**
+ * Removes the directory; no error where there is none.
+ * @returns whether it is gone
+ * @throws TimedOut when the manager does not get done with it
+ */
 async function removeWorkspace(transport, name) {
     if (!isWorkspaceName(name))
         throw new Error(`not a workspace name: ${name}`);
-    const result = await transport.run(shell(REMOVE, name));
+    const result = await transport.run(shell(REMOVE, name), { timeoutMs: REMOVE_LIMIT_MS });
     return result.code === 0;
 }
 
@@ -35814,7 +35828,7 @@ function credentials(form, { agentSocket, checkPrivateKey }) {
     if (privateKey === undefined && passphrase !== undefined)
         form.reject('passphrase', 'given, but private-key is empty', EMPTY_SECRET);
     else if (privateKey === undefined && password === undefined && agent === undefined)
-        form.reject('private-key', 'empty, password too, and there is no SSH agent (SSH_AUTH_SOCK): nothing to log in with', `private-key: \${{ secrets.SSH_PRIVATE_KEY }} - ${EMPTY_SECRET}`);
+        form.reject('private-key', 'empty, as is password, and there is no SSH agent (SSH_AUTH_SOCK): nothing to log in with', `private-key: \${{ secrets.SSH_PRIVATE_KEY }} - ${EMPTY_SECRET}`);
     const wrongKey = privateKey && checkPrivateKey && checkPrivateKey(privateKey, passphrase, KEY_INPUTS);
     if (wrongKey !== undefined)
         form.adopt('private-key', wrongKey);
@@ -35882,7 +35896,7 @@ function hostKeys(form) {
     if (listed && pinned)
         form.reject('host-fingerprint', 'given, and known-hosts too; accepted: one of them', 'With both it is unclear whether a host key must match one or both.');
     else if (!listed && !pinned && !form.isBad('host-key-check'))
-        form.reject('known-hosts', 'empty, host-fingerprint too: the key of the host cannot be checked', HOW_TO_PIN);
+        form.reject('known-hosts', 'empty, as is host-fingerprint: the key of the host cannot be checked', HOW_TO_PIN);
     const entries = listed ? knownHosts(form) : [];
     const found = pinned ? fingerprints(form) : [];
     return pinned ? { kind: 'fingerprints', fingerprints: found } : { kind: 'known-hosts', entries };
@@ -36668,12 +36682,12 @@ const rules = {
         group: 'Ignored by Swarm',
         level: 'warning',
         when: 'The files define a network otherwise than the one of the stack that is there.',
-        reason: 'Docker creates the networks of a stack and never changes one',
+        reason: 'Docker creates the networks of a stack and never changes one.',
         mend: 'Give it another `name:` or key, so that it is made anew; or remove the stack first.',
     },
     'attached-twice': danger('warning', 'A service has the same config or secret at two paths.', "Docker's client writes the two in an order that differs from run to run, and Swarm replaces all tasks for it: a deploy that changes nothing may restart the service (docker/cli `ParseSecrets` and `ParseConfigs` walk a map of Go, and sort by the name of the object alone).", 'Attach it once, or give the second path an entry of its own at the top level, with the same `file`.'),
     'job-update-config': danger('warning', 'A job has `deploy.update_config`.', 'Swarm refuses it: a job is run again, not updated.', 'Remove `update_config` from it.'),
-    'expiring-credentials': danger('warning', 'The login of a registry that a service pulls from is one that expires: the token of the workflow (`GITHUB_TOKEN`), a password of Amazon ECR, an access token of Google or Azure.', 'The nodes keep it with the service, and pull by it when a task is moved to another node, next week.', 'Log in with credentials that last: a personal access token with `read:packages`, a service account key, a repository token. Or give the nodes a credential helper, and set `with-registry-auth: false`.'),
+    'expiring-credentials': danger('warning', 'The login of a registry that a service pulls from is one that expires: the token of the workflow (`GITHUB_TOKEN`), a password of Amazon ECR, an access token of Google or Azure.', 'The nodes keep it with the service, and pull by it when a task is moved to another node, next week.', 'Log in with credentials that last: a personal access token with `read:packages`, a service account key, a repository token. Where there are none, as for ECR, hand the nodes a new login before the old one expires, which restarts nothing: `docker service update --with-registry-auth SERVICE` on a manager that is logged in, or the same deploy again.'),
 };
 const RULES = rules;
 const RULE_IDS = Object.keys(rules);
@@ -39499,6 +39513,7 @@ class Engine {
             isManager: at(info, 'Swarm', 'ControlAvailable') === true,
             state: textAt(info, 'Swarm', 'LocalNodeState') || 'inactive',
             nodeName: textAt(info, 'Name'),
+            swarmId: textAt(info, 'Swarm', 'Cluster', 'ID'),
             error: textAt(info, 'Swarm', 'Error'),
         };
     }
@@ -41129,6 +41144,7 @@ const TOO_LONG = {
     reason: 'timeout',
     message: 'docker stack deploy did not end within the timeout',
     hint: 'Does the engine answer? Is a registry slow to answer for the digest of an image?',
+    begun: true,
 };
 /**
  * Has the engine log into every registry. `docker login` would do the same, start a process for it, and
@@ -41227,7 +41243,7 @@ async function deployStack(session, { inputs, rendered, workspace, mayWrite, was
         const moves = holder?.startsWith(`${inputs.stack}_`) === true &&
             rendered.services.has(holder.slice(inputs.stack.length + 1));
         if (!(isTransientDeployError(words) || moves) || attempt === DEPLOY_ATTEMPTS)
-            return { failure: explain(words, result.code), repeated };
+            return { failure: explain(words, result), repeated };
         narrator.say(`that passes by itself; trying again (${attempt} of ${DEPLOY_ATTEMPTS - 1})`);
         await clock.sleep(Math.min(RETRY_MS * attempt, MAX_RETRY_MS), signal);
     }
@@ -41244,15 +41260,19 @@ function deployArgv(inputs, rendered, workspace, version) {
         resolveImage: inputs.resolveImage,
     })), rendered.mustBeUnset);
 }
-function explain(words, code) {
-    const reason = engineUnreachable(words) || diskFull(words) ? 'docker-unavailable' : deployFailure(words);
-    const said = saidIn(words) || `exit code ${code ?? 'none'}`;
+function explain(words, { code, signal }) {
+    const said = saidIn(words);
+    const ofTheManager = said === '' || engineUnreachable(words) || diskFull(words) || bySudo(words);
+    const reason = ofTheManager ? 'docker-unavailable' : deployFailure(words);
+    const end = code === null ? `it was ended by ${signal ?? 'a signal'}` : `exit code ${code}`;
     return {
         reason,
-        message: `docker stack deploy failed: ${said}`,
-        hint: deploy_hintFor(reason, words),
+        message: `docker stack deploy failed: ${said || end}`,
+        hint: said === '' ? KILLED : deploy_hintFor(reason, words),
     };
 }
+/** Docker itself always says why. */
+const KILLED = 'Something on the manager has ended it: look at its memory (`dmesg` tells of processes that were killed for it).';
 /** The lines of the command that say what went wrong, as one. */
 function saidIn(words) {
     const lines = words.split('\n').filter((line) => !/^(Ignoring|Updating|Creating)\b/.test(line));
@@ -41260,9 +41280,13 @@ function saidIn(words) {
 }
 /** Of the shell that writes the logins, or of the engine. */
 const diskFull = (words) => words.includes(UNWRITTEN) || /no space left on device|disk quota exceeded/i.test(words);
+/** sudo refuses this command, though it let others through. */
+const bySudo = (words) => /^sudo: |^Sorry, user \S+ (?:is not allowed to execute|may not run sudo)/m.test(words);
 function deploy_hintFor(reason, words) {
     if (diskFull(words))
         return 'A disk of the manager is full: make room in /tmp (or TMPDIR) and below /var/lib/docker there, then run this again.';
+    if (bySudo(words))
+        return 'The login user must be allowed to run `docker stack deploy` by sudo without a password; the threat model has the lines.';
     if (reason === 'docker-unavailable')
         return 'Look at the managers, on one of them: docker node ls. More than half of them must be reachable, and not overloaded.';
     return /only updates to Labels are allowed/i.test(words)
@@ -42104,6 +42128,9 @@ function fold(rollout, snapshot) {
         const leftover = stand.extra + stand.older > 0 &&
             (stand.done >= stand.wanted || (updating && waitsForLost(tasks, snapshot)));
         const deadlock = deadlockOf(target, kind, tasks, stand, snapshot, goal.formerTasks);
+        const end = departure(goal, target, service, stand.complete);
+        // What somebody else has changed of it since is no part of a way back that has nothing to write there.
+        const isElsewhere = goal.phase === 'restore' && target.change === 'unchanged' && end?.kind === 'superseded';
         services.set(target.id, {
             name: target.name,
             kind,
@@ -42113,7 +42140,7 @@ function fold(rollout, snapshot) {
             endedLate: former?.endedLate === true || (stand.ended > 0 && endsLate(rollout, kind, tasks)),
             older: stand.older,
             extra: stand.extra,
-            complete: stand.complete && (target.mustEnd !== true || stand.ended >= stand.wanted),
+            complete: isElsewhere || (stand.complete && (target.mustEnd !== true || stand.ended >= stand.wanted)),
             updating,
             waitsInVain: service?.UpdateStatus?.State === 'updating' && calledOff(tasks, snapshot).length > 0,
             failures,
@@ -42136,8 +42163,7 @@ function fold(rollout, snapshot) {
         });
         if (isNeeded(goal, target.id))
             holding.push(...stand.holding.map(({ ID }) => ID));
-        const end = departure(goal, target, service, stand.complete);
-        if (end !== undefined)
+        if (end !== undefined && !isElsewhere)
             departures.push(end);
         const place = placeIn(kind);
         for (const task of thisRun)
@@ -42371,7 +42397,9 @@ function endOf(rollout, partial) {
             : undefined;
     if (late === undefined)
         return undefined;
-    const behind = still ?? progress.find(({ complete }) => !complete) ?? progress.find((p) => p.updating);
+    if (holding !== undefined && progress.every(({ complete }) => complete))
+        return notYet(progress);
+    const behind = still ?? progress.find(({ complete }) => !complete);
     const unplaced = progress.find((service) => service.unplaced !== undefined);
     if (unplaced?.unplaced !== undefined && !unplaced.complete)
         return {
@@ -42394,6 +42422,21 @@ function endOf(rollout, partial) {
                 (behind.extra === 0 ? '' : `, with ${observe_plural(behind.extra, 'task')} too many,`) +
                 ` ${late.limit}` +
                 (lead === undefined ? '' : `; last failure: ${lead.error}`),
+    };
+}
+/** The time is up, and all runs that should, but has not done so for long enough. */
+function notYet(progress) {
+    const monitored = progress.find(({ updating }) => updating);
+    const unsteady = monitored ?? progress.find(({ failures }) => failures.length > 0);
+    const lead = leadingFailure(unsteady?.failures ?? []);
+    return {
+        kind: 'failed',
+        reason: 'timeout',
+        ...(unsteady === undefined ? {} : { service: unsteady.name }),
+        message: (monitored === undefined
+            ? `${unsteady?.name ?? 'everything'} runs, but has not stayed so for stable-for in time`
+            : `${monitored.name} runs, but Swarm has not finished its update in time`) +
+            (lead === undefined ? '' : `; last failure: ${lead.error}`),
     };
 }
 function givenUpText(service, { targets }) {
@@ -42749,11 +42792,16 @@ const external_node_path_namespaceObject = require("node:path");
 ;// CONCATENATED MODULE: ./src/compose/variables.ts
 
 
+/**
+ * What the runner gives the action and not the step: its inputs, with the credentials to get into the manager, and the
+ * job's tokens for caches, artifacts and OpenID Connect. Whoever writes a stack file gets none of it.
+ */
+const OF_THE_ACTION = /^(?:INPUT_|ACTIONS_\w*TOKEN$)/;
 /** All variables by precedence, and every problem of every env file. */
 function collectVariables(sources) {
     const variables = new Map();
     for (const [name, value] of Object.entries(sources.environment)) {
-        if (value !== undefined)
+        if (value !== undefined && !OF_THE_ACTION.test(name))
             variables.set(name, value);
     }
     const problems = [];
@@ -42958,7 +43006,8 @@ function renderDotenv(file, variables) {
         lines.push(`${name}=${value}\n`);
     }
     const names = new Set(values.keys());
-    return { content: Buffer.from(lines.join('')), problems: wrong, empty, names, broken };
+    const content = Buffer.from(lines.join(''));
+    return { content, problems: wrong, warnings: [], empty, names, broken };
 }
 const NUL = (name) => `the value of ${name} has a NUL in it, which no variable of a container can hold`;
 /** The scanner of Docker's client gives up at a line of this size (Go, bufio.MaxScanTokenSize). */
@@ -42975,10 +43024,11 @@ function renderEnvFile(file, variables) {
     catch {
         const problem = problemAt({ file: file.path }, 'the env_file is not valid UTF-8');
         const [names, broken] = [new Set(), new Map()];
-        return { content: file.text, problems: [problem], empty: [], names, broken };
+        return { content: file.text, problems: [problem], warnings: [], empty: [], names, broken };
     }
     const source = new Source(file.path, text);
     const problems = [];
+    const foreign = [];
     const empty = [];
     const resolved = [];
     const names = new Set();
@@ -43008,6 +43058,9 @@ function renderEnvFile(file, variables) {
         if (equals >= 0) {
             if (equals === statement.length - 1)
                 empty.push(name);
+            const message = FOREIGN.find(([form]) => form.test(statement.slice(equals + 1)))?.[1];
+            if (message !== undefined)
+                foreign.push({ at, message: `${name}: ${message}` });
             return line;
         }
         const value = variables.get(name);
@@ -43027,10 +43080,32 @@ function renderEnvFile(file, variables) {
     return {
         content: resolved.length > 0 ? Buffer.from(lines.join('\n')) : file.text,
         problems,
+        warnings: foreignWarning(source, foreign),
         empty,
         names,
         broken,
     };
+}
+/** What means something to Docker Compose and nothing to Docker, in a value. */
+const FOREIGN = [
+    [/^\s*(["']).*\1\s*$/, 'the quotes are part of the value for Docker'],
+    [/^\s*["'].*["']\s+#/, 'quotes and comment are part of the value for Docker'],
+    [/\$\{\w[^}$]*\}/, 'Docker puts no variable in the place of ${...} here'],
+    [/\s#/, 'the comment is part of the value for Docker'],
+];
+/** One for a file: most have as many such lines as any. Values are never shown. */
+function foreignWarning(source, [first, ...others]) {
+    if (first === undefined)
+        return [];
+    const lines = others.map(({ at }) => source.position(at).line);
+    const more = lines.length === 0
+        ? ''
+        : `; see also line ${lines.slice(0, 5).join(', ')}${lines.length > 5 ? ' and more' : ''}`;
+    return [
+        source.problem(first.at, `${first.message}${more}`, {
+            hint: `Write \`- path: ${source.path}\` below \`env_file:\`: then it is read as Docker Compose reads it, and with \`format: raw\` line by line as it is now.`,
+        }),
+    ];
 }
 
 ;// CONCATENATED MODULE: ./src/compose/attachments.ts
@@ -43060,6 +43135,8 @@ class Attachments {
     list = [];
     /** Variables that env files leave empty. */
     empty = [];
+    /** What in env files is likely to be meant otherwise. */
+    warnings = [];
     #known = new Map();
     /** What env files set, by what stands for them in the rendered text. */
     #variables = new Map();
@@ -43077,7 +43154,7 @@ class Attachments {
      * Attaches a file and gives what stands for its path in the rendered text, or why it can't be.
      * @param what for messages: `config app`
      */
-    add(path, what, role, at, { optional = false, dotenv = false } = {}) {
+    add(path, what, role, at, { optional = false, dotenv = false, raw = false } = {}) {
         const content = this.read(path, what, at);
         if (content === 'missing' && optional)
             return undefined;
@@ -43109,6 +43186,8 @@ class Attachments {
             return file.problems;
         }
         this.empty.push(...file.empty);
+        if (!raw)
+            this.warnings.push(...file.warnings);
         const reference = this.#attach(key, path, file.content, false);
         this.#variables.set(reference, file);
         return reference;
@@ -43295,7 +43374,7 @@ class Check {
             return;
         if (test.text === undefined && test.items.length === 0)
             return;
-        this.#refuse(disable, `service ${name}: a healthcheck cannot be disabled and have a \`test\``, 'Keep one of the two; in a file that goes over another one, write `test: ["NONE"]` instead of `disable: true`.');
+        this.#refuse(disable, `service ${name}: a healthcheck cannot be disabled and have a \`test\``, 'Keep one of the two; in a file that goes over another one, write `healthcheck: !override` and `disable: true` below it.');
     }
     /** What takes one of a few words, and what the swarm compares with. */
     #words(name, service) {
@@ -43686,9 +43765,10 @@ function inlineAliases(tree, source, gone, text) {
     return tree.aliases.flatMap((alias) => {
         const target = tree.resolve(alias);
         const from = target?.range?.[0];
-        if (target === null || from === undefined)
+        if (target === null || from === undefined || inside(alias.range?.[0] ?? 0))
             return [];
-        if (!inside(from) || inside(alias.range?.[0] ?? 0))
+        // What only loses its first key keeps its anchor.
+        if (!gone.some(({ start, end }) => from > start && structure_endOf(target) <= end))
             return [];
         return replaceNode(source, alias, text(target, alias));
     });
@@ -43717,31 +43797,32 @@ function outermost(edits) {
 /**
  * A value in flow style on one line, for a place that can't share it any more.
  * @param without paths below it that are left out
- * @param written the text of a scalar, where it is not the one in the file
+ * @param written the text of a value, where it is not the one in the file
+ * @param isCut keys that are left out wherever they come
  */
-function structure_flowText(tree, source, node, without = [], written = () => undefined) {
+function structure_flowText(tree, source, node, without = [], written = () => undefined, isCut = () => false) {
     const value = tree.resolve(node);
     if (value === null)
-        return 'null';
-    const below = (name) => without.filter(([head]) => head === name).map(([, ...rest]) => rest);
-    if ((0,dist/* isMap */.jh)(value)) {
-        const pairs = [...tree.entries(value).values()].flatMap(({ name, site }) => {
-            const paths = below(name);
-            if (paths.some((path) => path.length === 0))
-                return [];
-            return [`${quoted(name)}: ${structure_flowText(tree, source, site, paths, written)}`];
-        });
-        return `{${pairs.join(', ')}}`;
-    }
-    if ((0,dist/* isSeq */.oP)(value)) {
-        const items = tree.items(value).map((item) => structure_flowText(tree, source, item, [], written));
-        return `[${items.join(', ')}]`;
-    }
-    if (!(0,dist/* isScalar */.jn)(value))
         return 'null';
     const other = written(value);
     if (other !== undefined)
         return other;
+    const below = (name) => without.filter(([head]) => head === name).map(([, ...rest]) => rest);
+    if ((0,dist/* isMap */.jh)(value)) {
+        const pairs = [...tree.entries(value).values()].flatMap(({ name, site, pair }) => {
+            const paths = below(name);
+            if (isCut(pair) || paths.some((path) => path.length === 0))
+                return [];
+            return [`${quoted(name)}: ${structure_flowText(tree, source, site, paths, written, isCut)}`];
+        });
+        return `{${pairs.join(', ')}}`;
+    }
+    if ((0,dist/* isSeq */.oP)(value)) {
+        const items = tree.items(value).map((item) => structure_flowText(tree, source, item, [], written, isCut));
+        return `[${items.join(', ')}]`;
+    }
+    if (!(0,dist/* isScalar */.jn)(value))
+        return 'null';
     const raw = source.text.slice(value.range?.[0] ?? 0, value.range?.[1] ?? 0);
     if (value.type === 'PLAIN' && value.tag === undefined) {
         if (raw === '')
@@ -44095,7 +44176,7 @@ const NETWORK_KEYS = {
     external: kept(external),
     internal: kept(bool),
     attachable: kept(bool),
-    enable_ipv4: translated('default', { scalar: 'plain-bool' }, '`true` is what Swarm does anyway; `false` is an error.', 'Create the network with `docker network create --ipv4=false` and make it `external: true`.'),
+    enable_ipv4: translated('default', { scalar: 'plain-bool' }, '`true` is what Swarm does anyway; `false` is an error.', 'Remove it: an overlay network needs IPv4.'),
     enable_ipv6: translated('default', { scalar: 'plain-bool' }, '`false` is what Swarm does anyway; `true` is an error.', 'Create the network with `docker network create --ipv6 --driver overlay` and make it `external: true`.'),
     labels: kept(dict),
 };
@@ -44176,6 +44257,17 @@ function rangeOf(text) {
     if (first === undefined || Number(last) > 65_535 || Number(last) < Number(first))
         return undefined;
     return Number(last) - Number(first) + 1;
+}
+/** Longer ranges of ports are not gone through. */
+const MAX_RANGE = 1000;
+/** One item of `ports`, `[address:][published:]target`, port by port. */
+function portOf(ports = '', protocol = '') {
+    const [target = '', published = ''] = ports.split(':').reverse();
+    const isPublished = published !== '' && published !== '0';
+    const [first = 0, last = first] = (isPublished ? published : target).split('-').map(Number);
+    const length = Math.max(0, Math.min(last - first + 1, MAX_RANGE)) || 0;
+    const numbers = Array.from({ length }, (_, index) => String(first + index));
+    return { numbers, isPublished, protocol: protocol.toLowerCase() || 'tcp' };
 }
 
 ;// CONCATENATED MODULE: ./src/compose/spelling.ts
@@ -44845,8 +44937,8 @@ class Document {
         this.#added.set(service, { ...this.#added.get(service), ...added });
     }
     /**
-     * The file for Docker, and a second one behind it where keys of services have become others, which
-     * Docker merges.
+     * The file for Docker, and one before it where keys of services have become others, which Docker
+     * merges. Behind it, one of two ports that share a number would be lost; see `losesInMerge`.
      */
     rendered(index, composeVersion) {
         const main = this.#main(index, composeVersion);
@@ -44858,10 +44950,10 @@ class Document {
         const versionAt = { offset: 0, before: '', after: '\n' };
         const file = { name, origin: this.source.path };
         return [
-            main,
             version === undefined
                 ? { ...file, text, versionAt }
                 : { ...file, text: insertVersion(text, versionAt, version) },
+            main,
         ];
     }
     /** Whether variables are filled in in a scalar. */
@@ -45129,6 +45221,7 @@ class Document {
             optional: readBoolean(this.value(parts.get('required')?.value ?? null) ?? '') === false,
             // Docker's own reading, line by line, of what Docker takes; Compose's of what it refuses.
             dotenv: (0,dist/* isMap */.jh)(file) && format === undefined,
+            raw: format !== undefined,
         });
         if (attached === undefined || typeof attached === 'string')
             return attached;
@@ -45326,12 +45419,15 @@ class Document {
             edits.push({ start, end, text: quoted(this.tree.text(key) ?? '') });
         }
         edits.push(...inlineAliases(this.tree, this.source, structure, (target, alias) => {
-            return this.#replaced.get(alias) ?? this.#flow(target);
+            return this.#replaced.get(alias) ?? this.#flow(target, new Set([...this.cut, ...late]));
         }));
         return outermost([...structure, ...edits]);
     }
-    #flow(node) {
-        return structure_flowText(this.tree, this.source, node, [], (scalar) => (0,dist/* isScalar */.jn)(scalar) ? (this.#replaced.get(scalar) ?? this.#filledIn(scalar, false)) : undefined);
+    #flow(node, cut) {
+        const written = (value) => (0,dist/* isScalar */.jn)(value)
+            ? (this.#replaced.get(value) ?? this.#filledIn(value, false))
+            : this.#become.get(value)?.text;
+        return structure_flowText(this.tree, this.source, node, [], written, (pair) => cut.has(pair));
     }
     /** The new text of a scalar with variables. `version` is read before Docker interpolates. */
     #filledIn(scalar, isVersion) {
@@ -45366,6 +45462,89 @@ function faultHint(fault) {
     if (fault.kind === 'required')
         return 'Set it in `env`, `env-file` or the `env:` of the step.';
     return 'Set it in `env`, `env-file` or the `env:` of the step, give it a default (${NAME:-default}), or write $$ for a literal $. `allow-unset: true` makes it empty.';
+}
+
+;// CONCATENATED MODULE: ./src/compose/merge.ts
+/**
+ * What Docker's merge of several files loses or mixes up without a word (docker/cli,
+ * cli/compose/loader/merge.go): it tells ports apart by their number of the host alone, attachments of
+ * configs and secrets by their source, and puts one list of a healthcheck behind the other.
+ */
+
+
+
+
+const LISTS = ['ports', 'configs', 'secrets'];
+/** Of services that several files name, what is not in the swarm afterwards as it is written. */
+function readMerge(documents, isIncluded) {
+    const sound = documents.filter(({ tree }) => tree.problems.length === 0);
+    const services = new Map();
+    for (const document of sound) {
+        const { tree } = document;
+        for (const entry of tree.entries(tree.get(tree.root, 'services')).values())
+            services.set(entry.name, [...(services.get(entry.name) ?? []), { document, entry }]);
+    }
+    return [...services].flatMap(([service, places]) => {
+        if (places.length < 2 || !isIncluded(service))
+            return [];
+        const lost = LISTS.flatMap((list) => lostItems(places.map(({ document, entry }) => {
+            const written = document.tree.get(entry.value, list);
+            return document.tree
+                .items(written)
+                .flatMap((node) => merge_itemsOf(document, node, list).map((item) => ({ ...item, node })));
+        })).map(([item, to]) => {
+            const { file, line } = to.document.position(to.node);
+            const what = list === 'ports' ? 'published port' : list.slice(0, -1);
+            return problemAt(item.document.position(item.node), `service ${service}: ${item.label} is lost: where several files name a service, Docker keeps one item of \`${list}\` for each ${what}, here ${to.label} of ${file}:${line ?? 0}`, {
+                hint: `Write all \`${list}\` of ${service} into the last file that names it, as \`${list}: !override\`.`,
+            });
+        }));
+        return [...lost, ...appendedTests(service, places)];
+    });
+}
+/** Each item that another one takes the place of, and that one. */
+function lostItems(files) {
+    const kept = new Map();
+    const lost = new Map();
+    const first = files.findIndex((items) => items.length > 0);
+    for (const item of first === files.length - 1 ? [] : files.flat()) {
+        const before = kept.get(item.key);
+        // The same port in another file is meant to go over it.
+        if (before !== undefined && before.label !== item.label)
+            lost.set(before.node, [before, item]);
+        kept.set(item.key, item);
+    }
+    return [...lost.values()];
+}
+function merge_itemsOf(document, node, list) {
+    const { tree } = document;
+    const isLong = (0,dist/* isMap */.jh)(tree.resolve(node));
+    const part = (name) => document.value(tree.get(node, name)) ?? '';
+    const text = document.value(node) ?? '';
+    if (list !== 'ports') {
+        const key = isLong ? part('source') : text;
+        return [{ document, key, label: `${key} at ${part('target') || key}` }];
+    }
+    const { numbers, isPublished, protocol } = isLong
+        ? portOf(`${part('published')}:${part('target')}`, part('protocol'))
+        : portOf(...text.split('/'));
+    return numbers.map((number) => ({
+        document,
+        key: isPublished ? number : '0',
+        label: `${number}/${protocol}${isPublished ? '' : ' without a port of the host'}`,
+    }));
+}
+function appendedTests(service, places) {
+    const tests = places.flatMap(({ document, entry }) => {
+        const healthcheck = document.tree.get(entry.value, 'healthcheck');
+        const test = document.tree.entries(healthcheck).get('test');
+        return test === undefined || isNull(test.value) ? [] : [{ document, key: test.key }];
+    });
+    const [first, ...others] = tests;
+    if (first === undefined)
+        return [];
+    const { file, line } = first.document.position(first.key);
+    return others.map(({ document, key }) => problemAt(document.position(key), `service ${service}: Docker puts this \`test\` behind the one of ${file}:${line ?? 0}, and the healthcheck runs the two as one command`, { hint: 'Write `test: !override` in front of the list or text: then it is the only one.' }));
 }
 
 ;// CONCATENATED MODULE: ./src/compose/objects.ts
@@ -45489,7 +45668,7 @@ const KEYS = [
     'deploy.update_config.order',
     'deploy.update_config.failure_action',
 ];
-const LISTS = ['volumes', 'ports'];
+const places_LISTS = ['volumes', 'ports'];
 /** Reads the places out of all files at once; none where they cannot be read. */
 function placesOf(files) {
     const services = files?.get('services')?.entries ?? new Map();
@@ -45504,7 +45683,7 @@ function read(service) {
             keys.set(key, found.position);
     }
     const items = new Map();
-    for (const list of LISTS) {
+    for (const list of places_LISTS) {
         const found = service.get(list)?.items ?? [];
         if (found.length > 0)
             items.set(list, found.map((item) => ({ text: textOf(item), position: item.position })));
@@ -45589,6 +45768,7 @@ const shortName = (stack, service) => service.startsWith(`${stack}_`) ? service.
 
 
 
+
 /**
  * The services that are replicated now, and will be by the files, with different numbers; jobs and
  * global services have none, and what is created has no former one.
@@ -45608,32 +45788,290 @@ function scaledServices(stack, services, live) {
 function withReplicas(stack, replicas) {
     if (replicas.size === 0)
         return stack;
-    const { services, composeVersion } = stack;
+    const { services } = stack;
+    const losing = losesInMerge(stack.files);
     // To a client before 23.0 a number of 0 is none, and does not go over that of another file (tried).
-    const toNothing = (service) => replicas.get(service) === 0;
+    const isTaken = (service) => replicas.get(service) === 0 || (replicas.has(service) && losing.has(service));
     const files = stack.files.flatMap((file) => {
-        const others = subset([file], (service) => !toNothing(service));
+        const others = subset([file], (service) => !isTaken(service));
         return others[0]?.text === file.text
             ? [file]
-            : [...others, apart(file, toNothing, ['deploy', 'replicas'])];
+            : [...others, apart(file, isTaken, ['deploy', 'replicas'])];
     });
-    const text = addedFile(new Map([...replicas].map(([service, number]) => [service, { deploy: { replicas: String(number) } }])));
-    const versionAt = { offset: 0, before: '', after: '\n' };
-    const last = {
-        name: `${files.length}-replicas.yml`,
-        origin: '',
-        ...(composeVersion === undefined
-            ? { text, versionAt }
-            : { text: insertVersion(text, versionAt, composeVersion) }),
+    const added = (name, goes) => {
+        const numbers = [...replicas].filter(([service]) => goes(service));
+        return numbers.length === 0 ? [] : [numbersFile(name, numbers, stack.composeVersion)];
     };
     return {
         ...stack,
-        files: [...files, last],
+        files: replicas_named([
+            ...added('replicas-before.yml', (service) => losing.has(service)),
+            ...files,
+            ...added(`${files.length}-replicas.yml`, (service) => !losing.has(service)),
+        ]),
         services: new Map([...services].map(([name, view]) => [
             name,
             { ...view, replicas: replicas.get(name) ?? view.replicas },
         ])),
     };
+}
+/** Each under a name of its own, also where numbers are put in a second time. */
+function replicas_named(files) {
+    const names = new Set();
+    return files.map((file) => {
+        let { name } = file;
+        while (names.has(name))
+            name = `more-${name}`;
+        names.add(name);
+        return { ...file, name };
+    });
+}
+function numbersFile(name, numbers, composeVersion) {
+    const text = addedFile(new Map(numbers.map(([service, number]) => [service, { deploy: { replicas: String(number) } }])));
+    const versionAt = { offset: 0, before: '', after: '\n' };
+    return {
+        name,
+        origin: '',
+        ...(composeVersion === undefined
+            ? { text, versionAt }
+            : { text: insertVersion(text, versionAt, composeVersion) }),
+    };
+}
+/**
+ * The services of which Docker's client forgets something as soon as a file behind says anything of them:
+ * in a merge, of all ports with one number of the host the last is left, and of all attachments of one
+ * config or secret (docker/cli, cli/compose/loader/merge.go, `mergeSlice`). A file before does no harm.
+ */
+function losesInMerge(files) {
+    const found = new Set();
+    for (const { name, text } of files) {
+        const { tree } = subset_parsed(name, text);
+        for (const service of tree.entries(tree.get(tree.root, 'services')).values()) {
+            const of = (key) => keysIn(tree, service.value, key);
+            const ports = of('ports');
+            const lists = [ports, of('configs'), of('secrets')];
+            // Of a range nobody counts here what it has in common with another one.
+            if (ports.some((port) => port.includes('-')) ||
+                lists.some((list) => new Set(list).size < list.length))
+                found.add(service.name);
+        }
+    }
+    return found;
+}
+/** What Docker's merge tells the items of a list apart by. */
+function keysIn(tree, service, key) {
+    return tree.items(tree.get(service, key)).map((item) => {
+        if ((0,dist/* isMap */.jh)(tree.resolve(item)))
+            return tree.text(tree.get(item, key === 'ports' ? 'published' : 'source')) ?? '';
+        const text = tree.text(item) ?? '';
+        if (key !== 'ports')
+            return text;
+        const [ports = ''] = text.split('/');
+        return ports.split(':').at(-2) ?? (ports.includes('-') ? '-' : '');
+    });
+}
+
+;// CONCATENATED MODULE: ./src/compose/refusals.ts
+/**
+ * What the swarm itself refuses in a service (swarmkit, manager/controlapi/service.go and common.go), or
+ * takes for something else without a word: by then the services before it, and the networks, configs and
+ * secrets of the stack have been made. Found here, nothing is, and the answer has a file and a line.
+ */
+
+
+
+
+
+/** Every name of the swarm's: STACK_SERVICE, and networks. In one way to read it, so that no name takes long. */
+const refusals_NAME = /^[a-zA-Z0-9](?:[-_]*[A-Za-z0-9])*$/;
+const LONGEST_NAME = 63;
+const LEAST_MEMORY = 4 * 1024 * 1024;
+const LEAST_CPUS = 0.001;
+// The grammar of distribution/reference, after the host.
+const REPOSITORY = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/;
+const HOST = /^(?:(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])(?:\.(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?$/;
+const TAG = /^\w[\w.-]{0,127}$/;
+const DIGEST = /^[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}$/;
+/** Looks at the services that are deployed, with all files merged. */
+function checkRefusals(files, stack, isIncluded) {
+    const problems = [];
+    const published = new Map();
+    for (const [name, service] of files?.get('services')?.entries ?? []) {
+        if (!isIncluded(name) || !service.isMap)
+            continue;
+        const refuse = (at, message, hint) => {
+            problems.push(problemAt(at.position, `service ${name}: ${message}`, { hint }));
+        };
+        const full = `${stack}_${name}`;
+        if (!refusals_NAME.test(full) || full.length > LONGEST_NAME)
+            problems.push(problemAt(service.firstPosition, full.length > LONGEST_NAME
+                ? `service ${name}: with the stack in front, ${full}, its name has more than ${LONGEST_NAME} characters`
+                : `service ${name}: a service is named by letters, digits, and - and _ between them`, { hint: 'The swarm would refuse it after networks, configs and secrets were made.' }));
+        checkNetworks(files, stack, service, refuse);
+        checkImage(service, refuse);
+        checkNumbers(service, refuse);
+        checkMounts(service, refuse);
+        checkTargets(service, refuse);
+        for (const port of portsOf(service, refuse))
+            for (const number of port.numbers) {
+                const place = `${number}/${port.protocol}`;
+                const other = published.get(place);
+                published.set(place, other ?? { service: name, port });
+                if (other === undefined || (port.isHost && other.port.isHost && other.service !== name))
+                    continue;
+                if (other.service === name && !isOfOneFile(service))
+                    continue;
+                refuse(port.field, `port ${place} is published already, by ${other.service === name ? 'the same service' : other.service} in line ${other.port.field.position.line ?? 0}`, 'In a swarm each port is published once. Give one of the two another number.');
+                break;
+            }
+    }
+    return problems;
+}
+/** Docker's merge of several files keeps one of each kind of item; see `merge.ts`. */
+const isOfOneFile = (service) => (0,external_node_util_namespaceObject.isDeepStrictEqual)(service.position, service.firstPosition);
+/** Of networks that are made, and whose driver spans the swarm. */
+function checkNetworks(files, stack, service, refuse) {
+    const networks = service.get('networks');
+    const keys = [
+        ...(networks?.entries.keys() ?? []),
+        ...(networks?.items ?? []).flatMap(({ text }) => text ?? []),
+    ];
+    for (const key of keys) {
+        const network = files?.get('networks', key);
+        const external = network?.get('external');
+        if (network === undefined || external?.isMap === true || isTrue(external?.text))
+            continue;
+        const own = network.get('name');
+        const name = own?.text ?? `${stack}_${key}`;
+        if (refusals_NAME.test(name) || (network.get('driver')?.text ?? 'overlay') !== 'overlay')
+            continue;
+        refuse(own ?? network, `the network ${name}: the swarm names it by letters, digits, and - and _ between them`, 'Give it another name.');
+    }
+}
+function checkImage(service, refuse) {
+    const image = service.get('image');
+    const text = image?.text;
+    if (image === undefined || text === undefined)
+        return;
+    if (text === '') {
+        refuse(image, '`image` is empty', 'Name an image; is a variable in it empty?');
+        return;
+    }
+    const [before = '', ...digests] = text.split('@');
+    const slash = before.indexOf('/');
+    const first = before.slice(0, slash);
+    // The rule of distribution/reference: anything else is a path on Docker Hub.
+    const isHost = slash >= 0 && (/[.:]/.test(first) || first === 'localhost' || /[A-Z]/.test(first));
+    const rest = isHost ? before.slice(slash + 1) : before;
+    // A tag with a slash in it looks like the port of a host.
+    const [, path = '', tag] = /^([^:[]+):(?!\d*\/)([^]*\/[^]*)$/.exec(before) ?? /^([^:]*)(?::([^]*))?$/.exec(rest) ?? [];
+    const wrong = path !== path.toLowerCase()
+        ? ['has capital letters in its name', 'Write all but the tag in small letters.']
+        : tag !== undefined && !TAG.test(tag)
+            ? [
+                `has a tag that is none: ${tag === '' ? 'nothing' : tag}`,
+                'A tag has letters, digits, _ . and -, at most 128 of them. Of a branch such as feature/x, make feature-x.',
+            ]
+            : !REPOSITORY.test(path) ||
+                (isHost && !HOST.test(first)) ||
+                digests.length > 1 ||
+                digests.some((digest) => !DIGEST.test(digest))
+                ? ['is no image', 'It is written [host/]name[:tag][@digest]; is a variable in it empty?']
+                : undefined;
+    const [what, hint] = wrong ?? [];
+    if (what !== undefined && hint !== undefined)
+        refuse(image, `\`image\` ${text} ${what}`, hint);
+}
+function checkNumbers(service, refuse) {
+    for (const kind of ['limits', 'reservations']) {
+        const resource = service.get('deploy', 'resources', kind);
+        const memory = resource?.get('memory') ?? service.get(kind === 'limits' ? 'mem_limit' : 'mem_reservation');
+        const bytes = readBytes(memory?.text ?? '') ?? 0;
+        if (memory !== undefined && bytes > 0 && bytes < LEAST_MEMORY)
+            refuse(memory, `${bytes} bytes of memory are less than the 4 MiB that the swarm takes`, 'A number without a unit is bytes: write 512m for megabytes.');
+        const cpus = resource?.get('cpus') ?? (kind === 'limits' ? service.get('cpus') : undefined);
+        const number = Number(cpus?.text ?? '');
+        if (cpus !== undefined && number > 0 && number < LEAST_CPUS)
+            refuse(cpus, `the swarm takes no less than ${LEAST_CPUS} CPUs`, 'A half is 0.5.');
+    }
+    const ratio = service.get('deploy', 'update_config', 'max_failure_ratio');
+    const share = Number(ratio?.text ?? '0');
+    if (ratio !== undefined && (share < 0 || share > 1))
+        refuse(ratio, '`max_failure_ratio` is a share from 0 to 1', 'A fifth is 0.2.');
+    for (const [section, key] of [
+        ['update_config', 'delay'],
+        ['update_config', 'monitor'],
+        ['restart_policy', 'delay'],
+        ['restart_policy', 'window'],
+    ]) {
+        const duration = service.get('deploy', section, key);
+        if (/^-.*[1-9]/.test(readDuration(duration?.text ?? '') ?? '') && duration !== undefined)
+            refuse(duration, `\`deploy.${section}.${key}\` is negative`, 'Write it without the sign.');
+    }
+}
+function checkMounts(service, refuse) {
+    const seen = new Map();
+    for (const mount of isOfOneFile(service) ? (service.get('volumes')?.items ?? []) : []) {
+        const text = mount.text ?? '';
+        // A drive of Windows has a colon of its own.
+        if (/^[A-Za-z]:/.test(text))
+            continue;
+        const target = mount.isMap
+            ? mount.get('target')?.text
+            : (/^[^:]*:([^:]*)/.exec(text)?.[1] ?? text);
+        const before = seen.get(target ?? '');
+        if (target === undefined)
+            continue;
+        if (before === undefined)
+            seen.set(target, mount);
+        else
+            refuse(mount, `there is a mount at ${target} already, in line ${before.position.line ?? 0}`, 'Keep one of the two, or give one another path.');
+    }
+}
+/** Two objects at one path; of one object at two paths see `merge.ts`. */
+function checkTargets(service, refuse) {
+    for (const kind of ['configs', 'secrets']) {
+        const items = (service.get(kind)?.items ?? []).flatMap((item) => {
+            const source = (item.isMap ? item.get('source') : item)?.text;
+            const target = (item.isMap ? item.get('target')?.text : undefined) || source;
+            return source === undefined || target === undefined ? [] : [{ item, source, target }];
+        });
+        const kept = isOfOneFile(service)
+            ? items
+            : [...new Map(items.map((each) => [each.source, each])).values()];
+        const seen = new Map();
+        for (const { item, source, target } of kept) {
+            const before = seen.get(target);
+            seen.set(target, source);
+            if (before !== undefined)
+                refuse(item, `the ${kind.slice(0, -1)}s ${before} and ${source} both go to ${target}`, 'Give one of the two another `target`.');
+        }
+    }
+}
+const refusals_MODES = ['ingress', 'host'];
+const refusals_PROTOCOLS = ['tcp', 'udp', 'sctp'];
+/** Checked each for itself. @returns those with a number of the host */
+function portsOf(service, refuse) {
+    const isRoundRobin = service.get('deploy', 'endpoint_mode')?.text === 'dnsrr';
+    return (service.get('ports')?.items ?? []).flatMap((field) => {
+        const part = (name) => field.get(name)?.text ?? '';
+        for (const [key, words] of [
+            ['mode', refusals_MODES],
+            ['protocol', refusals_PROTOCOLS],
+        ]) {
+            const word = field.get(key);
+            const text = word?.text ?? '';
+            if (word !== undefined && text !== '' && !words.includes(text.toLowerCase()))
+                refuse(word, `\`ports.${key}\` takes ${words.join(' or ')}`, `The swarm takes anything else for ${words[0] ?? ''}, without a word.`);
+        }
+        const isHost = field.isMap && part('mode').toLowerCase() === 'host';
+        if (isRoundRobin && !isHost)
+            refuse(field, 'a port in mode ingress does not go with `deploy.endpoint_mode: dnsrr`', 'Write it as `{target: 80, published: 80, mode: host}`, or use `endpoint_mode: vip`.');
+        const port = field.isMap
+            ? portOf(`${part('published')}:${part('target')}`, part('protocol'))
+            : portOf(...(field.text ?? '').split('/'));
+        return port.isPublished ? [{ ...port, isHost, field }] : [];
+    });
 }
 
 ;// CONCATENATED MODULE: ./src/compose/reset.ts
@@ -46006,6 +46444,8 @@ function fieldOf(documents) {
 
 
 
+
+
 /** Nobody reads more, and a file of another kind can have a hundred thousand. */
 const MAX_PROBLEMS = 200;
 /**
@@ -46058,6 +46498,8 @@ function renderStack(request) {
         problems.push(...part.problems);
         warnings.push(...part.warnings);
     }
+    warnings.push(...attachments.warnings);
+    warnings.push(...readMerge(documents, (name) => services.has(name)));
     const readable = documents.filter(({ tree }) => tree.problems.length === 0);
     if (readable.length === request.files.length) {
         const none = documents.every(({ tree }) => {
@@ -46080,6 +46522,8 @@ function renderStack(request) {
     const written = fieldOf(documents);
     const conversion = problems.length > 0 ? undefined : checkConversion(written, (name) => services.has(name));
     problems.push(...(conversion?.problems ?? []));
+    if (conversion !== undefined)
+        problems.push(...checkRefusals(written, request.stack, (name) => services.has(name)));
     if (problems.length > MAX_PROBLEMS) {
         const message = `${problems.length - MAX_PROBLEMS} more problems like these`;
         problems.splice(MAX_PROBLEMS, Infinity, { reason: 'compose-invalid', message });
@@ -46276,9 +46720,10 @@ function readMount(field) {
             readOnly: service_isTrue(field.get('read_only')?.text),
             field,
         };
-    const [first = '', second, options = ''] = (field.text ?? '').split(':');
+    // A drive of Windows has a colon of its own: no volume is named by one letter.
+    const [, first = '', second, options = ''] = /^([A-Za-z]:[^:]*|[^:]*)(?::([A-Za-z]:[^:]*|[^:]*))?(?::(.*))?$/.exec(field.text ?? '') ?? [];
     const source = second === undefined ? undefined : first;
-    const isPath = source !== undefined && /^[.~/\\]/.test(source);
+    const isPath = source !== undefined && /^(?:[.~/\\]|[A-Za-z]:)/.test(source);
     return {
         type: isPath ? 'bind' : 'volume',
         source,
@@ -46783,7 +47228,7 @@ const isRotated = ({ labels }) => at(labels, ROTATED_LABEL) !== undefined;
 /** On a secret with a name of the user's own, since the swarm shows no content: see `contentMark`. */
 const CONTENT_LABEL = 'swarm-deploy.content';
 /** What the engine allows for a name (swarmkit, manager/controlapi/common.go). */
-const LONGEST_NAME = 64;
+const rotate_LONGEST_NAME = 64;
 const rotate_HASH_DIGITS = 12;
 const rotate_SECTIONS = { configs: 'config', secrets: 'secret' };
 /** The first `version:` with `name:` for configs and secrets. */
@@ -46805,7 +47250,7 @@ function rotatedName(stack, key, content, secretKey, driver) {
         .update(content)
         .digest('hex')
         .slice(0, rotate_HASH_DIGITS);
-    return `${`${stack}_${key}`.slice(0, LONGEST_NAME - rotate_HASH_DIGITS - 1)}-${digits}`;
+    return `${`${stack}_${key}`.slice(0, rotate_LONGEST_NAME - rotate_HASH_DIGITS - 1)}-${digits}`;
 }
 /** What tells whether a secret of this name still has the same content, to who has the key. */
 function contentMark(name, content, secretKey) {
@@ -47727,7 +48172,9 @@ const dossier_words_WORDS = {
     }),
     'job-failed': (facts) => ({
         cause: `The job ended with ${exitText(facts)}${lastWords(facts)}`,
-        mend: 'Mend what its log complains of, then run the workflow again: a job runs anew with every deploy.',
+        mend: facts.lastWords === ''
+            ? byHand(facts)
+            : `Mend what its log complains of, then run the workflow again${isJob(kindOf(facts.spec)) ? ': a job runs anew with every deploy' : ''}.`,
     }),
     unschedulable: unplaceable,
     'update-paused': (facts) => ({
@@ -47776,6 +48223,7 @@ const COMPLAINT = /\b(?:fatal|panic|[a-z]*error|[a-z]*exception)\b/i;
 /** Whether a line of a log speaks of an error. */
 const complains = (line) => COMPLAINT.test(line);
 const lastWords = ({ lastWords: words }) => words === '' ? '' : `; its log says: ${dossier_words_short(words, 200)}`;
+const byHand = (facts) => `Run ${dossier_words_image(facts)} by hand with the same command and environment to see why: it wrote nothing that could be read.`;
 function exitText({ failures }) {
     const code = failures.at(-1)?.exitCode;
     if (code === undefined)
@@ -47798,7 +48246,7 @@ function crashed(facts) {
         mend: last?.exitCode === 137
             ? 'Look whether the node ran out of memory (dmesg on it), and give the service deploy.resources.limits.memory; else something kills it.'
             : facts.lastWords === ''
-                ? `Run ${dossier_words_image(facts)} by hand with the same command and environment to see why: it wrote nothing that could be read.`
+                ? byHand(facts)
                 : 'Mend what its log complains of.',
     };
 }
@@ -47856,7 +48304,7 @@ const UNFIT = [
     },
     {
         pattern: /max replicas per node/i,
-        mend: 'Raise deploy.placement.max_replicas_per_node, lower replicas, or add a node.',
+        mend: 'Raise deploy.placement.max_replicas_per_node, lower replicas, add a node, or set deploy.update_config.order: stop-first.',
     },
     {
         pattern: /host-mode port/i,
@@ -47877,7 +48325,25 @@ function reserved(spec) {
     ];
     return parts.length === 0 ? '' : `; each task reserves ${parts.join(' and ')}`;
 }
+/** Updates that stand still although nodes could run the tasks: the verdict's words say which task is in the way. */
+const STUCK = [
+    {
+        pattern: /on a paused node/,
+        mend: 'Set that node to active or drain, then run the workflow again.',
+    },
+    {
+        pattern: /was called off before it began/,
+        mend: 'Run the workflow again: a new update does not wait for that task.',
+    },
+];
 function unplaceable(facts) {
+    const stuck = STUCK.find(({ pattern }) => facts.unplaced === '' && pattern.test(facts.message));
+    if (stuck !== undefined) {
+        const { Name } = facts.spec;
+        const { message } = facts;
+        const cause = message.startsWith(`${Name} `) ? `It${message.slice(Name.length)}` : message;
+        return { cause, mend: stuck.mend };
+    }
     const words = facts.unplaced === '' ? facts.message : facts.unplaced;
     const constraints = at(facts.spec, 'TaskTemplate', 'Placement', 'Constraints');
     const asked = /constraints/i.test(words) && Array.isArray(constraints) && constraints.length > 0
@@ -48573,6 +49039,17 @@ function unsteadyPlaces({ ID, Spec }, before) {
     return new Set(failing.filter((place) => !steady.has(place)));
 }
 /**
+ * Whether a service that is meant to keep running had all that it asks for, and nothing of it had just
+ * failed.
+ */
+function ranInFull(service, before) {
+    const kind = kindOf(service.Spec);
+    const tasks = before.tasks.filter(({ ServiceID }) => ServiceID === service.ID);
+    return (!(isJob(kind) || ('oneShot' in kind && kind.oneShot)) &&
+        standing(kind, service, tasks, before).complete &&
+        unsteadyPlaces(service, before).size === 0);
+}
+/**
  * Whether Swarm leaves the tasks of before alone, as when only a label changes: those of another task
  * or endpoint it replaces, those that merely may be placed elsewhere it does not (swarmkit
  * manager/orchestrator/task.go, IsTaskDirty).
@@ -48657,17 +49134,20 @@ async function attempt(request) {
     const formerTasks = new Set(before.tasks.map(({ ID }) => ID));
     const goal = {
         phase: 'restore',
-        targets: ours.map((former) => {
-            const unsteady = unsteadyPlaces(former, before);
-            return {
-                id: former.ID,
-                name: former.Spec.Name,
-                change: 'updated',
-                spec: former.Spec,
-                enough: placedTasks(former, kindOf(former.Spec), before, unsteady),
-                unsteady,
-            };
-        }),
+        targets: [
+            ...ours.map((former) => {
+                const unsteady = unsteadyPlaces(former, before);
+                return {
+                    id: former.ID,
+                    name: former.Spec.Name,
+                    change: 'updated',
+                    spec: former.Spec,
+                    enough: placedTasks(former, kindOf(former.Spec), before, unsteady),
+                    unsteady,
+                };
+            }),
+            ...bystanders(changes, before),
+        ],
         gone: removed,
         formerTasks,
         settledTasks: formerTasks,
@@ -48721,12 +49201,25 @@ async function attempt(request) {
         rollout,
     };
 }
+/**
+ * What nobody has to put back, and what the deploy may have brought down all the same: a service fails for
+ * want of another one, too. What was not well before is left out.
+ */
+const bystanders = ({ targets }, before) => targets
+    .filter(({ id, change }) => {
+    const former = before.services.find(({ ID }) => ID === id);
+    return change === 'unchanged' && former !== undefined && ranInFull(former, before);
+})
+    .map(({ id, name, change, spec, staleStatus }) => ({
+    ...{ id, name, change, spec },
+    ...(staleStatus && { staleStatus }),
+}));
 /** Whether a job was started again from the same spec: there is nothing to go back to. */
 function ranAgain({ ID, Spec }, { targets }) {
     const intended = targets.find(({ id }) => id === ID)?.spec;
     return isJob(kindOf(Spec)) && intended !== undefined && sameJson(Spec, intended);
 }
-/** Where every service stands that was put back. */
+/** Where every service stands that was to be as before. */
 const rollback_standing = (rollout) => [...rollout.services.values()].map(standingLine);
 const sentence = (parts) => `${parts.join('; ')}.`;
 /** A network is free only when the last task on it has stopped, a moment after its service. */
@@ -49309,6 +49802,27 @@ function caughtUp(before, live) {
         sameJson(is.Spec, was.PreviousSpec));
     return { ...before, services: before.services.map((was) => back(was) ?? was) };
 }
+/**
+ * The same of what was written right after Swarm had gone back: it shows in what that was written over, the
+ * spec before the one that was on its way.
+ * @param live the services that were written, once
+ */
+function wentBack(before, live) {
+    const back = ({ PreviousSpec, UpdateStatus, ...was }) => {
+        const is = live.find(({ ID }) => ID === was.ID);
+        const mayGoBack = UpdateStatus?.State === 'updating' &&
+            at(was.Spec, 'UpdateConfig', 'FailureAction') === 'rollback';
+        return mayGoBack &&
+            PreviousSpec !== undefined &&
+            is?.PreviousSpec !== undefined &&
+            !sameJson(is.Spec, was.Spec) &&
+            !sameJson(is.PreviousSpec, was.Spec) &&
+            sameJson(is.PreviousSpec, PreviousSpec)
+            ? { ...was, Spec: PreviousSpec }
+            : undefined;
+    };
+    return { ...before, services: before.services.map((was) => back(was) ?? was) };
+}
 /** Which of these services are not what they were before, although nobody here has written them. */
 function changedMeanwhile({ services }, live, names) {
     const named = (all, name) => all.find(({ Spec }) => Spec.Name === name);
@@ -49421,20 +49935,27 @@ async function write(deployment, { before: first, objectsBefore }, change, waves
     const known = former === undefined ? first.services : await read();
     const names = waves[index]?.names ?? [];
     const mine = new Set(names);
-    const before = former === undefined
+    const planned = former === undefined
         ? first
         : caughtUp(former.before, known.filter(({ Spec }) => mine.has(Spec.Name)));
-    const moved = former === undefined ? [] : changedMeanwhile(before, known, names);
-    const deployed = moved.length > 0
+    const moved = former === undefined ? [] : changedMeanwhile(planned, known, names);
+    const done = moved.length > 0
         ? {}
         : await world.narrator.group(waveTitle(inputs.stack, waves, index), async () => {
             const { seen } = deployment;
             seen.writing = true;
-            const done = await change.apply(index, known, former?.startedAt);
+            const applied = await change.apply(index, known, former?.startedAt);
             seen.writing = false;
-            return done;
+            return applied;
         }, ({ failure }) => (failure === undefined ? 'done' : 'failed'));
     const live = moved.length > 0 ? known : await read();
+    const isLost = change.writesAll === true &&
+        moved.length === 0 &&
+        done.failure === undefined &&
+        sameVersions(names, known, live);
+    const deployed = isLost ? { ...done, failure: elsewhere(deployment) } : done;
+    const once = moved.length === 0 && deployed.repeated !== true;
+    const before = wentBack(planned, once ? live.filter(({ Spec }) => mine.has(Spec.Name)) : []);
     const meant = await settle(deployment, (engine) => meantSpecs(engine, before, live));
     const fresh = changesOf(before, live, names, deployed.repeated, meant);
     const made = moved.length > 0 ? { ...fresh, foreign: moved } : fresh;
@@ -49447,13 +49968,41 @@ async function write(deployment, { before: first, objectsBefore }, change, waves
         world.narrator.warn(line);
     const changes = joined(former?.changes, marked(made, waves), live, change.names);
     const unreached = waves.slice(index + 1).flatMap((wave) => wave.names);
-    const context = { deployment, before, objectsBefore, change, changes, startedAt, unreached };
+    const context = {
+        ...{ deployment, before, objectsBefore, change, changes, startedAt, unreached },
+        formerTasks: formerTasksOf(deployment, first, known, mine, former),
+    };
     return {
         context: former?.rollout === undefined ? context : { ...context, rollout: former.rollout },
         deployed,
         live,
     };
 }
+/** Whether no service was written: every write counts up the version, one that changes nothing, too. */
+function sameVersions(names, former, live) {
+    const versionIn = (services, name) => services.find(({ Spec }) => Spec.Name === name)?.Version.Index;
+    return (names.length > 0 && names.every((name) => versionIn(former, name) === versionIn(live, name)));
+}
+/** With a configuration directory of its own the CLI knows nothing of the login user's docker contexts (tried). */
+const elsewhere = ({ session }) => ({
+    reason: 'docker-unavailable',
+    message: 'docker stack deploy ended well, but nothing of it has come to the swarm of ' +
+        `${session.transport.description}: it has written to another engine`,
+    hint: 'Docker settings of the login user lead elsewhere (`docker context`, DOCKER_HOST): set docker-host to the socket of the engine that is meant.',
+    begun: true,
+});
+/**
+ * A service may fail for want of the waves before its own, and what it failed of until it was written is none
+ * of this rollout's doing.
+ */
+function formerTasksOf({ seen }, before, known, names, former) {
+    if (former === undefined)
+        return idsOf(before.tasks);
+    const own = idsOf(known.filter(({ Spec }) => names.has(Spec.Name)));
+    const since = seen.snapshot?.tasks.filter(({ ServiceID }) => own.has(ServiceID)) ?? [];
+    return new Set([...former.formerTasks, ...idsOf(since)]);
+}
+const idsOf = (items) => new Set(items.map(({ ID }) => ID));
 /** Whether a wave is not what it was meant to be, so that there is nothing to wait for. */
 const isRefused = ({ changes, change, unreached }, { failure }, live) => failure !== undefined ||
     changes.foreign.length > 0 ||
@@ -49478,11 +50027,11 @@ async function waitFor(context, waves, index) {
 /** The rollout to a goal, from where it was when the last wave began. */
 const onTo = ({ rollout, deployment: { world } }, goal) => rollout === undefined ? beginRollout(goal) : continueRollout(rollout, goal, world.clock.now());
 /** What everything that was written so far is to come to. */
-const goalOf = ({ deployment: { inputs }, before, changes, startedAt }) => ({
+const goalOf = ({ deployment: { inputs }, before, changes, startedAt, formerTasks, }) => ({
     phase: 'deploy',
     targets: changes.targets,
     gone: [],
-    formerTasks: new Set(before.tasks.map(({ ID }) => ID)),
+    formerTasks,
     settledTasks: settledTasks(before),
     startedAt,
     stableForMs: stableForMs(inputs.watch.stableForMs, changes, before),
@@ -49503,11 +50052,10 @@ async function judge(context, deployed, live) {
             message: `${changes.foreign.join(', ')} was changed by someone else while the stack was being deployed`,
         }, context.rollout);
     if (deployed.failure !== undefined) {
-        const { reason, message, hint } = deployed.failure;
+        const { reason, message, hint, begun } = deployed.failure;
         if (!changes.any && !(await objectChanges(context)).any)
             return {
-                // Refused as a whole; but one that ran out of time had been started.
-                outcome: reason === 'timeout' ? 'failed' : 'invalid',
+                outcome: begun === true ? 'failed' : 'invalid',
                 reason,
                 message,
                 hint,
@@ -49560,6 +50108,7 @@ async function verified(context, rollout) {
     const { clock, signal, probe, narrator } = world;
     const { confidential = [] } = change.background ?? {};
     const specs = changes.targets.map(({ spec }) => spec);
+    const begun = clock.now();
     const verification = await narrator.group('Verify', () => verify_verify(checks, {
         ...{ clock, signal, probe, say: narrator.say },
         timeoutMs: inputs.verify.timeoutMs,
@@ -49573,9 +50122,15 @@ async function verified(context, rollout) {
         const end = { kind: 'failed', reason: 'verify-failed', message };
         return { ...(await fail(context, end, rollout)), verification };
     }
-    // The checks may have taken a while: one more look, that it is still so.
-    const goal = { ...goalOf(context), stableForMs: 0 };
-    const again = await look(deployment, continueRollout(rollout, goal, clock.now()));
+    // The checks may have taken a while: one more look, that it is still so. What one of them has brought
+    // down, and Swarm has replaced, has to hold as long as anything else.
+    const { holding } = rollout;
+    // What the checks took has a limit of its own.
+    const startedAt = context.startedAt + clock.now() - begun;
+    const again = await look(deployment, {
+        ...continueRollout(rollout, goalOf({ ...context, startedAt }), clock.now()),
+        ...(holding && { holding }),
+    });
     const ending = again.end.kind === 'converged'
         ? await succeed(context, again.rollout)
         : await fail(context, again.end, again.rollout);
@@ -49587,7 +50142,10 @@ function withLastSeen(deployment, { before, objectsBefore }, change, error) {
         return error;
     const changes = changesOf(before, before.services, change.names);
     const startedAt = before.at;
-    const context = { deployment, before, objectsBefore, change, changes, startedAt, unreached: [] };
+    const context = {
+        ...{ deployment, before, objectsBefore, change, changes, startedAt, unreached: [] },
+        formerTasks: idsOf(before.tasks),
+    };
     const { services } = observe(beginRollout(goalOf(context)), before);
     const last = [...services.values()].map(standingLine).join('; ') || 'no service of it was there';
     return new ConnectionLost(`${error.message}. Last seen before the stack was written: ${last}. What was written since could not be read`, {
@@ -49675,7 +50233,7 @@ async function succeed(context, rollout) {
     const left = changes.orphans.filter((orphan) => !change.removes(orphan) && change.keeps?.(orphan) !== true);
     if (left.length > 0)
         world.narrator.say(`not in the ${change.origin}, left running: ${left.map(({ Spec }) => Spec.Name).join(', ')} (prune: true removes them)`);
-    const any = changes.any || pruned.length > 0;
+    const any = changes.any || pruned.length > 0 || !restsOn(before.tasks, rollout);
     return {
         outcome: any ? 'deployed' : 'unchanged',
         reason: '',
@@ -49686,6 +50244,11 @@ async function succeed(context, rollout) {
         pruned,
         fate: 'healthy',
     };
+}
+/** Where no spec differs, an update that was left half-way goes on all the same: then not all of it ran already. */
+function restsOn(tasks, { holding }) {
+    const known = idsOf(tasks);
+    return (holding === undefined || holding.tasks.split(' ').every((id) => id === '' || known.has(id)));
 }
 /** As long as the tasks of before take to come back in their turn. */
 const pausesOf = ({ ID, Spec }, { tasks }) => pausesMs(Spec, tasks.filter(({ ServiceID, DesiredState }) => ServiceID === ID && DesiredState === 'running')
@@ -49747,7 +50310,7 @@ async function fail(context, end, rollout) {
     const result = await world.narrator.group('Roll back', () => rollBack({
         stack: inputs.stack,
         before,
-        changes,
+        changes: common.changes,
         objects,
         failedJobs,
         limits: {
@@ -49841,6 +50404,7 @@ async function deployIn(deployment, rendered, record, place) {
         waves,
         origin: rendered.files.filter(({ origin }) => origin !== '').length === 1 ? 'file' : 'files',
         linted: true,
+        writesAll: true,
         background: { places: rendered.places, confidential: secretsIn(rendered) },
         apply: async (wave, live, startedAt) => {
             // While the waves before were watched, another manager may have taken over.
@@ -50643,6 +51207,7 @@ rm -rf -- "$1/relay" "$1/bin"
 mkdir -- "$1/relay" "$1/bin" && cat > "$1/bin/ssh" && chmod 700 "$1/bin/ssh" || exit 1
 "$1/bin/ssh" try
 `;
+const PREPARE_LIMIT_MS = 60_000;
 /**
  * Holds the other ends of a pair of pipes. It opens both for reading and writing, which waits for
  * nobody, so that no process is left waiting where the CLI never comes. `down` gets its name last:
@@ -50676,7 +51241,10 @@ const relay_shell = (script, ...args) => [
  */
 async function openRelay(transport, workspace, onConnection) {
     const { path } = workspace;
-    const prepared = await transport.run(relay_shell(PREPARE, path), { input: SSH });
+    const prepared = await transport.run(relay_shell(PREPARE, path), {
+        input: SSH,
+        timeoutMs: PREPARE_LIMIT_MS,
+    });
     if (prepared.code !== 0)
         throw cannotPrepare(transport, path, prepared);
     const streams = new Set();
@@ -51481,7 +52049,7 @@ async function removeStack(deployment) {
         return {
             outcome: 'removed',
             reason: '',
-            message: `There is no stack ${inputs.stack} any more; its history was left, and is removed.`,
+            message: `There is no stack ${inputs.stack} any more; what was left of its history is removed.`,
             fate: 'untouched',
         };
     }
@@ -51694,8 +52262,10 @@ async function applySpec(engine, stack, { name, spec }, authFor, log) {
                 log(`creating ${name}`);
                 await engine.createService(spec, auth);
             }
-            else if (!sameJson(live.Spec, spec)) {
-                log(`writing the recorded spec of ${name}`);
+            else if (!sameJson(live.Spec, spec) || isPaused(live)) {
+                log(sameJson(live.Spec, spec)
+                    ? `${name} already has the recorded spec, but Swarm paused on the way to it: resuming`
+                    : `writing the recorded spec of ${name}`);
                 // The engine never shows credentials: those of the live spec are the newest there are.
                 await engine.updateService(live.ID, live.Version.Index, spec, { registryAuthFrom: 'spec' }, auth);
             }
@@ -51709,6 +52279,8 @@ async function applySpec(engine, stack, { name, spec }, authFor, log) {
         }
     }
 }
+/** Until it is written again, Swarm leaves a service as it was when it paused. */
+const isPaused = ({ UpdateStatus }) => UpdateStatus?.State === 'paused' || UpdateStatus?.State === 'rollback_paused';
 
 ;// CONCATENATED MODULE: ./src/modes/rollback.ts
 /**
@@ -52231,6 +52803,7 @@ function reportOf(target, former, ending) {
     const progress = ending.restored?.services.get(target.id) ?? ending.rollout?.services.get(target.id);
     const removed = ending.fate === 'restored' && target.change === 'created';
     const outcome = outcomeOf(target, ending);
+    const ended = progress === undefined ? 0 : isJob(progress.kind) ? progress.done : progress.ended;
     return {
         name: target.name,
         change: target.change,
@@ -52241,6 +52814,7 @@ function reportOf(target, former, ending) {
         replicas: removed
             ? { running: 0, desired: 0 }
             : { running: progress?.done ?? 0, desired: progress?.wanted ?? desiredOf(target) },
+        ...(removed || ended === 0 ? {} : { ended }),
         outcome,
         reason: reasonOf(target, ending),
     };
@@ -52864,6 +53438,11 @@ function traced(transport, trace) {
 /** Long enough for an engine to restart or a leader to be elected. */
 const PATIENCE_MS = 180_000;
 const session_RETRY_MS = 1000;
+/**
+ * After the first login that was refused; three times as long after each further one. A machine that goes down or
+ * comes up refuses everybody (pam_nologin), but servers shut out who keeps trying (fail2ban).
+ */
+const REFUSED_MS = 5000;
 /** Longer than the managers take to elect a leader, most often; then others of the hosts may have one. */
 const LEADERLESS_MS = 15_000;
 /** The same words are told again after this long, in milliseconds. */
@@ -52886,6 +53465,8 @@ class Session {
     /** How many wait for an answer: where nobody does, the connection stays as it is. */
     #waiting = 0;
     #closed = false;
+    /** Of the swarm that the run began with; '' where no manager has said it yet. */
+    #swarmId = '';
     #fence;
     constructor(connect, docker, trace) {
         this.#connect = connect;
@@ -52907,8 +53488,13 @@ class Session {
     fence(fence) {
         this.#fence = fence;
     }
-    #openLine(led) {
-        return openLine(this.#connect, this.#docker, async () => this.#fence?.(), this.#trace, led);
+    async #openLine(led) {
+        const fence = async () => this.#fence?.();
+        const wanted = { led, swarmId: this.#swarmId };
+        const line = await openLine(this.#connect, this.#docker, fence, this.#trace, wanted);
+        if (this.#swarmId === '')
+            this.#swarmId = line.swarmId;
+        return line;
     }
     get transport() {
         return this.#line.transport;
@@ -52996,6 +53582,7 @@ class Session {
     async #reconnect(deadline, { clock, signal, log }) {
         await closeLine(this.#line);
         let told = { words: '', at: -Infinity };
+        let refusedMs = REFUSED_MS;
         for (;;) {
             signal.throwIfAborted();
             try {
@@ -53012,7 +53599,12 @@ class Session {
                     told = { words: error.message, at: clock.now() };
                     log(`still no connection: ${error.message}`);
                 }
-                await clock.sleep(session_RETRY_MS, signal);
+                if (error.reason === 'auth-failed') {
+                    await clock.sleep(Math.min(refusedMs, deadline - clock.now()), signal);
+                    refusedMs *= 3;
+                }
+                else
+                    await clock.sleep(session_RETRY_MS, signal);
             }
         }
     }
@@ -53025,21 +53617,18 @@ async function closeLine({ engine, transport }) {
     engine.close();
     await transport.close();
 }
-async function openLine(connect, docker, fence, trace, led) {
+async function openLine(connect, docker, fence, trace, wanted) {
     let found;
     const seen = (transport) => trace === undefined ? transport : traced(transport, trace);
     const transport = await connect(async (candidate) => {
-        found = await probe(seen(candidate), docker, fence, trace, led);
+        found = await probe(seen(candidate), docker, fence, trace, wanted);
     });
     if (found === undefined)
         throw new Error('connected without a check of the manager');
     return { transport: seen(transport), ...found };
 }
-/**
- * Is this a manager, and new enough?
- * @param led whether it has to have a leader, too
- */
-async function probe(transport, docker, fence, trace, led) {
+/** Is this a manager, new enough, and one of those that are wanted? */
+async function probe(transport, docker, fence, trace, wanted) {
     const engine = new Engine(() => transport.open(dockerArgv(docker, 'system', 'dial-stdio')), fence, trace);
     try {
         const asking = engine
@@ -53057,9 +53646,12 @@ async function probe(transport, docker, fence, trace, led) {
             throw tooOld('Docker engine', engineVersion.version, transport.description);
         if (!info.isManager)
             throw notAManager(transport.description, info.state, info.error);
-        if (led && info.error !== '')
+        if (wanted.led && info.error !== '')
             throw leaderless(transport.description, info.error);
-        return { engine, engineVersion, cliVersion: cli, nodeName: info.nodeName };
+        const { nodeName, swarmId } = info;
+        if (wanted.swarmId !== '' && swarmId !== '' && swarmId !== wanted.swarmId)
+            throw stranger(transport.description);
+        return { engine, engineVersion, cliVersion: cli, nodeName, swarmId };
     }
     catch (error) {
         engine.close();
@@ -53101,6 +53693,10 @@ function notAManager(where, state, error) {
         hint: 'Give the address of a manager in the input `host`; `docker node ls` on a manager lists them.',
     });
 }
+/** What was begun in one swarm must not go on in another. */
+const stranger = (where) => new DeployError('not-a-manager', 'unreachable', `${where} is a manager of another swarm than the one that this run began with`, {
+    hint: 'The input `host` takes managers of one swarm; deploy to another one in a step of its own.',
+});
 /** It asks the leader for what `GET /info` says of the swarm (moby, daemon/cluster), and gives the error. */
 const leaderless = (where, error) => new DeployError('docker-unavailable', 'unreachable', `${where} does not get an answer from the swarm's managers: ${safeLine(error)}`, {
     hint: 'More than half of the managers must reach each other: docker node ls on one of them.',
@@ -53631,7 +54227,8 @@ const MAX_READ_BYTES = 16 * 1024 * 1024;
 function readFile(path, limit = MAX_READ_BYTES) {
     try {
         const stat = (0,external_node_fs_namespaceObject.statSync)(path);
-        if (!stat.isFile())
+        // The environment of this very process has the action's own credentials in it.
+        if (!stat.isFile() || (0,external_node_fs_namespaceObject.realpathSync)(path).startsWith('/proc/'))
             return 'not-a-file';
         if (stat.size > limit)
             return { error: `it has ${stat.size} bytes, more than ${limit}` };
@@ -53681,7 +54278,7 @@ async function settleLeft(engine, { lease, revision }) {
 }
 
 ;// CONCATENATED MODULE: ./src/post.ts
-/** `post`, after a run that was cancelled with `on-cancel: rollback`: what it had no time for. */
+/** `post`: what a run has left behind, and after one that was cancelled with `on-cancel: rollback` what it had no time for. */
 
 
 
@@ -53692,6 +54289,33 @@ async function settleLeft(engine, { lease, revision }) {
 
 
 
+
+/**
+ * Stops and removes what a run has left on managers; never throws. On all of them at once: to give one up that is down
+ * takes a minute, and `post` may have five.
+ * @param connects one for each of them
+ */
+async function removeLeft(connects, name, narrator) {
+    const removeBy = async (connect) => {
+        try {
+            const transport = await connect(() => Promise.resolve());
+            try {
+                const gone = await removeWorkspace(transport, name);
+                if (!gone)
+                    throw new Error(`${transport.description} would not remove it`);
+                narrator.say(`nothing of the run is left on ${transport.description}`);
+            }
+            finally {
+                await transport.close();
+            }
+        }
+        catch (error) {
+            narrator.warn(`could not clean up: ${errorLine(error)}; the directory ` +
+                `${name} in the temporary directory of the manager may still hold a registry login`);
+        }
+    };
+    await Promise.all(connects.map(removeBy));
+}
 /**
  * Puts the stack back, under the lock of the run that is over.
  * @param lease of that run, where it had one
@@ -53829,7 +54453,7 @@ function chosen(bars, max) {
 }
 const SIGN = { done: '\u2713', failed: '\u2717', open: '\u2026' };
 /** Those with a tag, but `crit`, have names beside their bars in black, also on GitHub's black. */
-const TAG = { done: '', failed: 'crit, ', open: 'done, ' };
+const chart_TAG = { done: '', failed: 'crit, ', open: 'done, ' };
 const SECTION = {
     step: 'Steps',
     rollout: 'Rollout',
@@ -53853,7 +54477,7 @@ function clock(ms) {
 function line({ name, from, to, state, reached }) {
     const words = [chart_nameOf(name), reached, spokenTime(to - from)].filter((text) => text !== '');
     const tookMs = Math.max(1, Math.round(to - from));
-    return `  ${SIGN[state]} ${words.join(' ')} :${TAG[state]}${clock(Math.round(from))}, ${tookMs}ms`;
+    return `  ${SIGN[state]} ${words.join(' ')} :${chart_TAG[state]}${clock(Math.round(from))}, ${tookMs}ms`;
 }
 /**
  * A Mermaid gantt in a fence, with a line on what is left out; none where nothing was rolled out.
@@ -57031,13 +57655,14 @@ const answerLines = ({ url, body }) => body === ''
 
 ;// CONCATENATED MODULE: ./src/report/next.ts
 
-/** The step that brings a revision back, to be copied. */
+/** What the same step needs to bring a revision back, to be copied. */
 const backTo = ({ stack }, revision) => [
     '```yaml',
     'with:',
     '  mode: rollback',
     `  stack: ${stack}`,
     `  revision: ${revision}`,
+    '  # host, login and registry: as in this step',
     '```',
     '',
 ];
@@ -57177,7 +57802,7 @@ function headline(run) {
     switch (run.outcome) {
         case 'deployed':
             return run.mode === 'rollback'
-                ? `${stack} is back at what it was: every service runs what was recorded.`
+                ? `${stack} is back to what it was: every service runs what was recorded.`
                 : `${stack} is deployed: every service runs what was asked for.`;
         case 'unchanged':
             return `${stack} already ran exactly this; nothing was restarted.`;
@@ -57230,9 +57855,10 @@ const verdictLine = (run) => isGreen(run.outcome)
  */
 const causeFirst = ({ outcome }) => outcome === 'rolled-back' || outcome === 'failed';
 /** A service that was put back is well again: the reason is why it had to be. */
-function outcomeCell({ outcome, reason }) {
+function outcomeCell({ outcome, reason, ended, replicas }) {
+    // What has ended well is well, and is not called healthy.
     if (reason === '')
-        return outcome;
+        return outcome === 'healthy' && ended === replicas.running ? 'completed' : outcome;
     const wentBack = outcome === 'restored' || outcome === 'removed';
     return wentBack ? `${outcome} after ${code(reason)}` : `${outcome}: ${code(reason)}`;
 }
@@ -57245,6 +57871,13 @@ const SIGNS = {
     removed: '',
     untouched: '',
 };
+/** `3/3`, and how many of these do not run any more, as they may. */
+function runningCell({ replicas: { running, desired }, ended = 0 }) {
+    const all = `${running}/${desired}`;
+    if (ended === 0)
+        return all;
+    return ended === running ? `${all} ended` : `${all}, ${ended} ended`;
+}
 /** What tells most comes first: a phone shows the first columns alone. */
 const render_HEAD = [
     'service',
@@ -57257,14 +57890,14 @@ const render_HEAD = [
 ];
 /** @param took milliseconds that each service was on its way, by its name */
 const serviceRow = (took) => (service) => {
-    const { name, replicas, outcome } = service;
+    const { name, outcome } = service;
     const ms = took.get(name);
     // What was not moved has one image.
     const same = service.image === service.previousImage && service.digest === service.previousDigest;
     return [
         safeCell(name),
         `${SIGNS[outcome]}${outcomeCell(service)}`,
-        outcome === 'removed' ? '' : `${replicas.running}/${replicas.desired}`,
+        outcome === 'removed' ? '' : runningCell(service),
         service.change,
         same ? '' : imageCell(service.previousImage, service.previousDigest),
         imageCell(service.image, service.digest),
@@ -60311,7 +60944,6 @@ function probe_words(error) {
 
 
 
-
 const src_clock = {
     now: () => external_node_perf_hooks_namespaceObject.performance.now(),
     sleep: (ms, signal) => (0,promises_namespaceObject.setTimeout)(ms, undefined, signal === undefined ? {} : { signal }),
@@ -60407,8 +61039,11 @@ async function post() {
     const narrator = createNarrator(actionsLog, src_clock);
     const inputs = readInputs();
     const known = left === '' ? {} : JSON.parse(left);
-    if (workspace !== '')
-        await removeLeftWorkspace(inputs, workspace, narrator);
+    if (workspace !== '') {
+        // On every manager that the run may have been connected to.
+        const connects = eachManager(inputs).map((each) => connector(each, narrator));
+        await removeLeft(connects, workspace, narrator);
+    }
     if (undo !== undefined)
         await endUndo(inputs, undoFrom(undo), known, narrator);
     if (left !== '')
@@ -60428,26 +61063,6 @@ async function endUndo(inputs, undo, { lease }, narrator) {
         process.exitCode = 1;
     }
     await addSummary(`${isBack ? '\u21a9\ufe0f' : '\u274c'} ${safeCell(words)}\n\n`);
-}
-/** On every manager that the run may have been connected to. */
-async function removeLeftWorkspace(inputs, name, narrator) {
-    for (const each of eachManager(inputs))
-        try {
-            const transport = await connector(each, narrator)(() => Promise.resolve());
-            try {
-                const gone = await removeWorkspace(transport, name);
-                if (!gone)
-                    throw new Error(`${transport.description} would not remove it`);
-                narrator.say(`nothing of the run is left on ${transport.description}`);
-            }
-            finally {
-                await transport.close();
-            }
-        }
-        catch (error) {
-            narrator.warn(`could not clean up: ${errorLine(error)}; the directory ` +
-                `${name} in the temporary directory of the manager may still hold a registry login`);
-        }
 }
 /** The lock and the revision of a run that is over, by whatever manager answers. */
 async function endInSwarm(inputs, left, narrator) {

@@ -136,7 +136,7 @@ export function renderEnvFile(file: SourceFile, variables: Variables): RenderedE
 const FOREIGN: readonly (readonly [RegExp, string])[] = [
   [/^\s*(["']).*\1\s*$/, 'the quotes are part of the value for Docker'],
   [/^\s*["'].*["']\s+#/, 'quotes and comment are part of the value for Docker'],
-  [/\$\{\w+[^}]*\}/, 'Docker puts no variable in the place of ${...} here'],
+  [/\$\{\w[^}$]*\}/, 'Docker puts no variable in the place of ${...} here'],
   [/\s#/, 'the comment is part of the value for Docker'],
 ];
 

@@ -11,8 +11,8 @@ import { problemAt } from './source.js';
 import { readBytes, readDuration } from './spelling.js';
 import { isTrue } from './tree.js';
 
-/** Every name of the swarm's: STACK_SERVICE, and networks. */
-const NAME = /^[a-zA-Z0-9](?:[-_]*[A-Za-z0-9]+)*$/;
+/** Every name of the swarm's: STACK_SERVICE, and networks. In one way to read it, so that no name takes long. */
+const NAME = /^[a-zA-Z0-9](?:[-_]*[A-Za-z0-9])*$/;
 const LONGEST_NAME = 63;
 const LEAST_MEMORY = 4 * 1024 * 1024;
 const LEAST_CPUS = 0.001;

@@ -1,6 +1,7 @@
 /** Files that are made to hurt, or that are no stack files at all: a clear error, and little work. */
 import { describe, expect, it, jest } from '@jest/globals';
 import { Parser } from 'yaml';
+import { renderEnvFile } from '../../../src/compose/env-file.js';
 import { renderStack } from '../../../src/compose/render.js';
 import { MAX_FILE_BYTES, MAX_TOKENS } from '../../../src/compose/source.js';
 import { parseDotenv } from '../../../src/compose/variables.js';
@@ -197,6 +198,29 @@ describe('variables that blow a file up', () => {
     expect(problems[0]?.message).toMatch(
       /^\.env:6:3: with its variables filled in, this value has/,
     );
+  });
+});
+
+describe('names, images and values of env files', () => {
+  const LONG: Readonly<Record<string, (length: number) => unknown>> = {
+    'a name of a service': (length) =>
+      outcome(`services:\n  ? ${'a'.repeat(length)}!\n  : {image: i}\n`),
+    'an image': (length) =>
+      ['a', 'a-', 'a.', 'a/', 'a:', 'A-'].map((part) =>
+        outcome(`services: {a: {image: "${part.repeat(length / 2)}!"}}\n`),
+      ),
+    'a value of an env file': (length) =>
+      ['${a', '"', '" ', "' ", ' ', '" #'].map((part) =>
+        renderEnvFile(
+          { path: 'app.env', text: Buffer.from(`A="${part.repeat(length / 2)}!\n`) },
+          new Map(),
+        ),
+      ),
+  };
+  it.each(Object.entries(LONG))('%s: as long as it is, looked at in one pass', (_, look) => {
+    const [small, large] = [8, 64].map((kb) => cost(() => look(kb * KB)));
+    // Eight times as much: about eight times the time, and not sixty-four, or no end.
+    expect(large!).toBeLessThan(32 * Math.max(2, small!));
   });
 });
 
