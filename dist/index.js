@@ -49219,8 +49219,13 @@ function ranAgain({ ID, Spec }, { targets }) {
     const intended = targets.find(({ id }) => id === ID)?.spec;
     return isJob(kindOf(Spec)) && intended !== undefined && sameJson(Spec, intended);
 }
-/** Where every service stands that was to be as before. */
-const rollback_standing = (rollout) => [...rollout.services.values()].map(standingLine);
+/** Where every service stands that was put back, and what else does not run as before. */
+const rollback_standing = ({ goal, services }) => {
+    const bystanding = new Set(goal.targets.filter(({ change }) => change === 'unchanged').map(({ id }) => id));
+    return [...services]
+        .filter(([id, { complete }]) => !complete || !bystanding.has(id))
+        .map(([, progress]) => standingLine(progress));
+};
 const sentence = (parts) => `${parts.join('; ')}.`;
 /** A network is free only when the last task on it has stopped, a moment after its service. */
 async function removeBrought(request) {

@@ -180,9 +180,15 @@ export function ranAgain({ ID, Spec }: Service, { targets }: Changes): boolean {
   return isJob(kindOf(Spec)) && intended !== undefined && sameJson(Spec, intended);
 }
 
-/** Where every service stands that was to be as before. */
-const standing = (rollout: Rollout): readonly string[] =>
-  [...rollout.services.values()].map(standingLine);
+/** Where every service stands that was put back, and what else does not run as before. */
+const standing = ({ goal, services }: Rollout): readonly string[] => {
+  const bystanding = new Set(
+    goal.targets.filter(({ change }) => change === 'unchanged').map(({ id }) => id),
+  );
+  return [...services]
+    .filter(([id, { complete }]) => !complete || !bystanding.has(id))
+    .map(([, progress]) => standingLine(progress));
+};
 
 const sentence = (parts: readonly string[]): string => `${parts.join('; ')}.`;
 
