@@ -734,9 +734,14 @@ const CANCEL = [
     fault: 'SIGINT',
     when: 'while services that are no longer in the files are removed',
     before: (scene) => ({ api: service(scene, 'web', 'v1'), ...six(scene, 'v1') }),
-    inputs: () => ({ prune: true }),
+    arrange: linked,
+    inputs: (scene) => ({ ...viaLink(scene), prune: true }),
     at: /pruning /,
-    strike: kill('SIGINT'),
+    strike: async (scene) => {
+      // What is left to remove takes a while, so that the signal cannot come too late.
+      scene.link?.delay(500);
+      scene.kill('SIGINT');
+    },
     ...CANCELLED,
     end: 'version 2 runs; what was not removed is still there',
     check: onV2,

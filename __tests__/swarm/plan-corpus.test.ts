@@ -70,6 +70,7 @@ function readCase(name: string): Case {
 
 /** What the files declare as external. */
 const NETWORKS = ['proxy', 'shared'];
+const CONFIGS = ['site'];
 const SECRETS = [
   'cert',
   'prod_postgres',
@@ -111,9 +112,12 @@ function idle(): Promise<Testbed> {
     await manager.docker('node', 'update', '--availability', 'drain', manager.name);
     for (const network of NETWORKS)
       await manager.docker('network', 'create', '--driver', 'overlay', network);
-    for (const secret of SECRETS) {
-      const made = await manager.exec(['docker', 'secret', 'create', secret, '-'], { input: 'x' });
-      if (made.code !== 0) throw new Error(`cannot create secret ${secret}: ${made.stderr}`);
+    for (const [kind, name] of [
+      ...CONFIGS.map((each) => ['config', each] as const),
+      ...SECRETS.map((each) => ['secret', each] as const),
+    ]) {
+      const made = await manager.exec(['docker', kind, 'create', name, '-'], { input: 'x' });
+      if (made.code !== 0) throw new Error(`cannot create ${kind} ${name}: ${made.stderr}`);
     }
     return bed;
   })();
