@@ -28,6 +28,8 @@ export type Answer =
       /** As far as it was read. */
       readonly body: string;
       readonly isWhole: boolean;
+      /** What kept the body from coming to its end, in plain words; absent where nothing did. */
+      readonly unfinished?: string;
     }
   | { readonly error: string };
 
@@ -137,14 +139,16 @@ export const expectationOf = ({ status, contains }: Omit<CheckLine, 'line' | 'ur
 /** What is wrong with an answer, in plain words; '' where nothing is. */
 export function complaint(check: Check, answer: Answer): string {
   if ('error' in answer) return answer.error;
-  const { status, location, body, isWhole } = answer;
+  const { status, location, body, isWhole, unfinished } = answer;
   if (!isWanted(check, status)) {
     const to = location === '' ? '' : ` to ${shownUrl(location)}`;
     return status >= 300 && status <= 399
       ? `it answered ${status}, a redirect${to}; redirects are not followed: give the URL that it leads to, or ask for -> ${status}`
       : `it answered ${status}`;
   }
-  if (check.contains === undefined || body.includes(check.contains)) return '';
+  if (check.contains !== undefined && body.includes(check.contains)) return '';
+  if (unfinished !== undefined) return `it answered ${status}, but ${unfinished}`;
+  if (check.contains === undefined) return '';
   return `it answered ${status}, but ${isWhole ? '' : 'the first MiB of '}its body does not have ${check.contains} in it`;
 }
 
@@ -153,7 +157,9 @@ export function mendOf(check: Check, answer: Answer): string {
   const longer = 'if it only needs longer, raise verify-timeout';
   if ('error' in answer)
     return `Check that the runner gets there (name, published port, firewall, certificate); ${longer}.`;
-  const { status } = answer;
+  const { status, unfinished } = answer;
+  if (isWanted(check, status) && unfinished !== undefined)
+    return 'Ask for a URL whose answer comes to its end; one without an end, as server-sent events are, is checked by a text in it (contains).';
   if (isWanted(check, status))
     return `The summary shows how the answer begins, which may be from a cache or another host; ${longer}.`;
   if (status >= 500)

@@ -8,6 +8,7 @@ export type Probe = (url: string, timeoutMs: number, signal: AbortSignal) => Pro
 
 /** Bytes of a body that are read. */
 const MAX_BODY = 1024 * 1024;
+const CUT = 'the connection was closed before its body had ended';
 
 export const probe: Probe = (url, timeoutMs, signal) =>
   new Promise((resolve) => {
@@ -19,12 +20,16 @@ export const probe: Probe = (url, timeoutMs, signal) =>
       resolve(answer);
       outgoing.destroy();
     };
+    let begun: IncomingMessage | undefined;
     const answered = (incoming: IncomingMessage, isWhole: boolean): Answer => ({
       status: incoming.statusCode ?? 0,
       location: incoming.headers.location ?? '',
       body: Buffer.concat(chunks).subarray(0, MAX_BODY).toString('utf8'),
       isWhole,
     });
+    /** @param error where nothing of the answer has come @param unfinished where some of it has */
+    const broken = (error: string, unfinished: string): void =>
+      end(begun === undefined ? { error } : { ...answered(begun, false), unfinished });
     const outgoing = request(url, {
       // A new connection each time: an old one may lead to a task that is gone.
       agent: false,
@@ -32,17 +37,20 @@ export const probe: Probe = (url, timeoutMs, signal) =>
       headers: { 'User-Agent': 'swarm-deploy', Accept: '*/*', 'Accept-Encoding': 'identity' },
     });
     outgoing.on('response', (incoming) => {
+      begun = incoming;
       incoming.on('data', (chunk: Buffer) => {
         chunks.push(chunk);
         size += chunk.length;
         if (size >= MAX_BODY) end(answered(incoming, false));
       });
       incoming.once('end', () => end(answered(incoming, true)));
-      incoming.once('error', (error) => end({ error: words(error) }));
+      incoming.once('error', (error) => broken(words(error), CUT));
     });
-    outgoing.once('error', (error) => end({ error: words(error) }));
+    outgoing.once('error', (error) => broken(words(error), CUT));
+    const seconds = Number((timeoutMs / 1000).toFixed(1));
     const timer = setTimeout(
-      () => end({ error: `it did not answer within ${Number((timeoutMs / 1000).toFixed(1))} s` }),
+      () =>
+        broken(`it did not answer within ${seconds} s`, `its body did not end within ${seconds} s`),
       timeoutMs,
     );
     outgoing.end();

@@ -181,6 +181,15 @@ describe('an answer', () => {
     expect(complaint(check({ contains: 'v7' }), answer({ status: 502 }))).toBe('it answered 502');
   });
 
+  it('that came in part is no answer, but for the text in it', () => {
+    const half = answer({ isWhole: false, unfinished: 'its body did not end within 10 s' });
+    expect(complaint(check(), half)).toBe('it answered 200, but its body did not end within 10 s');
+    expect(complaint(check({ contains: 'v7' }), half)).toContain('did not end within 10 s');
+    expect(complaint(check({ contains: 'is well' }), half)).toBe('');
+    expect(complaint(check({ status: 204 }), half)).toBe('it answered 200');
+    expect(mendOf(check(), half)).toMatch(/whose answer comes to its end/);
+  });
+
   it('that never came is an error', () => {
     expect(complaint(check(), { error: 'nothing listens there' })).toBe('nothing listens there');
   });

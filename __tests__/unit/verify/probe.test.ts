@@ -64,8 +64,17 @@ describe('one request', () => {
   it('ends where there is no answer in time, or half of one', async () => {
     reply = () => undefined;
     expect(await ask(url, 100)).toEqual({ error: 'it did not answer within 0.1 s' });
+    const half = { status: 200, location: '', body: 'half', isWhole: false };
     reply = (_, response) => response.write('half');
-    expect(await ask(url, 100)).toEqual({ error: 'it did not answer within 0.1 s' });
+    expect(await ask(url, 300)).toEqual({
+      ...half,
+      unfinished: 'its body did not end within 0.3 s',
+    });
+    reply = (_, response) => response.write('half', () => response.destroy());
+    expect(await ask()).toEqual({
+      ...half,
+      unfinished: 'the connection was closed before its body had ended',
+    });
   });
 
   it('ends where the run is cancelled', async () => {
