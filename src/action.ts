@@ -57,7 +57,8 @@ export async function run(world: World): Promise<RunReport> {
     for (const warning of rendered?.warnings ?? [])
       narrator.warn(warning.message, warning.position);
     if (rendered !== undefined) rendered = tellFileLint(world, inputs, rendered);
-    const checks = ['deploy', 'rollback'].includes(inputs.mode) ? world.checks(inputs) : [];
+    // A plan is refused where the deploy would be.
+    const checks = ['deploy', 'rollback', 'plan'].includes(inputs.mode) ? world.checks(inputs) : [];
     const opening = Session.open(world.connect(inputs), inputs.docker, narrator.debug);
     const session = await unless(world.signal, opening, (late) => late.close());
     try {

@@ -155,6 +155,14 @@ it('warns of a change of mode, which Swarm refuses', async () => {
 });
 
 describe('no plan', () => {
+  it('where a check of the deploy cannot be made: invalid, with the same words', async () => {
+    const verify = 'https://shop.example/ contains ${NONE}';
+    const { report } = await deploy(stackFile({ api: API }), { mode: 'plan', verify });
+    expect(report).toMatchObject({ outcome: 'invalid', reason: 'variable-unset' });
+    const deployed = await deploy(stackFile({ api: API }), { verify });
+    expect(deployed.report).toMatchObject({ outcome: 'invalid', message: report.message });
+  });
+
   it('where Docker refuses the files: invalid, in its words', async () => {
     swarm.onCommand = (argv) =>
       argv.includes('stack')
