@@ -10,7 +10,7 @@ import { failedServices, serviceDossier } from '../../src/report/dossier-facts.j
 import { createNarrator } from '../../src/report/narrator.js';
 import type { RunReport } from '../../src/report/outcome.js';
 import { progressLog, wellText } from '../../src/report/progress.js';
-import { reportOf, summaryOf, verdictLine } from '../../src/report/render.js';
+import { lastLine, reportOf, summaryOf } from '../../src/report/render.js';
 import { serviceReports, taskReports } from '../../src/report/services.js';
 import {
   beginRollout,
@@ -89,11 +89,8 @@ const onOneDay = (text: string): string =>
     '2026-01-01T00:00:00.000Z',
   );
 
-/** The last line of the log, which a red run has as its annotations. */
-const verdictOf = (run: RunReport): readonly string[] => {
-  const line = verdictLine(run);
-  return line === undefined ? [] : ['', line];
-};
+/** The end of the log; a red run has its annotations before it. */
+const verdictOf = (run: RunReport): readonly string[] => ['', lastLine(run)];
 
 /** The inputs of a story, where nothing else is said. */
 function inputsOf(stack: string): object {

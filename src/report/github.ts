@@ -36,7 +36,7 @@ import { MAX_ANNOTATIONS, type Log, type Tone } from './narrator.js';
 import type { RunReport } from './outcome.js';
 import { annotationsOf } from './annotations.js';
 import { maskOf } from './dossier-log.js';
-import { isGreen, outputsOf, reportOf, summaryOf, verdictLine } from './render.js';
+import { isGreen, lastLine, outputsOf, reportOf, summaryOf } from './render.js';
 import { clearMemory } from '../memory.js';
 import { safeLine, safeLines } from './text.js';
 
@@ -259,11 +259,10 @@ const output = (name: string, value: string): void =>
 
 function tell(run: RunReport): void {
   info('');
-  const verdict = verdictLine(run);
-  if (verdict !== undefined) info(coloured(verdict, 'good'));
   annotationsOf(run).forEach(({ text, position }, index) => {
     // GitHub shows no more of them; one line, as what begins a line of the log may be a command.
     if (index >= MAX_ANNOTATIONS) info(`error: ${safeLine(text)}`);
     else annotateError(text, annotation(position));
   });
+  info(coloured(lastLine(run), isGreen(run.outcome) ? 'good' : 'bad'));
 }

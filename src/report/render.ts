@@ -116,11 +116,11 @@ export function headline(run: RunReport): string {
 const isWell = ({ services }: RunReport): boolean =>
   services.length > 0 && services.every(({ outcome }) => outcome === 'healthy');
 
-/** The last line of the log of a green run; a red one has its annotations there. */
-export const verdictLine = (run: RunReport): string | undefined =>
+/** The last line of the log. What happened stands before it in a red run, as its annotations. */
+export const lastLine = (run: RunReport): string =>
   isGreen(run.outcome)
     ? `${headline(run)} ${safeLine(run.message)} (${spokenTime(run.durationMs)})`
-    : undefined;
+    : `Outcome ${run.outcome}, reason ${run.reason} (${spokenTime(run.durationMs)})`;
 
 /**
  * Whether the headline says all of what became of the stack, so that the cause comes next, and then the verdict in

@@ -2,7 +2,14 @@ import { describe, expect, it } from '@jest/globals';
 import { GREEN_OUTCOMES, RED_OUTCOMES } from '../../../src/errors.js';
 import { failureLine } from '../../../src/report/failure.js';
 import type { FailureReport, RunReport, ServiceReport } from '../../../src/report/outcome.js';
-import { headline, isGreen, outputsOf, reportOf, summaryOf } from '../../../src/report/render.js';
+import {
+  headline,
+  isGreen,
+  lastLine,
+  outputsOf,
+  reportOf,
+  summaryOf,
+} from '../../../src/report/render.js';
 
 const serviceReport = (name: string, more: Partial<ServiceReport> = {}): ServiceReport => ({
   name,
@@ -133,6 +140,12 @@ describe('the headline', () => {
       'removed',
     ]);
   });
+});
+
+it.each([...RED_OUTCOMES])('the log of %s ends with outcome and reason', (outcome) => {
+  expect(lastLine(report({ outcome, reason: 'timeout' }))).toBe(
+    `Outcome ${outcome}, reason timeout (12.3 s)`,
+  );
 });
 
 describe('the summary', () => {
