@@ -30,7 +30,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, normalize } from 'node:path';
 import type { Position } from '../errors.js';
 import { MAX_ANNOTATIONS, type Log, type Tone } from './narrator.js';
 import type { RunReport } from './outcome.js';
@@ -171,7 +171,8 @@ export function maskSecrets(values: readonly string[]): void {
 function annotation(position: Position | undefined): AnnotationProperties {
   if (position === undefined) return {};
   return {
-    file: position.file,
+    // As the repository has it: `./stack.yml` is no file of its for GitHub.
+    file: normalize(position.file),
     ...(position.line === undefined ? {} : { startLine: position.line }),
     ...(position.column === undefined ? {} : { startColumn: position.column }),
   };

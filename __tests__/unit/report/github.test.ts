@@ -47,6 +47,13 @@ describe('the log', () => {
   });
 });
 
+it('annotates a file as the repository has it', () => {
+  for (const file of ['./stacks/shop.yml', 'stacks/../stacks/shop.yml', 'stacks/shop.yml'])
+    expect(printed('1', () => actionsLog.warning('look', { file, line: 3 }))).toBe(
+      '::warning file=stacks/shop.yml,line=3::look\n',
+    );
+});
+
 it('debug lines carry the time and are one line each; without debug logging none are made', () => {
   const lines: string[] = [];
   const nothing = (): void => undefined;
