@@ -294,4 +294,8 @@ export const plays: Readonly<Record<string, Play>> = {
     title: 'mode: remove',
     play: after(({ deploy }) => deploy('', asked({ mode: 'remove' }))),
   },
+  'run-not-waited': {
+    title: 'An update that nobody waits for (wait: false)',
+    play: after(({ deploy }) => deploy('19', asked({ wait: 'false' })), '19'),
+  },
 };

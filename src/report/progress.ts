@@ -1,5 +1,5 @@
 /** The live log of a rollout: what changed from one snapshot to the next, in Docker's words. */
-import { hostnameOf, sameSpec, type Snapshot, type Task } from '../model.js';
+import { at, hostnameOf, isJob, sameSpec, type Json, type Snapshot, type Task } from '../model.js';
 import type { Goal, Rollout, ServiceProgress, Target } from '../rollout/observe.js';
 import type { Chart } from './chart.js';
 import type { Narrator, Tone } from './narrator.js';
@@ -218,14 +218,39 @@ export function progressLine(id: string, progress: ServiceProgress, rollout: Rol
 /** What a rollout that is well has come to, as one sentence without its full stop. */
 export function wellText({ services }: Rollout): string {
   const all = [...services.values()];
-  const over = all.filter((each) => each.kind.kind.endsWith('job') || each.ended > 0);
-  if (over.length === 0)
+  const over = all.filter((each) => isJob(each.kind) || each.ended > 0);
+  const idle = all.filter((each) => each.wanted === 0 && !over.includes(each));
+  if (over.length + idle.length === 0)
     return `${plural(all.length, 'service')}, ${all.length === 1 ? '' : 'all '}healthy and stable`;
-  const well = all.length - over.length;
+  const well = all.length - over.length - idle.length;
   return [
     ...(well === 0 ? [] : [`${plural(well, 'service')} healthy and stable`]),
     ...over.map(standingLine),
+    ...(idle.length > MAX_NAMED
+      ? [`${idle.length} services have nothing to run`]
+      : idle.map(({ name, kind }) =>
+          safeLine(`${name} ${kind.kind === 'global' ? 'runs on no node' : 'is scaled to 0'}`),
+        )),
   ].join('; ');
+}
+
+/** What nobody may have meant: a service of each node that there is none for, as where a label is misspelt. */
+function nowhere({ services, goal, end }: Rollout): readonly string[] {
+  if (end?.kind !== 'converged' || goal.phase !== 'deploy') return [];
+  return goal.targets.flatMap(({ id, name, change, spec }) => {
+    const progress = services.get(id);
+    const kind = progress?.kind.kind;
+    if (change === 'unchanged' || progress?.wanted !== 0) return [];
+    if (kind !== 'global' && kind !== 'global-job') return [];
+    const constraints = at(spec, 'TaskTemplate', 'Placement', 'Constraints');
+    const asked = (Array.isArray(constraints) ? (constraints as readonly Json[]) : []).filter(
+      (each) => typeof each === 'string',
+    );
+    return [
+      `${name} runs on no node: none that is up and active ` +
+        (asked.length === 0 ? 'takes it' : `meets its constraints (${asked.join(', ')})`),
+    ];
+  });
 }
 
 /** What nobody may have meant: services that may end, and whose tasks did after they had been running. */
@@ -399,7 +424,7 @@ export function progressLog(narrator: Narrator): (rollout: Rollout, snapshot: Sn
       lines.push({ text: `waiting for ${waitingFor(after)}`, tone: 'faint' });
     if (lines.length > 0) spoken = after.at;
     for (const { text, tone } of lines) narrator.say(text, tone);
-    for (const line of endedLate(after)) narrator.warn(line);
+    for (const line of [...endedLate(after), ...nowhere(after)]) narrator.warn(line);
     if (end !== undefined) narrator.chart.close(goal.phase === 'restore' ? 'back' : 'rollout');
   };
 }

@@ -67,13 +67,18 @@ export function headline(run: RunReport): string {
         ? 'rollback'
         : run.mode === 'plan'
           ? 'plan'
-          : 'deploy';
+          : run.mode === 'status'
+            ? 'status report'
+            : 'deploy';
   switch (run.outcome) {
     case 'deployed':
+      if (isUnseen(run)) return `${stack} is in the swarm; whether it runs was not waited for.`;
       return run.mode === 'rollback'
         ? `${stack} is back to what it was: every service runs what was recorded.`
         : `${stack} is deployed: every service runs what was asked for.`;
     case 'unchanged':
+      if (isUnseen(run))
+        return `${stack} was in the swarm just so; whether it runs was not waited for.`;
       return `${stack} already ran exactly this; nothing was restarted.`;
     case 'planned':
       return run.plan?.hasChanges === true
@@ -116,6 +121,10 @@ export function headline(run: RunReport): string {
 const isWell = ({ services }: RunReport): boolean =>
   services.length > 0 && services.every(({ outcome }) => outcome === 'healthy');
 
+/** With `wait: false`: the swarm has accepted what was asked for, and nobody has seen any of it run. */
+const isUnseen = ({ services }: RunReport): boolean =>
+  services.some(({ outcome }) => outcome === 'accepted');
+
 /** The last line of the log. What happened stands before it in a red run, as its annotations. */
 export const lastLine = (run: RunReport): string =>
   isGreen(run.outcome)
@@ -131,9 +140,14 @@ export const causeFirst = ({ outcome }: RunReport): boolean =>
 
 /** A service that was put back is well again: the reason is why it had to be. */
 function outcomeCell({ outcome, reason, ended, replicas }: ServiceReport): string {
-  // What has ended well is well, and is not called healthy.
-  if (reason === '')
-    return outcome === 'healthy' && ended === replicas.running ? 'completed' : outcome;
+  // What has ended well is well, and is not called healthy; nor is what has nothing to run.
+  if (reason === '' && outcome === 'healthy')
+    return ended === replicas.running
+      ? 'completed'
+      : replicas.desired === 0
+        ? 'nothing to run'
+        : outcome;
+  if (reason === '') return outcome;
   const wentBack = outcome === 'restored' || outcome === 'removed';
   return wentBack ? `${outcome} after ${code(reason)}` : `${outcome}: ${code(reason)}`;
 }
@@ -149,7 +163,13 @@ const SIGNS: Readonly<Record<ServiceReport['outcome'], string>> = {
 };
 
 /** `3/3`, and how many of these do not run any more, as they may. */
-function runningCell({ replicas: { running, desired }, ended = 0 }: ServiceReport): string {
+function runningCell({
+  replicas: { running, desired },
+  ended = 0,
+  outcome,
+}: ServiceReport): string {
+  // One is gone, at the other nobody has looked.
+  if (outcome === 'removed' || outcome === 'accepted') return '';
   const all = `${running}/${desired}`;
   if (ended === 0) return all;
   return ended === running ? `${all} ended` : `${all}, ${ended} ended`;
@@ -178,7 +198,7 @@ const serviceRow =
     return [
       safeCell(name),
       `${SIGNS[outcome]}${outcomeCell(service)}`,
-      outcome === 'removed' ? '' : runningCell(service),
+      runningCell(service),
       service.change,
       same ? '' : imageCell(service.previousImage, service.previousDigest),
       imageCell(service.image, service.digest),
@@ -357,9 +377,10 @@ function lintOf(findings: readonly Finding[]): readonly string[] {
   ];
 }
 
-/** Green says that the state was read, not that it is good. */
+/** Green says that the state was read, not that it is good; or that it was written, not that it runs. */
 function signOf(run: RunReport): string {
   if (!isGreen(run.outcome)) return '❌';
+  if (isUnseen(run)) return '⏳';
   return run.outcome === 'reported' && !isWell(run) ? '⚠️' : '✅';
 }
 

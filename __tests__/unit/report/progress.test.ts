@@ -161,6 +161,34 @@ function warningsOf(snapshots: readonly Snapshot[], aim: Partial<Goal>): readonl
   return narrator.warnings();
 }
 
+describe('a service that nothing runs of', () => {
+  const nowhere = spec(
+    'agent:1',
+    { Mode: { Global: {} } },
+    { Placement: { Constraints: ['node.labels.edge == true'] } },
+  );
+  const looks = [0, 6000].map((at) => snapshot(at, [], { services: [service(nowhere)] }));
+  const aim = { targets: [target({ spec: nowhere })] };
+
+  it('is not called healthy', () => {
+    expect(wellText(seen(looks[0]!, aim))).toBe('shop_api runs on no node');
+    const none = spec('api:2', { Mode: { Replicated: { Replicas: 0 } } });
+    expect(
+      wellText(
+        seen(snapshot(0, [], { services: [service(none)] }), { targets: [target({ spec: none })] }),
+      ),
+    ).toBe('shop_api is scaled to 0');
+  });
+
+  it('deserves a warning where it is one of every node, and was written', () => {
+    expect(warningsOf(looks, aim)).toEqual([
+      'shop_api runs on no node: none that is up and active meets its constraints (node.labels.edge == true)',
+    ]);
+    const same = { targets: [target({ spec: nowhere, change: 'unchanged' })] };
+    expect(warningsOf(looks, same)).toEqual([]);
+  });
+});
+
 it('says what is waited for', () => {
   const both = [task('a', 'running'), task('b', 'running', { Slot: 2 })];
   expect(waitingFor(seen(snapshot(0, [])))).toBe('shop_api 0/2 updated');

@@ -74,6 +74,11 @@ describe('a service whose tasks end by themselves', () => {
   });
 });
 
+it('a service that has nothing to run is not called healthy', () => {
+  const services = [serviceReport('agent', { replicas: { running: 0, desired: 0 } })];
+  expect(summaryOf(report({ services }))).toContain('| agent | ✅&nbsp;nothing to run | 0/0 |');
+});
+
 describe('outputs', () => {
   it.each(outcomes)('are all there at %s', (outcome) => {
     const outputs = outputsOf(report({ outcome, reason: 'timeout', services: [] }));
@@ -130,6 +135,22 @@ describe('the headline', () => {
     expect(line).not.toMatch(/ {2}| ,/);
     // The mode is not known either.
     expect(line).not.toContain('deploy');
+  });
+  it('claims nothing where nobody waited', () => {
+    const accepted = [
+      serviceReport('shop_api', { outcome: 'accepted', replicas: { running: 0, desired: 3 } }),
+    ];
+    for (const outcome of ['deployed', 'unchanged'] as const)
+      for (const mode of ['deploy', 'rollback']) {
+        const run = report({ outcome, mode, services: accepted });
+        expect(headline(run)).toMatch(/whether it runs was not waited for\.$/);
+        expect(summaryOf(run).startsWith('## ⏳')).toBe(true);
+        expect(summaryOf(run)).not.toContain('0/3');
+      }
+  });
+  it('of a look is not said to be of a deploy', () => {
+    for (const outcome of ['invalid', 'unreachable', 'cancelled', 'failed'] as const)
+      expect(headline(report({ outcome, mode: 'status', services: [] }))).not.toContain('deploy');
   });
   it('is green for five outcomes and no other', () => {
     expect(outcomes.filter(isGreen)).toEqual([
