@@ -16,6 +16,8 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import { optionsOf } from './options.mjs';
+
 /**
  * @type {(input: string, options: object) => Promise<{ code: string,
  *   assets: Record<string, { source: string | Buffer }> }>}
@@ -23,6 +25,15 @@ import { fileURLToPath } from 'node:url';
 const ncc = createRequire(import.meta.url)('@vercel/ncc');
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const HELP = `Builds dist/, the committed bundle that a runner executes.
+
+  npm run build [-- --check]
+
+  --check  build into a temporary directory instead, and fail where the committed one differs
+  --help   this text`;
+const { check: isCheck } = optionsOf(HELP, {
+  options: { check: { type: 'boolean', default: false } },
+}).values;
 
 /** @param {string} out */
 async function build(out) {
@@ -73,7 +84,7 @@ const scratch = mkdtempSync(join(tmpdir(), 'swarm-deploy-build-'));
 try {
   const fresh = join(scratch, 'dist');
   await build(fresh);
-  if (process.argv.includes('--check')) check(fresh);
+  if (isCheck) check(fresh);
   else replace(fresh, join(root, 'dist'));
 } finally {
   rmSync(scratch, { recursive: true, force: true });

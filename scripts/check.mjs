@@ -11,6 +11,7 @@ import { parse } from 'yaml';
 
 import { deadLinks } from './check/pages.mjs';
 import { isBundled, licenseProblems, sbom, sbomProblems } from './check/supply.mjs';
+import { optionsOf, refuseUnknown } from './options.mjs';
 import { gateProblems, lint, misuse, tooMuch, typeProblems, unpinned } from './check/workflows.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
@@ -164,12 +165,14 @@ const CHECKS = {
   reproducible,
 };
 
-const asked = process.argv.slice(2);
-const unknown = asked.filter((name) => !(name in CHECKS));
-if (unknown.length > 0) {
-  console.error(`no check ${unknown.join(', ')}; there are: ${Object.keys(CHECKS).join(', ')}`);
-  process.exit(2);
-}
+const HELP = `Checks what can be checked of workflows, examples, docs and the release without GitHub.
+
+  npm run check [-- NAME...]
+
+  NAME    ${Object.keys(CHECKS).join(', ')} (default: all)
+  --help  this text`;
+const { positionals: asked } = optionsOf(HELP, { options: {}, allowPositionals: true });
+refuseUnknown(asked, Object.keys(CHECKS), 'check');
 for (const [name, check] of Object.entries(CHECKS)) {
   if (asked.length > 0 && !asked.includes(name)) continue;
   const problems = check();

@@ -1,6 +1,5 @@
 /**
- * What each runtime dependency costs: `npm run costs` prints the table, `npm run costs -- --write` puts it
- * into docs/dependencies.md.
+ * `npm run costs`: what each runtime dependency costs. `--help` says more.
  *
  * Bytes: how much smaller the bundle is without it, and without what only it needs. Start: the processor
  * time to load it alone, the least of several runs, so that other work on the machine counts little.
@@ -12,6 +11,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { format, resolveConfig } from 'prettier';
 
+import { optionsOf } from './options.mjs';
+
 /**
  * @type {(input: string, options: object) => Promise<{ code: string }>}
  */
@@ -22,6 +23,15 @@ const PAGE = join(root, 'docs', 'dependencies.md');
 const RUNS = 15;
 /** Left out of the bundle: see scripts/build.mjs. */
 const LEFT_OUT = 'undici';
+const HELP = `Prints what each runtime dependency costs, in bytes of the bundle and in time to load.
+
+  npm run costs [-- --write]
+
+  --write  put the table into docs/dependencies.md, too
+  --help   this text`;
+const { write: isWritten } = optionsOf(HELP, {
+  options: { write: { type: 'boolean', default: false } },
+}).values;
 
 /** @param {string} entry @param {readonly string[]} externals @returns {Promise<string>} code */
 async function bundle(entry, externals) {
@@ -74,7 +84,7 @@ try {
     `Node ${process.versions.node}; \`npm run costs -- --write\` measures anew.`,
   ].join('\n');
   console.log(table);
-  if (process.argv.includes('--write')) await write(table);
+  if (isWritten) await write(table);
 } finally {
   rmSync(scratch, { recursive: true, force: true });
 }

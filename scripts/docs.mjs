@@ -19,6 +19,7 @@ import { isMap, isScalar, parseDocument } from 'yaml';
 
 import { mistakesTable, prices, wellTable } from './downtime/page.mjs';
 import { faultMatrix, PLAYED as FAULTS_PLAYED } from './faults/page.mjs';
+import { optionsOf } from './options.mjs';
 import { ENGINES, engineRuns, PLAYED, read, truthScores, truthTable } from './truth-table/page.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
@@ -275,7 +276,17 @@ async function moduleInCode(path) {
   return import(`data:text/javascript,${encodeURIComponent(outputText)}`);
 }
 
+const HELP = `Writes the tables of the docs that say what the code and the recorded figures say.
+
+  npm run docs [-- --check]
+
+  --check  write nothing, and fail where one is stale
+  --help   this text`;
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const { check } = optionsOf(HELP, {
+    options: { check: { type: 'boolean', default: false } },
+  }).values;
   const action = readFileSync(join(root, 'action.yml'), 'utf8');
   /** @type {Causes} */
   const causes = await moduleInCode('src/rollout/causes.ts');
@@ -366,7 +377,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     const page = existsSync(path) ? readFileSync(path, 'utf8') : '';
     const fresh = await freshen(page);
     if (page === fresh) console.log(`${file} is fresh`);
-    else if (process.argv.includes('--check')) {
+    else if (check) {
       console.error(`${file} is not what ${source} says. Run: node scripts/docs.mjs`);
       process.exitCode = 1;
     } else {

@@ -1,22 +1,15 @@
-/**
- * Plays the truth table and the suites of lock and history on every supported engine, one after
- * another, each on a test swarm of its own, and prints the counts:
- * `npm run test:engines [-- [--record] [--suite table|history]... [--only ID]... [ENGINE...]]`.
- * `--only` plays some scenarios of the truth table. `--record` keeps the counts of whole suites in
- * docs/engines.json, for docs/engines.md.
- */
+/** `npm run test:engines`: the truth table and the suites of lock and history on every supported engine. `--help` says more. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 
 import { prove } from '../__tests__/support/play.mjs';
 import { TABLE } from '../__tests__/support/truth-table.mjs';
-import { probe } from '../testbed/index.mjs';
 import { errorText } from '../testbed/lib/wait.mjs';
+import { needTestbed, optionsOf, refuse, refuseUnknown } from './options.mjs';
 import { ENGINES as RECORD, read, write } from './truth-table/page.mjs';
 import { onOwnStack, playAll } from './truth-table/pool.mjs';
 import { withTestbed } from '../testbed/with.mjs';
@@ -40,7 +33,19 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const SUITES = /** @type {const} */ ({ table: playTable, history: playHistory });
 const NAMES = /** @type {(keyof typeof SUITES)[]} */ (Object.keys(SUITES));
 
-const { values, positionals } = parseArgs({
+const HELP = `Plays the truth table and the suites of lock and history on one engine after another, each on a test swarm of
+its own, and prints the counts.
+
+  npm run test:engines [-- OPTIONS] [ENGINE...]
+
+  --suite NAME  ${NAMES.join(' or ')}, more than once for several (default: all)
+  --only ID     one scenario of the truth table, more than once for several
+  --record      keep the counts of whole suites in docs/engines.json, for docs/engines.md
+  --help        this text
+
+Engines are ${ENGINES.join(', ')} unless told. Needs what the test swarm needs: Linux with apt (Debian, Ubuntu) and root.`;
+
+const { values, positionals } = optionsOf(HELP, {
   options: {
     record: { type: 'boolean', default: false },
     suite: { type: 'string', multiple: true, default: [] },
@@ -56,17 +61,7 @@ refuseUnknown(
   TABLE.map(({ id }) => id),
   'scenario of the truth table',
 );
-if (record && only.length > 0) throw new Error('--record takes the counts of whole suites.');
-
-/**
- * @param {readonly string[]} wanted
- * @param {readonly string[]} known
- * @param {string} what
- */
-function refuseUnknown(wanted, known, what) {
-  const unknown = wanted.filter((name) => !known.includes(name));
-  if (unknown.length > 0) throw new Error(`There is no ${what} ${unknown.join(', ')}.`);
-}
+if (record && only.length > 0) refuse('--record takes the counts of whole suites.');
 
 /**
  * @param {Testbed} bed
@@ -131,8 +126,7 @@ function countsOf({ testResults }) {
   return { passed, failed: failures.length, failures };
 }
 
-const possible = await probe();
-if (!possible.ok) throw new Error(possible.reason);
+await needTestbed();
 /** @type {EngineRun[]} */
 const runs = [];
 /** @type {string[]} */

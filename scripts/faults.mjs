@@ -1,18 +1,15 @@
-/**
- * Plays the fault matrix on a test swarm: `npm run faults [-- ID...]`. With `--record` it keeps what came of it in
- * docs/faults.json, of the others what was there, and renders docs/faults.md. `SWARM_DEPLOY_TESTBED` names a test
- * swarm that is up already.
- */
+/** `npm run faults`: plays the fault matrix on a test swarm. `--help` says more. */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { FAULTS } from '../__tests__/support/faults.mjs';
-import { attach, probe } from '../testbed/index.mjs';
+import { attach } from '../testbed/index.mjs';
 import { errorText } from '../testbed/lib/wait.mjs';
 import { playLanes } from './faults/lanes.mjs';
 import { PLAYED, rowOf } from './faults/page.mjs';
+import { needTestbed, optionsOf, refuseUnknown } from './options.mjs';
 import { read, write } from './truth-table/page.mjs';
 import { withTestbed } from '../testbed/with.mjs';
 
@@ -23,14 +20,31 @@ import { withTestbed } from '../testbed/with.mjs';
 
 const AT_ONCE = Number(process.env['AT_ONCE'] ?? 6);
 
-const words = process.argv.slice(2);
-const record = words.includes('--record');
-const verbose = words.includes('--verbose');
-const ids = words.filter((word) => !word.startsWith('--'));
-const unknown = ids.filter((id) => !FAULTS.some((fault) => fault.id === id));
-if (unknown.length > 0) throw new Error(`no such case: ${unknown.join(', ')}`);
-const possible = await probe();
-if (!possible.ok) throw new Error(possible.reason);
+const HELP = `Plays the fault matrix (__tests__/support/faults.mjs) on a test swarm.
+
+  npm run faults [-- OPTIONS] [ID...]
+
+  --record   keep what came of it in docs/faults.json, of the other cases what was there, and render docs/faults.md
+  --verbose  print all that a run has said that did not end as it should
+  --help     this text
+
+SWARM_DEPLOY_TESTBED names a test swarm that is up already, AT_ONCE how many cases are played beside each other (6).
+Needs what the test swarm needs: Linux with apt (Debian, Ubuntu) and root.`;
+
+const { values, positionals: ids } = optionsOf(HELP, {
+  options: {
+    record: { type: 'boolean', default: false },
+    verbose: { type: 'boolean', default: false },
+  },
+  allowPositionals: true,
+});
+const { record, verbose } = values;
+refuseUnknown(
+  ids,
+  FAULTS.map(({ id }) => id),
+  'case',
+);
+await needTestbed();
 
 /** @param {Testbed} bed */
 async function playOn(bed) {

@@ -1,10 +1,4 @@
-/**
- * Plays the properties of `__tests__/unit/fuzz` with very many cases and prints how many of each:
- *
- *     npm run fuzz -- [--cases 120000] [--seed NUMBER]
- *
- * The seed is printed; the same one with the same number of cases plays the same cases.
- */
+/** `npm run fuzz`: the properties of `__tests__/unit/fuzz` with very many cases. `--help` says more. */
 import { spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
@@ -12,20 +6,27 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+
+import { optionsOf, refuse } from './options.mjs';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 const DEFAULT_CASES = '120000';
 
-const { values } = parseArgs({
+const HELP = `Plays the properties of __tests__/unit/fuzz with very many cases, and prints how many of each.
+
+  npm run fuzz [-- OPTIONS]
+
+  --cases N      of all properties together (default: ${DEFAULT_CASES})
+  --seed NUMBER  the same one with the same number of cases plays the same cases (default: a new one, which is printed)
+  --help         this text`;
+
+const { values } = optionsOf(HELP, {
   options: { cases: { type: 'string', default: DEFAULT_CASES }, seed: { type: 'string' } },
 });
 const seed = values.seed ?? String(randomInt(2 ** 31));
 for (const [name, text] of Object.entries({ cases: values.cases, seed }))
-  if (!/^\d{1,10}$/.test(text)) {
-    process.stderr.write(`fuzz: --${name} takes a whole number, not "${text}"\n`);
-    process.exit(2);
-  }
+  if (!/^\d{1,10}$/.test(text))
+    refuse(`--${name} takes a whole number, not "${text}". See --help.`);
 
 const directory = mkdtempSync(join(tmpdir(), 'swarm-deploy-fuzz-'));
 const log = join(directory, 'counts');
@@ -47,6 +48,9 @@ try {
       stdio: ['ignore', 'inherit', 'inherit'],
     },
   );
+  // What is in the temporary directory goes with this process, interrupted or not.
+  for (const name of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP']))
+    process.on(name, () => child.kill(name));
   const [code] = await once(child, 'close');
   /** @type {{ title: string, cases: number, failed: boolean }[]} */
   const counts = readFileSync(log, 'utf8')

@@ -15,9 +15,10 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { parseArgs } from 'node:util';
 
-import { attach, down, listNames, up } from '../testbed/index.mjs';
+import { attach, listNames } from '../testbed/index.mjs';
+import { withTestbed } from '../testbed/with.mjs';
+import { needTestbed, optionsOf, refuse } from './options.mjs';
 import { browse, needBrowser, run } from './pictures/browser.mjs';
 import { logPage, summaryPage } from './pictures/page.mjs';
 import { playRuns } from './pictures/runs.mjs';
@@ -78,35 +79,28 @@ function draw(home, html, picture) {
 
 /** @param {string} name of the test swarm */
 async function record(name) {
-  const isOurs = !listNames().includes(name);
-  const bed = isOurs ? await up({ name, log: console.error }) : await attach(name);
-  try {
-    const pictures = await playRuns(bed, console.log);
-    mkdirSync(RECORDED, { recursive: true });
-    for (const { name: each, log, summary } of pictures) {
-      writeFileSync(join(RECORDED, `${each}.log`), log);
-      writeFileSync(join(RECORDED, `${each}.md`), summary);
-    }
-  } finally {
-    if (isOurs) await down(name);
+  await needTestbed();
+  const pictures = listNames().includes(name)
+    ? await playRuns(await attach(name), console.log)
+    : await withTestbed(name, { log: console.error }, (bed) => playRuns(bed, console.log));
+  mkdirSync(RECORDED, { recursive: true });
+  for (const { name: each, log, summary } of pictures) {
+    writeFileSync(join(RECORDED, `${each}.log`), log);
+    writeFileSync(join(RECORDED, `${each}.md`), summary);
   }
 }
 
-/** @param {string[]} args */
-async function main(args) {
-  const { values, positionals } = parseArgs({
-    args,
+async function main() {
+  const { values, positionals } = optionsOf(HELP, {
     allowPositionals: true,
     options: {
       record: { type: 'boolean', default: false },
       name: { type: 'string', default: 'pictures' },
       out: { type: 'string', default: FOLDER },
-      help: { type: 'boolean', default: false },
     },
   });
-  if (values.help) return console.log(HELP);
   if (values.record) await record(values.name);
-  if (!existsSync(RECORDED)) throw new Error('nothing is recorded yet: --record does that');
+  if (!existsSync(RECORDED)) refuse('Nothing is recorded yet: --record does that.');
   needBrowser();
   const home = mkdtempSync(join(tmpdir(), 'pictures-'));
   try {
@@ -129,4 +123,4 @@ async function main(args) {
   }
 }
 
-await main(process.argv.slice(2));
+await main();

@@ -9,10 +9,11 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 
-import { down, up } from '../testbed/index.mjs';
+import { attach, listNames, up } from '../testbed/index.mjs';
 import { until as waitUntil } from '../testbed/lib/wait.mjs';
+import { withTestbed } from '../testbed/with.mjs';
+import { needTestbed, optionsOf, refuseUnknown } from './options.mjs';
 import { Reader, Recording } from './traces/reading.mjs';
 import { stories } from './traces/stories.mjs';
 
@@ -27,7 +28,7 @@ const HELP = `Records rollouts on a real swarm into __tests__/scenarios/traces.
 
   npm run record-traces [-- OPTIONS] [STORY...]
 
-  --name NAME      of the test swarm (default: traces)
+  --name NAME      of the test swarm (default: traces); one that is up already is used, and left up
   --engine ENGINE  of the test swarm (default: the distribution's own)
   --keep           leave the test swarm up
   --help           this text
@@ -154,29 +155,26 @@ async function record(bed, story) {
   }
 }
 
-/** @param {string[]} args */
-async function main(args) {
-  const { values, positionals } = parseArgs({
-    args,
+async function main() {
+  const { values, positionals } = optionsOf(HELP, {
     allowPositionals: true,
     options: {
       name: { type: 'string', default: 'traces' },
       engine: { type: 'string', default: 'default' },
       keep: { type: 'boolean', default: false },
-      help: { type: 'boolean', default: false },
     },
   });
-  if (values.help) return console.log(HELP);
-  const interrupt = new AbortController();
-  for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM']))
-    process.once(signal, () => interrupt.abort(new Error(signal)));
-
+  await needTestbed();
   const { name, engine } = values;
-  const bed = await up({ name, engine, log: console.error, signal: interrupt.signal });
-  try {
+  const options = { engine, log: console.error };
+  /** @param {Testbed} bed */
+  const recordAll = async (bed) => {
     const known = stories(bed);
-    const unknown = positionals.filter((each) => !known.some((story) => story.name === each));
-    if (unknown.length > 0) throw new Error(`no such story: ${unknown.join(', ')}`);
+    refuseUnknown(
+      positionals,
+      known.map((story) => story.name),
+      'story',
+    );
     const wanted = known.filter(
       (story) => positionals.length === 0 || positionals.includes(story.name),
     );
@@ -184,7 +182,6 @@ async function main(args) {
     /** @param {Story[]} queue */
     const work = async (queue) => {
       for (let story = queue.shift(); story !== undefined; story = queue.shift()) {
-        interrupt.signal.throwIfAborted();
         const text = await record(bed, story);
         writeFileSync(join(FOLDER, `${story.name}.json`), text);
         console.log(`${story.name}: ${Math.ceil(text.length / 1000)} kB`);
@@ -194,9 +191,10 @@ async function main(args) {
     const results = await Promise.allSettled(Array.from({ length: AT_ONCE }, () => work(together)));
     for (const result of results) if (result.status === 'rejected') throw result.reason;
     await work(wanted.filter(({ alone }) => alone === true));
-  } finally {
-    if (!values.keep) await down(name);
-  }
+  };
+  if (listNames().includes(name)) await recordAll(await attach(name));
+  else if (values.keep) await recordAll(await up({ ...options, name }));
+  else await withTestbed(name, options, recordAll);
 }
 
-await main(process.argv.slice(2));
+await main();

@@ -7,7 +7,8 @@
 import { spawnSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+
+import { optionsOf } from './options.mjs';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 const HELP = `Compares log, annotations, summary and report of recorded rollouts, and of whole runs on the simulated swarm,
@@ -29,20 +30,13 @@ function run(args, env = {}) {
   if (status !== 0) process.exit(status ?? 1);
 }
 
-const { values } = parseArgs({
+const { accept, record } = optionsOf(HELP, {
   options: {
     accept: { type: 'boolean', default: false },
     record: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
   },
-});
-if (values.help) console.log(HELP);
-else {
-  if (values.record) run(['scripts/record-traces.mjs']);
-  const node = ['--experimental-vm-modules', '--disable-warning=ExperimentalWarning'];
-  const tests = ['--selectProjects', 'unit', '--testPathPatterns', 'scenarios/stories'];
-  run(
-    [...node, 'scripts/test.mjs', ...tests],
-    values.accept || values.record ? { ACCEPT_STORIES: '1' } : {},
-  );
-}
+}).values;
+if (record) run(['scripts/record-traces.mjs']);
+const node = ['--experimental-vm-modules', '--disable-warning=ExperimentalWarning'];
+const tests = ['--selectProjects', 'unit', '--testPathPatterns', 'scenarios/stories'];
+run([...node, 'scripts/test.mjs', ...tests], accept || record ? { ACCEPT_STORIES: '1' } : {});

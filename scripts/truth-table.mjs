@@ -1,8 +1,4 @@
-/**
- * Plays the truth table on Docker 28.5 with the action and with `docker stack deploy --detach=false`,
- * keeps what came of it in docs/truth-table.json, and renders docs/truth-table.md from that:
- * `npm run truth-table [-- ID...]`. With ids it plays those again and keeps the rest.
- */
+/** `npm run truth-table`: the truth table, with the action and with Docker's own command. `--help` says more. */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -10,8 +6,8 @@ import { fileURLToPath } from 'node:url';
 
 import { assertVerdict, isGreen, ours, planFor, play } from '../__tests__/support/play.mjs';
 import { TABLE } from '../__tests__/support/truth-table.mjs';
-import { probe } from '../testbed/index.mjs';
 import { errorText, until } from '../testbed/lib/wait.mjs';
+import { needTestbed, optionsOf, refuseUnknown } from './options.mjs';
 import { expectation, PLAYED, read, write } from './truth-table/page.mjs';
 import { onOwnStack, playAll } from './truth-table/pool.mjs';
 import { LIMIT_MS, rival } from './truth-table/rival.mjs';
@@ -115,11 +111,23 @@ async function playBoth(bed, plans, keep) {
 const tell = ({ said, verdict, end, seconds }) =>
   `${said}${verdict ? '' : ' (wrong)'}${end ? '' : ' (end wrong)'} ${seconds.toFixed(0)} s`;
 
-const possible = await probe();
-if (!possible.ok) throw new Error(possible.reason);
-const ids = process.argv.slice(2);
-const unknown = ids.filter((id) => !TABLE.some((scenario) => scenario.id === id));
-if (unknown.length > 0) throw new Error(`no such scenario: ${unknown.join(', ')}`);
+const HELP = `Plays the truth table on Docker ${ENGINE} with the action and with \`docker stack deploy --detach=false\`, keeps what
+came of it in docs/truth-table.json, and renders docs/truth-table.md from that.
+
+  npm run truth-table [-- ID...]
+
+  ID      of scenarios that are played again; the rest is kept (default: all)
+  --help  this text
+
+Needs what the test swarm needs: Linux with apt (Debian, Ubuntu) and root.`;
+
+const { positionals: ids } = optionsOf(HELP, { options: {}, allowPositionals: true });
+refuseUnknown(
+  ids,
+  TABLE.map(({ id }) => id),
+  'scenario',
+);
+await needTestbed();
 
 await withTestbed(`table-${process.pid}`, { engine: ENGINE, log: console.error }, async (bed) => {
   const engine = bed.engineVersion;
