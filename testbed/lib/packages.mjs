@@ -35,6 +35,10 @@ const ENGINE_PACKAGES = ['docker.io', 'docker-cli', 'containerd'];
 
 /** Where engines of other versions are, by Debian suite. The version found there decides. */
 const DEBIAN_SUITES = ['bookworm', 'trixie', 'forky', 'sid'];
+/** Debian itself, and what its mirrors are signed with, for machines that are none: Ubuntu has a package of the keys. */
+const DEBIAN = 'http://deb.debian.org/debian';
+const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
+const KEYRING_PACKAGE = 'debian-archive-keyring';
 
 /** Small tools this machine itself needs, by command: the package is installed if it is missing. */
 const BASIC_TOOLS = { ip: 'iproute2', iptables: 'iptables', 'ssh-keygen': 'openssh-client' };
@@ -268,9 +272,13 @@ async function downloadEngine(engine, directory) {
  */
 async function downloadOther(engine, directory) {
   const mirror = await debianMirror();
+  const keyring = await debianKeyring(join(directory, 'keyring'));
   const problems = [];
   for (const suite of DEBIAN_SUITES) {
-    const options = await privateApt(join(directory, `apt-${suite}`), mirror, suite);
+    const options = await privateApt(
+      join(directory, `apt-${suite}`),
+      `[signed-by=${keyring}] ${mirror} ${suite} main`,
+    );
     const updated = await run(['apt-get', ...options, 'update'], {
       env: QUIET,
       timeoutMs: APT_LIMIT_MS,
@@ -289,7 +297,7 @@ async function downloadOther(engine, directory) {
 }
 
 /**
- * @returns {Promise<string>} the address of the mirror that this machine's own apt uses
+ * @returns {Promise<string>} the address of the mirror that this machine's own apt uses, or Debian's own
  */
 async function debianMirror() {
   const format = '$(REPO_URI) $(RELEASE)';
@@ -300,25 +308,33 @@ async function debianMirror() {
     .split('\n')
     .map((line) => line.split(' '));
   const main = lines.find(([, release]) => release && !release.includes('-'));
-  if (!main?.[0])
-    throw new Error('Other engines come from Debian, which apt here has no source of.');
-  return main[0];
+  return main?.[0] || DEBIAN;
+}
+
+/**
+ * @param {string} directory where they go if this machine has not got them
+ * @returns {Promise<string>} the file of the keys that Debian signs with
+ */
+async function debianKeyring(directory) {
+  if (existsSync(KEYRING)) return KEYRING;
+  await mkdir(directory);
+  await withFreshLists(() => aptDownload([KEYRING_PACKAGE], directory, []));
+  for (const file of await readdir(directory))
+    if (file.endsWith('.deb')) await must(['dpkg', '-x', join(directory, file), directory]);
+  return join(directory, KEYRING);
 }
 
 /**
  * @param {string} directory
- * @param {string} mirror
- * @param {string} suite
+ * @param {string} source as in sources.list, without its first word
  * @returns {Promise<string[]>} options that make apt use nothing but this directory
  */
-async function privateApt(directory, mirror, suite) {
+async function privateApt(directory, source) {
   for (const name of ['state/lists/partial', 'cache/archives/partial', 'parts']) {
     await mkdir(join(directory, name), { recursive: true });
   }
-  const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
-  const signed = existsSync(keyring) ? `[signed-by=${keyring}] ` : '';
   const sources = join(directory, 'sources.list');
-  await writeFile(sources, `deb ${signed}${mirror} ${suite} main\n`);
+  await writeFile(sources, `deb ${source}\n`);
   const settings = {
     'Dir::Etc::sourcelist': sources,
     'Dir::Etc::sourceparts': join(directory, 'parts'),
