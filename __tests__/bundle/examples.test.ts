@@ -107,6 +107,7 @@ const EXAMPLES: Readonly<Record<string, Expected>> = {
   'deploy-ecr.yml': API,
   'deploy-own-registry.yml': API,
   'on-the-manager.yml': API,
+  'notify.yml': API,
   'bastion.yml': { ...API, throughBastion: true },
   'staging-production.yml': {
     outcomes: ['deployed', 'deployed'],
