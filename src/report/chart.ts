@@ -114,10 +114,13 @@ const SECTION: Readonly<Record<Bar['kind'], string>> = {
 };
 
 /** Mermaid ends a name at a colon, and a line at a semicolon; `#` and `%` begin something else. */
-const nameOf = (text: string): string => {
-  const plain = text.replace(/[^\p{L}\p{N} _.,()/-]+/gu, ' ').trim();
-  return plain.length > MAX_NAME ? `${plain.slice(0, MAX_NAME - 3)}...` : plain;
-};
+function nameOf({ name, kind }: Bar): string {
+  const plain = name.replace(/[^\p{L}\p{N} _.,()/-]+/gu, ' ').trim();
+  if (plain.length <= MAX_NAME) return plain;
+  const most = MAX_NAME - 3;
+  // Services begin alike, with the name of their stack.
+  return kind === 'step' ? `${plain.slice(0, most)}...` : `...${plain.slice(-most)}`;
+}
 
 /** Both ends of the picture go by local time, so that a clock that starts at midnight reads as elapsed. */
 function clock(ms: number): string {
@@ -130,8 +133,9 @@ function clock(ms: number): string {
   return `2000-01-${pad(1 + Math.floor(h / 24))} ${pad(h % 24)}:${pad(m)}:${pad(s)}.${pad(ms % 1000, 3)}`;
 }
 
-function line({ name, from, to, state, reached }: Bar): string {
-  const words = [nameOf(name), reached, spokenTime(to - from)].filter((text) => text !== '');
+function line(bar: Bar): string {
+  const { from, to, state, reached } = bar;
+  const words = [nameOf(bar), reached, spokenTime(to - from)].filter((text) => text !== '');
   const tookMs = Math.max(1, Math.round(to - from));
   return `  ${SIGN[state]} ${words.join(' ')} :${TAG[state]}${clock(Math.round(from))}, ${tookMs}ms`;
 }
@@ -150,7 +154,9 @@ export function ganttLines(bars: readonly Bar[], durationMs: number): readonly s
     const here = drawn.filter((bar) => bar.kind === kind);
     return here.length === 0 ? [] : [` section ${SECTION[kind]}`, ...here.map(line)];
   });
-  const left = services.length - Math.min(services.length, MAX_DRAWN);
+  const names = new Set(services.map(({ name }) => name));
+  for (const { name } of drawn) names.delete(name);
+  const left = names.size;
   return [
     '```mermaid',
     'gantt',

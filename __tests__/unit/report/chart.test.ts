@@ -89,6 +89,22 @@ describe('the gantt', () => {
     expect(ganttLines(many, 20_000)).toContain('and 476 more services, not drawn');
     expect(ganttLines(many, 20_000).join('\n').length).toBeLessThan(5000);
   });
+  it('tells services apart whose names begin alike, and counts one that goes there and back once', () => {
+    const name = (index: number): string => `shop_${'long-name-'.repeat(5)}${index}`;
+    const both = Array.from({ length: 20 }, (_, index) => [
+      bar({ name: name(index), state: 'failed' }),
+      bar({ name: name(index), kind: 'back' }),
+    ]).flat();
+    const lines = drawn(both);
+    expect(lines[0]).toMatch(/^ {2}✗ \.\.\.\S+long-name-0 3\/3 /);
+    expect(lines[1]).toContain('long-name-1 3/3');
+    expect(ganttLines(both, 20_000).join('\n')).not.toContain('not drawn');
+    const more = [
+      ...both,
+      ...Array.from({ length: 30 }, (_, i) => bar({ name: `x${i}`, to: 1001 })),
+    ];
+    expect(ganttLines(more, 20_000)).toContain('and 30 more services, not drawn');
+  });
   it.each(['a:b', 'x;y\nend', '```', 'a #quot; b', '%%{init}%%', '<script>', 'click x call y()'])(
     'takes the name %j for no words of its own',
     (name) => {
