@@ -4,7 +4,7 @@ import { byPlace, mostImportant, placeOf, type Finding } from '../lint/lint.js';
 import type { Clock } from '../rollout/watch.js';
 import { Chart, type Bar, type BarState } from './chart.js';
 import type { TimelineEntry } from './outcome.js';
-import { clockTime, safeLine } from './text.js';
+import { clockTime, plural, safeLine } from './text.js';
 
 /** What a line of the log is about, for the eye; the words alone have to do, too. */
 export type Tone = 'good' | 'bad' | 'faint';
@@ -57,6 +57,8 @@ const MAX_TIMELINE = 2000;
 export const MAX_ANNOTATIONS = 10;
 /** Of these the lint leaves some to what comes after it, and is more important. */
 const LEFT_BY_LINT = { warning: 3, notice: 1 };
+/** More findings than that are folded in the log, of which they would be the first page. */
+const MAX_UNFOLDED = 20;
 
 /** @param cancelled aborted when the run is cancelled */
 export function createNarrator(log: Log, clock: Clock, cancelled?: AbortSignal): Narrator {
@@ -126,11 +128,14 @@ export function createNarrator(log: Log, clock: Clock, cancelled?: AbortSignal):
       };
       findings.push(...found);
       const chosen = mostImportant(found, { warning: limit('warning'), notice: limit('notice') });
+      const many = found.length > MAX_UNFOLDED;
+      if (many) log.startGroup(`Lint of the stack files: ${plural(found.length, 'finding')}`);
       for (const finding of found) {
         const { id, level, message, mend, file, line } = finding;
         const text = safeLine(`${placeOf(finding)}: ${message}. ${mend} (${id})`);
         tell(level, text, line === null ? { file } : { file, line }, chosen.has(finding));
       }
+      if (many) log.endGroup();
     },
     findings: () => [...findings].sort(byPlace),
     timeline: () => timeline,

@@ -40,22 +40,35 @@ describe('annotations', () => {
   });
 
   /** A narrator, and what it sends to the runner: `W` and `N` are annotations. */
-  function narrate(): { readonly narrator: Narrator; readonly said: string[] } {
+  function narrate(): {
+    readonly narrator: Narrator;
+    readonly said: string[];
+    readonly folds: string[];
+  } {
     const said: string[] = [];
+    const folds: string[] = [];
     const narrator = createNarrator(
       {
         line: (text) => said.push(text),
         warning: (text, at) => said.push(`W ${at?.file ?? ''} ${at?.line ?? ''} ${text}`),
         notice: (text, at) => said.push(`N ${at?.file ?? ''} ${at?.line ?? ''} ${text}`),
-        startGroup: () => undefined,
-        endGroup: () => undefined,
+        startGroup: (name) => folds.push(`${name}, from ${said.length}`),
+        endGroup: () => folds.push(`to ${said.length}`),
       },
       { now: () => 0, sleep: () => Promise.resolve() },
     );
-    return { narrator, said };
+    return { narrator, said, folds };
   }
   const count = (said: readonly string[], start: string): number =>
     said.filter((line) => line.startsWith(start)).length;
+
+  it('are folded in the log where they are very many', () => {
+    const { narrator, folds } = narrate();
+    narrator.lint(MANY.slice(0, 20));
+    expect(folds).toEqual([]);
+    narrator.lint(MANY);
+    expect(folds).toEqual(['Lint of the stack files: 63 findings, from 20', 'to 83']);
+  });
 
   it('stand at their file and line; the log has all the others, each once', () => {
     const { narrator, said } = narrate();
