@@ -1,6 +1,7 @@
 /** What a failed run has gathered, and when; and the checks of `verify` in the story of a run. */
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { imageOf } from '../../src/model.js';
+import { summaryOf } from '../../src/report/render.js';
 import { FakeSwarm } from '../support/fake-swarm.js';
 import { HOSTILE, logOf } from '../support/log-frames.js';
 import { runAction, stackFile, type Asked } from '../support/run-action.js';
@@ -52,6 +53,21 @@ describe('the dossier', () => {
     const [heading, first] = log.slice(log.findIndex((line) => line.startsWith('> Log of ')));
     expect(heading).toMatch(/^> Log of shop_api\.\d on \S+ \(last 2 lines\)$/);
     expect(first).toBe('  | starting');
+  });
+
+  it('of very many services does not say of those whose logs were not read that they wrote nothing', async () => {
+    swarm.onLog = () => ({ bytes: logOf('fatal: no database') });
+    const names = Array.from({ length: 25 }, (_, index) => `s${index}`);
+    const yaml = stackFile(Object.fromEntries(names.map((name) => [name, { image: 'api:crash' }])));
+    const { report } = await runAction(swarm, { yaml });
+    const read = report.dossier.filter(({ cause }) => cause.includes('fatal: no database'));
+    const others = report.dossier.filter(({ cause }) => !cause.includes('its log says'));
+    expect([read.length, others.length]).toEqual([5, 15]);
+    for (const { mend } of others) {
+      expect(mend).toContain('the logs of the first ones alone were read');
+      expect(mend).not.toContain('wrote nothing');
+    }
+    expect(summaryOf(report)).toContain('\nand 5 more services, as the table says\n');
   });
 
   it('says more than Docker does where a program that cannot run says so itself', async () => {

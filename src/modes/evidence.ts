@@ -73,7 +73,7 @@ export async function gather(
     const log =
       wanted && !world.signal.aborted
         ? await logOf(deployment, service.witness, mask, leftMs)
-        : undefined;
+        : service.witness && 'unread';
     const name = service.target.name.slice(inputs.stack.length + 1);
     dossier.push(masked(serviceDossier(service, log, places, name), mask));
   }

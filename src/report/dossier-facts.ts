@@ -91,7 +91,7 @@ function failedService(
       ...{ reason, spec, failures, waiting },
       message: isCulprit ? end.message : '',
       unplaced: progress?.unplaced ?? '',
-      lastWords: '',
+      ...{ lastWords: '', unread: false },
       platforms: platformsOf(seen),
     },
     tasks: tasks.slice(-MAX_TASKS),
@@ -195,15 +195,16 @@ function exitOf(
 
 /**
  * The dossier of one service.
- * @param log of its witness, if it was read
+ * @param found the log of its witness; `unread` where there was no time for it
  * @param shortName the service as the stack files name it
  */
 export function serviceDossier(
   { target, facts, tasks }: FailedService,
-  log: TaskLog | undefined,
+  found: TaskLog | 'unread' | undefined,
   places: Places | undefined,
   shortName: string,
 ): ServiceDossier {
+  const log = found === 'unread' ? undefined : found;
   const { failures, unplaced, message } = facts;
   const lastWords = tellingLine(log?.lines ?? []);
   const reason = preciser(facts.reason, lastWords);
@@ -212,7 +213,7 @@ export function serviceDossier(
   return {
     service: target.name,
     reason,
-    ...wordsFor({ ...facts, reason, lastWords }),
+    ...wordsFor({ ...facts, reason, lastWords, unread: found === 'unread' }),
     ...(place?.line === undefined ? {} : { place: { file: place.file, line: place.line } }),
     tasks,
     ...(log === undefined ? {} : { log }),

@@ -33,6 +33,8 @@ export interface Facts {
   readonly unplaced: string;
   /** The line of the failed task's log that says most; '' where there is none. */
   readonly lastWords: string;
+  /** Nobody has looked whether there is one. */
+  readonly unread: boolean;
   /** `linux/x86_64` and the like, of the nodes. */
   readonly platforms: readonly string[];
 }
@@ -176,8 +178,12 @@ export const complains = (line: string): boolean => COMPLAINT.test(line);
 const lastWords = ({ lastWords: words }: Facts): string =>
   words === '' ? '' : `; its log says: ${short(words, 200)}`;
 
-const byHand = (facts: Facts): string =>
-  `Run ${image(facts)} by hand with the same command and environment to see why: it wrote nothing that could be read.`;
+const byHand = (facts: Facts): string => {
+  const run = `un ${image(facts)} by hand with the same command and environment to see why`;
+  return facts.unread
+    ? `So many services have failed that the logs of the first ones alone were read: mend what these complain of, or r${run}.`
+    : `R${run}: it wrote nothing that could be read.`;
+};
 
 function exitText({ failures }: Facts): string {
   const code = failures.at(-1)?.exitCode;

@@ -260,15 +260,24 @@ function failuresOf({ failures }: RunReport): readonly string[] {
   ];
 }
 
+/** Of very many services that failed, a dossier tells of the first ones. */
+function othersOf({ dossier, services }: RunReport): readonly string[] {
+  if (dossier.length === 0) return [];
+  const told = new Set(dossier.map(({ service }) => service));
+  const left = services.filter(({ name, reason }) => reason !== '' && !told.has(name)).length;
+  return left === 0 ? [] : [`and ${plural(left, 'more service')}, as the table says`, ''];
+}
+
 /** The step summary in GitHub's markdown, most important first and below the size limit. */
 export function summaryOf(run: RunReport): string {
   const verdict = verdictLines(run);
   const looked = run.outcome === 'reported';
   const { lead, details } = dossierSection(run.dossier, run.verification);
+  const more = looked ? [] : othersOf(run);
   const lines = [
     `## ${signOf(run)} ${safeCell(headline(run))}`,
     '',
-    ...(causeFirst(run) ? [...lead, ...verdict] : [...verdict, ...lead]),
+    ...(causeFirst(run) ? [...lead, ...more, ...verdict] : [...verdict, ...lead, ...more]),
     ...details,
   ];
   if (lead.length === 0 && !looked) lines.push(...failuresOf(run));

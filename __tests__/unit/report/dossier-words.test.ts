@@ -18,6 +18,7 @@ const facts = (reason: Reason, more: Partial<Facts> & { readonly template?: Json
   message: '',
   unplaced: '',
   lastWords: '',
+  unread: false,
   platforms: ['linux/amd64'],
   ...more,
 });
