@@ -10,6 +10,7 @@ const pure = [
   'src/plan.ts',
   'src/compose/**/*.ts',
   'src/lint/**/*.ts',
+  'src/transport/addresses.ts',
   'src/transport/host-key.ts',
   'src/transport/key-inputs.ts',
   'src/transport/known-hosts.ts',

@@ -19,6 +19,7 @@ import type {
 import { ConnectionLost, TimedOut, DeployError, InvalidInput } from '../errors.js';
 import { safeLine } from '../report/text.js';
 import type { Secret } from '../secret.js';
+import { addressLimitMs } from './addresses.js';
 import { CommandStream } from './command-stream.js';
 import { hostKeyAlgorithms, hostKeyRefusal, judgeHostKey, seenHostKey } from './host-key.js';
 import type { HostKeyPolicy, HostKeyVerdict, SeenHostKey } from './host-key.js';
@@ -115,7 +116,8 @@ async function establish(options: SshOptions): Promise<SshTransport> {
   const anotherLine = (): Promise<SshTransport> => establish(options);
   if (jump === undefined) {
     const where = describeTarget(target);
-    const hop = { target, credentials, key, where, inputs: KEY_INPUTS, dial: dialDirectly(target) };
+    const dial = dialDirectly(target, options);
+    const hop = { target, credentials, key, where, inputs: KEY_INPUTS, dial };
     return await logIn(options, hop, until, anotherLine);
   }
   const bastion = await logInToBastion(options, jump, until);
@@ -139,7 +141,7 @@ async function logInToBastion(
   const where = `the jump host ${describeTarget(target)}`;
   try {
     const key = usableKey(credentials, inputs);
-    const hop = { target, credentials, key, where, inputs, dial: dialDirectly(target) };
+    const hop = { target, credentials, key, where, inputs, dial: dialDirectly(target, options) };
     return await logIn(options, hop, until);
   } catch (error) {
     throw error instanceof DeployError ? new JumpFailed(error) : error;
@@ -171,11 +173,16 @@ interface Hop {
   readonly bastion?: SshTransport;
 }
 
-/** A small answer must not wait for the acknowledgement of the one before it. */
 const dialDirectly =
-  ({ host, port }: SshTarget) =>
+  ({ host, port }: SshTarget, { connectTimeoutMs }: SshOptions) =>
   (): Duplex =>
-    connectSocket({ host, port, noDelay: true });
+    connectSocket({
+      host,
+      port,
+      // A small answer must not wait for the acknowledgement of the one before it.
+      noDelay: true,
+      autoSelectFamilyAttemptTimeout: addressLimitMs(connectTimeoutMs),
+    });
 
 /** Logs in to one machine, asking for its host keys in turn where only a fingerprint is pinned. */
 async function logIn(

@@ -1,6 +1,7 @@
 /** One request of a check: the runner's own way to the stack, as its users come. */
 import { request as requestHttp, type IncomingMessage } from 'node:http';
 import { request as requestHttps } from 'node:https';
+import { addressLimitMs } from '../transport/addresses.js';
 import type { Answer } from './check.js';
 
 /** Asks a URL once, and gives its answer or why there is none; throws nothing. */
@@ -34,6 +35,8 @@ export const probe: Probe = (url, timeoutMs, signal) =>
       // A new connection each time: an old one may lead to a task that is gone.
       agent: false,
       signal,
+      // An option of the socket, which goes on to it.
+      ...{ autoSelectFamilyAttemptTimeout: addressLimitMs(timeoutMs) },
       headers: { 'User-Agent': 'swarm-deploy', Accept: '*/*', 'Accept-Encoding': 'identity' },
     });
     outgoing.on('response', (incoming) => {

@@ -1,8 +1,8 @@
-import { afterEach, describe, expect, it } from '@jest/globals';
+import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { Agent, request } from 'node:http';
-import { createServer } from 'node:net';
+import { createServer, Socket } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -804,6 +804,20 @@ describe('servers that are none, or not now', () => {
     const [transport] = await connected({ banner: 'Authorised use only.\n'.repeat(50) });
     expect(await transport.run(['true'])).toMatchObject({ code: 0 });
   });
+});
+
+it.each([
+  [20_000, 3000],
+  [4000, 1000],
+  [500, 250],
+])('within %d ms gives each address of a name %d ms', async (connectTimeoutMs, ms) => {
+  const server = await serve();
+  const connect = jest.spyOn(Socket.prototype, 'connect');
+  cleanUps.push(() => connect.mockRestore());
+  await login(server, { connectTimeoutMs });
+  expect(connect.mock.calls.flat(2)).toContainEqual(
+    expect.objectContaining({ port: server.port, autoSelectFamilyAttemptTimeout: ms }),
+  );
 });
 
 describe('IPv6', () => {

@@ -1,10 +1,10 @@
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import { createServer as createTcpServer, type AddressInfo } from 'node:net';
+import { createServer as createTcpServer, Socket, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { probe } from '../../../src/verify/probe.js';
@@ -47,6 +47,18 @@ describe('one request', () => {
     };
     await ask(url.replace('//', '//me:ge%40heim@'));
     expect(seen).toEqual([`Basic ${Buffer.from('me:ge@heim').toString('base64')}`, 'identity']);
+  });
+
+  it('gives each address of a name time for the other side of the world', async () => {
+    const connect = jest.spyOn(Socket.prototype, 'connect');
+    try {
+      await ask(url, 10_000);
+      expect(connect.mock.calls.flat(2)).toContainEqual(
+        expect.objectContaining({ autoSelectFamilyAttemptTimeout: 2500 }),
+      );
+    } finally {
+      connect.mockRestore();
+    }
   });
 
   it('reads a body without an end no further than a MiB', async () => {
