@@ -99,6 +99,8 @@ export interface SshServerOptions {
   readonly handler?: (command: string, channel: ServerChannel) => void;
   /** Sessions on one connection at once, as MaxSessions of sshd. Default: no limit. */
   readonly maxSessions?: number;
+  /** Milliseconds that a session still counts after its end. Default: 0 */
+  readonly sessionsLinger?: number;
   /** What becomes of connections to elsewhere (`direct-tcpip`); refused when left out. */
   readonly forwards?: 'pass' | 'fail' | 'ignore';
   /** How the connection with this number, from 1, is mistreated. */
@@ -169,7 +171,12 @@ export async function startSshServer(options: SshServerOptions = {}): Promise<Ss
         }
         const session = accept();
         sessions += 1;
-        session.once('close', () => (sessions -= 1));
+        const ended = (): number => (sessions -= 1);
+        const { sessionsLinger } = options;
+        session.once('close', () => {
+          if (sessionsLinger === undefined) ended();
+          else setTimeout(ended, sessionsLinger).unref();
+        });
         for (const extra of ['pty', 'x11', 'env', 'auth-agent', 'sftp'] as const) {
           session.on(extra as 'pty', (_accept, reject) => {
             extras.push(extra);

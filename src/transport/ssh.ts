@@ -587,6 +587,10 @@ function refusedChannel(error: Error | undefined): {
   };
 }
 
+/** How often a command is begun again that was refused though none runs, and the pause that grows. */
+const REFUSED_AGAIN = 5;
+const REFUSED_PAUSE_MS = 50;
+
 /** Silent questions until a connection counts as lost. */
 const KEEPALIVES = 3;
 
@@ -606,6 +610,8 @@ class SshTransport implements Transport {
   #maxSessions = Infinity;
   /** For those beyond that. */
   #spare: Promise<SshTransport> | undefined;
+  /** Whether a command has ended on it. */
+  #used = false;
   #silent = 0;
 
   constructor(
@@ -831,6 +837,7 @@ class SshTransport implements Transport {
     title: string,
     failed: (error: Error) => void,
     started: (channel: ClientChannel, by: SshTransport) => void,
+    again = 0,
   ): void {
     try {
       const command = commandLine(argv);
@@ -846,18 +853,29 @@ class SshTransport implements Transport {
       this.#sessions += 1;
       this.#client.exec(command, (error, channel) => {
         if (error === undefined) {
-          channel.once('close', () => (this.#sessions -= 1));
+          channel.once('close', () => {
+            this.#sessions -= 1;
+            this.#used = true;
+          });
           started(channel, this);
           return;
         }
         this.#sessions -= 1;
+        const refused = this.#lost === undefined && refusedChannel(error).description !== undefined;
+        // sshd counts a command that has ended until it is done with the packets that it has read, and this
+        // request is among these as often as not (tried, MaxSessions 1; OpenSSH, session.c and serverloop.c).
+        if (refused && this.#sessions === 0 && this.#used && again < REFUSED_AGAIN) {
+          const retry = (): void => {
+            if (this.#waiting.delete(failed)) this.#exec(argv, title, failed, started, again + 1);
+          };
+          setTimeout(retry, again * REFUSED_PAUSE_MS);
+          return;
+        }
         this.#waiting.delete(failed);
-        if (this.#lost === undefined && this.#sessions > 0 && this.#anotherLine !== undefined) {
-          if (refusedChannel(error).description !== undefined) {
-            this.#maxSessions = Math.min(this.#maxSessions, this.#sessions);
-            this.#execElsewhere(argv, title, failed, started);
-            return;
-          }
+        if (refused && this.#sessions > 0 && this.#anotherLine !== undefined) {
+          this.#maxSessions = Math.min(this.#maxSessions, this.#sessions);
+          this.#execElsewhere(argv, title, failed, started);
+          return;
         }
         failed(
           this.#lost ??

@@ -378,6 +378,24 @@ describe('a server that allows few commands on one connection', () => {
     },
   );
 
+  it('starts a command also where the one before it still counts, on the same connection', async () => {
+    const server = await serve({ maxSessions: 1, sessionsLinger: 30 });
+    const transport = await login(server);
+    for (const code of [1, 2, 3])
+      expect(await transport.run(['sh', '-c', `exit ${code}`])).toMatchObject({ code });
+    expect(server.commands).toHaveLength(3);
+    expect(server.connections).toBe(1);
+  });
+
+  it('or none at all is told as such', async () => {
+    const server = await serve({ maxSessions: 1, sessionsLinger: 60_000 });
+    const transport = await login(server);
+    await transport.run(['true']);
+    const error = await refusal(transport.run(['true']));
+    expect(error).toBeInstanceOf(ConnectionLost);
+    expect(error.message).toMatch(/did not start "true"/);
+  });
+
   it('says so where it lets nobody in any more', async () => {
     const server = await serve({
       maxSessions: 1,
