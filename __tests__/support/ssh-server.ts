@@ -93,6 +93,8 @@ export interface SshServerOptions {
   /** Never answers a login, or closes the connection instead. */
   readonly failLogin?: 'stall' | 'close';
   readonly banner?: string;
+  /** What it allows; what ssh2 does by itself when left out. */
+  readonly algorithms?: ssh2.Algorithms;
   /** Environment of the commands. Default: that of the tests */
   readonly env?: NodeJS.ProcessEnv;
   /** Handles a command instead of running it. */
@@ -152,6 +154,7 @@ export async function startSshServer(options: SshServerOptions = {}): Promise<Ss
     {
       hostKeys: hostKeys.map((key) => key.privateKey),
       ...(options.banner === undefined ? {} : { banner: options.banner }),
+      ...(options.algorithms === undefined ? {} : { algorithms: options.algorithms }),
     },
     (connection) => {
       connection.on('error', () => undefined); // clients come and go as the tests want it

@@ -514,6 +514,13 @@ const NETWORK: Readonly<Record<string, readonly [text: string, transient: boolea
   ENOTFOUND: ['can not be looked up: there is no such host name', false],
 };
 
+/** What ssh2 offers that current servers have, by the word for it in ssh2's own errors. */
+const ALGORITHMS_OF: Readonly<Record<string, string>> = {
+  'key exchange': 'curve25519-sha256 or diffie-hellman-group16-sha512 (KexAlgorithms)',
+  cipher: 'aes256-gcm@openssh.com, chacha20-poly1305@openssh.com or aes256-ctr (Ciphers)',
+  MAC: 'hmac-sha2-256-etm@openssh.com or hmac-sha2-512-etm@openssh.com (MACs)',
+};
+
 /** SSH_DISCONNECT_TOO_MANY_CONNECTIONS of RFC 4253, 11.1. */
 const TOO_MANY_CONNECTIONS = 12;
 
@@ -560,10 +567,14 @@ function connectFailure(
     );
   }
   if (level === 'handshake' || level === 'protocol' || phase === 'handshake') {
+    const [, which] = /no matching .*(key exchange|cipher|MAC)/.exec(message) ?? [];
+    const wanted = which === undefined ? undefined : ALGORITHMS_OF[which];
     return failed(
       `did not complete the SSH handshake: ${message}`,
       false,
-      'Is this the port of an SSH server, and a current one?',
+      wanted === undefined
+        ? 'Is this the port of an SSH server, and a current one?'
+        : `Its sshd_config must allow one that this action knows, such as ${wanted}. \`sudo sshd -T\` there shows what it allows.`,
     );
   }
   return failed(`broke the connection off: ${message}`, true);

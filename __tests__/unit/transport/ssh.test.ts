@@ -818,6 +818,18 @@ describe('servers that are none, or not now', () => {
     expect((error as Error).message).toMatch(/can not be looked up/);
   });
 
+  it.each([
+    [{ kex: ['diffie-hellman-group14-sha1'] }, /KexAlgorithms/],
+    [{ cipher: ['aes128-cbc'] }, /Ciphers/],
+    [{ cipher: ['aes128-ctr'], hmac: ['hmac-md5'] }, /MACs/],
+  ] as const)('a server that allows nothing but %j', async (algorithms, setting) => {
+    const server = await serve({ algorithms: algorithms as unknown as ssh2.Algorithms });
+    const error = await refusal(connectSsh(optionsFor(server)));
+    expect(error).toMatchObject({ transient: false, reason: 'connection-lost' });
+    expect(error.message).toMatch(/no matching/);
+    expect(error.hint).toMatch(setting);
+  });
+
   it('a server that says a lot before and at the login is one', async () => {
     const [transport] = await connected({ banner: 'Authorised use only.\n'.repeat(50) });
     expect(await transport.run(['true'])).toMatchObject({ code: 0 });
