@@ -25,7 +25,25 @@ export const NOTHING: Mask = { apply: (text) => text, longest: 0 };
 const wellFormed = (text: string): string => Buffer.from(text, 'utf8').toString('utf8');
 
 /**
- * @param secrets each a line; also looked for as JSON and URLs spell them
+ * The digits of base64 that a text has in whatever it is a part of, by where in a group of three bytes it begins:
+ * as in the header of a login, or in a file with other lines around it.
+ */
+function inBase64(text: string): readonly string[] {
+  const bytes = Buffer.from(text, 'utf8');
+  if (bytes.length < MIN_ENCODED) return [];
+  return [0, 1, 2].flatMap((lead) => {
+    const digits = Buffer.concat([Buffer.alloc(lead), bytes])
+      .toString('base64')
+      .replace(/=+$/, '');
+    // Those at both ends say something of what stands beside it, too.
+    const whole = Math.floor(((lead + bytes.length) * 8) / 6);
+    const own = digits.slice(Math.ceil((lead * 8) / 6), whole);
+    return [own, own.replaceAll('+', '-').replaceAll('/', '_')];
+  });
+}
+
+/**
+ * @param secrets each a line; also looked for as JSON, URLs and base64 spell them
  */
 export function maskOf(secrets: readonly string[]): Mask {
   const spellings = new Set(
@@ -36,19 +54,26 @@ export function maskOf(secrets: readonly string[]): Mask {
         withoutControls(secret),
         JSON.stringify(secret).slice(1, -1),
         encodeURIComponent(wellFormed(secret)),
+        ...inBase64(secret),
       ])
       .filter((spelling) => spelling.length >= MIN_SECRET),
   );
   // The longest first: one may be a part of another.
   const sorted = [...spellings].sort((a, b) => b.length - a.length);
   return {
-    apply: (text) => sorted.reduce((rest, secret) => rest.replaceAll(secret, HIDDEN), text),
+    apply: (text) =>
+      sorted.reduce(
+        (rest, secret) => (secret.length > rest.length ? rest : rest.replaceAll(secret, HIDDEN)),
+        text,
+      ),
     longest: sorted[0]?.length ?? 0,
   };
 }
 
 /** Characters: what is shorter protects nothing, and hiding it garbles everything. */
 const MIN_SECRET = 4;
+/** Bytes: the digits of what is shorter are found in anything. */
+const MIN_ENCODED = 6;
 /** The same for values of environment variables, which may be `true` or `false`. */
 const MIN_VALUE = 6;
 /** A variable that says where the credential is, which is none itself. */

@@ -40,6 +40,20 @@ describe('secrets', () => {
     expect(mask.apply(JSON.stringify({ a: 'p@ss/word "x"' }))).toBe('{"a":"***"}');
   });
 
+  it('are taken out of base64, wherever in it they stand', () => {
+    for (const before of ['', 'u', 'me', 'app', 'user:'])
+      for (const after of ['', '\n', '!!', 'end of it'])
+        for (const digits of ['base64', 'base64url'] as const) {
+          const text = Buffer.from(`${before}p@ss/wörd>>? "x"${after}`).toString(digits);
+          const shown = maskOf(['p@ss/wörd>>? "x"']).apply(`Authorization: Basic ${text} refused`);
+          expect(shown).toMatch(/^Authorization: Basic [\w+/=-]{0,8}\*\*\*[\w+/=-]{0,20} refused$/);
+        }
+  });
+
+  it('that are short are not looked for in base64, whose digits they are', () => {
+    expect(maskOf(['hello']).apply('aGVsbG8 of hello')).toBe('aGVsbG8 of ***');
+  });
+
   it('of fewer than four characters would garble everything', () => {
     expect(mask.apply('abc')).toBe('abc');
   });
