@@ -92,8 +92,13 @@ type Filters = Readonly<Record<string, readonly string[]>>;
 export const STACK_LABEL = 'com.docker.stack.namespace';
 /** On every config that holds a lock or a piece of a stack's history: what it is. */
 export const LEDGER_LABEL = 'swarm-deploy.kind';
-/** A request takes 3 to 5 ms; one that takes this long has met a dead connection or engine. */
+/** A request takes 3 to 5 ms; where nothing comes for this long, it has met a dead connection or engine. */
 const REQUEST_TIMEOUT_MS = 15_000;
+/** For an answer that comes bit by bit: the list of a large stack, or its history, on a slow line. */
+const LONGEST_ANSWER_MS = 180_000;
+/** Bytes that are sent in no time worth counting, and how many of the others a slow line takes in a millisecond. */
+const SMALL_BODY = 64 * 1024;
+const SLOW_LINE = 10;
 
 /**
  * Numbers that a double cannot hold (a memory limit near 2^63) stay exact as bigint, so that a
@@ -126,6 +131,8 @@ export class Engine {
   readonly #agent: Agent;
   /** How many requests are under way that wait for a registry. */
   #patient = 0;
+  /** How many of them have an answer that is coming. */
+  #arriving = 0;
   readonly #bodies = new BodyReader();
   readonly #shared = oneOfEach();
   readonly #fence: () => Promise<void>;
@@ -580,9 +587,10 @@ export class Engine {
     use: Use<Result>,
     { body, registryAuth, timeoutMs, signal }: Sending = {},
   ): Promise<Result> {
-    const limitMs = timeoutMs ?? REQUEST_TIMEOUT_MS;
     const what = `${method} ${path.split('?')[0] ?? path}`;
     const payload = body === undefined ? undefined : Buffer.from(formatJson(body));
+    const sendingMs = Math.max(0, (payload?.length ?? 0) - SMALL_BODY) / SLOW_LINE;
+    const limitMs = (timeoutMs ?? REQUEST_TIMEOUT_MS) + Math.ceil(sendingMs);
     const told = this.#trace && requestTrace(this.#trace, method, path, payload?.length ?? 0);
     return new Promise<Result>((resolve, reject) => {
       const outgoing = request(
@@ -602,6 +610,12 @@ export class Engine {
         (incoming) => {
           const time = Date.parse(incoming.headers.date ?? '');
           if (!Number.isNaN(time)) this.#managerTime = time;
+          const latest = performance.now() + LONGEST_ANSWER_MS;
+          incoming.on('data', () => {
+            if (performance.now() < latest) timer.refresh();
+          });
+          this.#arriving += 1;
+          outgoing.once('close', () => (this.#arriving -= 1));
           const count = (bytes: Buffer): void =>
             told?.(`${incoming.statusCode ?? 0}`, bytes.length);
           this.#answer(incoming, what, use, count).then(resolve, reject);
@@ -610,8 +624,10 @@ export class Engine {
       let isSent = false;
       const isPatient = timeoutMs !== undefined;
       const timer = setTimeout(() => {
-        // Requests wait for each other, and one that waits for a registry is no sign of a dead engine.
-        if (!isSent && !isPatient && this.#patient > 0) {
+        // Requests wait for each other, and one that waits for a registry is no sign of a dead engine; nor is one
+        // whose answer is coming, but a write must not come later than the lock is trusted.
+        const waits = !isPatient && this.#patient > 0;
+        if (!isSent && (waits || (method === 'GET' && this.#arriving > 0))) {
           timer.refresh();
           return;
         }

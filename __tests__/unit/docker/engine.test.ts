@@ -369,6 +369,96 @@ describe('one stream', () => {
     expect((await engine.nodes()).items).toEqual([]);
   });
 
+  describe('on a slow line', () => {
+    let slow: ServerResponse;
+    let arrived: Promise<void>;
+    /** An answer that comes bit by bit, with a request for another one behind it. */
+    const begin = (): void => {
+      let there = (): void => undefined;
+      arrived = new Promise<void>((resolve) => (there = resolve));
+      reply = ({ line }, response) => {
+        if (!line.includes('/tasks')) {
+          json(response, '[]');
+          return;
+        }
+        slow = response;
+        response.writeHead(200, { 'Content-Type': 'application/json' });
+        response.write('[');
+        there();
+      };
+    };
+    const bit = async (ms: number): Promise<void> => {
+      slow.write(' '.repeat(1000));
+      for (let turn = 0; turn < 20; turn += 1)
+        await new Promise((resolve) => setImmediate(resolve));
+      jest.advanceTimersByTime(ms);
+    };
+
+    beforeEach(async () => {
+      await engine.nodes();
+      begin();
+      jest.useFakeTimers({ doNotFake: ['nextTick', 'setImmediate', 'queueMicrotask'] });
+    });
+    afterEach(() => void jest.useRealTimers());
+
+    it('an answer may take its time as long as it comes, and those behind it wait', async () => {
+      const tasks = engine.tasks({ stack: 'shop' });
+      const behind = engine.nodes();
+      await arrived;
+      for (let count = 0; count < 10; count += 1) await bit(12_000);
+      slow.end(']');
+      expect((await tasks).items).toEqual([]);
+      expect((await behind).items).toEqual([]);
+      expect(streams).toHaveLength(1);
+    });
+
+    it('one that stops in the middle is given up', async () => {
+      const tasks = failure(engine.tasks({ stack: 'shop' }));
+      await arrived;
+      await bit(14_000);
+      await bit(15_000);
+      const error = await tasks;
+      expect(error).toBeInstanceOf(ConnectionLost);
+    });
+
+    it('one that never ends is given up as well', async () => {
+      const over = jest.fn();
+      const tasks = failure(engine.tasks({ stack: 'shop' })).finally(over);
+      await arrived;
+      for (let count = 0; count < 17; count += 1) await bit(10_000);
+      expect(over).not.toHaveBeenCalled();
+      for (let count = 0; count < 4; count += 1) await bit(10_000);
+      expect(await tasks).toBeInstanceOf(ConnectionLost);
+    });
+
+    it('a write does not wait behind it for longer than the lock is trusted', async () => {
+      const tasks = engine.tasks({ stack: 'shop' });
+      tasks.catch(() => undefined);
+      await arrived;
+      const write = failure(engine.removeService('abc'));
+      await bit(8000);
+      await bit(8000);
+      slow.end(']');
+      expect(await write).toBeInstanceOf(ConnectionLost);
+      expect(asked.map(({ line }) => line)).not.toContain('DELETE /services/abc');
+    });
+
+    it('what is large may take long to be sent', async () => {
+      const posted: Asked[] = [];
+      reply = (one) => posted.push(one);
+      const data = Buffer.alloc(300_000);
+      const writing = failure(engine.createConfig({ name: 'large', labels: {}, data }));
+      let over = false;
+      void writing.then(() => (over = true));
+      while (posted.length === 0) await new Promise((resolve) => setImmediate(resolve));
+      jest.advanceTimersByTime(40_000);
+      await new Promise((resolve) => setImmediate(resolve));
+      expect(over).toBe(false);
+      jest.advanceTimersByTime(20_000);
+      expect(await writing).toBeInstanceOf(ConnectionLost);
+    });
+  });
+
   it('is not lost while a registry is waited for in front of it', async () => {
     await engine.nodes();
     const waiting: ServerResponse[] = [];
