@@ -267,6 +267,8 @@ function hintFor(reason: Reason, words: string): string {
     return 'A disk of the manager is full: make room in /tmp (or TMPDIR) and below /var/lib/docker there, then run this again.';
   if (bySudo(words))
     return 'The login user must be allowed to run `docker stack deploy` by sudo without a password; the threat model has the lines.';
+  if (/not a swarm manager/i.test(words))
+    return 'Was it demoted? Or do Docker settings of the login user lead to another engine (`docker context`, DOCKER_HOST)? Then set docker-host.';
   if (reason === 'docker-unavailable')
     return 'Look at the managers, on one of them: docker node ls. More than half of them must be reachable, and not overloaded.';
   return /only updates to Labels are allowed/i.test(words)

@@ -3,6 +3,7 @@
  * `npm run faults`.
  */
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { portsOf } from '../../testbed/lib/processes.mjs';
@@ -24,6 +25,7 @@ const UNTOUCHED = { outcome: 'invalid', end: 'as it was' };
 const CANCELLED = { outcome: 'cancelled', reason: 'cancelled' };
 const DEAD = { outcome: '(none)', reason: '(none)' };
 
+const SIX_ON_V2 = Object.fromEntries([1, 2, 3, 4, 5, 6].map((n) => [`s${n}`, 'web:v2 x1']));
 /** @type {Check} */
 const onV2 = runs({ api: 'web:v2 x2' });
 
@@ -174,7 +176,7 @@ const CONNECTION = [
     at: /docker: Updating service/,
     strike: cut,
     ...NEW,
-    check: runs(Object.fromEntries([1, 2, 3, 4, 5, 6].map((n) => [`s${n}`, 'web:v2 x1']))),
+    check: runs(SIX_ON_V2),
   },
   {
     id: 'cut-deployed',
@@ -267,6 +269,25 @@ const CONNECTION = [
     strike: () => Promise.resolve(),
     ...NEW,
     check: onV2,
+  },
+  {
+    id: 'slow-line',
+    fault: 'no more than 20 KB pass in a second, and what the stack keeps in the swarm is 400 KB',
+    when: 'all the time',
+    arrange: async (scene) => {
+      const { stack } = scene;
+      await stack.manager.api('POST', '/configs/create', {
+        Name: `${stack.name}_large`,
+        Labels: { 'com.docker.stack.namespace': stack.name },
+        Data: randomBytes(300_000).toString('base64'),
+      });
+      (await linked(scene)).narrow(20_000);
+    },
+    inputs: viaLink,
+    strike: () => Promise.resolve(),
+    ...NEW,
+    check: onV2,
+    says: (run) => assert.doesNotMatch(run.log, /connection lost/),
   },
   {
     id: 'gone-a-while',
@@ -873,6 +894,18 @@ async function cutOff(scene) {
   });
 }
 
+/** Its part in the swarm from now on is that of a worker. @param {Scene} scene */
+async function demote(scene) {
+  const { first, second } = managersOf(scene);
+  askAnother(scene);
+  scene.later(async () => {
+    await second.docker('node', 'promote', first.name);
+    await until('it is a manager again', () => hasLeader([first]), { timeoutMs: 120_000 });
+  });
+  await second.docker('node', 'demote', first.name);
+  await until('it is no manager', async () => !(await hasLeader([first])), { timeoutMs: 120_000 });
+}
+
 /** @param {readonly Testbed['nodes'][number][]} managers any of them */
 async function hasLeader(managers) {
   const looks = managers.map((node) => node.exec(['docker', 'node', 'ls']));
@@ -959,6 +992,29 @@ const MANAGERS = [
     },
     ...NEW,
     check: inTheEnd(onV2),
+  },
+  {
+    id: 'demoted',
+    fault: 'the manager that it is connected to is demoted',
+    when: 'in the watch',
+    deploy: slow,
+    inputs: allManagers,
+    at: WATCH,
+    strike: demote,
+    ...NEW,
+    check: inTheEnd(slowRuns),
+  },
+  {
+    id: 'demoted-deploy',
+    fault: 'the manager that it is connected to is demoted',
+    when: 'while `docker stack deploy` runs',
+    ...inDeploy,
+    inputs: (scene) => ({ ...allManagers(scene), ...atProxy(scene) }),
+    before: (scene) => six(scene, 'v1'),
+    deploy: (scene) => six(scene, 'v2'),
+    strike: slowly(demote),
+    ...NEW,
+    check: inTheEnd(runs(SIX_ON_V2)),
   },
   {
     id: 'leader-cut-off',

@@ -91,10 +91,11 @@ export function loginFailure(words: string): {
 
 /**
  * The managers do not agree in time: they are too busy, too few of them are left, or another one
- * has just become their leader (swarmkit, manager/state/raft; moby, daemon/cluster).
+ * has just become their leader (swarmkit, manager/state/raft; moby, daemon/cluster). Or this one is none any
+ * more, which the CLI says before it writes anything, and the engine at any time.
  */
 const UNAVAILABLE =
-  /DeadlineExceeded|swarm does not have a leader|lost leader status|code = Unavailable|manager is being prepared or has trouble connecting/i;
+  /DeadlineExceeded|swarm does not have a leader|lost leader status|code = Unavailable|manager is being prepared or has trouble connecting|not a swarm manager/i;
 
 /**
  * Errors of `stack deploy` that go away by themselves: a write that lost against another one, networks that

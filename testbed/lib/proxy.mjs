@@ -15,6 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
  * @property {number} port
  * @property {(line: Line) => void} set
  * @property {(ms: number) => void} delay how late every piece arrives, in either direction
+ * @property {(bytesPerSecond: number) => void} narrow how much gets through, in either direction
  * @property {() => Promise<void>} close
  *
  * @typedef {'pass' | 'hang' | 'refuse' | number | { readonly slowMs: number }} Answer a number: that HTTP
@@ -42,6 +43,16 @@ function listen(server, address) {
   });
 }
 
+/** @param {import('node:net').Socket} to @param {Buffer} data @param {number} bytesPerSecond */
+async function trickle(to, data, bytesPerSecond) {
+  const size = Math.ceil(bytesPerSecond / 10);
+  for (let at = 0; at < data.length && !to.destroyed; at += size) {
+    const piece = data.subarray(at, at + size);
+    await sleep((1000 * piece.length) / bytesPerSecond);
+    to.write(piece);
+  }
+}
+
 /**
  * @param {string} address to listen on
  * @param {{address: string, port: number}} target
@@ -51,6 +62,7 @@ export async function startLink(address, target) {
   /** @type {Line} */
   let line = 'pass';
   let lateMs = 0;
+  let bytesPerSecond = Infinity;
   /** @type {Set<import('node:net').Socket>} */
   const sockets = new Set();
   const server = createServer((near) => {
@@ -72,6 +84,11 @@ export async function startLink(address, target) {
       let last = Promise.resolve();
       from.on('data', (/** @type {Buffer} */ data) => {
         if (line === 'stall') return;
+        if (bytesPerSecond < Infinity) {
+          from.pause();
+          void trickle(to, data, bytesPerSecond).then(() => from.resume());
+          return;
+        }
         if (lateMs === 0) {
           to.write(data);
           return;
@@ -91,6 +108,9 @@ export async function startLink(address, target) {
     },
     delay: (ms) => {
       lateMs = ms;
+    },
+    narrow: (rate) => {
+      bytesPerSecond = rate;
     },
     close: () => {
       for (const socket of sockets) socket.destroy();

@@ -140,7 +140,14 @@ it.each([
     'Error response from daemon: rpc error: code = Unavailable desc = connection error: desc = "transport: Error while dialing"',
     true,
   ],
-  ['Error response from daemon: This node is not a swarm manager. Use "docker swarm init"', false],
+  [
+    "failed to update service shop_api: Error response from daemon: This node is not a swarm manager. Worker nodes can't be used to view or modify cluster state.",
+    true,
+  ],
+  [
+    'this node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again',
+    true,
+  ],
   [
     'failed to update service shop_api: Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?',
     true,
@@ -156,6 +163,7 @@ it.each([
   ['services.api.ports.0 must be a number', 'compose-invalid'],
   ['failed to update service shop_api: Error response from daemon: bad', 'deploy-refused'],
   ['rpc error: code = InvalidArgument', 'deploy-refused'],
+  ['this node is not a swarm manager. Use "docker swarm init"', 'docker-unavailable'],
   ['rpc error: code = DeadlineExceeded desc = context deadline exceeded', 'docker-unavailable'],
   ['network "x" is declared as external, but could not be found', 'deploy-refused'],
 ])('stack deploy: %s', (stderr, reason) => {
