@@ -234,7 +234,12 @@ function deployArgv(
 
 function explain(words: string, { code, signal }: CommandResult): NonNullable<Deployed['failure']> {
   const said = saidIn(words);
-  const ofTheManager = said === '' || engineUnreachable(words) || diskFull(words) || bySudo(words);
+  const ofTheManager =
+    said === '' ||
+    engineUnreachable(words) ||
+    diskFull(words) ||
+    bySudo(words) ||
+    ofAContext(words);
   const reason: Reason = ofTheManager ? 'docker-unavailable' : deployFailure(words);
   const end = code === null ? `it was ended by ${signal ?? 'a signal'}` : `exit code ${code}`;
   return {
@@ -262,11 +267,17 @@ const diskFull = (words: string): boolean =>
 const bySudo = (words: string): boolean =>
   /^sudo: |^Sorry, user \S+ (?:is not allowed to execute|may not run sudo)/m.test(words);
 
+/** The login's environment names one (`DOCKER_CONTEXT`), which a configuration directory of its own has not got. */
+const ofAContext = (words: string): boolean =>
+  /unable to resolve docker endpoint: context/i.test(words);
+
 function hintFor(reason: Reason, words: string): string {
   if (diskFull(words))
     return 'A disk of the manager is full: make room in /tmp (or TMPDIR) and below /var/lib/docker there, then run this again.';
   if (bySudo(words))
     return 'The login user must be allowed to run `docker stack deploy` by sudo without a password; the threat model has the lines.';
+  if (ofAContext(words))
+    return 'The environment of the login names a Docker context (DOCKER_CONTEXT), and a registry login has settings of its own: set docker-host to the socket of the engine that is meant.';
   if (/not a swarm manager/i.test(words))
     return 'Was it demoted? Or do Docker settings of the login user lead to another engine (`docker context`, DOCKER_HOST)? Then set docker-host.';
   if (reason === 'docker-unavailable')

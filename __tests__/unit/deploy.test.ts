@@ -225,6 +225,18 @@ describe('deployStack', () => {
       'docker-unavailable',
       'is not allowed to execute',
     ],
+    [
+      'Failed to initialize: unable to resolve docker endpoint: context "rootless": context not found: open /tmp/x/docker/contexts/meta/2c/meta.json: no such file or directory',
+      1,
+      'docker-unavailable',
+      'context "rootless"',
+    ],
+    [
+      'unable to resolve docker endpoint: context "rootless" does not exist',
+      1,
+      'docker-unavailable',
+      'context "rootless"',
+    ],
   ])('%j with code %s', async (stderr, code, reason, words) => {
     const { deploy } = world(() => ({ code, stderr, ...(code === null && { signal: 'SIGKILL' }) }));
     const found = (await deploy()).failure;
