@@ -14,7 +14,7 @@ import { ConnectionLost, DeployError, TimedOut } from './errors.js';
 import { errorLine, safeLine } from './report/text.js';
 import type { Clock } from './rollout/watch.js';
 import { traced, type Trace } from './transport/traced.js';
-import type { Transport } from './transport/transport.js';
+import type { CommandResult, Transport } from './transport/transport.js';
 
 /** Makes a connection that `accept` agrees to, trying one manager after another. */
 export type Connect = (accept: (transport: Transport) => Promise<void>) => Promise<Transport>;
@@ -297,20 +297,34 @@ async function probeCli(
       throw error instanceof TimedOut ? hangs(error, docker) : error;
     });
   const version = cliVersion(result.stdout.toString('utf8'));
-  if (result.code !== 0 || version === undefined)
-    throw new DeployError(
-      'docker-unavailable',
-      'invalid',
-      `cannot run docker on ${transport.description}: ${result.stderr.toString('utf8').trim() || `exit code ${result.code ?? 'none'}`}`,
-      {
-        hint: docker.sudo
-          ? 'The login user must be allowed to run docker by sudo without a password.'
-          : 'Install Docker there, or check the PATH of non-interactive logins.',
-      },
-    );
+  if (result.code !== 0 || version === undefined) throw cannotRun(transport, docker, result);
   if (!isAtLeast(version, MINIMUM_VERSION))
     throw tooOld('Docker CLI', version.join('.'), transport.description);
   return version;
+}
+
+function cannotRun(
+  { description }: Transport,
+  docker: DockerCommand,
+  { code, stdout, stderr }: CommandResult,
+): DeployError {
+  const words = stderr.toString('utf8').trim() || stdout.toString('utf8', 0, 200).trim();
+  // `nologin` says so on standard output, `false` says nothing.
+  const hasNoShell =
+    code === 1 && (words === '' || /account is (currently )?not available/i.test(words));
+  const hint = /password change required/i.test(words)
+    ? 'The password of the login user has expired: log in once by hand and change it, or let it never expire (`sudo chage --maxdays -1 USER`).'
+    : hasNoShell
+      ? 'The login user needs a shell that runs commands, not nologin or false: `sudo usermod --shell /bin/sh USER` there.'
+      : docker.sudo
+        ? 'The login user must be allowed to run docker by sudo without a password.'
+        : 'Install Docker there, or check the PATH of non-interactive logins.';
+  return new DeployError(
+    'docker-unavailable',
+    'invalid',
+    `cannot run docker on ${description}: ${words || `exit code ${code ?? 'none'}`}`,
+    { hint },
+  );
 }
 
 /** The login went well and the first command does not end: there is nothing to wait for. */

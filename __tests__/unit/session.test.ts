@@ -68,6 +68,22 @@ describe('a session', () => {
     expect(error.message).toContain(words);
     expect(error.hint).toBeTruthy();
   });
+  it.each(['This account is currently not available.\n', ''])(
+    'tells a login user without a shell from a missing docker: %j',
+    async (stdout) => {
+      swarm.onCommand = () => ({ ...exits(1, ''), stdout: Buffer.from(stdout) });
+      const error = await failure(open());
+      expect(error.message).toContain(stdout.trim() || 'exit code 1');
+      expect(error.hint).toContain('usermod --shell');
+    },
+  );
+  it('tells what to do about a password that has expired', async () => {
+    const words = 'Password change required but no TTY available.';
+    swarm.onCommand = () => exits(1, `WARNING: Your password has expired.\n${words}`);
+    const error = await failure(open());
+    expect(error.message).toContain(words);
+    expect(error.hint).toContain('change it');
+  });
   it("gives the CLI's own words where the engine does not answer", async () => {
     swarm.onRequest = () => 'refuse';
     swarm.onCommand = (argv) =>
