@@ -180,7 +180,18 @@ onSwarm('a manager is reached', () => {
     ({ setting }) => `where its sshd has ${setting}`,
     async (stack, { port, setting }) => {
       await inTurn(() => sshd(stack.manager, port, setting));
-      await deployed(stack, await stack.deploy(api(stack), at(stack.manager, port)));
+      // One command after the other, for each of them.
+      const names = Array.from({ length: 12 }, (_, count) => `config-${count}`);
+      const configs = Object.fromEntries(names.map((name) => [name, { file: `./${name}` }]));
+      const run = await stack.run({
+        files: {
+          'docker-stack.yml': stack.file(api(stack), { configs }),
+          ...Object.fromEntries(names.map((name) => [name, name])),
+        },
+        inputs: at(stack.manager, port),
+      });
+      await deployed(stack, run);
+      expect(run.log).not.toContain('connection lost');
     },
   );
 
