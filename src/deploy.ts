@@ -239,7 +239,8 @@ function explain(words: string, { code, signal }: CommandResult): NonNullable<De
     engineUnreachable(words) ||
     diskFull(words) ||
     bySudo(words) ||
-    ofAContext(words);
+    ofAContext(words) ||
+    seesNothing(words);
   const reason: Reason = ofTheManager ? 'docker-unavailable' : deployFailure(words);
   const end = code === null ? `it was ended by ${signal ?? 'a signal'}` : `exit code ${code}`;
   return {
@@ -271,7 +272,15 @@ const bySudo = (words: string): boolean =>
 const ofAContext = (words: string): boolean =>
   /unable to resolve docker endpoint: context/i.test(words);
 
+/** What was just written, and is not there for Docker's client: one from a snap has a /tmp of its own. */
+const seesNothing = (words: string): boolean =>
+  /open \S*\/swarm-deploy-[0-9a-f]{32}\/\S+: (?:no such file or directory|permission denied)/.test(
+    words,
+  );
+
 function hintFor(reason: Reason, words: string): string {
+  if (seesNothing(words))
+    return 'Docker there does not see the directory of this run, as one that was installed as a snap does not see /tmp: install the packages of Docker instead, or have TMPDIR be a directory that it sees, as by `export TMPDIR=$HOME/tmp` in the first line of .bashrc of the login user.';
   if (diskFull(words))
     return 'A disk of the manager is full: make room in /tmp (or TMPDIR) and below /var/lib/docker there, then run this again.';
   if (bySudo(words))

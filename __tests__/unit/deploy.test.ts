@@ -226,6 +226,18 @@ describe('deployStack', () => {
       'is not allowed to execute',
     ],
     [
+      'open /tmp/swarm-deploy-0123456789abcdef0123456789abcdef/docker-stack.yml: no such file or directory',
+      1,
+      'docker-unavailable',
+      'no such file or directory',
+    ],
+    [
+      'open /tmp/swarm-deploy-0123456789abcdef0123456789abcdef/docker-stack.yml: permission denied',
+      1,
+      'docker-unavailable',
+      'permission denied',
+    ],
+    [
       'Failed to initialize: unable to resolve docker endpoint: context "rootless": context not found: open /tmp/x/docker/contexts/meta/2c/meta.json: no such file or directory',
       1,
       'docker-unavailable',
