@@ -4,7 +4,7 @@
  */
 import { authFor } from './docker/registry.js';
 import { isWorkspaceName, removeWorkspace, workspaceName } from './docker/workspace.js';
-import { DeployError } from './errors.js';
+import { DeployError, withMend } from './errors.js';
 import { describeInputs, type Inputs } from './inputs.js';
 import { refuseWithoutWait } from './compose/order.js';
 import type { Places } from './compose/places.js';
@@ -55,7 +55,7 @@ export async function run(world: World): Promise<RunReport> {
     if (rendered !== undefined && !inputs.watch.wait) refuseWithoutWait(rendered.waves);
     for (const note of rendered?.notes ?? []) narrator.say(note.message);
     for (const warning of rendered?.warnings ?? [])
-      narrator.warn(warning.message, warning.position);
+      narrator.warn(withMend(warning), warning.position);
     if (rendered !== undefined) rendered = tellFileLint(world, inputs, rendered);
     // A plan is refused where the deploy would be.
     const checks = ['deploy', 'rollback', 'plan'].includes(inputs.mode) ? world.checks(inputs) : [];
@@ -69,7 +69,7 @@ export async function run(world: World): Promise<RunReport> {
       );
       const fitted = rendered && forClient(rendered, session.cliVersion.join('.'));
       for (const warning of fitted?.warnings ?? [])
-        narrator.warn(warning.message, warning.position);
+        narrator.warn(withMend(warning), warning.position);
       return await connected({
         world,
         inputs,

@@ -101,6 +101,10 @@ export interface Problem {
   readonly excerpt?: string;
 }
 
+/** For a line that has no place of its own for what can be done. */
+export const withMend = ({ message, hint }: Problem): string =>
+  hint === undefined ? message : `${message}. ${hint}`;
+
 const withExcerpt = ({ message, excerpt }: Problem): string =>
   excerpt === undefined ? message : `${message}\n${excerpt}`;
 

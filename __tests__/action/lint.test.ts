@@ -137,6 +137,17 @@ describe('a run that comes no further', () => {
     expect(report.lint.map(({ id }) => id)).toContain('no-healthcheck');
   });
 
+  it('says of what it leaves out of the files what can be done about it', async () => {
+    const yaml = `${YAML}    platform: linux/amd64\n    oom_score_adj: 5\n`;
+    const { report, log } = await runAction(swarm, { yaml });
+    expect(report.outcome).toBe('deployed');
+    const warning =
+      'compose.yaml:8:5: `services.api.platform` is not passed on by `docker stack deploy`; it is left out. ' +
+      'Choose the nodes with deploy.placement.constraints, `node.platform.arch == x86_64`.';
+    expect(report.warnings).toContain(warning);
+    expect(log).toContain(`warning: ${warning}`);
+  });
+
   it('sends ten warnings at most, be they of the lint or others', async () => {
     const services = Array.from(
       { length: 30 },
