@@ -17,7 +17,7 @@ import {
 import type { Problem } from '../errors.js';
 import { parseRoot, Source } from './source.js';
 import { replaceNode, type Edit, applyEdits } from './splice.js';
-import { flowText, inlineAliases, outermost, removePairs, removeTag } from './structure.js';
+import { endOf, flowText, inlineAliases, outermost, removePairs, removeTag } from './structure.js';
 import { Tree } from './tree.js';
 
 /** A file that has been read. */
@@ -175,7 +175,10 @@ class Plan {
             if (!isOwn) isShared = true;
           }
         }
-        if (isOwn && isLast) this.#cut.add(entry.pair);
+        if (isOwn && isLast) {
+          this.#cut.add(entry.pair);
+          this.#keepElsewhere(entry.key);
+        }
         if (isOwn && !isLast && isAlias(entry.site)) {
           this.#share(entry.site, rest.slice(1));
           isShared = true;
@@ -191,6 +194,17 @@ class Plan {
       if (!isScalar(key) || key.value !== '<<' || value === null) return [];
       return isSeq(value) ? (value.items as Node[]) : [value];
     });
+  }
+
+  /** What others have of a mapping through its anchor they keep: the tag is of one place. */
+  #keepElsewhere(key: Node): void {
+    const at = key.range?.[0] ?? 0;
+    for (const alias of this.#tree.aliases) {
+      const target = this.#tree.resolve(alias);
+      const from = target?.range?.[0];
+      if (target === null || from === undefined || at < from || at >= endOf(target)) continue;
+      if (!this.#without.has(alias)) this.#without.set(alias, []);
+    }
   }
 
   #share(alias: Alias, path: Path): void {

@@ -191,6 +191,38 @@ describe('!reset', () => {
   });
 });
 
+describe('!reset and !override of what others have through an anchor', () => {
+  const services = (base: string, over: string): unknown => {
+    const [file] = render({ 'a.yml': base, 'b.yml': over }).files;
+    return (parse(file?.text ?? '', { merge: true }) as { services: unknown }).services;
+  };
+  const OVER = 'services:\n  web:\n    environment: !override {B: 2}\n';
+
+  it('leave it to them: only the service that they stand in loses the key', () => {
+    const base =
+      'services:\n  web: &web\n    image: a:1\n    environment: {A: 1}\n  worker:\n    <<: *web\n    image: b:1\n  copy: *web\n';
+    expect(services(base, OVER)).toEqual({
+      web: { image: 'a:1' },
+      worker: { image: 'b:1', environment: { A: 1 } },
+      copy: { image: 'a:1', environment: { A: 1 } },
+    });
+    expect(services(base, `${OVER}  worker:\n    environment: !reset null\n`)).toEqual({
+      web: { image: 'a:1' },
+      worker: { image: 'b:1' },
+      copy: { image: 'a:1', environment: { A: 1 } },
+    });
+  });
+
+  it('leave it to them where it is a key inside of theirs', () => {
+    const base =
+      'services:\n  web:\n    image: a:1\n    deploy: &deploy\n      replicas: 2\n      labels: {a: b}\n  worker:\n    image: b:1\n    deploy:\n      <<: *deploy\n      replicas: 3\n';
+    expect(services(base, 'services: {web: {deploy: {labels: !reset null}}}\n')).toEqual({
+      web: { image: 'a:1', deploy: { replicas: 2 } },
+      worker: { image: 'b:1', deploy: { replicas: 3, labels: { a: 'b' } } },
+    });
+  });
+});
+
 describe('sizes as Kubernetes writes them', () => {
   it.each([
     ['64Mi', '64MiB'],
@@ -438,7 +470,7 @@ describe('what stands in a list twice', () => {
     'entrypoint: [a, a]',
     'healthcheck: {test: [CMD, a, a]}',
     'environment: [A=1, A=2]',
-    'deploy: {placement: {constraints: [a==b, a==b]}}',
+    'deploy: {placement: {constraints: [node.id==b, node.id==b]}}',
   ])('is taken where Docker takes it: %s', (service) => {
     expect(problems(service)).toEqual([]);
   });
