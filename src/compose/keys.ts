@@ -599,7 +599,10 @@ const object_ = (keys: Keys, more: Partial<Shape> = {}): Shape => ({
 
 /** The keys of a stack file. */
 export const FILE_KEYS: Keys = {
-  version: kept(ANY, '3 to 3.13; added for clients that need one.'),
+  version: kept(
+    ANY,
+    'From 3 on. Given to Docker as the newest that the client of the manager knows; each only adds to the one before.',
+  ),
   name: kept(ANY, 'Left out: the input `stack` decides. A warning where the two differ.'),
   include: refused(
     'is not known to `docker stack deploy`',

@@ -14,9 +14,8 @@ import { at, type Json } from '../model.js';
 import { interpolate } from './interpolate.js';
 import { ATTACHMENTS_DIRECTORY, type RenderedFile, type RenderedStack } from './render.js';
 import { parseRoot, Source } from './source.js';
-import { applyEdits, quoted, rendered, replaceNode } from './splice.js';
+import { quoted, rendered } from './splice.js';
 import { Tree, type Entry } from './tree.js';
-import { composeVersionFor } from './version.js';
 
 export type ObjectKind = 'config' | 'secret';
 
@@ -49,8 +48,6 @@ export const CONTENT_LABEL = 'swarm-deploy.content';
 const LONGEST_NAME = 64;
 const HASH_DIGITS = 12;
 const SECTIONS = { configs: 'config', secrets: 'secret' } as const;
-/** The first `version:` with `name:` for configs and secrets. */
-const NAMED_SINCE = '3.5';
 
 /**
  * `STACK_KEY-HASH`, cut in front of the hash where it would be too long; the hash is of stack and key,
@@ -97,8 +94,6 @@ export interface RotateSettings {
   readonly stack: string;
   /** Random, and the same for every deploy of this stack; needed where there are secrets. */
   readonly secretKey: Buffer | undefined;
-  /** Of the client that is to read the files, such as `20.10.24`. */
-  readonly clientVersion: string;
 }
 
 export interface RotatedStack extends RenderedStack {
@@ -146,13 +141,13 @@ export function rotateStack(
     .flatMap((kind) => [`${kind}s:`, ...lines[kind], ''])
     .join('\n');
   if (text === '') return { ...stack, objectNames };
-  const { files, composeVersion } = inNamedVersion(stack, settings.clientVersion);
+  const { files, composeVersion } = stack;
   const file = { name: `${files.length}-names.yml`, origin: '' };
   const last: RenderedFile =
     composeVersion === undefined
       ? { ...file, text, versionAt: { offset: 0, before: '', after: '\n' } }
       : { ...file, text: `version: ${quoted(composeVersion)}\n${text}` };
-  return { ...stack, composeVersion, files: [...files, last], objectNames };
+  return { ...stack, files: [...files, last], objectNames };
 }
 
 /**
@@ -240,25 +235,4 @@ function labelLines(
     ...entries.map((each) => `      ${quoted(each.name)}: ${scalarText(each.value)}`),
     `      ${name}: ${quoted(text)}`,
   ];
-}
-
-/** The files in a version that has names; they only add to what older ones take. */
-function inNamedVersion(
-  { files, composeVersion }: RenderedStack,
-  clientVersion: string,
-): Pick<RenderedStack, 'files' | 'composeVersion'> {
-  // To a client before 23.0, 3 means 3.0; to newer ones, the newest.
-  const old =
-    composeVersion === '3'
-      ? composeVersionFor(clientVersion) !== undefined
-      : /^3\.[0-4]$/.test(composeVersion ?? '');
-  if (!old) return { files, composeVersion };
-  const raised = files.map((file) => {
-    const { source, tree } = readBack(file);
-    const version = tree.entries(tree.root).get('version')?.value;
-    if (!isScalar(version)) return file;
-    const edits = replaceNode(source, version, quoted(NAMED_SINCE));
-    return { ...file, text: applyEdits(source.text, edits) };
-  });
-  return { files: raised, composeVersion: NAMED_SINCE };
 }

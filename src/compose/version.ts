@@ -2,8 +2,12 @@
  * The `version:` of a stack file. Clients before 23.0 take a file without one for version 1 and
  * refuse it; all of them refuse files of different versions in one deploy.
  */
+import { isMap, isScalar } from 'yaml';
 import { InvalidInput, type Problem } from '../errors.js';
-import type { RenderedStack } from './render.js';
+import type { RenderedFile, RenderedStack } from './render.js';
+import { parseRoot, Source } from './source.js';
+import { applyEdits, quoted, replaceNode } from './splice.js';
+import { Tree } from './tree.js';
 
 /** Where a `version:` would go in a text, and what stands around it there. */
 export interface VersionPlace {
@@ -51,16 +55,43 @@ export function forClient(
       ? file
       : { ...file, text: fitting.text, versionAt: fitting.versionAt };
   });
-  const version = composeVersionFor(clientVersion);
-  const fitted = { ...stack, files } as RenderedStack;
   return {
-    stack: version === undefined ? fitted : withVersion(fitted, version),
+    stack: inNewestVersion({ ...stack, files } as RenderedStack, clientVersion),
     warnings: stack.newer.filter(({ since }) => major < since),
   };
 }
 
+/**
+ * The files in the newest version that a client knows. Each only adds to the one before, and nothing is
+ * done otherwise by it (docker/cli, cli/compose/schema/data and loader.go, 20.10 to 28.5); a client refuses
+ * the keys that came after the version of the file, and a version that came after the client.
+ * @param clientVersion such as `20.10.24`
+ */
+export function inNewestVersion<Stack extends RenderedStack>(
+  stack: Stack,
+  clientVersion: string,
+): Stack {
+  const known = composeVersionFor(clientVersion);
+  const { composeVersion } = stack;
+  if (composeVersion === undefined) return known === undefined ? stack : withVersion(stack, known);
+  // From 23.0 on, that is the newest one of the client.
+  const newest = known ?? '3';
+  if (composeVersion === newest) return stack;
+  const files = stack.files.map((file) => rewritten(file, newest));
+  return { ...stack, composeVersion: newest, files };
+}
+
+function rewritten(file: RenderedFile, version: string): RenderedFile {
+  const source = new Source(file.name, file.text);
+  const root = parseRoot(source);
+  if (!isMap(root)) throw new TypeError(`${file.name} was rendered into something unreadable`);
+  const written = new Tree(source, root).entries(root).get('version')?.value;
+  if (!isScalar(written)) return file;
+  return { ...file, text: applyEdits(file.text, replaceNode(source, written, quoted(version))) };
+}
+
 /** Adds `version: "..."` to each file that has none; unchanged where all have one. */
-export function withVersion(stack: RenderedStack, version: string): RenderedStack {
+export function withVersion<Stack extends RenderedStack>(stack: Stack, version: string): Stack {
   if (stack.files.every((file) => file.versionAt === undefined)) return stack;
   return {
     ...stack,

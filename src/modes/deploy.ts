@@ -1,7 +1,7 @@
 /** `mode: deploy`: the stack files, by `docker stack deploy` in a directory of the run's own. */
 import type { RenderedFile, RenderedStack } from '../compose/render.js';
 import { subset } from '../compose/subset.js';
-import { composeVersionFor, withVersion } from '../compose/version.js';
+import { inNewestVersion } from '../compose/version.js';
 import { deployStack, logIn } from '../deploy.js';
 import { configFile } from '../docker/registry.js';
 import {
@@ -142,8 +142,7 @@ export async function prepare(
 ): Promise<Workspace> {
   const { name, managers } = place;
   // After a fail-over it may be another client than the one that the files were made for.
-  const version = composeVersionFor(session.cliVersion.join('.'));
-  const stack = version === undefined ? rendered : withVersion(rendered, version);
+  const stack = inNewestVersion(rendered, session.cliVersion.join('.'));
   const files = stack.waves.flatMap((_, wave) => waveFiles(stack, wave));
   const { transport } = session;
   // Again, after the connection was lost: half of it may be there, be it under another name of the host.

@@ -36,7 +36,7 @@ export async function rotate(
   rendered: RenderedStack,
   keep: boolean,
 ): Promise<Rotated> {
-  const { inputs, session, world } = deployment;
+  const { inputs, world } = deployment;
   const { stack } = inputs;
   const objects = fileObjects(rendered);
   const [misnamed, ...others] = objects.filter(isMisnamed).map(misnamedProblem);
@@ -61,8 +61,7 @@ export async function rotate(
     if (problem !== undefined) throw new InvalidInput([problem, ...more]);
   }
   if (!inputs.rotate) return { ...rendered, objectNames: new Map(), fixed };
-  const clientVersion = session.cliVersion.join('.');
-  return { ...rotateStack(rendered, objects, { stack, secretKey, clientVersion }), fixed };
+  return { ...rotateStack(rendered, objects, { stack, secretKey }), fixed };
 }
 
 const isMisnamed = ({ ownName }: FileObject): boolean =>

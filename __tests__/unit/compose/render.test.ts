@@ -11,7 +11,7 @@ import {
   type RenderedStack,
   type RenderRequest,
 } from '../../../src/compose/render.js';
-import { composeVersionFor, withVersion } from '../../../src/compose/version.js';
+import { composeVersionFor, forClient, withVersion } from '../../../src/compose/version.js';
 import { parseCase } from './cases.js';
 
 const DIRECTORY = Symbol('directory');
@@ -505,6 +505,40 @@ describe('version', () => {
 
   it('comes out of a variable as Docker needs it: before it interpolates', () => {
     expect(text(`version: "\${V}"\n${WEB}`, { V: '3' })).toContain('version: "3"');
+  });
+
+  it.each([
+    ['3.0', '28.5.1', '3'],
+    ['3.8', '28.5.1', '3'],
+    ['3.13', '23.0.0', '3'],
+    ['3', '28.5.1', '3'],
+    ['3', '20.10.24', '3.9'],
+    ['3.3', '20.10.24', '3.9'],
+    ['3.13', '20.10.24', '3.9'],
+    ['3.9', '19.03.15', '3.8'],
+    ['3.9', '20.10.24', '3.9'],
+  ])('%s is, for the client %s, %s: the newest that it knows', (written, client, version) => {
+    const [a, b] = [`# a\nversion: '${written}' # old\n${WEB}`, `${WEB}version: "${written}"\n`];
+    const stack = render({ 'a.yml': a, 'b.yml': b, 'c.yml': WEB });
+    const fitted = forClient(stack, client).stack;
+    expect(fitted.composeVersion).toBe(version);
+    const same = written === version;
+    expect(fitted.files.map((file) => file.text)).toEqual([
+      same ? a : `# a\nversion: "${version}" # old\n${WEB}`,
+      same ? b : `${WEB}version: "${version}"\n`,
+      `version: "${version}"\n${WEB}`,
+    ]);
+  });
+
+  it('lets Docker take what came after it: all that an old file may say now', () => {
+    const { stack } = forClient(
+      render(
+        'version: "3.8"\nname: demo\nservices:\n  web:\n    image: w\n    healthcheck: {test: x, start_interval: 1s}\n',
+      ),
+      '28.5.1',
+    );
+    expect(stack.files[0]!.text).toContain('version: "3"');
+    expect(stack.files[0]!.text).toContain('start_interval: 1s');
   });
 
   it.each([

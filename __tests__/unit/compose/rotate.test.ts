@@ -43,8 +43,8 @@ function render(
   });
 }
 
-const rotated = (stack: RenderedStack, clientVersion = '28.5.1', secretKey = KEY): RotatedStack =>
-  rotateStack(stack, fileObjects(stack), { stack: 'shop', secretKey, clientVersion });
+const rotated = (stack: RenderedStack, secretKey = KEY): RotatedStack =>
+  rotateStack(stack, fileObjects(stack), { stack: 'shop', secretKey });
 
 /** What the added file says. */
 function added({ files }: RenderedStack): {
@@ -337,23 +337,12 @@ configs:
     });
   });
 
-  it.each([
-    ['3.1', '28.5.1', '3.5'],
-    ['3.4', '28.5.1', '3.5'],
-    ['3.5', '28.5.1', '3.5'],
-    ['3.10', '28.5.1', '3.10'],
-    ['3', '28.5.1', '3'],
-    ['3', '20.10.24', '3.5'],
-  ])('gives files of version %s, for a client %s, the version %s', (version, client, expected) => {
-    const stack = render([
-      `version: "${version}"\n${WEB}configs: { app: { file: app } }`,
-      `version: '${version}' # the same\nservices: {}`,
-      'services: {}',
-    ]);
-    const { files, composeVersion } = rotated(stack, client);
-    expect(composeVersion).toBe(expected);
+  it('has the version of the files', () => {
+    const stack = render([`version: "3.8"\n${WEB}configs: { app: { file: app } }`, 'services: {}']);
+    const { files, composeVersion } = rotated(stack);
+    expect(composeVersion).toBe('3.8');
     const versions = files.map(({ text }) => (parse(text) as { version?: string }).version);
-    expect(versions).toEqual([expected, expected, expected, expected]);
+    expect(versions).toEqual(['3.8', '3.8', '3.8']);
   });
 
   it('has no version where the files have none, and the one that they get', () => {
@@ -363,11 +352,6 @@ configs:
       version: '3.9',
       configs: { app: { file: './attachments/001-app' } },
     });
-  });
-
-  it('leaves an old version that needs no names', () => {
-    const stack = render(`version: "3.3"\n${WEB}configs: { app: { external: true } }`);
-    expect(rotated(stack)).toMatchObject({ composeVersion: '3.3', files: stack.files });
   });
 
   it('knows where each one stands in the files of the user', () => {
