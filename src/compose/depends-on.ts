@@ -52,7 +52,7 @@ export function readDependsOn(
   const problems: Problem[] = [];
   const warnings: Problem[] = [];
   const services = new Map<string, Dependent>();
-  const deploys = new Map<string, { mode?: string; condition?: string }>();
+  const deploys = new Map<string, Settings>();
   let any = false;
   for (const document of documents) {
     const { tree } = document;
@@ -61,11 +61,15 @@ export function readDependsOn(
       const entries = tree.entries(service.value);
       const deploy = entries.get('deploy')?.value;
       const mode = document.value(tree.get(deploy, 'mode'));
-      const condition = document.value(tree.get(tree.get(deploy, 'restart_policy'), 'condition'));
+      const policy = tree.get(deploy, 'restart_policy');
+      const condition = document.value(tree.get(policy, 'condition'));
+      const restart = document.value(entries.get('restart')?.value ?? null);
       const settings = {
         ...deploys.get(service.name),
         ...(mode === undefined ? {} : { mode }),
+        ...(isMap(policy) ? { hasPolicy: true } : {}),
         ...(condition === undefined ? {} : { condition }),
+        ...(restart === undefined ? {} : { restart }),
       };
       deploys.set(service.name, settings);
       const entry = entries.get('depends_on');
@@ -89,13 +93,26 @@ export function readDependsOn(
   return { services, any, problems, warnings };
 }
 
+/** What decides whether a service comes to an end. */
+interface Settings {
+  readonly mode?: string;
+  /** Whether there is a `deploy.restart_policy`. */
+  readonly hasPolicy?: boolean;
+  /** Of it. */
+  readonly condition?: string;
+  readonly restart?: string;
+}
+
 /** As `kindOf` decides it from the spec that Docker makes of this. */
 function endsBy(
-  { mode = '', condition = '' }: { readonly mode?: string; readonly condition?: string },
+  { mode = '', hasPolicy = false, condition = '', restart = '' }: Settings,
   healthcheck: Dependent['healthcheck'],
 ): Dependent['ends'] {
   if (mode === 'replicated-job' || mode === 'global-job') return 'job';
-  const isOneShot = condition === 'none' || condition === 'on-failure';
+  const isOneShot = hasPolicy
+    ? condition === 'none' || condition === 'on-failure'
+    : // What Docker's client makes of `restart` where there is no policy (convertRestartPolicy).
+      /^on-failure(?::|$)/.test(restart);
   return isOneShot && healthcheck !== 'declared' ? 'one-shot' : undefined;
 }
 

@@ -86,7 +86,7 @@ function judged(
       `waits for ${on} to complete, which never ends: Swarm starts it again`,
       needed.healthcheck === 'declared'
         ? `A service with a healthcheck is meant to keep running. Leave it out, and give ${on} \`deploy: {mode: replicated-job}\`, or \`deploy: {restart_policy: {condition: none}}\`.`
-        : `Give ${on} \`deploy: {mode: replicated-job}\` (Docker 23 and newer), or \`deploy: {restart_policy: {condition: none}}\`; Swarm ignores \`restart:\`.`,
+        : `Give ${on} \`deploy: {mode: replicated-job}\` (Docker 23 and newer), or \`deploy: {restart_policy: {condition: none}}\`; \`restart: "no"\` is lost on the way to Swarm.`,
     );
   if (condition !== 'service_started' && needed.isScaledToNothing === true)
     return say(

@@ -93,6 +93,21 @@ describe('waves', () => {
     expect(waves(text)).toEqual(['job', 'a b c < job!']);
   });
 
+  it('wait for the end of what Docker gives such a restart policy', () => {
+    const text = (more: string): string =>
+      `services:\n${service('a', needs('b', 'service_completed_successfully'))}${service('b', more)}`;
+    expect(waves(text('    restart: on-failure\n'))).toEqual(['b', 'a < b!']);
+    expect(waves(text('    restart: on-failure:3\n'))).toEqual(['b', 'a < b!']);
+    expect(waves([text('    restart: "no"\n'), 'services:\n  b: {restart: on-failure}\n'])).toEqual(
+      ['b', 'a < b!'],
+    );
+    // Next to a policy, it says nothing.
+    for (const policy of ['{condition: any}', '{delay: 1s}', '{}'])
+      expect(
+        problems(text(`    restart: on-failure\n    deploy: {restart_policy: ${policy}}\n`)),
+      ).toHaveLength(1);
+  });
+
   it('add up over files, the last one of a dependency wins', () => {
     const one = `services:\n${service('a', needs('b', 'service_healthy'))}${service('b', WELL)}${service('c', WELL)}`;
     expect(waves([one, `services:\n  a:\n${needs('c', 'service_healthy')}`])).toEqual([
