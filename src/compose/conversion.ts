@@ -71,6 +71,13 @@ const WORDS: readonly (readonly [readonly [string, ...string[]], readonly string
   ],
 ];
 
+/** What swarmkit compares (manager/constraint, NodeMatches); by anything else no node is found. */
+const NODE_FACT =
+  /^(?:node\.(?:id|hostname|ip|role|platform\.os|platform\.arch|labels\..+)|engine\.labels\..+)$/i;
+/** As swarmkit has it (manager/constraint, valuePattern; each sign tried on 20.10). */
+const CONSTRAINT_VALUE = /^[a-z0-9:\-_\s.*()?+[\]\\^$|/]+$/i;
+const ROLE = /^(?:manager|worker)\s*$/i;
+
 class Check implements Conversion {
   readonly problems: Problem[] = [];
   readonly demands: NewerKey[] = [];
@@ -142,6 +149,12 @@ class Check implements Conversion {
         `service ${name}: a healthcheck's \`test\` starts with one of ${PROBES.join(', ')}; with anything else no task ever becomes healthy`,
         'As a list: `["CMD", "curl", "-f", "http://localhost/"]`, or one text for the shell: `curl -f http://localhost/`.',
       );
+    if (test?.text === 'NONE')
+      this.#refuse(
+        test,
+        `service ${name}: \`test: NONE\` runs a command of that name; no task ever becomes healthy`,
+        'To disable the healthcheck of the image, write `test: [NONE]` or `disable: true`.',
+      );
     if (disable?.text?.toLowerCase() !== 'true' || test === undefined) return;
     if (test.text === undefined && test.items.length === 0) return;
     this.#refuse(
@@ -168,12 +181,36 @@ class Check implements Conversion {
         );
     }
     for (const item of service.get('deploy', 'placement', 'constraints')?.items ?? [])
-      if (item.text !== undefined && !/^\s*[^\s=!]+\s*(?:==|!=)\s*\S/.test(item.text))
-        this.#refuse(
-          item,
-          `service ${name}: a constraint compares with == or !=`,
-          'Such as `node.role == worker` or `node.labels.zone != b`.',
-        );
+      if (item.text !== undefined) this.#constraint(name, item, item.text);
+  }
+
+  #constraint(name: string, item: Field, text: string): void {
+    const [, key, operator = '', value = ''] =
+      /^\s*([^\s=!]+)\s*(==|!=)\s*(\S.*)$/.exec(text) ?? [];
+    if (key === undefined)
+      this.#refuse(
+        item,
+        `service ${name}: a constraint compares with == or !=`,
+        'Such as `node.role == worker` or `node.labels.zone != b`.',
+      );
+    else if (!NODE_FACT.test(key))
+      this.#refuse(
+        item,
+        `service ${name}: no node ever meets a constraint on \`${key}\`, which the swarm does not know`,
+        'There are node.id, node.hostname, node.ip, node.role, node.platform.os, node.platform.arch, node.labels.NAME and engine.labels.NAME.',
+      );
+    else if (!/^[\w.-]+$/.test(key) || !CONSTRAINT_VALUE.test(value))
+      this.#refuse(
+        item,
+        `service ${name}: the swarm does not take this constraint, for its signs or letters`,
+        'It takes letters from a to z, digits, spaces, and $ ( ) * + - . / : ? [ ] \\ ^ _ | in a value; quotes inside of it are among what it refuses.',
+      );
+    else if (/^node\.role$/i.test(key) && operator === '==' && !ROLE.test(value))
+      this.#refuse(
+        item,
+        `service ${name}: no node has the role ${value.trim()}`,
+        'A node is a manager or a worker.',
+      );
   }
 
   #references(name: string, service: Field): void {

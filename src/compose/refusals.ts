@@ -25,6 +25,9 @@ const HOST =
 const TAG = /^\w[\w.-]{0,127}$/;
 const DIGEST = /^[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}$/;
 
+/** Docker's own drivers for networks of a single node; a plugin's may span the swarm. */
+const OF_ONE_NODE = ['bridge', 'host', 'null', 'macvlan', 'ipvlan'];
+
 /** A port that a service publishes. */
 interface Published extends PortNumbers {
   readonly isHost: boolean;
@@ -38,6 +41,7 @@ export function checkRefusals(
   isIncluded: (service: string) => boolean,
 ): readonly Problem[] {
   const problems: Problem[] = [];
+  const networks = new Set<string>();
   const published = new Map<string, { readonly service: string; readonly port: Published }>();
   for (const [name, service] of files?.get('services')?.entries ?? []) {
     if (!isIncluded(name) || !service.isMap) continue;
@@ -55,7 +59,10 @@ export function checkRefusals(
           { hint: 'The swarm would refuse it after networks, configs and secrets were made.' },
         ),
       );
-    checkNetworks(files, stack, service, refuse);
+    for (const network of networksOf(service)) {
+      if (!networks.has(network)) checkNetwork(files, stack, network, refuse);
+      networks.add(network);
+    }
     checkImage(service, refuse);
     checkNumbers(service, refuse);
     checkMounts(service, refuse);
@@ -85,31 +92,36 @@ type Refuse = (at: Field, message: string, hint: string) => void;
 const isOfOneFile = (service: Field): boolean =>
   isDeepStrictEqual(service.position, service.firstPosition);
 
-/** Of networks that are made, and whose driver spans the swarm. */
-function checkNetworks(
-  files: Field | undefined,
-  stack: string,
-  service: Field,
-  refuse: Refuse,
-): void {
+/** The keys of what a service is attached to. */
+function networksOf(service: Field): readonly string[] {
   const networks = service.get('networks');
-  const keys = [
+  const named = [
     ...(networks?.entries.keys() ?? []),
     ...(networks?.items ?? []).flatMap(({ text }) => text ?? []),
   ];
-  for (const key of keys) {
-    const network = files?.get('networks', key);
-    const external = network?.get('external');
-    if (network === undefined || external?.isMap === true || isTrue(external?.text)) continue;
-    const own = network.get('name');
-    const name = own?.text ?? `${stack}_${key}`;
-    if (NAME.test(name) || (network.get('driver')?.text ?? 'overlay') !== 'overlay') continue;
+  return named.length > 0 ? named : ['default'];
+}
+
+/** A network that is made. */
+function checkNetwork(files: Field | undefined, stack: string, key: string, refuse: Refuse): void {
+  const network = files?.get('networks', key);
+  const external = network?.get('external');
+  if (network === undefined || external?.isMap === true || isTrue(external?.text)) return;
+  const driver = network.get('driver');
+  if (driver !== undefined && OF_ONE_NODE.includes(driver.text ?? ''))
     refuse(
-      own ?? network,
-      `the network ${name}: the swarm names it by letters, digits, and - and _ between them`,
-      'Give it another name.',
+      driver,
+      `the network ${key}: a service needs one that spans the nodes, and ${driver.text ?? ''} is of one node`,
+      'Leave `driver` out, or write overlay.',
     );
-  }
+  const own = network.get('name');
+  const name = own?.text ?? `${stack}_${key}`;
+  if (NAME.test(name) || (driver?.text ?? 'overlay') !== 'overlay') return;
+  refuse(
+    own ?? network,
+    `the network ${name}: the swarm names it by letters, digits, and - and _ between them`,
+    'Give it another name.',
+  );
 }
 
 function checkImage(service: Field, refuse: Refuse): void {

@@ -42,8 +42,7 @@ export function readService(name: string, field: Field): LintService {
   const healthcheck = field.get('healthcheck');
   const test = healthcheck?.get('test');
   const [first] = test?.items ?? [];
-  const disabled =
-    isTrue(healthcheck?.get('disable')?.text) || first?.text === 'NONE' || test?.text === 'NONE';
+  const disabled = isTrue(healthcheck?.get('disable')?.text) || first?.text === 'NONE';
   const isHealthchecked = healthcheck?.isMap === true && !disabled;
   const ports = (field.get('ports')?.items ?? []).map(readPort);
   const ends = !isHealthchecked && ports.length === 0 && isMeantToEnd(field);

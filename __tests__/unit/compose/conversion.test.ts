@@ -48,6 +48,9 @@ describe('what the swarm takes', () => {
     'deploy: {update_config: {failure_action: rollback, order: start-first}}',
     'deploy: {rollback_config: {failure_action: rollback, order: start-first}}',
     'deploy: {placement: {constraints: ["node.role==worker", " node.labels.a != b "]}}',
+    'deploy: {placement: {constraints: [Node.Role == Manager , node.role != leader, engine.labels.a.b == c d]}}',
+    'deploy: {placement: {constraints: [node.id == x, node.hostname != x, node.ip == 10.0.0.0/8, node.platform.os == linux, node.platform.arch == x86_64]}}',
+    'deploy: {placement: {constraints: ["node.labels.a-b_c.d == x$()*+-./:?[]\\\\^_|y z"]}}',
   ])('is no problem: %s', (lines) => {
     expect(problems(() => render([stack(lines)]))).toEqual([]);
   });
@@ -99,6 +102,31 @@ describe('what no client can convert', () => {
       'deploy: {placement: {constraints: ["node.labels.a == "]}}',
       '4:40: service web: a constraint compares with == or !=',
     ],
+    [
+      'deploy: {placement: {constraints: [role == manager]}}',
+      '4:40: service web: no node ever meets a constraint on `role`, which the swarm does not know',
+    ],
+    [
+      'deploy: {placement: {constraints: [node.label.db != b]}}',
+      '4:40: service web: no node ever meets a constraint on `node.label.db`',
+    ],
+    [
+      `deploy: {placement: {constraints: ['node.labels.db == "b"']}}`,
+      '4:40: service web: the swarm does not take this constraint, for its signs or letters',
+    ],
+    [
+      'deploy: {placement: {constraints: ["node.labels.a!b == b"]}}',
+      '4:40: service web: a constraint compares with == or !=',
+    ],
+    [
+      'deploy: {placement: {constraints: ["node.labels.größe == b"]}}',
+      '4:40: service web: the swarm does not take this constraint',
+    ],
+    [
+      'deploy: {placement: {constraints: [node.role == leader]}}',
+      '4:40: service web: no node has the role leader',
+    ],
+    ['healthcheck: {test: NONE}', '4:19: service web: `test: NONE` runs a command of that name'],
     ['restart: sometimes', '4:5: service web: there is no such restart policy'],
     ['restart: on-failure:x', '4:5: service web: there is no such restart policy'],
     [

@@ -50,6 +50,14 @@ describe('what the swarm refuses', () => {
     [image('"${NONE}/app:1"'), '3:5: service web: `image` /app:1 is no image'],
     [image('https://ghcr.io/a/b'), '3:5: service web: `image` https://ghcr.io/a/b is no image'],
     [image('a b'), '3:5: service web: `image` a b is no image'],
+    [
+      web('networks: [back]', 'networks: {back: {driver: bridge}}\n'),
+      '5:19: service web: the network back: a service needs one that spans the nodes, and bridge is of one node',
+    ],
+    [
+      web('init: true', 'networks: {default: {driver: macvlan}}\n'),
+      '5:22: service web: the network default: a service needs one that spans the nodes',
+    ],
     [image('app@sha256:abc'), '3:5: service web: `image` app@sha256:abc is no image'],
     ['services:\n  my.app: {image: w}\n', '2:3: service my.app: a service is named by letters'],
     ['services:\n  web-: {image: w}\n', '2:3: service web-: a service is named by letters'],
@@ -150,9 +158,11 @@ describe('what the swarm refuses', () => {
     [
       web(
         'networks: [a.b, c.d, net_-1]',
-        'networks: {a.b: {external: true}, c.d: {driver: bridge}, net_-1: {}}\n',
+        'networks: {a.b: {external: true}, c.d: {driver: weaveworks/net-plugin:2}, net_-1: {}}\n',
       ),
     ],
+    [web('init: true', 'networks: {unused: {driver: bridge}}\n')],
+    [web('networks: [host]', 'networks: {host: {external: true, driver: host}}\n')],
     [web('volumes: ["C:\\\\a:C:\\\\b", "C:\\\\a:D:\\\\b"]')],
     // Docker's merge keeps one of each.
     [web('volumes: ["vv:/data"]'), web('volumes: ["vv:/data:ro"]')],
