@@ -199,6 +199,12 @@ const rules = {
     'Unless the image has one, "running" only means that a process has started: an update goes on over broken tasks.',
     'Add a `healthcheck` that asks for what the service is there for.',
   ),
+  'healthcheck-words': danger(
+    'warning',
+    "A healthcheck's `test` is a list of words that a shell would have to read: `||` or `$NAME` behind `CMD`, one text with spaces in it as the only word, or several words behind `CMD-SHELL`.",
+    'Docker starts `CMD` without a shell, and gives a shell the first word behind `CMD-SHELL` alone: most such checks never pass, and no task ever becomes healthy.',
+    'Write the command as one text, which a shell reads: `test: curl -f http://localhost/ || exit 1`; or for `CMD` each word for itself.',
+  ),
   'stop-first-single-replica': danger(
     'warning',
     'A service has one replica, and an update stops it before the new one starts.',

@@ -91,6 +91,9 @@ const writes = ({ mounts }: LintService): boolean =>
 const where = (service: LintService, ...path: readonly [string, ...string[]]): Position =>
   service.field.get(...path)?.position ?? service.field.firstPosition;
 
+/** Between commands, as a word of its own. */
+const OPERATOR = /^(?:\|\|?|&&|;|\d?>{1,2}(?:&\d|\/dev\/null)?)$/;
+
 /** As Docker has them where nothing is written; Swarm's own of `monitor`. */
 const HEALTHCHECK = { interval: 30_000, startPeriod: 0, retries: 3 };
 const MONITOR_MS = 5000;
@@ -178,6 +181,33 @@ export const CHECKS: Readonly<
     if (service.healthcheck?.isMap === true)
       return found('the healthcheck is disabled', service.healthcheck.position);
     return found('no healthcheck, unless the image has one', service.field.firstPosition);
+  },
+  'healthcheck-words': ({ healthcheck, isHealthchecked }) => {
+    const [probe, ...items] = healthcheck?.get('test')?.items ?? [];
+    const words = items.map(({ text = '' }) => text);
+    const [first, second] = items;
+    if (!isHealthchecked || probe === undefined || first === undefined) return NOTHING;
+    if (probe.text === 'CMD-SHELL')
+      return second === undefined
+        ? NOTHING
+        : found('the shell of the healthcheck runs the first word alone', second.position);
+    if (probe.text !== 'CMD') return NOTHING;
+    if (second === undefined && /\S\s+\S/.test(first.text ?? ''))
+      return found('the healthcheck runs a program with spaces in its name', first.position);
+    // What comes behind it is a program of its own.
+    const isScript = words.some((word) =>
+      /^(?:-\w*[cer]|--?(?:eval|command|execute))$/i.test(word),
+    );
+    const odd = items.find(
+      ({ text = '' }) => OPERATOR.test(text) || (!isScript && /\$\{?[A-Z_][A-Z0-9_]*/.test(text)),
+    );
+    if (odd === undefined) return NOTHING;
+    return found(
+      OPERATOR.test(odd.text ?? '')
+        ? 'the healthcheck has no shell to read what stands between its commands'
+        : 'the healthcheck has no shell to fill in its variables',
+      odd.position,
+    );
   },
   'stop-first-single-replica': (service) => {
     const { keepsRunning, isGlobal, replicas, order, update } = service;

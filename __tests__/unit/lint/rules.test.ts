@@ -230,6 +230,43 @@ const CASES: Readonly<Record<RuleId, Case>> = {
       [stack('image: a:1\ndeploy: {restart_policy: {condition: on-failure, max_attempts: 3}}')],
     ],
   },
+  'healthcheck-words': {
+    fires: [
+      [ideal('[CMD, curl, -f, http://localhost/]', '[CMD, "curl -f http://localhost/"]'), 6],
+      [ideal('[CMD, curl, -f, http://localhost/]', '[CMD, curl, -f, http://x, "||", exit 1]'), 6],
+      [ideal('[CMD, curl, -f, http://localhost/]', '[CMD, sh, -c, curl x, "&&", y]'), 6],
+      [ideal('[CMD, curl, -f, http://localhost/]', '[CMD, curl, x, ">/dev/null", 2>&1]'), 6],
+      [
+        ideal(
+          '[CMD, curl, -f, http://localhost/]',
+          '\n    - CMD\n    - pg_isready\n    - $$$$USER',
+        ),
+        9,
+      ],
+      [
+        ideal('[CMD, curl, -f, http://localhost/]', '[CMD, mysqladmin, "-p$$$${ROOT_PASSWORD}"]'),
+        6,
+      ],
+      [ideal('[CMD, curl, -f, http://localhost/]', '[CMD-SHELL, curl, -f, http://localhost/]'), 6],
+    ],
+    silent: [
+      [stack(IDEAL)],
+      [stack('image: a:1')],
+      [ideal('[CMD, curl, -f, http://localhost/]', 'curl -f http://localhost/ || exit $$$$ANY')],
+      [
+        ideal(
+          '[CMD, curl, -f, http://localhost/]',
+          '[CMD-SHELL, "pg_isready -U $$$$USER || exit 1"]',
+        ),
+      ],
+      [ideal('[CMD, curl, -f, http://localhost/]', '[CMD, sh, -c, "curl -f $$$$URL || exit 1"]')],
+      [ideal('[CMD, curl, -f, http://localhost/]', '[CMD, bash, -ec, "x $$$$URL; y"]')],
+      [ideal('[CMD, curl, -f, http://localhost/]', '[CMD, /check]')],
+      [ideal('[CMD, curl, -f, http://localhost/]', '[CMD, grep, "a b$$$$", /x]')],
+      [ideal('[CMD, curl, -f, http://localhost/]', '[CMD, php, -r, "exit($$$$A);"]')],
+      [ideal('[CMD, curl, -f, http://localhost/]', '[NONE]')],
+    ],
+  },
   'stop-first-single-replica': {
     fires: [
       [stack('image: a:1'), 2],
