@@ -321,13 +321,13 @@ export function parseRoot(source: Source): YAMLMap | readonly Problem[] {
   const { documents, faults, stopped } = loose.faults.length === 0 ? loose : strict;
   if (faults.length > 0) {
     const inOrder = faults.toSorted((a, b) => a.offset - b.offset);
-    const problems = inOrder.map(({ offset, message }) =>
-      source.problem(
-        offset,
-        `invalid YAML: ${message}\n${source.excerpt(offset)}`,
-        hintFor(message, source.text.slice(Math.max(0, offset - 80), offset + 1)),
-      ),
-    );
+    const problems = inOrder.map(({ offset, message }): Problem => {
+      const before = source.text.slice(Math.max(0, offset - 80), offset + 1);
+      return {
+        ...source.problem(offset, `invalid YAML: ${message}`, hintFor(message, before)),
+        excerpt: source.excerpt(offset),
+      };
+    });
     if (stopped)
       problems.push(problemAt({ file: source.path }, 'and more errors of syntax after these'));
     return problems;

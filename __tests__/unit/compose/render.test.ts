@@ -325,7 +325,7 @@ describe('bind mounts', () => {
     expect(messages(source)).toEqual([expect.stringContaining('stack.yml:6:17: service web')]);
   });
 
-  it.each(['/d:/x', 'named:/x', '/x', 'C:\\d:/x', '${D}:/x', './', '\\\\.\\pipe\\d:/x'])(
+  it.each(['/d:/x', 'named:/x', '/x', 'C:\\d:/x', '${D}:/x', '\\\\.\\pipe\\d:/x'])(
     '%s is fine',
     (volume) => {
       const source = `${WEB}    volumes: ['${volume}']\nvolumes: {named: {}}\n`;
@@ -361,8 +361,12 @@ describe('problems', () => {
   });
 
   it('of syntax come with the line and a caret', () => {
-    expect(messages('services:\n  web:\n\timage: x\n')).toEqual([
-      expect.stringMatching(/^stack.yml:3:1: invalid YAML: .*\n {2}3 \| .image: x\n {6}\^/),
+    expect(problems('services:\n  web:\n\timage: x\n')).toMatchObject([
+      {
+        // What is told apart from the words, as a summary shows it, is not among them.
+        message: expect.stringMatching(/^stack.yml:3:1: invalid YAML: .*$/),
+        excerpt: '  3 |  image: x\n      ^',
+      },
     ]);
   });
 
