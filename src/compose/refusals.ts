@@ -194,15 +194,22 @@ function checkNumbers(service: Field, refuse: Refuse): void {
 
 function checkMounts(service: Field, refuse: Refuse): void {
   const seen = new Map<string, Field>();
-  for (const mount of isOfOneFile(service) ? (service.get('volumes')?.items ?? []) : []) {
+  for (const mount of service.get('volumes')?.items ?? []) {
     const text = mount.text ?? '';
     // A drive of Windows has a colon of its own.
     if (/^[A-Za-z]:/.test(text)) continue;
     const target = mount.isMap
       ? mount.get('target')?.text
       : (/^[^:]*:([^:]*)/.exec(text)?.[1] ?? text);
-    const before = seen.get(target ?? '');
     if (target === undefined) continue;
+    if (!/^[/\\]|^[A-Za-z]:|\{\{|^$/.test(target))
+      refuse(
+        mount,
+        `the mount is at ${target}, which is no absolute path: no task of it could start`,
+        'Write [source:]target, such as data:/data; a volume alone has no place in the container.',
+      );
+    if (!isOfOneFile(service)) continue;
+    const before = seen.get(target);
     if (before === undefined) seen.set(target, mount);
     else
       refuse(
@@ -259,6 +266,12 @@ function portsOf(service: Field, refuse: Refuse): readonly Published[] {
           `The swarm takes anything else for ${words[0] ?? ''}, without a word.`,
         );
     }
+    if (field.isMap && /^0*$/.test(part('target')))
+      refuse(
+        field,
+        'a port without a `target`, the port of the container: the swarm would publish 0',
+        'Write it as `{target: 80, published: 8080}`.',
+      );
     const isHost = field.isMap && part('mode').toLowerCase() === 'host';
     if (isRoundRobin && !isHost)
       refuse(

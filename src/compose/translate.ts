@@ -29,6 +29,9 @@ const LIMITS: Readonly<Record<string, readonly string[]>> = {
 /** Nothing at all in one of them says nothing, and Docker refuses it. */
 const SECTIONS: readonly string[] = ['services', 'networks', 'volumes', 'configs', 'secrets'];
 
+/** What Docker's schemas take for a name in them. */
+const NAME = /^[\w.-]+$/;
+
 /** Keys and their values in YAML's flow style. */
 export type Added = { [key: string]: string | Added };
 
@@ -175,6 +178,12 @@ class Translator {
         );
         continue;
       }
+      if (SECTIONS.includes(path) && !NAME.test(entry.name))
+        document.problem(
+          entry.key,
+          `\`${path}\` has the name ${entry.name}, which Docker does not take`,
+          'Names here have letters, digits, and . _ - alone; what it is called in the swarm is for `name:` to say.',
+        );
       this.#shape(entry.site, entry, named, `${path}.${entry.name}`);
     }
   }

@@ -51,6 +51,16 @@ describe('what the swarm refuses', () => {
     [image('https://ghcr.io/a/b'), '3:5: service web: `image` https://ghcr.io/a/b is no image'],
     [image('a b'), '3:5: service web: `image` a b is no image'],
     [
+      web('ports: [{published: 80}]'),
+      '4:13: service web: a port without a `target`, the port of the container',
+    ],
+    [web('volumes: [data]'), '4:15: service web: the mount is at data, which is no absolute path'],
+    [web('volumes: ["vv:data"]'), '4:15: service web: the mount is at data, which is no absolute'],
+    [
+      web('volumes: [{type: volume, source: vv, target: ./data}]'),
+      '4:15: service web: the mount is at ./data, which is no absolute path',
+    ],
+    [
       web('networks: [back]', 'networks: {back: {driver: bridge}}\n'),
       '5:19: service web: the network back: a service needs one that spans the nodes, and bridge is of one node',
     ],
@@ -161,6 +171,7 @@ describe('what the swarm refuses', () => {
         'networks: {a.b: {external: true}, c.d: {driver: weaveworks/net-plugin:2}, net_-1: {}}\n',
       ),
     ],
+    [web('volumes: [/anon, "vv:/x", {type: volume, target: "{{.Service.Name}}"}]')],
     [web('init: true', 'networks: {unused: {driver: bridge}}\n')],
     [web('networks: [host]', 'networks: {host: {external: true, driver: host}}\n')],
     [web('volumes: ["C:\\\\a:C:\\\\b", "C:\\\\a:D:\\\\b"]')],

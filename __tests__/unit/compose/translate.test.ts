@@ -223,6 +223,20 @@ describe('!reset and !override of what others have through an anchor', () => {
   });
 });
 
+describe('names in the sections', () => {
+  it('are those that Docker takes', () => {
+    const file = (section: string, name: string): string =>
+      `services: {web: {image: w}}\n${section}:\n  "${name}": {external: true}\n`;
+    for (const section of ['networks', 'volumes', 'configs', 'secrets']) {
+      expect(problems(file(section, 'a.B-c_1'))).toEqual([]);
+      for (const name of ['a b', 'a/b', 'ä', 'a@b'])
+        expect(problems(file(section, name)).map(({ message }) => message)).toEqual([
+          `stack.yml:3:3: \`${section}\` has the name ${name}, which Docker does not take`,
+        ]);
+    }
+  });
+});
+
 describe('sizes as Kubernetes writes them', () => {
   it.each([
     ['64Mi', '64MiB'],
