@@ -205,6 +205,12 @@ const rules = {
     'Docker starts `CMD` without a shell, and gives a shell the first word behind `CMD-SHELL` alone: most such checks never pass, and no task ever becomes healthy.',
     'Write the command as one text, which a shell reads: `test: curl -f http://localhost/ || exit 1`; or for `CMD` each word for itself.',
   ),
+  'sysctl-of-the-node': danger(
+    'warning',
+    'A service sets a `sysctls` of the whole kernel, such as `vm.max_map_count` or `fs.file-max`.',
+    'A container has those of its own namespaces alone (`net.*`, `fs.mqueue.*`, and of `kernel.*` those of System V IPC): with any other one, no task of it ever starts.',
+    'Remove it from `sysctls`, and set it on every node that may run the service, in `/etc/sysctl.d`.',
+  ),
   'stop-first-single-replica': danger(
     'warning',
     'A service has one replica, and an update stops it before the new one starts.',

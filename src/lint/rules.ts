@@ -94,6 +94,10 @@ const where = (service: LintService, ...path: readonly [string, ...string[]]): P
 /** Between commands, as a word of its own. */
 const OPERATOR = /^(?:\|\|?|&&|;|\d?>{1,2}(?:&\d|\/dev\/null)?)$/;
 
+/** Of a container's own namespaces (runc, libcontainer/configs/validate). */
+const OWN_SYSCTL =
+  /^(?:net\.|fs\.mqueue\.|kernel\.(?:msgmax|msgmnb|msgmni|sem|shmall|shmmax|shmmni|shm_rmid_forced|domainname)$)/;
+
 /** As Docker has them where nothing is written; Swarm's own of `monitor`. */
 const HEALTHCHECK = { interval: 30_000, startPeriod: 0, retries: 3 };
 const MONITOR_MS = 5000;
@@ -208,6 +212,19 @@ export const CHECKS: Readonly<
         : 'the healthcheck has no shell to fill in its variables',
       odd.position,
     );
+  },
+  'sysctl-of-the-node': ({ field }) => {
+    const sysctls = field.get('sysctls');
+    const written = [
+      ...[...(sysctls?.entries ?? [])].map(([name, at]) => ({ name, position: at.position })),
+      ...(sysctls?.items ?? []).map(({ text = '', position }) => ({
+        name: text.split('=')[0] ?? '',
+        position,
+      })),
+    ];
+    return written
+      .filter(({ name }) => name !== '' && !OWN_SYSCTL.test(name.replaceAll('/', '.')))
+      .flatMap(({ name, position }) => found(`no container can set ${name}`, position));
   },
   'stop-first-single-replica': (service) => {
     const { keepsRunning, isGlobal, replicas, order, update } = service;

@@ -112,7 +112,9 @@ const WORDS: Partial<Readonly<Record<Reason, Writer>>> = {
   }),
   'task-rejected': (facts) => ({
     cause: `${nodes(facts)} could not start its task: ${short(lastError(facts))}`,
-    mend: "Docker's words say what is wrong on that node; mend it there, or keep the service to other nodes (deploy.placement.constraints).",
+    mend:
+      OF_THE_FILES.find(({ pattern }) => pattern.test(lastError(facts)))?.mend ??
+      "Docker's words say what is wrong on that node; mend it there, or keep the service to other nodes (deploy.placement.constraints).",
   }),
   'job-failed': (facts) => ({
     cause: `The job ended with ${exitText(facts)}${lastWords(facts)}`,
@@ -254,6 +256,16 @@ function commandMissing(facts: Facts): Words {
       : 'Correct command or entrypoint, or put the program into the image (an entrypoint script needs its interpreter there, too).',
   };
 }
+
+/** What no node can start a task with. */
+const OF_THE_FILES: readonly { readonly pattern: RegExp; readonly mend: string }[] = [
+  {
+    pattern: /sysctl .* is not in a separate kernel namespace/i,
+    mend: 'Remove it from sysctls, and set it on every node that may run the service (/etc/sysctl.d): it is one of the whole kernel, which no container can set.',
+  },
+  { pattern: /unknown capability/i, mend: 'Correct cap_add and cap_drop.' },
+  { pattern: /setting rlimit.*invalid argument/i, mend: 'Correct ulimits: soft is no more than hard.' },
+];
 
 /** What Docker's counts of unfit nodes say, and what helps there. */
 const UNFIT: readonly { readonly pattern: RegExp; readonly mend: string }[] = [

@@ -267,6 +267,21 @@ const CASES: Readonly<Record<RuleId, Case>> = {
       [ideal('[CMD, curl, -f, http://localhost/]', '[NONE]')],
     ],
   },
+  'sysctl-of-the-node': {
+    fires: [
+      [stack('image: a:1\nsysctls: [vm.max_map_count=262144]'), 4],
+      [stack('image: a:1\nsysctls:\n  net.core.somaxconn: 1\n  vm.overcommit_memory: 1'), 6],
+      [stack('image: a:1\nsysctls: {fs/file-max: 1}'), 4],
+    ],
+    silent: [
+      [stack(IDEAL)],
+      [
+        stack(
+          'image: a:1\nsysctls: {net.ipv4.ip_forward: 1, net/core/somaxconn: 1, kernel.shmmax: 1, fs.mqueue.msg_max: 1}',
+        ),
+      ],
+    ],
+  },
   'stop-first-single-replica': {
     fires: [
       [stack('image: a:1'), 2],
@@ -605,7 +620,7 @@ describe('the rules that ask for the swarm', () => {
   });
 
   it('are the other part of all of them', () => {
-    const file = plus('sysctls: [a=1]\nrestart: always');
+    const file = plus('sysctls: [net.a=1]\nrestart: always');
     const asked = { engines: ['18.09.0'] };
     const parts = (['files', 'nodes'] as const).map((part) => lintOf([file], { ...asked, part }));
     expect(parts.map((part) => part.map(({ id }) => id))).toEqual([

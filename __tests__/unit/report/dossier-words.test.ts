@@ -188,6 +188,33 @@ describe('the words', () => {
       'Create it on every node that may run the service',
     ],
     [
+      'a sysctl of the whole kernel, which no other node takes either',
+      facts(
+        'task-rejected',
+        failures('sysctl "vm.max_map_count" is not in a separate kernel namespace', { times: 1 }),
+      ),
+      'worker-1 could not start its task: sysctl "vm.max_map_count" is not in a separate kernel namespace.',
+      'Remove it from sysctls, and set it on every node that may run the service',
+    ],
+    [
+      'a capability that there is not',
+      facts(
+        'task-rejected',
+        failures('invalid CapAdd: unknown capability: "CAP_NET_FOO"', { times: 1 }),
+      ),
+      'worker-1 could not start its task: invalid CapAdd: unknown capability: "CAP_NET_FOO".',
+      'Correct cap_add and cap_drop.',
+    ],
+    [
+      'a limit that is above the other',
+      facts(
+        'task-rejected',
+        failures('error setting rlimit type 7: invalid argument', { times: 1 }),
+      ),
+      'worker-1 could not start its task: error setting rlimit type 7: invalid argument.',
+      'Correct ulimits: soft is no more than hard.',
+    ],
+    [
       'a job that fails',
       facts('job-failed', {
         ...failures('task: non-zero exit (3)', { exitCode: 3, times: 1 }),
