@@ -122,6 +122,7 @@ class Translator {
     const { document } = this;
     const value = document.tree.resolve(site);
     const at = site ?? ('pair' in holder ? holder.key : holder);
+    const what = 'pair' in holder ? `\`${path}\`` : `an item of \`${path}\``;
     // Said already, where the services are read.
     if (!isMap(value) && /^services(?:\.[^.]+)?$/.test(path)) return;
     if (isNull(value)) {
@@ -135,7 +136,7 @@ class Translator {
     }
     if (value === null || site === null) return;
     if (isScalar(value)) {
-      if (shape.scalar === undefined) this.#wrong(at, shape, path, 'a single value');
+      if (shape.scalar === undefined) this.#wrong(at, shape, what, 'a single value');
       else this.#spell(site, shape.scalar, path);
       return;
     }
@@ -146,7 +147,7 @@ class Translator {
     seen.add(role);
     if (isSeq(value)) {
       const { list } = shape;
-      if (list === undefined) this.#wrong(at, shape, path, 'a list');
+      if (list === undefined) this.#wrong(at, shape, what, 'a list');
       else for (const item of document.tree.items(value)) this.#shape(item, item, list, path);
       if (shape.unique === true) this.#unique(document.tree.items(value), path);
       return;
@@ -164,7 +165,7 @@ class Translator {
       return;
     }
     if (named === undefined) {
-      this.#wrong(at, shape, path, 'a mapping');
+      this.#wrong(at, shape, what, 'a mapping');
       return;
     }
     for (const entry of document.tree.entries(value).values()) {
@@ -205,13 +206,21 @@ class Translator {
     }
   }
 
-  #wrong(at: Node, { scalar, list, keys, named }: Shape, path: string, is: string): void {
+  #wrong(at: Node, { scalar, list, keys, named }: Shape, what: string, is: string): void {
     const takes = [
       ...(scalar === undefined ? [] : ['a single value']),
       ...(list === undefined ? [] : ['a list']),
       ...(keys === undefined && named === undefined ? [] : ['a mapping']),
     ].join(' or ');
-    this.document.problem(at, `\`${path}\` takes ${takes}, and this is ${is}`);
+    // What people write for NAME=VALUE, and what a colon makes of a text.
+    const isTorn = is === 'a mapping' && takes === 'a single value' && what.startsWith('an item');
+    this.document.problem(
+      at,
+      `${what} takes ${takes}, and this is ${is}`,
+      isTorn
+        ? 'With ": " in it, YAML reads a mapping. Put the whole text in quotes; a variable or label of a list is written NAME=VALUE.'
+        : undefined,
+    );
   }
 
   /** Writes a value the way Docker takes it, if it is not so already. */

@@ -223,6 +223,23 @@ describe('!reset and !override of what others have through an anchor', () => {
   });
 });
 
+describe('an item of a list that YAML reads as a mapping', () => {
+  it.each([
+    ['environment', 'FOO: bar'],
+    ['labels', 'traefik.enable: true'],
+    ['command', '--flag: x'],
+  ])('of %s says what stands there and how it is written', (key, item) => {
+    expect(problems(`services:\n  web:\n    image: w\n    ${key}:\n      - ${item}\n`)).toEqual([
+      expect.objectContaining({
+        message: `stack.yml:5:9: an item of \`services.web.${key}\` takes a single value, and this is a mapping`,
+        hint: expect.stringContaining(
+          'in quotes; a variable or label of a list is written NAME=VALUE',
+        ),
+      }),
+    ]);
+  });
+});
+
 describe('names in the sections', () => {
   it('are those that Docker takes', () => {
     const file = (section: string, name: string): string =>
