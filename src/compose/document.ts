@@ -104,6 +104,8 @@ export class Document {
   /** New text of scalars and aliases whose meaning, not just whose variables, is filled in. */
   readonly #replaced = new Map<Node | Pair<Node, Node | null>, string>();
   readonly #more: Edit[] = [];
+  /** Whether variables could not be filled in, so that nothing can be said of the values with them. */
+  hasFaults = false;
   #filled = 0;
 
   constructor(
@@ -247,6 +249,7 @@ export class Document {
         if (found >= 0 && found < end) from = found + 1;
         const lenient = allowUnset && fault.kind === 'unset';
         const list = lenient ? this.warnings : this.problems;
+        this.hasFaults ||= !lenient;
         if (list.length >= MAX_FAULTS) continue;
         list.push(
           this.source.problem(at, lenient ? `${fault.message}; it is empty` : fault.message, {

@@ -157,11 +157,19 @@ export function renderStack(request: RenderRequest): RenderedStack {
     if (problems.length === 0) problems.push(...imageless(services.values()));
   }
   const written = fieldOf(documents);
-  const conversion =
-    problems.length > 0 ? undefined : checkConversion(written, (name) => services.has(name));
-  problems.push(...(conversion?.problems ?? []));
-  if (conversion !== undefined)
-    problems.push(...checkRefusals(written, request.stack, (name) => services.has(name)));
+  const isWhole =
+    readable.length === request.files.length && documents.every(({ hasFaults }) => !hasFaults);
+  const conversion = isWhole ? checkConversion(written, (name) => services.has(name)) : undefined;
+  if (conversion !== undefined) {
+    // Of what is wrong with a line already, they would only say what follows from it.
+    const told = new Set(problems.map(lineOf));
+    problems.push(
+      ...[
+        ...conversion.problems,
+        ...checkRefusals(written, request.stack, (name) => services.has(name)),
+      ].filter((problem) => !told.has(lineOf(problem))),
+    );
+  }
   if (problems.length > MAX_PROBLEMS) {
     const message = `${problems.length - MAX_PROBLEMS} more problems like these`;
     problems.splice(MAX_PROBLEMS, Infinity, { reason: 'compose-invalid', message });
@@ -206,6 +214,8 @@ export function renderStack(request: RenderRequest): RenderedStack {
   };
   return withReplicas(stack, new Map(toNothing.map(([name]) => [name, 0])));
 }
+
+const lineOf = ({ position }: Problem): string => `${position?.file ?? ''}:${position?.line ?? ''}`;
 
 /** Gives a value once, and holds it no longer. */
 export function handedOver<Value>(value: Value): () => Value | undefined {

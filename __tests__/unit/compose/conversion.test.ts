@@ -56,6 +56,35 @@ describe('what the swarm takes', () => {
   });
 });
 
+describe('what is wrong in several ways', () => {
+  const text = (environment: string): string =>
+    `services:\n  web:\n    image: w\n    label: {a: b}\n    user: ${environment}\n    volumes: ["nope:/x"]\n    ports: [{published: 80, target: 80, mode: hots}]\n`;
+
+  it('is told at once', () => {
+    expect(problems(() => render([text('u')]))).toEqual([
+      expect.stringContaining('4:5: `services.web.label` is no key'),
+      expect.stringContaining('6:15: service web: there is no nope in the top-level `volumes`'),
+      expect.stringContaining('7:41: service web: `ports.mode` takes ingress or host'),
+    ]);
+  });
+
+  it('is told of what is there: not where a variable could not be filled in', () => {
+    let told = 0;
+    try {
+      render([text('$UNSET')]);
+    } catch (error) {
+      told = error instanceof InvalidInput ? error.problems.length : 0;
+    }
+    expect(told).toBe(2);
+  });
+
+  it('is told once for each line', () => {
+    expect(
+      problems(() => render(['services:\n  web: {image: w, label: {}, volumes: ["nope:/x"]}\n'])),
+    ).toHaveLength(1);
+  });
+});
+
 describe('what no client can convert', () => {
   it.each<[string, string]>([
     ['deploy: {mode: sometimes}', '4:14: service web: there is no such mode'],
