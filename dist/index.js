@@ -34912,6 +34912,8 @@ class DeployError extends Error {
             this.position = details.position;
     }
 }
+/** For a line that has no place of its own for what can be done. */
+const withMend = ({ message, hint }) => hint === undefined ? message : `${message}. ${hint}`;
 const withExcerpt = ({ message, excerpt }) => excerpt === undefined ? message : `${message}\n${excerpt}`;
 /** Every bad input or file problem found, at once; nothing was connected or touched. */
 class InvalidInput extends DeployError {
@@ -36325,7 +36327,13 @@ function parseRoot(source) {
     const { documents, faults, stopped } = loose.faults.length === 0 ? loose : strict;
     if (faults.length > 0) {
         const inOrder = faults.toSorted((a, b) => a.offset - b.offset);
-        const problems = inOrder.map(({ offset, message }) => source.problem(offset, `invalid YAML: ${message}\n${source.excerpt(offset)}`, hintFor(message, source.text.slice(Math.max(0, offset - 80), offset + 1))));
+        const problems = inOrder.map(({ offset, message }) => {
+            const before = source.text.slice(Math.max(0, offset - 80), offset + 1);
+            return {
+                ...source.problem(offset, `invalid YAML: ${message}`, hintFor(message, before)),
+                excerpt: source.excerpt(offset),
+            };
+        });
         if (stopped)
             problems.push(problemAt({ file: source.path }, 'and more errors of syntax after these'));
         return problems;
@@ -36667,6 +36675,8 @@ const rules = {
     'engine-volume-subpath': engine('volume.subpath` in a mount of `volumes', '26.0', 'Update the node before anything is deployed: there, the whole volume is mounted.'),
     'engine-oom-score-adj': engine('oom_score_adj', '27.0', 'Update the node, or keep the service off it by a placement constraint.'),
     'no-healthcheck': danger('warning', 'A service that is to keep running has no `healthcheck` in the files, or disables it.', 'Unless the image has one, "running" only means that a process has started: an update goes on over broken tasks.', 'Add a `healthcheck` that asks for what the service is there for.'),
+    'healthcheck-words': danger('warning', "A healthcheck's `test` is a list of words that a shell would have to read: `||` or `$NAME` behind `CMD`, one text with spaces in it as the only word, or several words behind `CMD-SHELL`.", 'Docker starts `CMD` without a shell, and gives a shell the first word behind `CMD-SHELL` alone: most such checks never pass, and no task ever becomes healthy.', 'Write the command as one text, which a shell reads: `test: curl -f http://localhost/ || exit 1`; or for `CMD` each word for itself.'),
+    'sysctl-of-the-node': danger('warning', 'A service sets a `sysctls` of the whole kernel, such as `vm.max_map_count` or `fs.file-max`.', 'A container has those of its own namespaces alone (`net.*`, `fs.mqueue.*`, and of `kernel.*` those of System V IPC): with any other one, no task of it ever starts.', 'Remove it from `sysctls`, and set it on every node that may run the service, in `/etc/sysctl.d`.'),
     'stop-first-single-replica': danger('warning', 'A service has one replica, and an update stops it before the new one starts.', 'It is down for as long as the new task takes to start, in every update.', 'Set `deploy.update_config.order: start-first`, or run two replicas. Where two at once would be wrong, as with a volume or a host port, write `order: stop-first`, and this is taken as meant.'),
     'failure-action': danger('warning', '`deploy.update_config.failure_action` is not `rollback`.', 'Swarm itself stops a failing update half-way, or goes on with it; whoever deploys without this action, or loses the connection, leaves it so.', 'Set `deploy.update_config.failure_action: rollback`.'),
     'monitor-too-short': danger('warning', '`deploy.update_config.monitor` (5s where it is not set) is shorter than `start_period + interval * retries` of the healthcheck.', 'A task can turn unhealthy after Swarm has stopped to look at it: the update counts as completed.', 'Raise `monitor`, or let the healthcheck find out faster.'),
@@ -36971,14 +36981,18 @@ const expectationOf = ({ status, contains }) => `${status ?? '2xx'}${contains ==
 function complaint(check, answer) {
     if ('error' in answer)
         return answer.error;
-    const { status, location, body, isWhole } = answer;
+    const { status, location, body, isWhole, unfinished } = answer;
     if (!isWanted(check, status)) {
         const to = location === '' ? '' : ` to ${shownUrl(location)}`;
         return status >= 300 && status <= 399
             ? `it answered ${status}, a redirect${to}; redirects are not followed: give the URL that it leads to, or ask for -> ${status}`
             : `it answered ${status}`;
     }
-    if (check.contains === undefined || body.includes(check.contains))
+    if (check.contains !== undefined && body.includes(check.contains))
+        return '';
+    if (unfinished !== undefined)
+        return `it answered ${status}, but ${unfinished}`;
+    if (check.contains === undefined)
         return '';
     return `it answered ${status}, but ${isWhole ? '' : 'the first MiB of '}its body does not have ${check.contains} in it`;
 }
@@ -36987,7 +37001,9 @@ function mendOf(check, answer) {
     const longer = 'if it only needs longer, raise verify-timeout';
     if ('error' in answer)
         return `Check that the runner gets there (name, published port, firewall, certificate); ${longer}.`;
-    const { status } = answer;
+    const { status, unfinished } = answer;
+    if (isWanted(check, status) && unfinished !== undefined)
+        return 'Ask for a URL whose answer comes to its end; one without an end, as server-sent events are, is checked by a text in it (contains).';
     if (isWanted(check, status))
         return `The summary shows how the answer begins, which may be from a cache or another host; ${longer}.`;
     if (status >= 500)
@@ -37535,7 +37551,7 @@ function judged({ name }, on, { condition, required, position }, needed, profile
     if (condition === 'service_completed_successfully' && needed.ends === undefined)
         return say('problem', `waits for ${on} to complete, which never ends: Swarm starts it again`, needed.healthcheck === 'declared'
             ? `A service with a healthcheck is meant to keep running. Leave it out, and give ${on} \`deploy: {mode: replicated-job}\`, or \`deploy: {restart_policy: {condition: none}}\`.`
-            : `Give ${on} \`deploy: {mode: replicated-job}\` (Docker 23 and newer), or \`deploy: {restart_policy: {condition: none}}\`; Swarm ignores \`restart:\`.`);
+            : `Give ${on} \`deploy: {mode: replicated-job}\` (Docker 23 and newer), or \`deploy: {restart_policy: {condition: none}}\`; \`restart: "no"\` is lost on the way to Swarm.`);
     if (condition !== 'service_started' && needed.isScaledToNothing === true)
         return say('warning', `waits for ${on}, which has no replicas: there is nothing to wait for`, `Give ${on} a replica, or leave the dependency out.`);
     if (condition === 'service_healthy' && needed.ends === 'job')
@@ -37639,11 +37655,132 @@ function refuseWithoutWait(waves) {
     ]);
 }
 
+;// CONCATENATED MODULE: ./src/compose/splice.ts
+/**
+ * Changes to the text of a stack file. The document is never written anew: only the source of the
+ * scalars that must change is replaced, so that Docker's own YAML reader sees everything else
+ * (octal modes, yes and no, anchors, comments) exactly as the user wrote it.
+ */
+
+/** A variable that no manager has; see `rendered`. */
+const NEVER_SET = 'SWARM_DEPLOY_RENDERED';
+/** What Docker casts an interpolated text to by its path: integers, floats and YAML 1.1 booleans. */
+const CASTABLE = /^(?:[+-]?\.?[0-9][A-Za-z0-9_.+-]*|[+-]?inf(?:inity)?|nan|y|yes|true|on|n|no|false|off)$/i;
+/**
+ * The source of a value that was interpolated here.
+ *
+ * Docker's client interpolates once more, always, so a `$` is written `$$`. It also turns some values
+ * into numbers and booleans by their path (`deploy.replicas`), but only where its own interpolation
+ * changed the text (cli/compose/interpolation/interpolation.go). What could be such a value is
+ * therefore written as the default of a variable that is never set: every version of the client
+ * reads that (the template's pattern is the same since 17.x) and does its own casting.
+ */
+function rendered(value) {
+    return CASTABLE.test(value)
+        ? `"\${${NEVER_SET}:-${value}}"`
+        : quoted(value.replaceAll('$', '$$$$'));
+}
+/** A double-quoted YAML scalar on one line that go-yaml and any YAML 1.2 reader read back as `value`. */
+function quoted(value) {
+    // Besides what must be escaped: the line breaks of YAML 1.1, which go-yaml folds into spaces, and
+    // all that its reader refuses.
+    const escaped = value.replace(/["\\]|[^ -~\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\u{10000}-\u{10ffff}]/gu, splice_escape);
+    return `"${escaped}"`;
+}
+function splice_escape(char) {
+    switch (char) {
+        case '"':
+        case '\\':
+            return `\\${char}`;
+        case '\n':
+            return '\\n';
+        case '\r':
+            return '\\r';
+        case '\t':
+            return '\\t';
+        default: {
+            const code = char.charCodeAt(0);
+            // Half of a surrogate pair has no UTF-8 form; what every encoder writes for it.
+            if (code >= 0xd800 && code <= 0xdfff)
+                return '\\ufffd';
+            return code < 0x100
+                ? `\\x${code.toString(16).padStart(2, '0')}`
+                : `\\u${code.toString(16).padStart(4, '0')}`;
+        }
+    }
+}
+/** Replaces the source of a scalar or alias; an anchor stays, a tag that is not a string's goes. */
+function replaceNode(source, node, text) {
+    const [start, end] = node.range ?? [0, 0];
+    if ((0,dist/* isAlias */.Vj)(node))
+        return [{ start, end, text }];
+    const tag = tagBefore(source, node, start);
+    if (start === end) {
+        // An empty value: right behind the colon, dash, anchor or tag, before any comment.
+        let at = start;
+        while (at > 0 && /\s/.test(source.text[at - 1] ?? ''))
+            at -= 1;
+        return [...tag, { start: at, end: at, text: ` ${text}` }];
+    }
+    if (node.type !== 'BLOCK_LITERAL' && node.type !== 'BLOCK_FOLDED') {
+        return [...tag, { start, end, text }];
+    }
+    const old = source.text.slice(start, end);
+    const comment = /^[^\r\n#]*?(\s#[^\r\n]*)/.exec(old)?.[1] ?? '';
+    const newline = /\r?\n$/.exec(old)?.[0] ?? '';
+    return [...tag, { start, end, text: `${text}${comment}${newline}` }];
+}
+function tagBefore(source, node, start) {
+    if (node.tag === undefined || /str$|^!$/.test(node.tag))
+        return [];
+    const before = source.text.slice(Math.max(0, start - 1000), start);
+    const match = /(![^\s,[\]{}]*)(?:\s+(?:&\S+\s*)?)?$/.exec(before);
+    if (match === null)
+        return [];
+    const at = start - before.length + match.index;
+    return [{ start: at, end: at + (match[1]?.length ?? 0), text: '' }];
+}
+/** Gives a value to a key that has none: `KEY:`, `KEY: ~`, or in flow style `KEY` alone. */
+function setValue(source, pair, text) {
+    if (pair.value !== null)
+        return replaceNode(source, pair.value, text);
+    const end = pair.key.range?.[1] ?? 0;
+    const start = pair.key.range?.[0] ?? 0;
+    const line = source.text.slice(source.text.lastIndexOf('\n', start - 1) + 1, start);
+    // `? KEY` in block style has its value on a line of its own, under the question mark.
+    const explicit = /^(\s*)\?\s+$/.exec(line);
+    const added = explicit === null ? `: ${text}` : `\n${explicit[1] ?? ''}: ${text}`;
+    return [{ start: end, end, text: added }];
+}
+/** Applies edits, none of which overlaps another. */
+function applyEdits(text, edits) {
+    let result = '';
+    let from = 0;
+    for (const edit of inOrder(edits)) {
+        result += text.slice(from, edit.start) + edit.text;
+        from = edit.end;
+    }
+    return result + text.slice(from);
+}
+/** Where an offset of the old text is in the new one; before an insertion at that very place. */
+function movedOffset(offset, edits) {
+    return edits
+        .filter((edit) => edit.end <= offset && edit.start < offset)
+        .reduce((sum, edit) => sum + edit.text.length - (edit.end - edit.start), offset);
+}
+function inOrder(edits) {
+    return [...edits].sort((a, b) => a.start - b.start || a.end - b.end);
+}
+
 ;// CONCATENATED MODULE: ./src/compose/version.ts
 /**
  * The `version:` of a stack file. Clients before 23.0 take a file without one for version 1 and
  * refuse it; all of them refuse files of different versions in one deploy.
  */
+
+
+
+
 
 /**
  * The newest version that a Docker client without a default takes (docker/cli, cli/compose/schema
@@ -37684,12 +37821,38 @@ function forClient(stack, clientVersion) {
             ? file
             : { ...file, text: fitting.text, versionAt: fitting.versionAt };
     });
-    const version = composeVersionFor(clientVersion);
-    const fitted = { ...stack, files };
     return {
-        stack: version === undefined ? fitted : withVersion(fitted, version),
+        stack: inNewestVersion({ ...stack, files }, clientVersion),
         warnings: stack.newer.filter(({ since }) => major < since),
     };
+}
+/**
+ * The files in the newest version that a client knows. Each only adds to the one before, and nothing is
+ * done otherwise by it (docker/cli, cli/compose/schema/data and loader.go, 20.10 to 28.5); a client refuses
+ * the keys that came after the version of the file, and a version that came after the client.
+ * @param clientVersion such as `20.10.24`
+ */
+function inNewestVersion(stack, clientVersion) {
+    const known = composeVersionFor(clientVersion);
+    const { composeVersion } = stack;
+    if (composeVersion === undefined)
+        return known === undefined ? stack : withVersion(stack, known);
+    // From 23.0 on, that is the newest one of the client.
+    const newest = known ?? '3';
+    if (composeVersion === newest)
+        return stack;
+    const files = stack.files.map((file) => rewritten(file, newest));
+    return { ...stack, composeVersion: newest, files };
+}
+function rewritten(file, version) {
+    const source = new Source(file.name, file.text);
+    const root = parseRoot(source);
+    if (!(0,dist/* isMap */.jh)(root))
+        throw new TypeError(`${file.name} was rendered into something unreadable`);
+    const written = new Tree(source, root).entries(root).get('version')?.value;
+    if (!(0,dist/* isScalar */.jn)(written))
+        return file;
+    return { ...file, text: applyEdits(file.text, replaceNode(source, written, quoted(version))) };
 }
 /** Adds `version: "..."` to each file that has none; unchanged where all have one. */
 function withVersion(stack, version) {
@@ -39439,8 +39602,13 @@ class EngineError extends Error {
 const STACK_LABEL = 'com.docker.stack.namespace';
 /** On every config that holds a lock or a piece of a stack's history: what it is. */
 const LEDGER_LABEL = 'swarm-deploy.kind';
-/** A request takes 3 to 5 ms; one that takes this long has met a dead connection or engine. */
+/** A request takes 3 to 5 ms; where nothing comes for this long, it has met a dead connection or engine. */
 const REQUEST_TIMEOUT_MS = 15_000;
+/** For an answer that comes bit by bit: the list of a large stack, or its history, on a slow line. */
+const LONGEST_ANSWER_MS = 180_000;
+/** Bytes that are sent in no time worth counting, and how many of the others a slow line takes in a millisecond. */
+const SMALL_BODY = 64 * 1024;
+const SLOW_LINE = 10;
 /**
  * Numbers that a double cannot hold (a memory limit near 2^63) stay exact as bigint, so that a
  * kept spec can be written back as it was.
@@ -39467,6 +39635,8 @@ class Engine {
     #agent;
     /** How many requests are under way that wait for a registry. */
     #patient = 0;
+    /** How many of them have an answer that is coming. */
+    #arriving = 0;
     #bodies = new BodyReader();
     #shared = oneOfEach();
     #fence;
@@ -39860,9 +40030,10 @@ class Engine {
         return await this.#send(method, path, jsonIn, { body, registryAuth });
     }
     #send(method, path, use, { body, registryAuth, timeoutMs, signal } = {}) {
-        const limitMs = timeoutMs ?? REQUEST_TIMEOUT_MS;
         const what = `${method} ${path.split('?')[0] ?? path}`;
         const payload = body === undefined ? undefined : Buffer.from(formatJson(body));
+        const sendingMs = Math.max(0, (payload?.length ?? 0) - SMALL_BODY) / SLOW_LINE;
+        const limitMs = (timeoutMs ?? REQUEST_TIMEOUT_MS) + Math.ceil(sendingMs);
         const told = this.#trace && requestTrace(this.#trace, method, path, payload?.length ?? 0);
         return new Promise((resolve, reject) => {
             const outgoing = (0,external_node_http_namespaceObject.request)({
@@ -39881,14 +40052,23 @@ class Engine {
                 const time = Date.parse(incoming.headers.date ?? '');
                 if (!Number.isNaN(time))
                     this.#managerTime = time;
+                const latest = performance.now() + LONGEST_ANSWER_MS;
+                incoming.on('data', () => {
+                    if (performance.now() < latest)
+                        timer.refresh();
+                });
+                this.#arriving += 1;
+                outgoing.once('close', () => (this.#arriving -= 1));
                 const count = (bytes) => told?.(`${incoming.statusCode ?? 0}`, bytes.length);
                 this.#answer(incoming, what, use, count).then(resolve, reject);
             });
             let isSent = false;
             const isPatient = timeoutMs !== undefined;
             const timer = setTimeout(() => {
-                // Requests wait for each other, and one that waits for a registry is no sign of a dead engine.
-                if (!isSent && !isPatient && this.#patient > 0) {
+                // Requests wait for each other, and one that waits for a registry is no sign of a dead engine; nor is one
+                // whose answer is coming, but a write must not come later than the lock is trusted.
+                const waits = !isPatient && this.#patient > 0;
+                if (!isSent && (waits || (method === 'GET' && this.#arriving > 0))) {
                     timer.refresh();
                     return;
                 }
@@ -40712,123 +40892,6 @@ function revisionOf(number, labels) {
     };
 }
 
-;// CONCATENATED MODULE: ./src/compose/splice.ts
-/**
- * Changes to the text of a stack file. The document is never written anew: only the source of the
- * scalars that must change is replaced, so that Docker's own YAML reader sees everything else
- * (octal modes, yes and no, anchors, comments) exactly as the user wrote it.
- */
-
-/** A variable that no manager has; see `rendered`. */
-const NEVER_SET = 'SWARM_DEPLOY_RENDERED';
-/** What Docker casts an interpolated text to by its path: integers, floats and YAML 1.1 booleans. */
-const CASTABLE = /^(?:[+-]?\.?[0-9][A-Za-z0-9_.+-]*|[+-]?inf(?:inity)?|nan|y|yes|true|on|n|no|false|off)$/i;
-/**
- * The source of a value that was interpolated here.
- *
- * Docker's client interpolates once more, always, so a `$` is written `$$`. It also turns some values
- * into numbers and booleans by their path (`deploy.replicas`), but only where its own interpolation
- * changed the text (cli/compose/interpolation/interpolation.go). What could be such a value is
- * therefore written as the default of a variable that is never set: every version of the client
- * reads that (the template's pattern is the same since 17.x) and does its own casting.
- */
-function rendered(value) {
-    return CASTABLE.test(value)
-        ? `"\${${NEVER_SET}:-${value}}"`
-        : quoted(value.replaceAll('$', '$$$$'));
-}
-/** A double-quoted YAML scalar on one line that go-yaml and any YAML 1.2 reader read back as `value`. */
-function quoted(value) {
-    // Besides what must be escaped: the line breaks of YAML 1.1, which go-yaml folds into spaces, and
-    // all that its reader refuses.
-    const escaped = value.replace(/["\\]|[^ -~\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\u{10000}-\u{10ffff}]/gu, splice_escape);
-    return `"${escaped}"`;
-}
-function splice_escape(char) {
-    switch (char) {
-        case '"':
-        case '\\':
-            return `\\${char}`;
-        case '\n':
-            return '\\n';
-        case '\r':
-            return '\\r';
-        case '\t':
-            return '\\t';
-        default: {
-            const code = char.charCodeAt(0);
-            // Half of a surrogate pair has no UTF-8 form; what every encoder writes for it.
-            if (code >= 0xd800 && code <= 0xdfff)
-                return '\\ufffd';
-            return code < 0x100
-                ? `\\x${code.toString(16).padStart(2, '0')}`
-                : `\\u${code.toString(16).padStart(4, '0')}`;
-        }
-    }
-}
-/** Replaces the source of a scalar or alias; an anchor stays, a tag that is not a string's goes. */
-function replaceNode(source, node, text) {
-    const [start, end] = node.range ?? [0, 0];
-    if ((0,dist/* isAlias */.Vj)(node))
-        return [{ start, end, text }];
-    const tag = tagBefore(source, node, start);
-    if (start === end) {
-        // An empty value: right behind the colon, dash, anchor or tag, before any comment.
-        let at = start;
-        while (at > 0 && /\s/.test(source.text[at - 1] ?? ''))
-            at -= 1;
-        return [...tag, { start: at, end: at, text: ` ${text}` }];
-    }
-    if (node.type !== 'BLOCK_LITERAL' && node.type !== 'BLOCK_FOLDED') {
-        return [...tag, { start, end, text }];
-    }
-    const old = source.text.slice(start, end);
-    const comment = /^[^\r\n#]*?(\s#[^\r\n]*)/.exec(old)?.[1] ?? '';
-    const newline = /\r?\n$/.exec(old)?.[0] ?? '';
-    return [...tag, { start, end, text: `${text}${comment}${newline}` }];
-}
-function tagBefore(source, node, start) {
-    if (node.tag === undefined || /str$|^!$/.test(node.tag))
-        return [];
-    const before = source.text.slice(Math.max(0, start - 1000), start);
-    const match = /(![^\s,[\]{}]*)(?:\s+(?:&\S+\s*)?)?$/.exec(before);
-    if (match === null)
-        return [];
-    const at = start - before.length + match.index;
-    return [{ start: at, end: at + (match[1]?.length ?? 0), text: '' }];
-}
-/** Gives a value to a key that has none: `KEY:`, `KEY: ~`, or in flow style `KEY` alone. */
-function setValue(source, pair, text) {
-    if (pair.value !== null)
-        return replaceNode(source, pair.value, text);
-    const end = pair.key.range?.[1] ?? 0;
-    const start = pair.key.range?.[0] ?? 0;
-    const line = source.text.slice(source.text.lastIndexOf('\n', start - 1) + 1, start);
-    // `? KEY` in block style has its value on a line of its own, under the question mark.
-    const explicit = /^(\s*)\?\s+$/.exec(line);
-    const added = explicit === null ? `: ${text}` : `\n${explicit[1] ?? ''}: ${text}`;
-    return [{ start: end, end, text: added }];
-}
-/** Applies edits, none of which overlaps another. */
-function applyEdits(text, edits) {
-    let result = '';
-    let from = 0;
-    for (const edit of inOrder(edits)) {
-        result += text.slice(from, edit.start) + edit.text;
-        from = edit.end;
-    }
-    return result + text.slice(from);
-}
-/** Where an offset of the old text is in the new one; before an insertion at that very place. */
-function movedOffset(offset, edits) {
-    return edits
-        .filter((edit) => edit.end <= offset && edit.start < offset)
-        .reduce((sum, edit) => sum + edit.text.length - (edit.end - edit.start), offset);
-}
-function inOrder(edits) {
-    return [...edits].sort((a, b) => a.start - b.start || a.end - b.end);
-}
-
 ;// CONCATENATED MODULE: ./src/compose/subset.ts
 /**
  * Takes services out of the text of a stack file: those that are not in a profile that is asked for, or
@@ -41078,9 +41141,10 @@ function loginFailure(words) {
 }
 /**
  * The managers do not agree in time: they are too busy, too few of them are left, or another one
- * has just become their leader (swarmkit, manager/state/raft; moby, daemon/cluster).
+ * has just become their leader (swarmkit, manager/state/raft; moby, daemon/cluster). Or this one is none any
+ * more, which the CLI says before it writes anything, and the engine at any time.
  */
-const UNAVAILABLE = /DeadlineExceeded|swarm does not have a leader|lost leader status|code = Unavailable|manager is being prepared or has trouble connecting/i;
+const UNAVAILABLE = /DeadlineExceeded|swarm does not have a leader|lost leader status|code = Unavailable|manager is being prepared or has trouble connecting|not a swarm manager/i;
 /**
  * Errors of `stack deploy` that go away by themselves: a write that lost against another one, networks that
  * a `stack rm` just before has not finished removing (moby#39891, tried), and an engine that restarts (tried).
@@ -41262,7 +41326,12 @@ function deployArgv(inputs, rendered, workspace, version) {
 }
 function explain(words, { code, signal }) {
     const said = saidIn(words);
-    const ofTheManager = said === '' || engineUnreachable(words) || diskFull(words) || bySudo(words);
+    const ofTheManager = said === '' ||
+        engineUnreachable(words) ||
+        diskFull(words) ||
+        bySudo(words) ||
+        ofAContext(words) ||
+        seesNothing(words);
     const reason = ofTheManager ? 'docker-unavailable' : deployFailure(words);
     const end = code === null ? `it was ended by ${signal ?? 'a signal'}` : `exit code ${code}`;
     return {
@@ -41282,11 +41351,21 @@ function saidIn(words) {
 const diskFull = (words) => words.includes(UNWRITTEN) || /no space left on device|disk quota exceeded/i.test(words);
 /** sudo refuses this command, though it let others through. */
 const bySudo = (words) => /^sudo: |^Sorry, user \S+ (?:is not allowed to execute|may not run sudo)/m.test(words);
+/** The login's environment names one (`DOCKER_CONTEXT`), which a configuration directory of its own has not got. */
+const ofAContext = (words) => /unable to resolve docker endpoint: context/i.test(words);
+/** What was just written, and is not there for Docker's client: one from a snap has a /tmp of its own. */
+const seesNothing = (words) => /open \S*\/swarm-deploy-[0-9a-f]{32}\/\S+: (?:no such file or directory|permission denied)/.test(words);
 function deploy_hintFor(reason, words) {
+    if (seesNothing(words))
+        return 'Docker there does not see the directory of this run, as one that was installed as a snap does not see /tmp: install the packages of Docker instead, or have TMPDIR be a directory that it sees, as by `export TMPDIR=$HOME/tmp` in the first line of .bashrc of the login user.';
     if (diskFull(words))
         return 'A disk of the manager is full: make room in /tmp (or TMPDIR) and below /var/lib/docker there, then run this again.';
     if (bySudo(words))
         return 'The login user must be allowed to run `docker stack deploy` by sudo without a password; the threat model has the lines.';
+    if (ofAContext(words))
+        return 'The environment of the login names a Docker context (DOCKER_CONTEXT), and a registry login has settings of its own: set docker-host to the socket of the engine that is meant.';
+    if (/not a swarm manager/i.test(words))
+        return 'Was it demoted? Or do Docker settings of the login user lead to another engine (`docker context`, DOCKER_HOST)? Then set docker-host.';
     if (reason === 'docker-unavailable')
         return 'Look at the managers, on one of them: docker node ls. More than half of them must be reachable, and not overloaded.';
     return /only updates to Labels are allowed/i.test(words)
@@ -43322,6 +43401,11 @@ const conversion_WORDS = [
         ['vip', 'dnsrr'],
     ],
 ];
+/** What swarmkit compares (manager/constraint, NodeMatches); by anything else no node is found. */
+const NODE_FACT = /^(?:node\.(?:id|hostname|ip|role|platform\.os|platform\.arch|labels\..+)|engine\.labels\..+)$/i;
+/** As swarmkit has it (manager/constraint, valuePattern; each sign tried on 20.10). */
+const CONSTRAINT_VALUE = /^[a-z0-9:\-_\s.*()?+[\]\\^$|/]+$/i;
+const ROLE = /^(?:manager|worker)\s*$/i;
 class Check {
     problems = [];
     demands = [];
@@ -43370,6 +43454,8 @@ class Check {
         const [first] = test?.items ?? [];
         if (first?.text !== undefined && !PROBES.includes(first.text))
             this.#refuse(first, `service ${name}: a healthcheck's \`test\` starts with one of ${PROBES.join(', ')}; with anything else no task ever becomes healthy`, 'As a list: `["CMD", "curl", "-f", "http://localhost/"]`, or one text for the shell: `curl -f http://localhost/`.');
+        if (test?.text === 'NONE')
+            this.#refuse(test, `service ${name}: \`test: NONE\` runs a command of that name; no task ever becomes healthy`, 'To disable the healthcheck of the image, write `test: [NONE]` or `disable: true`.');
         if (disable?.text?.toLowerCase() !== 'true' || test === undefined)
             return;
         if (test.text === undefined && test.items.length === 0)
@@ -43387,8 +43473,19 @@ class Check {
                 this.#refuse(field, `service ${name}: \`${path.join('.')}\` takes ${words.slice(0, -1).join(', ')} or ${words.at(-1) ?? ''}`, 'Docker would refuse it after networks, configs and secrets were made.');
         }
         for (const item of service.get('deploy', 'placement', 'constraints')?.items ?? [])
-            if (item.text !== undefined && !/^\s*[^\s=!]+\s*(?:==|!=)\s*\S/.test(item.text))
-                this.#refuse(item, `service ${name}: a constraint compares with == or !=`, 'Such as `node.role == worker` or `node.labels.zone != b`.');
+            if (item.text !== undefined)
+                this.#constraint(name, item, item.text);
+    }
+    #constraint(name, item, text) {
+        const [, key, operator = '', value = ''] = /^\s*([^\s=!]+)\s*(==|!=)\s*(\S.*)$/.exec(text) ?? [];
+        if (key === undefined)
+            this.#refuse(item, `service ${name}: a constraint compares with == or !=`, 'Such as `node.role == worker` or `node.labels.zone != b`.');
+        else if (!NODE_FACT.test(key))
+            this.#refuse(item, `service ${name}: no node ever meets a constraint on \`${key}\`, which the swarm does not know`, 'There are node.id, node.hostname, node.ip, node.role, node.platform.os, node.platform.arch, node.labels.NAME and engine.labels.NAME.');
+        else if (!/^[\w.-]+$/.test(key) || !CONSTRAINT_VALUE.test(value))
+            this.#refuse(item, `service ${name}: the swarm does not take this constraint, for its signs or letters`, 'It takes letters from a to z, digits, spaces, and $ ( ) * + - . / : ? [ ] \\ ^ _ | in a value; quotes inside of it are among what it refuses.');
+        else if (/^node\.role$/i.test(key) && operator === '==' && !ROLE.test(value))
+            this.#refuse(item, `service ${name}: no node has the role ${value.trim()}`, 'A node is a manager or a worker.');
     }
     #references(name, service) {
         const networks = service.get('networks');
@@ -43518,11 +43615,15 @@ function readDependsOn(documents, views) {
             const entries = tree.entries(service.value);
             const deploy = entries.get('deploy')?.value;
             const mode = document.value(tree.get(deploy, 'mode'));
-            const condition = document.value(tree.get(tree.get(deploy, 'restart_policy'), 'condition'));
+            const policy = tree.get(deploy, 'restart_policy');
+            const condition = document.value(tree.get(policy, 'condition'));
+            const restart = document.value(entries.get('restart')?.value ?? null);
             const settings = {
                 ...deploys.get(service.name),
                 ...(mode === undefined ? {} : { mode }),
+                ...((0,dist/* isMap */.jh)(policy) ? { hasPolicy: true } : {}),
                 ...(condition === undefined ? {} : { condition }),
+                ...(restart === undefined ? {} : { restart }),
             };
             deploys.set(service.name, settings);
             const entry = entries.get('depends_on');
@@ -43547,10 +43648,13 @@ function readDependsOn(documents, views) {
     return { services, any, problems, warnings };
 }
 /** As `kindOf` decides it from the spec that Docker makes of this. */
-function endsBy({ mode = '', condition = '' }, healthcheck) {
+function endsBy({ mode = '', hasPolicy = false, condition = '', restart = '' }, healthcheck) {
     if (mode === 'replicated-job' || mode === 'global-job')
         return 'job';
-    const isOneShot = condition === 'none' || condition === 'on-failure';
+    const isOneShot = hasPolicy
+        ? condition === 'none' || condition === 'on-failure'
+        : // What Docker's client makes of `restart` where there is no policy (convertRestartPolicy).
+            /^on-failure(?::|$)/.test(restart);
     return isOneShot && healthcheck !== 'declared' ? 'one-shot' : undefined;
 }
 /** Reads one `depends_on` of one file. */
@@ -44205,7 +44309,7 @@ const object_ = (keys, more = {}) => ({
 });
 /** The keys of a stack file. */
 const FILE_KEYS = {
-    version: kept(ANY, '3 to 3.13; added for clients that need one.'),
+    version: kept(ANY, 'From 3 on. Given to Docker as the newest that the client of the manager knows; each only adds to the one before.'),
     name: kept(ANY, 'Left out: the input `stack` decides. A warning where the two differ.'),
     include: refused('is not known to `docker stack deploy`', 'List the files in the input compose-file instead.'),
     models: refused('has no equivalent in Swarm', 'Run the model as a service of its own.'),
@@ -44379,6 +44483,8 @@ const LIMITS = {
 };
 /** Nothing at all in one of them says nothing, and Docker refuses it. */
 const SECTIONS = ['services', 'networks', 'volumes', 'configs', 'secrets'];
+/** What Docker's schemas take for a name in them. */
+const translate_NAME = /^[\w.-]+$/;
 /** Translates a document. @returns what its services say under `deploy` in other words */
 function translate(document) {
     return new Translator(document).run();
@@ -44461,6 +44567,7 @@ class Translator {
         const { document } = this;
         const value = document.tree.resolve(site);
         const at = site ?? ('pair' in holder ? holder.key : holder);
+        const what = 'pair' in holder ? `\`${path}\`` : `an item of \`${path}\``;
         // Said already, where the services are read.
         if (!(0,dist/* isMap */.jh)(value) && /^services(?:\.[^.]+)?$/.test(path))
             return;
@@ -44473,7 +44580,7 @@ class Translator {
             return;
         if ((0,dist/* isScalar */.jn)(value)) {
             if (shape.scalar === undefined)
-                this.#wrong(at, shape, path, 'a single value');
+                this.#wrong(at, shape, what, 'a single value');
             else
                 this.#spell(site, shape.scalar, path);
             return;
@@ -44487,7 +44594,7 @@ class Translator {
         if ((0,dist/* isSeq */.oP)(value)) {
             const { list } = shape;
             if (list === undefined)
-                this.#wrong(at, shape, path, 'a list');
+                this.#wrong(at, shape, what, 'a list');
             else
                 for (const item of document.tree.items(value))
                     this.#shape(item, item, list, path);
@@ -44504,7 +44611,7 @@ class Translator {
             return;
         }
         if (named === undefined) {
-            this.#wrong(at, shape, path, 'a mapping');
+            this.#wrong(at, shape, what, 'a mapping');
             return;
         }
         for (const entry of document.tree.entries(value).values()) {
@@ -44516,6 +44623,8 @@ class Translator {
                 document.problem(entry.key, `\`${path}\` has a key without a name`, 'Quote it where it is meant: "null".');
                 continue;
             }
+            if (SECTIONS.includes(path) && !translate_NAME.test(entry.name))
+                document.problem(entry.key, `\`${path}\` has the name ${entry.name}, which Docker does not take`, 'Names here have letters, digits, and . _ - alone; what it is called in the swarm is for `name:` to say.');
             this.#shape(entry.site, entry, named, `${path}.${entry.name}`);
         }
     }
@@ -44533,13 +44642,17 @@ class Translator {
                 document.problem(item, `\`${path}\` has this twice, in line ${document.position(first).line ?? 0} already, which Docker refuses`, 'Remove one of the two.');
         }
     }
-    #wrong(at, { scalar, list, keys, named }, path, is) {
+    #wrong(at, { scalar, list, keys, named }, what, is) {
         const takes = [
             ...(scalar === undefined ? [] : ['a single value']),
             ...(list === undefined ? [] : ['a list']),
             ...(keys === undefined && named === undefined ? [] : ['a mapping']),
         ].join(' or ');
-        this.document.problem(at, `\`${path}\` takes ${takes}, and this is ${is}`);
+        // What people write for NAME=VALUE, and what a colon makes of a text.
+        const isTorn = is === 'a mapping' && takes === 'a single value' && what.startsWith('an item');
+        this.document.problem(at, `${what} takes ${takes}, and this is ${is}`, isTorn
+            ? 'With ": " in it, YAML reads a mapping. Put the whole text in quotes; a variable or label of a list is written NAME=VALUE.'
+            : undefined);
     }
     /** Writes a value the way Docker takes it, if it is not so already. */
     #spell(site, kind, path) {
@@ -44903,6 +45016,8 @@ class Document {
     /** New text of scalars and aliases whose meaning, not just whose variables, is filled in. */
     #replaced = new Map();
     #more = [];
+    /** Whether variables could not be filled in, so that nothing can be said of the values with them. */
+    hasFaults = false;
     #filled = 0;
     constructor(source, root, settings, attachments) {
         this.source = source;
@@ -45039,6 +45154,7 @@ class Document {
                     from = found + 1;
                 const lenient = allowUnset && fault.kind === 'unset';
                 const list = lenient ? this.warnings : this.problems;
+                this.hasFaults ||= !lenient;
                 if (list.length >= document_MAX_FAULTS)
                     continue;
                 list.push(this.source.problem(at, lenient ? `${fault.message}; it is empty` : fault.message, {
@@ -45892,9 +46008,12 @@ const REPOSITORY = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.
 const HOST = /^(?:(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])(?:\.(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?$/;
 const TAG = /^\w[\w.-]{0,127}$/;
 const DIGEST = /^[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}$/;
+/** Docker's own drivers for networks of a single node; a plugin's may span the swarm. */
+const OF_ONE_NODE = ['bridge', 'host', 'null', 'macvlan', 'ipvlan'];
 /** Looks at the services that are deployed, with all files merged. */
 function checkRefusals(files, stack, isIncluded) {
     const problems = [];
+    const networks = new Set();
     const published = new Map();
     for (const [name, service] of files?.get('services')?.entries ?? []) {
         if (!isIncluded(name) || !service.isMap)
@@ -45907,7 +46026,11 @@ function checkRefusals(files, stack, isIncluded) {
             problems.push(problemAt(service.firstPosition, full.length > LONGEST_NAME
                 ? `service ${name}: with the stack in front, ${full}, its name has more than ${LONGEST_NAME} characters`
                 : `service ${name}: a service is named by letters, digits, and - and _ between them`, { hint: 'The swarm would refuse it after networks, configs and secrets were made.' }));
-        checkNetworks(files, stack, service, refuse);
+        for (const network of networksOf(service)) {
+            if (!networks.has(network))
+                checkNetwork(files, stack, network, refuse);
+            networks.add(network);
+        }
         checkImage(service, refuse);
         checkNumbers(service, refuse);
         checkMounts(service, refuse);
@@ -45929,24 +46052,29 @@ function checkRefusals(files, stack, isIncluded) {
 }
 /** Docker's merge of several files keeps one of each kind of item; see `merge.ts`. */
 const isOfOneFile = (service) => (0,external_node_util_namespaceObject.isDeepStrictEqual)(service.position, service.firstPosition);
-/** Of networks that are made, and whose driver spans the swarm. */
-function checkNetworks(files, stack, service, refuse) {
+/** The keys of what a service is attached to. */
+function networksOf(service) {
     const networks = service.get('networks');
-    const keys = [
+    const named = [
         ...(networks?.entries.keys() ?? []),
         ...(networks?.items ?? []).flatMap(({ text }) => text ?? []),
     ];
-    for (const key of keys) {
-        const network = files?.get('networks', key);
-        const external = network?.get('external');
-        if (network === undefined || external?.isMap === true || isTrue(external?.text))
-            continue;
-        const own = network.get('name');
-        const name = own?.text ?? `${stack}_${key}`;
-        if (refusals_NAME.test(name) || (network.get('driver')?.text ?? 'overlay') !== 'overlay')
-            continue;
-        refuse(own ?? network, `the network ${name}: the swarm names it by letters, digits, and - and _ between them`, 'Give it another name.');
-    }
+    return named.length > 0 ? named : ['default'];
+}
+/** A network that is made. */
+function checkNetwork(files, stack, key, refuse) {
+    const network = files?.get('networks', key);
+    const external = network?.get('external');
+    if (network === undefined || external?.isMap === true || isTrue(external?.text))
+        return;
+    const driver = network.get('driver');
+    if (driver !== undefined && OF_ONE_NODE.includes(driver.text ?? ''))
+        refuse(driver, `the network ${key}: a service needs one that spans the nodes, and ${driver.text ?? ''} is of one node`, 'Leave `driver` out, or write overlay.');
+    const own = network.get('name');
+    const name = own?.text ?? `${stack}_${key}`;
+    if (refusals_NAME.test(name) || (driver?.text ?? 'overlay') !== 'overlay')
+        return;
+    refuse(own ?? network, `the network ${name}: the swarm names it by letters, digits, and - and _ between them`, 'Give it another name.');
 }
 function checkImage(service, refuse) {
     const image = service.get('image');
@@ -46011,7 +46139,7 @@ function checkNumbers(service, refuse) {
 }
 function checkMounts(service, refuse) {
     const seen = new Map();
-    for (const mount of isOfOneFile(service) ? (service.get('volumes')?.items ?? []) : []) {
+    for (const mount of service.get('volumes')?.items ?? []) {
         const text = mount.text ?? '';
         // A drive of Windows has a colon of its own.
         if (/^[A-Za-z]:/.test(text))
@@ -46019,9 +46147,13 @@ function checkMounts(service, refuse) {
         const target = mount.isMap
             ? mount.get('target')?.text
             : (/^[^:]*:([^:]*)/.exec(text)?.[1] ?? text);
-        const before = seen.get(target ?? '');
         if (target === undefined)
             continue;
+        if (!/^[/\\]|^[A-Za-z]:|\{\{|^$/.test(target))
+            refuse(mount, `the mount is at ${target}, which is no absolute path: no task of it could start`, 'Write [source:]target, such as data:/data; a volume alone has no place in the container.');
+        if (!isOfOneFile(service))
+            continue;
+        const before = seen.get(target);
         if (before === undefined)
             seen.set(target, mount);
         else
@@ -46064,6 +46196,8 @@ function portsOf(service, refuse) {
             if (word !== undefined && text !== '' && !words.includes(text.toLowerCase()))
                 refuse(word, `\`ports.${key}\` takes ${words.join(' or ')}`, `The swarm takes anything else for ${words[0] ?? ''}, without a word.`);
         }
+        if (field.isMap && /^0*$/.test(part('target')))
+            refuse(field, 'a port without a `target`, the port of the container: the swarm would publish 0', 'Write it as `{target: 80, published: 8080}`.');
         const isHost = field.isMap && part('mode').toLowerCase() === 'host';
         if (isRoundRobin && !isHost)
             refuse(field, 'a port in mode ingress does not go with `deploy.endpoint_mode: dnsrr`', 'Write it as `{target: 80, published: 80, mode: host}`, or use `endpoint_mode: vip`.');
@@ -46221,8 +46355,10 @@ class Plan {
                             isShared = true;
                     }
                 }
-                if (isOwn && isLast)
+                if (isOwn && isLast) {
                     this.#cut.add(entry.pair);
+                    this.#keepElsewhere(entry.key);
+                }
                 if (isOwn && !isLast && (0,dist/* isAlias */.Vj)(entry.site)) {
                     this.#share(entry.site, rest.slice(1));
                     isShared = true;
@@ -46238,6 +46374,18 @@ class Plan {
                 return [];
             return (0,dist/* isSeq */.oP)(value) ? value.items : [value];
         });
+    }
+    /** What others have of a mapping through its anchor they keep: the tag is of one place. */
+    #keepElsewhere(key) {
+        const at = key.range?.[0] ?? 0;
+        for (const alias of this.#tree.aliases) {
+            const target = this.#tree.resolve(alias);
+            const from = target?.range?.[0];
+            if (target === null || from === undefined || at < from || at >= structure_endOf(target))
+                continue;
+            if (!this.#without.has(alias))
+                this.#without.set(alias, []);
+        }
     }
     #share(alias, path) {
         this.#without.set(alias, [...(this.#without.get(alias) ?? []), path]);
@@ -46520,10 +46668,16 @@ function renderStack(request) {
             problems.push(...imageless(services.values()));
     }
     const written = fieldOf(documents);
-    const conversion = problems.length > 0 ? undefined : checkConversion(written, (name) => services.has(name));
-    problems.push(...(conversion?.problems ?? []));
-    if (conversion !== undefined)
-        problems.push(...checkRefusals(written, request.stack, (name) => services.has(name)));
+    const isWhole = readable.length === request.files.length && documents.every(({ hasFaults }) => !hasFaults);
+    const conversion = isWhole ? checkConversion(written, (name) => services.has(name)) : undefined;
+    if (conversion !== undefined) {
+        // Of what is wrong with a line already, they would only say what follows from it.
+        const told = new Set(problems.map(lineOf));
+        problems.push(...[
+            ...conversion.problems,
+            ...checkRefusals(written, request.stack, (name) => services.has(name)),
+        ].filter((problem) => !told.has(lineOf(problem))));
+    }
     if (problems.length > MAX_PROBLEMS) {
         const message = `${problems.length - MAX_PROBLEMS} more problems like these`;
         problems.splice(MAX_PROBLEMS, Infinity, { reason: 'compose-invalid', message });
@@ -46566,6 +46720,7 @@ function renderStack(request) {
     };
     return withReplicas(stack, new Map(toNothing.map(([name]) => [name, 0])));
 }
+const lineOf = ({ position }) => `${position?.file ?? ''}:${position?.line ?? ''}`;
 /** Gives a value once, and holds it no longer. */
 function handedOver(value) {
     let left = value;
@@ -46672,7 +46827,7 @@ function readService(name, field) {
     const healthcheck = field.get('healthcheck');
     const test = healthcheck?.get('test');
     const [first] = test?.items ?? [];
-    const disabled = service_isTrue(healthcheck?.get('disable')?.text) || first?.text === 'NONE' || test?.text === 'NONE';
+    const disabled = service_isTrue(healthcheck?.get('disable')?.text) || first?.text === 'NONE';
     const isHealthchecked = healthcheck?.isMap === true && !disabled;
     const ports = (field.get('ports')?.items ?? []).map(readPort);
     const ends = !isHealthchecked && ports.length === 0 && isMeantToEnd(field);
@@ -46854,6 +47009,10 @@ const hostPorts = ({ ports }) => ports.filter(({ host, published }) => host && p
 /** Mounts that two tasks on one node, the old and the new one, would write to at once. */
 const writes = ({ mounts }) => mounts.some(({ type, source, readOnly }) => !readOnly && source !== undefined && ['volume', 'bind', 'cluster'].includes(type));
 const where = (service, ...path) => service.field.get(...path)?.position ?? service.field.firstPosition;
+/** Between commands, as a word of its own. */
+const OPERATOR = /^(?:\|\|?|&&|;|\d?>{1,2}(?:&\d|\/dev\/null)?)$/;
+/** Of a container's own namespaces (runc, libcontainer/configs/validate). */
+const OWN_SYSCTL = /^(?:net\.|fs\.mqueue\.|kernel\.(?:msgmax|msgmnb|msgmni|sem|shmall|shmmax|shmmni|shm_rmid_forced|domainname)$)/;
 /** As Docker has them where nothing is written; Swarm's own of `monitor`. */
 const HEALTHCHECK = { interval: 30_000, startPeriod: 0, retries: 3 };
 const MONITOR_MS = 5000;
@@ -46931,6 +47090,42 @@ const CHECKS = {
         if (service.healthcheck?.isMap === true)
             return found('the healthcheck is disabled', service.healthcheck.position);
         return found('no healthcheck, unless the image has one', service.field.firstPosition);
+    },
+    'healthcheck-words': ({ healthcheck, isHealthchecked }) => {
+        const [probe, ...items] = healthcheck?.get('test')?.items ?? [];
+        const words = items.map(({ text = '' }) => text);
+        const [first, second] = items;
+        if (!isHealthchecked || probe === undefined || first === undefined)
+            return NOTHING;
+        if (probe.text === 'CMD-SHELL')
+            return second === undefined
+                ? NOTHING
+                : found('the shell of the healthcheck runs the first word alone', second.position);
+        if (probe.text !== 'CMD')
+            return NOTHING;
+        if (second === undefined && /\S\s+\S/.test(first.text ?? ''))
+            return found('the healthcheck runs a program with spaces in its name', first.position);
+        // What comes behind it is a program of its own.
+        const isScript = words.some((word) => /^(?:-\w*[cer]|--?(?:eval|command|execute))$/i.test(word));
+        const odd = items.find(({ text = '' }) => OPERATOR.test(text) || (!isScript && /\$\{?[A-Z_][A-Z0-9_]*/.test(text)));
+        if (odd === undefined)
+            return NOTHING;
+        return found(OPERATOR.test(odd.text ?? '')
+            ? 'the healthcheck has no shell to read what stands between its commands'
+            : 'the healthcheck has no shell to fill in its variables', odd.position);
+    },
+    'sysctl-of-the-node': ({ field }) => {
+        const sysctls = field.get('sysctls');
+        const written = [
+            ...[...(sysctls?.entries ?? [])].map(([name, at]) => ({ name, position: at.position })),
+            ...(sysctls?.items ?? []).map(({ text = '', position }) => ({
+                name: text.split('=')[0] ?? '',
+                position,
+            })),
+        ];
+        return written
+            .filter(({ name }) => name !== '' && !OWN_SYSCTL.test(name.replaceAll('/', '.')))
+            .flatMap(({ name, position }) => found(`no container can set ${name}`, position));
     },
     'stop-first-single-replica': (service) => {
         const { keepsRunning, isGlobal, replicas, order, update } = service;
@@ -47220,7 +47415,6 @@ function tellNodeLint({ inputs, session, world }, { written, services }, nodes, 
 
 
 
-
 /** On a config or secret that was named by its content: its key in the files. */
 const ROTATED_LABEL = 'swarm-deploy.rotated';
 /** Whether a config or secret was named by its content, and so is this action's to remove. */
@@ -47231,8 +47425,6 @@ const CONTENT_LABEL = 'swarm-deploy.content';
 const rotate_LONGEST_NAME = 64;
 const rotate_HASH_DIGITS = 12;
 const rotate_SECTIONS = { configs: 'config', secrets: 'secret' };
-/** The first `version:` with `name:` for configs and secrets. */
-const NAMED_SINCE = '3.5';
 /**
  * `STACK_KEY-HASH`, cut in front of the hash where it would be too long; the hash is of stack and key,
  * too, so that no two of them share a name.
@@ -47293,12 +47485,12 @@ function rotateStack(stack, objects, settings) {
         .join('\n');
     if (text === '')
         return { ...stack, objectNames };
-    const { files, composeVersion } = inNamedVersion(stack, settings.clientVersion);
+    const { files, composeVersion } = stack;
     const file = { name: `${files.length}-names.yml`, origin: '' };
     const last = composeVersion === undefined
         ? { ...file, text, versionAt: { offset: 0, before: '', after: '\n' } }
         : { ...file, text: `version: ${quoted(composeVersion)}\n${text}` };
-    return { ...stack, composeVersion, files: [...files, last], objectNames };
+    return { ...stack, files: [...files, last], objectNames };
 }
 /**
  * The configs and secrets whose content the files bring, each as the last file defines it; external
@@ -47360,24 +47552,6 @@ function labelLines(tree, labels, [name, text]) {
         ...entries.map((each) => `      ${quoted(each.name)}: ${scalarText(each.value)}`),
         `      ${name}: ${quoted(text)}`,
     ];
-}
-/** The files in a version that has names; they only add to what older ones take. */
-function inNamedVersion({ files, composeVersion }, clientVersion) {
-    // To a client before 23.0, 3 means 3.0; to newer ones, the newest.
-    const old = composeVersion === '3'
-        ? composeVersionFor(clientVersion) !== undefined
-        : /^3\.[0-4]$/.test(composeVersion ?? '');
-    if (!old)
-        return { files, composeVersion };
-    const raised = files.map((file) => {
-        const { source, tree } = readBack(file);
-        const version = tree.entries(tree.root).get('version')?.value;
-        if (!(0,dist/* isScalar */.jn)(version))
-            return file;
-        const edits = replaceNode(source, version, quoted(NAMED_SINCE));
-        return { ...file, text: applyEdits(source.text, edits) };
-    });
-    return { files: raised, composeVersion: NAMED_SINCE };
 }
 
 ;// CONCATENATED MODULE: external "node:zlib"
@@ -48168,7 +48342,8 @@ const dossier_words_WORDS = {
     }),
     'task-rejected': (facts) => ({
         cause: `${nodes(facts)} could not start its task: ${dossier_words_short(lastError(facts))}`,
-        mend: "Docker's words say what is wrong on that node; mend it there, or keep the service to other nodes (deploy.placement.constraints).",
+        mend: OF_THE_FILES.find(({ pattern }) => pattern.test(lastError(facts)))?.mend ??
+            "Docker's words say what is wrong on that node; mend it there, or keep the service to other nodes (deploy.placement.constraints).",
     }),
     'job-failed': (facts) => ({
         cause: `The job ended with ${exitText(facts)}${lastWords(facts)}`,
@@ -48223,7 +48398,12 @@ const COMPLAINT = /\b(?:fatal|panic|[a-z]*error|[a-z]*exception)\b/i;
 /** Whether a line of a log speaks of an error. */
 const complains = (line) => COMPLAINT.test(line);
 const lastWords = ({ lastWords: words }) => words === '' ? '' : `; its log says: ${dossier_words_short(words, 200)}`;
-const byHand = (facts) => `Run ${dossier_words_image(facts)} by hand with the same command and environment to see why: it wrote nothing that could be read.`;
+const byHand = (facts) => {
+    const run = `un ${dossier_words_image(facts)} by hand with the same command and environment to see why`;
+    return facts.unread
+        ? `So many services have failed that the logs of the first ones alone were read: mend what these complain of, or r${run}.`
+        : `R${run}: it wrote nothing that could be read.`;
+};
 function exitText({ failures }) {
     const code = failures.at(-1)?.exitCode;
     if (code === undefined)
@@ -48288,6 +48468,15 @@ function commandMissing(facts) {
             : 'Correct command or entrypoint, or put the program into the image (an entrypoint script needs its interpreter there, too).',
     };
 }
+/** What no node can start a task with. */
+const OF_THE_FILES = [
+    {
+        pattern: /sysctl .* is not in a separate kernel namespace/i,
+        mend: 'Remove it from sysctls, and set it on every node that may run the service (/etc/sysctl.d): it is one of the whole kernel, which no container can set.',
+    },
+    { pattern: /unknown capability/i, mend: 'Correct cap_add and cap_drop.' },
+    { pattern: /setting rlimit.*invalid argument/i, mend: 'Correct ulimits: soft is no more than hard.' },
+];
 /** What Docker's counts of unfit nodes say, and what helps there. */
 const UNFIT = [
     {
@@ -48456,7 +48645,7 @@ function failedService(target, { services, goal }, seen, end) {
             ...{ reason, spec, failures, waiting },
             message: isCulprit ? end.message : '',
             unplaced: progress?.unplaced ?? '',
-            lastWords: '',
+            ...{ lastWords: '', unread: false },
             platforms: platformsOf(seen),
         },
         tasks: tasks.slice(-MAX_TASKS),
@@ -48544,10 +48733,11 @@ function exitOf(exitCode, failure) {
 }
 /**
  * The dossier of one service.
- * @param log of its witness, if it was read
+ * @param found the log of its witness; `unread` where there was no time for it
  * @param shortName the service as the stack files name it
  */
-function serviceDossier({ target, facts, tasks }, log, places, shortName) {
+function serviceDossier({ target, facts, tasks }, found, places, shortName) {
+    const log = found === 'unread' ? undefined : found;
     const { failures, unplaced, message } = facts;
     const lastWords = tellingLine(log?.lines ?? []);
     const reason = preciser(facts.reason, lastWords);
@@ -48556,7 +48746,7 @@ function serviceDossier({ target, facts, tasks }, log, places, shortName) {
     return {
         service: target.name,
         reason,
-        ...wordsFor({ ...facts, reason, lastWords }),
+        ...wordsFor({ ...facts, reason, lastWords, unread: found === 'unread' }),
         ...(place?.line === undefined ? {} : { place: { file: place.file, line: place.line } }),
         tasks,
         ...(log === undefined ? {} : { log }),
@@ -48764,14 +48954,37 @@ function progressLine(id, progress, rollout) {
 /** What a rollout that is well has come to, as one sentence without its full stop. */
 function wellText({ services }) {
     const all = [...services.values()];
-    const over = all.filter((each) => each.kind.kind.endsWith('job') || each.ended > 0);
-    if (over.length === 0)
+    const over = all.filter((each) => isJob(each.kind) || each.ended > 0);
+    const idle = all.filter((each) => each.wanted === 0 && !over.includes(each));
+    if (over.length + idle.length === 0)
         return `${plural(all.length, 'service')}, ${all.length === 1 ? '' : 'all '}healthy and stable`;
-    const well = all.length - over.length;
+    const well = all.length - over.length - idle.length;
     return [
         ...(well === 0 ? [] : [`${plural(well, 'service')} healthy and stable`]),
         ...over.map(standingLine),
+        ...(idle.length > MAX_NAMED
+            ? [`${idle.length} services have nothing to run`]
+            : idle.map(({ name, kind }) => safeLine(`${name} ${kind.kind === 'global' ? 'runs on no node' : 'is scaled to 0'}`))),
     ].join('; ');
+}
+/** What nobody may have meant: a service of each node that there is none for, as where a label is misspelt. */
+function nowhere({ services, goal, end }) {
+    if (end?.kind !== 'converged' || goal.phase !== 'deploy')
+        return [];
+    return goal.targets.flatMap(({ id, name, change, spec }) => {
+        const progress = services.get(id);
+        const kind = progress?.kind.kind;
+        if (change === 'unchanged' || progress?.wanted !== 0)
+            return [];
+        if (kind !== 'global' && kind !== 'global-job')
+            return [];
+        const constraints = at(spec, 'TaskTemplate', 'Placement', 'Constraints');
+        const asked = (Array.isArray(constraints) ? constraints : []).filter((each) => typeof each === 'string');
+        return [
+            `${name} runs on no node: none that is up and active ` +
+                (asked.length === 0 ? 'takes it' : `meets its constraints (${asked.join(', ')})`),
+        ];
+    });
 }
 /** What nobody may have meant: services that may end, and whose tasks did after they had been running. */
 function endedLate({ services, goal, end }) {
@@ -48935,7 +49148,7 @@ function progressLog(narrator) {
             spoken = after.at;
         for (const { text, tone } of lines)
             narrator.say(text, tone);
-        for (const line of endedLate(after))
+        for (const line of [...endedLate(after), ...nowhere(after)])
             narrator.warn(line);
         if (end !== undefined)
             narrator.chart.close(goal.phase === 'restore' ? 'back' : 'rollout');
@@ -49579,7 +49792,25 @@ const dossier_log_NOTHING = { apply: (text) => text, longest: 0 };
 /** Without halves of characters, as a cut may leave them. */
 const wellFormed = (text) => Buffer.from(text, 'utf8').toString('utf8');
 /**
- * @param secrets each a line; also looked for as JSON and URLs spell them
+ * The digits of base64 that a text has in whatever it is a part of, by where in a group of three bytes it begins:
+ * as in the header of a login, or in a file with other lines around it.
+ */
+function inBase64(text) {
+    const bytes = Buffer.from(text, 'utf8');
+    if (bytes.length < MIN_ENCODED)
+        return [];
+    return [0, 1, 2].flatMap((lead) => {
+        const digits = Buffer.concat([Buffer.alloc(lead), bytes])
+            .toString('base64')
+            .replace(/=+$/, '');
+        // Those at both ends say something of what stands beside it, too.
+        const whole = Math.floor(((lead + bytes.length) * 8) / 6);
+        const own = digits.slice(Math.ceil((lead * 8) / 6), whole);
+        return [own, own.replaceAll('+', '-').replaceAll('/', '_')];
+    });
+}
+/**
+ * @param secrets each a line; also looked for as JSON, URLs and base64 spell them
  */
 function maskOf(secrets) {
     const spellings = new Set(secrets
@@ -49589,17 +49820,20 @@ function maskOf(secrets) {
         withoutControls(secret),
         JSON.stringify(secret).slice(1, -1),
         encodeURIComponent(wellFormed(secret)),
+        ...inBase64(secret),
     ])
         .filter((spelling) => spelling.length >= MIN_SECRET));
     // The longest first: one may be a part of another.
     const sorted = [...spellings].sort((a, b) => b.length - a.length);
     return {
-        apply: (text) => sorted.reduce((rest, secret) => rest.replaceAll(secret, HIDDEN), text),
+        apply: (text) => sorted.reduce((rest, secret) => (secret.length > rest.length ? rest : rest.replaceAll(secret, HIDDEN)), text),
         longest: sorted[0]?.length ?? 0,
     };
 }
 /** Characters: what is shorter protects nothing, and hiding it garbles everything. */
 const MIN_SECRET = 4;
+/** Bytes: the digits of what is shorter are found in anything. */
+const MIN_ENCODED = 6;
 /** The same for values of environment variables, which may be `true` or `false`. */
 const MIN_VALUE = 6;
 /** A variable that says where the credential is, which is none itself. */
@@ -49683,7 +49917,7 @@ async function gather(deployment, rollout, end, { places, confidential = [] }) {
             read += 1;
         const log = wanted && !world.signal.aborted
             ? await logOf(deployment, service.witness, mask, leftMs)
-            : undefined;
+            : service.witness && 'unread';
         const name = service.target.name.slice(inputs.stack.length + 1);
         dossier.push(masked(serviceDossier(service, log, places, name), mask));
     }
@@ -50443,8 +50677,7 @@ const secretsIn = ({ attachments }) => attachments
 async function prepare({ session, inputs, world }, rendered, place) {
     const { name, managers } = place;
     // After a fail-over it may be another client than the one that the files were made for.
-    const version = composeVersionFor(session.cliVersion.join('.'));
-    const stack = version === undefined ? rendered : withVersion(rendered, version);
+    const stack = inNewestVersion(rendered, session.cliVersion.join('.'));
     const files = stack.waves.flatMap((_, wave) => waveFiles(stack, wave));
     const { transport } = session;
     // Again, after the connection was lost: half of it may be there, be it under another name of the host.
@@ -51809,7 +52042,7 @@ async function removeUnneeded(engine, stack, candidates, names) {
  * @throws InvalidInput where the content of something has changed that keeps its name
  */
 async function rotate(deployment, rendered, keep) {
-    const { inputs, session, world } = deployment;
+    const { inputs, world } = deployment;
     const { stack } = inputs;
     const objects = fileObjects(rendered);
     const [misnamed, ...others] = objects.filter(isMisnamed).map(misnamedProblem);
@@ -51833,8 +52066,7 @@ async function rotate(deployment, rendered, keep) {
     }
     if (!inputs.rotate)
         return { ...rendered, objectNames: new Map(), fixed };
-    const clientVersion = session.cliVersion.join('.');
-    return { ...rotateStack(rendered, objects, { stack, secretKey, clientVersion }), fixed };
+    return { ...rotateStack(rendered, objects, { stack, secretKey }), fixed };
 }
 const isMisnamed = ({ ownName }) => ownName !== undefined && !isObjectName(ownName);
 function misnamedProblem({ kind, key, origin, position }) {
@@ -53671,14 +53903,23 @@ async function probeCli(transport, docker) {
     });
     const version = cliVersion(result.stdout.toString('utf8'));
     if (result.code !== 0 || version === undefined)
-        throw new DeployError('docker-unavailable', 'invalid', `cannot run docker on ${transport.description}: ${result.stderr.toString('utf8').trim() || `exit code ${result.code ?? 'none'}`}`, {
-            hint: docker.sudo
-                ? 'The login user must be allowed to run docker by sudo without a password.'
-                : 'Install Docker there, or check the PATH of non-interactive logins.',
-        });
+        throw cannotRun(transport, docker, result);
     if (!isAtLeast(version, MINIMUM_VERSION))
         throw tooOld('Docker CLI', version.join('.'), transport.description);
     return version;
+}
+function cannotRun({ description }, docker, { code, stdout, stderr }) {
+    const words = stderr.toString('utf8').trim() || stdout.toString('utf8', 0, 200).trim();
+    // `nologin` says so on standard output, `false` says nothing.
+    const hasNoShell = code === 1 && (words === '' || /account is (currently )?not available/i.test(words));
+    const hint = /password change required/i.test(words)
+        ? 'The password of the login user has expired: log in once by hand and change it, or let it never expire (`sudo chage --maxdays -1 USER`).'
+        : hasNoShell
+            ? 'The login user needs a shell that runs commands, not nologin or false: `sudo usermod --shell /bin/sh USER` there.'
+            : docker.sudo
+                ? 'The login user must be allowed to run docker by sudo without a password.'
+                : 'Install Docker there, or check the PATH of non-interactive logins.';
+    return new DeployError('docker-unavailable', 'invalid', `cannot run docker on ${description}: ${words || `exit code ${code ?? 'none'}`}`, { hint });
 }
 /** The login went well and the first command does not end: there is nothing to wait for. */
 const hangs = (error, docker) => new DeployError('docker-unavailable', 'invalid', error.message, {
@@ -53783,10 +54024,11 @@ async function run(world) {
         for (const note of rendered?.notes ?? [])
             narrator.say(note.message);
         for (const warning of rendered?.warnings ?? [])
-            narrator.warn(warning.message, warning.position);
+            narrator.warn(withMend(warning), warning.position);
         if (rendered !== undefined)
             rendered = tellFileLint(world, inputs, rendered);
-        const checks = ['deploy', 'rollback'].includes(inputs.mode) ? world.checks(inputs) : [];
+        // A plan is refused where the deploy would be.
+        const checks = ['deploy', 'rollback', 'plan'].includes(inputs.mode) ? world.checks(inputs) : [];
         const opening = Session.open(world.connect(inputs), inputs.docker, narrator.debug);
         const session = await unless(world.signal, opening, (late) => late.close());
         try {
@@ -53795,7 +54037,7 @@ async function run(world) {
                 `CLI ${session.cliVersion.join('.')}`);
             const fitted = rendered && forClient(rendered, session.cliVersion.join('.'));
             for (const warning of fitted?.warnings ?? [])
-                narrator.warn(warning.message, warning.position);
+                narrator.warn(withMend(warning), warning.position);
             return await connected({
                 world,
                 inputs,
@@ -54465,10 +54707,14 @@ const SECTION = {
     back: 'Back again',
 };
 /** Mermaid ends a name at a colon, and a line at a semicolon; `#` and `%` begin something else. */
-const chart_nameOf = (text) => {
-    const plain = text.replace(/[^\p{L}\p{N} _.,()/-]+/gu, ' ').trim();
-    return plain.length > MAX_NAME ? `${plain.slice(0, MAX_NAME - 3)}...` : plain;
-};
+function chart_nameOf({ name, kind }) {
+    const plain = name.replace(/[^\p{L}\p{N} _.,()/-]+/gu, ' ').trim();
+    if (plain.length <= MAX_NAME)
+        return plain;
+    const most = MAX_NAME - 3;
+    // Services begin alike, with the name of their stack.
+    return kind === 'step' ? `${plain.slice(0, most)}...` : `...${plain.slice(-most)}`;
+}
 /** Both ends of the picture go by local time, so that a clock that starts at midnight reads as elapsed. */
 function clock(ms) {
     const pad = (value, digits = 2) => String(value).padStart(digits, '0');
@@ -54479,8 +54725,9 @@ function clock(ms) {
     ];
     return `2000-01-${pad(1 + Math.floor(h / 24))} ${pad(h % 24)}:${pad(m)}:${pad(s)}.${pad(ms % 1000, 3)}`;
 }
-function line({ name, from, to, state, reached }) {
-    const words = [chart_nameOf(name), reached, spokenTime(to - from)].filter((text) => text !== '');
+function line(bar) {
+    const { from, to, state, reached } = bar;
+    const words = [chart_nameOf(bar), reached, spokenTime(to - from)].filter((text) => text !== '');
     const tookMs = Math.max(1, Math.round(to - from));
     return `  ${SIGN[state]} ${words.join(' ')} :${chart_TAG[state]}${clock(Math.round(from))}, ${tookMs}ms`;
 }
@@ -54498,7 +54745,10 @@ function ganttLines(bars, durationMs) {
         const here = drawn.filter((bar) => bar.kind === kind);
         return here.length === 0 ? [] : [` section ${SECTION[kind]}`, ...here.map(line)];
     });
-    const left = services.length - Math.min(services.length, MAX_DRAWN);
+    const names = new Set(services.map(({ name }) => name));
+    for (const { name } of drawn)
+        names.delete(name);
+    const left = names.size;
     return [
         '```mermaid',
         'gantt',
@@ -54522,6 +54772,8 @@ const MAX_TIMELINE = 2000;
 const MAX_ANNOTATIONS = 10;
 /** Of these the lint leaves some to what comes after it, and is more important. */
 const LEFT_BY_LINT = { warning: 3, notice: 1 };
+/** More findings than that are folded in the log, of which they would be the first page. */
+const MAX_UNFOLDED = 20;
 /** @param cancelled aborted when the run is cancelled */
 function createNarrator(log, clock, cancelled) {
     const begun = clock.now();
@@ -54594,11 +54846,16 @@ function createNarrator(log, clock, cancelled) {
             };
             findings.push(...found);
             const chosen = mostImportant(found, { warning: limit('warning'), notice: limit('notice') });
+            const many = found.length > MAX_UNFOLDED;
+            if (many)
+                log.startGroup(`Lint of the stack files: ${plural(found.length, 'finding')}`);
             for (const finding of found) {
                 const { id, level, message, mend, file, line } = finding;
                 const text = safeLine(`${lint_placeOf(finding)}: ${message}. ${mend} (${id})`);
                 tell(level, text, line === null ? { file } : { file, line }, chosen.has(finding));
             }
+            if (many)
+                log.endGroup();
         },
         findings: () => [...findings].sort(byPlace),
         timeline: () => timeline,
@@ -57803,13 +58060,19 @@ function headline(run) {
             ? 'rollback'
             : run.mode === 'plan'
                 ? 'plan'
-                : 'deploy';
+                : run.mode === 'status'
+                    ? 'status report'
+                    : 'deploy';
     switch (run.outcome) {
         case 'deployed':
+            if (isUnseen(run))
+                return `${stack} is in the swarm; whether it runs was not waited for.`;
             return run.mode === 'rollback'
                 ? `${stack} is back to what it was: every service runs what was recorded.`
                 : `${stack} is deployed: every service runs what was asked for.`;
         case 'unchanged':
+            if (isUnseen(run))
+                return `${stack} was in the swarm just so; whether it runs was not waited for.`;
             return `${stack} already ran exactly this; nothing was restarted.`;
         case 'planned':
             return run.plan?.hasChanges === true
@@ -57850,10 +58113,12 @@ function headline(run) {
 }
 /** Whether a stack that was looked at is there, and every service of it as it is meant to be. */
 const isWell = ({ services }) => services.length > 0 && services.every(({ outcome }) => outcome === 'healthy');
-/** The last line of the log of a green run; a red one has its annotations there. */
-const verdictLine = (run) => isGreen(run.outcome)
+/** With `wait: false`: the swarm has accepted what was asked for, and nobody has seen any of it run. */
+const isUnseen = ({ services }) => services.some(({ outcome }) => outcome === 'accepted');
+/** The last line of the log. What happened stands before it in a red run, as its annotations. */
+const lastLine = (run) => isGreen(run.outcome)
     ? `${headline(run)} ${safeLine(run.message)} (${spokenTime(run.durationMs)})`
-    : undefined;
+    : `Outcome ${run.outcome}, reason ${run.reason} (${spokenTime(run.durationMs)})`;
 /**
  * Whether the headline says all of what became of the stack, so that the cause comes next, and then the verdict in
  * the words of Docker.
@@ -57861,9 +58126,15 @@ const verdictLine = (run) => isGreen(run.outcome)
 const causeFirst = ({ outcome }) => outcome === 'rolled-back' || outcome === 'failed';
 /** A service that was put back is well again: the reason is why it had to be. */
 function outcomeCell({ outcome, reason, ended, replicas }) {
-    // What has ended well is well, and is not called healthy.
+    // What has ended well is well, and is not called healthy; nor is what has nothing to run.
+    if (reason === '' && outcome === 'healthy')
+        return ended === replicas.running
+            ? 'completed'
+            : replicas.desired === 0
+                ? 'nothing to run'
+                : outcome;
     if (reason === '')
-        return outcome === 'healthy' && ended === replicas.running ? 'completed' : outcome;
+        return outcome;
     const wentBack = outcome === 'restored' || outcome === 'removed';
     return wentBack ? `${outcome} after ${code(reason)}` : `${outcome}: ${code(reason)}`;
 }
@@ -57877,7 +58148,10 @@ const SIGNS = {
     untouched: '',
 };
 /** `3/3`, and how many of these do not run any more, as they may. */
-function runningCell({ replicas: { running, desired }, ended = 0 }) {
+function runningCell({ replicas: { running, desired }, ended = 0, outcome, }) {
+    // One is gone, at the other nobody has looked.
+    if (outcome === 'removed' || outcome === 'accepted')
+        return '';
     const all = `${running}/${desired}`;
     if (ended === 0)
         return all;
@@ -57902,7 +58176,7 @@ const serviceRow = (took) => (service) => {
     return [
         safeCell(name),
         `${SIGNS[outcome]}${outcomeCell(service)}`,
-        outcome === 'removed' ? '' : runningCell(service),
+        runningCell(service),
         service.change,
         same ? '' : imageCell(service.previousImage, service.previousDigest),
         imageCell(service.image, service.digest),
@@ -57956,15 +58230,24 @@ function render_failuresOf({ failures }) {
         ...(failures.length > render_MAX_FAILURES ? [`and ${failures.length - render_MAX_FAILURES} more`, ''] : []),
     ];
 }
+/** Of very many services that failed, a dossier tells of the first ones. */
+function othersOf({ dossier, services }) {
+    if (dossier.length === 0)
+        return [];
+    const told = new Set(dossier.map(({ service }) => service));
+    const left = services.filter(({ name, reason }) => reason !== '' && !told.has(name)).length;
+    return left === 0 ? [] : [`and ${plural(left, 'more service')}, as the table says`, ''];
+}
 /** The step summary in GitHub's markdown, most important first and below the size limit. */
 function render_summaryOf(run) {
     const verdict = verdictLines(run);
     const looked = run.outcome === 'reported';
     const { lead, details } = dossierSection(run.dossier, run.verification);
+    const more = looked ? [] : othersOf(run);
     const lines = [
         `## ${render_signOf(run)} ${safeCell(headline(run))}`,
         '',
-        ...(causeFirst(run) ? [...lead, ...verdict] : [...verdict, ...lead]),
+        ...(causeFirst(run) ? [...lead, ...more, ...verdict] : [...verdict, ...lead, ...more]),
         ...details,
     ];
     if (lead.length === 0 && !looked)
@@ -58067,10 +58350,12 @@ function lintOf(findings) {
         '',
     ];
 }
-/** Green says that the state was read, not that it is good. */
+/** Green says that the state was read, not that it is good; or that it was written, not that it runs. */
 function render_signOf(run) {
     if (!isGreen(run.outcome))
         return '\u274c';
+    if (isUnseen(run))
+        return '\u23f3';
     return run.outcome === 'reported' && !isWell(run) ? '\u26a0\ufe0f' : '\u2705';
 }
 /** With `mode: status`: what runs, what does not, and how it came to it. */
@@ -58359,7 +58644,8 @@ function annotation(position) {
     if (position === undefined)
         return {};
     return {
-        file: position.file,
+        // As the repository has it: `./stack.yml` is no file of its for GitHub.
+        file: (0,external_node_path_namespaceObject.normalize)(position.file),
         ...(position.line === undefined ? {} : { startLine: position.line }),
         ...(position.column === undefined ? {} : { startColumn: position.column }),
     };
@@ -58439,9 +58725,6 @@ async function publish(run) {
 const output = (name, value) => give('GITHUB_OUTPUT', 'outputs', () => setOutput(name, value));
 function github_tell(run) {
     info('');
-    const verdict = verdictLine(run);
-    if (verdict !== undefined)
-        info(coloured(verdict, 'good'));
     annotationsOf(run).forEach(({ text, position }, index) => {
         // GitHub shows no more of them; one line, as what begins a line of the log may be a command.
         if (index >= MAX_ANNOTATIONS)
@@ -58449,6 +58732,7 @@ function github_tell(run) {
         else
             error(text, annotation(position));
     });
+    info(coloured(lastLine(run), isGreen(run.outcome) ? 'good' : 'bad'));
 }
 
 // EXTERNAL MODULE: ./node_modules/is-stream/index.js
@@ -59334,6 +59618,16 @@ class NodeSSH {
     }
 }
 
+;// CONCATENATED MODULE: ./src/transport/addresses.ts
+/** A name with several addresses, of which the runner may reach only some. */
+/**
+ * Milliseconds for one address of a name before the next is tried; the last one gets the rest. Node's own 250 give
+ * up whatever is further away than that, and where the address after it is an IPv6 one, and the runner has no
+ * IPv6, as hosted ones have none, nothing is reached at all (tried, 300 ms). A lost packet is sent again after 1 s.
+ * @param limitMs for all of them
+ */
+const addressLimitMs = (limitMs) => Math.max(250, Math.min(3000, Math.floor(limitMs / 4)));
+
 ;// CONCATENATED MODULE: external "node:stream"
 const external_node_stream_namespaceObject = require("node:stream");
 ;// CONCATENATED MODULE: ./src/transport/command-stream.ts
@@ -59875,6 +60169,7 @@ function commandTitle(argv) {
 
 
 
+
 /** A connection that did not come about. */
 class ConnectFailed extends ConnectionLost {
     /** Whether the same attempt may succeed a moment later. */
@@ -59916,7 +60211,8 @@ async function establish(options) {
     const anotherLine = () => establish(options);
     if (jump === undefined) {
         const where = describeTarget(target);
-        const hop = { target, credentials, key, where, inputs: KEY_INPUTS, dial: dialDirectly(target) };
+        const dial = dialDirectly(target, options);
+        const hop = { target, credentials, key, where, inputs: KEY_INPUTS, dial };
         return await ssh_logIn(options, hop, until, anotherLine);
     }
     const bastion = await logInToBastion(options, jump, until);
@@ -59936,7 +60232,7 @@ async function logInToBastion(options, { target, credentials }, until) {
     const where = `the jump host ${describeTarget(target)}`;
     try {
         const key = usableKey(credentials, inputs);
-        const hop = { target, credentials, key, where, inputs, dial: dialDirectly(target) };
+        const hop = { target, credentials, key, where, inputs, dial: dialDirectly(target, options) };
         return await ssh_logIn(options, hop, until);
     }
     catch (error) {
@@ -59951,8 +60247,13 @@ function usableKey({ privateKey, passphrase }, inputs) {
         throw new InvalidInput([read]);
     return read;
 }
-/** A small answer must not wait for the acknowledgement of the one before it. */
-const dialDirectly = ({ host, port }) => () => (0,external_node_net_namespaceObject.connect)({ host, port, noDelay: true });
+const dialDirectly = ({ host, port }, { connectTimeoutMs }) => () => (0,external_node_net_namespaceObject.connect)({
+    host,
+    port,
+    // A small answer must not wait for the acknowledgement of the one before it.
+    noDelay: true,
+    autoSelectFamilyAttemptTimeout: addressLimitMs(connectTimeoutMs),
+});
 /** Logs in to one machine, asking for its host keys in turn where only a fingerprint is pinned. */
 async function ssh_logIn(options, hop, until, anotherLine) {
     const { hostKeys } = options;
@@ -60238,6 +60539,12 @@ const NETWORK = {
     EAI_AGAIN: ['can not be looked up: the name server did not answer', true],
     ENOTFOUND: ['can not be looked up: there is no such host name', false],
 };
+/** What ssh2 offers that current servers have, by the word for it in ssh2's own errors. */
+const ALGORITHMS_OF = {
+    'key exchange': 'curve25519-sha256 or diffie-hellman-group16-sha512 (KexAlgorithms)',
+    cipher: 'aes256-gcm@openssh.com, chacha20-poly1305@openssh.com or aes256-ctr (Ciphers)',
+    MAC: 'hmac-sha2-256-etm@openssh.com or hmac-sha2-512-etm@openssh.com (MACs)',
+};
 /** SSH_DISCONNECT_TOO_MANY_CONNECTIONS of RFC 4253, 11.1. */
 const TOO_MANY_CONNECTIONS = 12;
 function connectFailure(where, phase, timeoutMs, cause) {
@@ -60271,7 +60578,11 @@ function connectFailure(where, phase, timeoutMs, cause) {
             : 'closed the connection before the SSH handshake', true, 'A server that is starting, that has too many logins at once (MaxStartups) or that blocks this address does so.');
     }
     if (level === 'handshake' || level === 'protocol' || phase === 'handshake') {
-        return failed(`did not complete the SSH handshake: ${message}`, false, 'Is this the port of an SSH server, and a current one?');
+        const [, which] = /no matching .*(key exchange|cipher|MAC)/.exec(message) ?? [];
+        const wanted = which === undefined ? undefined : ALGORITHMS_OF[which];
+        return failed(`did not complete the SSH handshake: ${message}`, false, wanted === undefined
+            ? 'Is this the port of an SSH server, and a current one?'
+            : `Its sshd_config must allow one that this action knows, such as ${wanted}. \`sudo sshd -T\` there shows what it allows.`);
     }
     return failed(`broke the connection off: ${message}`, true);
 }
@@ -60289,6 +60600,9 @@ function refusedChannel(error) {
         ...(typeof reason === 'number' ? { reason } : {}),
     };
 }
+/** How often a command is begun again that was refused though none runs, and the pause that grows. */
+const REFUSED_AGAIN = 5;
+const REFUSED_PAUSE_MS = 50;
 /** Silent questions until a connection counts as lost. */
 const KEEPALIVES = 3;
 class SshTransport {
@@ -60307,6 +60621,8 @@ class SshTransport {
     #maxSessions = Infinity;
     /** For those beyond that. */
     #spare;
+    /** Whether a command has ended on it. */
+    #used = false;
     #silent = 0;
     constructor(client, stream, { hop, keepaliveMs, anotherLine, }) {
         this.#client = client;
@@ -60489,7 +60805,7 @@ class SshTransport {
      * `started` runs in the very turn in which the server confirmed it: the output and the end of a
      * short command are in the same packet, and a promise would come too late.
      */
-    #exec(argv, title, failed, started) {
+    #exec(argv, title, failed, started, again = 0) {
         try {
             const command = commandLine(argv);
             if (this.#lost !== undefined) {
@@ -60504,18 +60820,30 @@ class SshTransport {
             this.#sessions += 1;
             this.#client.exec(command, (error, channel) => {
                 if (error === undefined) {
-                    channel.once('close', () => (this.#sessions -= 1));
+                    channel.once('close', () => {
+                        this.#sessions -= 1;
+                        this.#used = true;
+                    });
                     started(channel, this);
                     return;
                 }
                 this.#sessions -= 1;
+                const refused = this.#lost === undefined && refusedChannel(error).description !== undefined;
+                // sshd counts a command that has ended until it is done with the packets that it has read, and this
+                // request is among these as often as not (tried, MaxSessions 1; OpenSSH, session.c and serverloop.c).
+                if (refused && this.#sessions === 0 && this.#used && again < REFUSED_AGAIN) {
+                    const retry = () => {
+                        if (this.#waiting.delete(failed))
+                            this.#exec(argv, title, failed, started, again + 1);
+                    };
+                    setTimeout(retry, again * REFUSED_PAUSE_MS);
+                    return;
+                }
                 this.#waiting.delete(failed);
-                if (this.#lost === undefined && this.#sessions > 0 && this.#anotherLine !== undefined) {
-                    if (refusedChannel(error).description !== undefined) {
-                        this.#maxSessions = Math.min(this.#maxSessions, this.#sessions);
-                        this.#execElsewhere(argv, title, failed, started);
-                        return;
-                    }
+                if (refused && this.#sessions > 0 && this.#anotherLine !== undefined) {
+                    this.#maxSessions = Math.min(this.#maxSessions, this.#sessions);
+                    this.#execElsewhere(argv, title, failed, started);
+                    return;
                 }
                 failed(this.#lost ??
                     new ConnectionLost(`${this.description} did not start "${title}": ${error.message}`, {
@@ -60859,8 +61187,10 @@ const external_node_https_namespaceObject = require("node:https");
 /** One request of a check: the runner's own way to the stack, as its users come. */
 
 
+
 /** Bytes of a body that are read. */
 const MAX_BODY = 1024 * 1024;
+const CUT = 'the connection was closed before its body had ended';
 const probe_probe = (url, timeoutMs, signal) => new Promise((resolve) => {
     const request = new URL(url).protocol === 'https:' ? external_node_https_namespaceObject.request : external_node_http_namespaceObject.request;
     const chunks = [];
@@ -60870,19 +61200,25 @@ const probe_probe = (url, timeoutMs, signal) => new Promise((resolve) => {
         resolve(answer);
         outgoing.destroy();
     };
+    let begun;
     const answered = (incoming, isWhole) => ({
         status: incoming.statusCode ?? 0,
         location: incoming.headers.location ?? '',
         body: Buffer.concat(chunks).subarray(0, MAX_BODY).toString('utf8'),
         isWhole,
     });
+    /** @param error where nothing of the answer has come @param unfinished where some of it has */
+    const broken = (error, unfinished) => end(begun === undefined ? { error } : { ...answered(begun, false), unfinished });
     const outgoing = request(url, {
         // A new connection each time: an old one may lead to a task that is gone.
         agent: false,
         signal,
+        // An option of the socket, which goes on to it.
+        ...{ autoSelectFamilyAttemptTimeout: addressLimitMs(timeoutMs) },
         headers: { 'User-Agent': 'swarm-deploy', Accept: '*/*', 'Accept-Encoding': 'identity' },
     });
     outgoing.on('response', (incoming) => {
+        begun = incoming;
         incoming.on('data', (chunk) => {
             chunks.push(chunk);
             size += chunk.length;
@@ -60890,10 +61226,11 @@ const probe_probe = (url, timeoutMs, signal) => new Promise((resolve) => {
                 end(answered(incoming, false));
         });
         incoming.once('end', () => end(answered(incoming, true)));
-        incoming.once('error', (error) => end({ error: probe_words(error) }));
+        incoming.once('error', (error) => broken(probe_words(error), CUT));
     });
-    outgoing.once('error', (error) => end({ error: probe_words(error) }));
-    const timer = setTimeout(() => end({ error: `it did not answer within ${Number((timeoutMs / 1000).toFixed(1))} s` }), timeoutMs);
+    outgoing.once('error', (error) => broken(probe_words(error), CUT));
+    const seconds = Number((timeoutMs / 1000).toFixed(1));
+    const timer = setTimeout(() => broken(`it did not answer within ${seconds} s`, `its body did not end within ${seconds} s`), timeoutMs);
     outgoing.end();
 });
 /** What the codes of node and OpenSSL mean. */

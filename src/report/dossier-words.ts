@@ -264,7 +264,10 @@ const OF_THE_FILES: readonly { readonly pattern: RegExp; readonly mend: string }
     mend: 'Remove it from sysctls, and set it on every node that may run the service (/etc/sysctl.d): it is one of the whole kernel, which no container can set.',
   },
   { pattern: /unknown capability/i, mend: 'Correct cap_add and cap_drop.' },
-  { pattern: /setting rlimit.*invalid argument/i, mend: 'Correct ulimits: soft is no more than hard.' },
+  {
+    pattern: /setting rlimit.*invalid argument/i,
+    mend: 'Correct ulimits: soft is no more than hard.',
+  },
 ];
 
 /** What Docker's counts of unfit nodes say, and what helps there. */
