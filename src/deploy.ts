@@ -291,6 +291,8 @@ function hintFor(reason: Reason, words: string): string {
     return 'Was it demoted? Or do Docker settings of the login user lead to another engine (`docker context`, DOCKER_HOST)? Then set docker-host.';
   if (reason === 'docker-unavailable')
     return 'Look at the managers, on one of them: docker node ls. More than half of them must be reachable, and not overloaded.';
+  if (/mode change is not allowed/i.test(words))
+    return 'Swarm changes the mode of no service (replicated, global, a job): remove the one that is there (docker service rm), then run this again.';
   return /only updates to Labels are allowed/i.test(words)
     ? 'A config or secret cannot change its content under the same name: give it a new name.'
     : 'The message is from Docker on the manager; correct what it names in the stack files.';

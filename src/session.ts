@@ -149,7 +149,7 @@ export class Session {
       } catch (error) {
         const lost = error instanceof ConnectionLost;
         // 500 and 503: no leader, or the engine is starting or stopping.
-        const passing = error instanceof EngineError && error.status >= 500;
+        const passing = error instanceof EngineError && error.passes;
         if (!lost && !passing) throw error;
         if (clock.now() >= deadline) throw gaveUp(error);
         log(`${lost ? 'connection lost' : 'the swarm does not answer'}: ${error.message}`);

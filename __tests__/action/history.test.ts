@@ -164,6 +164,19 @@ describe('a deploy', () => {
   });
 });
 
+it('what would change the mode of a service is refused before anything is written', async () => {
+  await go('api:1');
+  removeByHand('api');
+  const yaml = stackFile({ api: { image: 'api:2', global: true }, web: { image: 'web:2' } });
+  await go('none', { yaml });
+  const written = stackWrites().length;
+  const { report } = await back('1');
+  expect(report).toMatchObject({ outcome: 'invalid', reason: 'deploy-refused' });
+  expect(report.message).toContain('shop_api is global and was replicated');
+  expect(report.hint).toContain('docker service rm shop_api');
+  expect(stackWrites()).toHaveLength(written);
+});
+
 describe('the lock', () => {
   const hold = (labels: Record<string, string> = {}): void => {
     swarm.objects.push({

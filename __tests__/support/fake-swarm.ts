@@ -12,6 +12,7 @@ import { formatJson, parseJson } from '../../src/docker/engine.js';
 import { ConnectionLost } from '../../src/errors.js';
 import {
   at,
+  kindOf,
   type Json,
   type JsonObject,
   type Node,
@@ -578,8 +579,14 @@ export class FakeSwarm {
       service.UpdateStatus = this.#status('rollback_started', 'manually requested rollback');
       return [200, {}];
     }
+    const spec = parseJson(body) as ServiceSpec;
+    if (kindOf(spec).kind !== kindOf(service.Spec).kind)
+      return [
+        501,
+        { message: 'rpc error: code = Unimplemented desc = service mode change is not allowed' },
+      ];
     this.writes.push(`restore ${service.Spec.Name} (${query.get('registryAuthFrom') ?? ''})`);
-    this.#update(service, parseJson(body) as ServiceSpec);
+    this.#update(service, spec);
     return [200, {}];
   }
 

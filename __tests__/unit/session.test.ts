@@ -250,6 +250,14 @@ describe('settle', () => {
     expect(lines).toEqual([]);
     await session.close();
   });
+  it('does not wait for what Swarm never does', async () => {
+    const session = await open();
+    const begun = swarm.clock.now();
+    swarm.onRequest = () => ({ status: 501, body: '{"message":"service mode change"}' });
+    await expect(session.settle(nodesOf, patience)).rejects.toThrow('service mode change');
+    expect(swarm.clock.now()).toBe(begun);
+    await session.close();
+  });
   it.each([
     ['connection', () => swarm.cut()],
     ['leader', () => (swarm.onRequest = () => ({ status: 500, body: '{"message":"no leader"}' }))],

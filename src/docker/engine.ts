@@ -39,6 +39,11 @@ export class EngineError extends Error {
     super(message);
     this.name = 'EngineError';
   }
+
+  /** Whether it may be another answer later: 501 says what Swarm never does, as to change a service's mode. */
+  get passes(): boolean {
+    return this.status >= 500 && this.status !== 501;
+  }
 }
 
 export interface EngineVersion {

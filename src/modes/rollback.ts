@@ -14,7 +14,7 @@ import {
 import type { History } from '../ledger/history.js';
 import { isGood, origin, place, select, type Revision } from '../ledger/revision.js';
 import { running } from '../ledger/running.js';
-import { sameJson, type Service, type Snapshot } from '../model.js';
+import { kindOf, sameJson, type Service, type Snapshot } from '../model.js';
 import { imagesFor } from '../rollout/needed-images.js';
 import { applySpecs, missingFor, type AuthFor, type RecordedService } from '../rollout/replay.js';
 import type { Ending } from '../world.js';
@@ -77,7 +77,8 @@ function listOf(revisions: readonly Revision[]): string {
  * `mode: rollback` brings back the stack as a whole: the services of the revision and those that were
  * beside them; what newer revisions brought goes once everything else is well. A re-run of a deploy
  * brings back its own services alone, as others may deploy other parts of the stack.
- * @throws DeployError `revision-incomplete` where the swarm no longer has all that it needs
+ * @throws DeployError `revision-incomplete` where the swarm no longer has all that it needs, `deploy-refused`
+ *   where a service has another mode by now
  */
 export async function deployRevision(
   deployment: Deployment,
@@ -94,6 +95,7 @@ export async function deployRevision(
   const live = before.before.services;
   const moved = whole ? movedSince(sealed.others, live) : [];
   const services = [...sealed.services, ...moved];
+  demandModes(revision, services, live);
   const missing = await settle(deployment, (engine) => missingFor(engine, services, networks));
   if (missing.length > 0)
     throw incomplete(revision, `the swarm no longer has ${missing.join(', ')}`);
@@ -129,6 +131,31 @@ export async function deployRevision(
     removes,
     keeps: ({ Spec }) => whole && kept.has(Spec.Name),
   });
+}
+
+/**
+ * Swarm would refuse it half-way.
+ * @throws DeployError `deploy-refused`
+ */
+function demandModes(
+  { number }: Revision,
+  services: readonly RecordedService[],
+  live: readonly Service[],
+): void {
+  const kinds = new Map(live.map(({ Spec }) => [Spec.Name, kindOf(Spec).kind]));
+  const others = services.filter(
+    ({ name, spec }) => (kinds.get(name) ?? kindOf(spec).kind) !== kindOf(spec).kind,
+  );
+  if (others.length === 0) return;
+  const text = ({ name, spec }: RecordedService): string =>
+    `${name} is ${kinds.get(name) ?? ''} and was ${kindOf(spec).kind}`;
+  const names = others.map(({ name }) => name).join(' ');
+  throw new DeployError(
+    'deploy-refused',
+    'invalid',
+    `revision ${number} cannot be brought back: ${others.map(text).join(', ')}, and Swarm changes the mode of no service; nothing was touched`,
+    { hint: `docker service rm ${names}, then run this again: what is gone is made as it was.` },
+  );
 }
 
 /** Which of several nodes has an image, a manager cannot see. */

@@ -32,7 +32,7 @@ export async function meantSpecs(
     }
   } catch (error) {
     // A service that is gone: the watch says so.
-    if (!(error instanceof EngineError) || error.status >= 500) throw error;
+    if (!(error instanceof EngineError) || error.passes) throw error;
   }
   return meant;
 }

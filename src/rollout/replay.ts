@@ -87,7 +87,7 @@ export async function applySpecs(
     }
     return { repeated: false };
   } catch (error) {
-    if (!(error instanceof EngineError) || error.status >= 500) throw error;
+    if (!(error instanceof EngineError) || error.passes) throw error;
     return {
       failure: {
         reason: 'deploy-refused',

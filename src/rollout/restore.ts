@@ -65,7 +65,7 @@ export async function restore(
       await action();
     } catch (error) {
       // An engine that has trouble of its own is asked again, from the start.
-      if (!(error instanceof EngineError) || error.status >= 500) throw error;
+      if (!(error instanceof EngineError) || error.passes) throw error;
       refused.set(name, error);
     }
   };
@@ -136,7 +136,7 @@ export async function rewrite(engine: Engine, { id, spec }: Target): Promise<voi
 
 /** It only helps Swarm along: what the engine would not have is no end of the watch. */
 const isInVain = (error: unknown): boolean =>
-  error instanceof EngineError && (error.status < 500 || /out of sequence/i.test(error.message));
+  error instanceof EngineError && (!error.passes || /out of sequence/i.test(error.message));
 
 /**
  * Has Swarm's updater begin anew: one that waits for a task on a lost node waits for ever, and takes no notice
