@@ -125,6 +125,10 @@ export const isSameRollback = (a: UpdateStatus | undefined, b: UpdateStatus | un
   b?.State?.startsWith('rollback_') === true &&
   a.StartedAt === b.StartedAt;
 
+/** Until it is written again, Swarm leaves a service as it was when it paused. */
+export const isPaused = ({ UpdateStatus }: Pick<Service, 'UpdateStatus'>): boolean =>
+  UpdateStatus?.State === 'paused' || UpdateStatus?.State === 'rollback_paused';
+
 /** What a service is meant to be doing, decided from its spec. */
 export type Kind =
   | { readonly kind: 'replicated'; readonly replicas: number; readonly oneShot: boolean }

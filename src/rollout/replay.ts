@@ -5,7 +5,7 @@
 import type { Deployed } from '../deploy.js';
 import { portHolder } from '../docker/cli.js';
 import { EngineError, type Engine } from '../docker/engine.js';
-import { imageOf, referencesOf, sameJson, type Service, type ServiceSpec } from '../model.js';
+import { imageOf, isPaused, referencesOf, sameJson, type ServiceSpec } from '../model.js';
 
 /** A service as it was recorded. */
 export interface RecordedService {
@@ -137,7 +137,3 @@ async function applySpec(
     }
   }
 }
-
-/** Until it is written again, Swarm leaves a service as it was when it paused. */
-const isPaused = ({ UpdateStatus }: Service): boolean =>
-  UpdateStatus?.State === 'paused' || UpdateStatus?.State === 'rollback_paused';

@@ -4,7 +4,7 @@
  * lost connection, and does nothing where Swarm itself already went back.
  */
 import { EngineError, type Engine, type StackObject } from '../docker/engine.js';
-import { at, nudged, sameJson, type Service, type ServiceSpec } from '../model.js';
+import { at, isPaused, nudged, sameJson, type Service, type ServiceSpec } from '../model.js';
 import type { Target } from './goal.js';
 
 /** What was there before the deploy, and what the deploy made of it. */
@@ -105,7 +105,7 @@ async function restoreService(
     const live = await engine.service(former.ID);
     if (live === undefined) return false;
     if (sameJson(live.Spec, former.Spec)) {
-      if (live.UpdateStatus?.State !== 'rollback_paused') return true;
+      if (!isPaused(live)) return true;
       log(`${name} already has its former spec, but Swarm paused on the way back: resuming`);
     } else if (intended !== undefined && !isOurs(live.Spec, intended)) return false;
     else log(`restoring the former spec of ${name}`);

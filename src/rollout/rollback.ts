@@ -8,7 +8,14 @@ import { isJob, kindOf, sameJson, type Service, type Snapshot } from '../model.j
 import type { Changes } from '../plan.js';
 import type { Narrator } from '../report/narrator.js';
 import { standingLine } from '../report/progress.js';
-import { beginRollout, type End, type Goal, type Rollout, type Target } from './observe.js';
+import {
+  beginRollout,
+  continueRollout,
+  type End,
+  type Goal,
+  type Rollout,
+  type Target,
+} from './observe.js';
 import { ranInFull, unsteadyPlaces } from './stability.js';
 import { placedTasks } from './standing.js';
 import { removeObjects, restore } from './restore.js';
@@ -115,7 +122,15 @@ async function attempt(request: RollBackRequest): Promise<RollBackResult> {
       narrator.say(
         `${name} was failing before this deploy, too (${unsteady.size} of its tasks): that is no more than it has to be again`,
       );
-  const { rollout, end } = await request.watch(beginRollout(goal));
+  let { rollout, end } = await request.watch(beginRollout(goal));
+  for (let time = 1; time <= RESUMPTIONS && mayGoOn(end, goal); time += 1) {
+    narrator.say(`${end.message}; going on (${time} of at most ${RESUMPTIONS} times)`);
+    const again = { changed: ours, created: [] };
+    await settle((engine) =>
+      restore(engine, again, intended, narrator.say, (ms) => clock.sleep(ms, world.signal)),
+    );
+    ({ rollout, end } = await request.watch(continueRollout(rollout, goal, clock.now())));
+  }
   const refusals = refused.map(({ name, why }) => `${name} is still as it was deployed: ${why}`);
   if (end.kind !== 'converged')
     return {
@@ -158,6 +173,21 @@ async function attempt(request: RollBackRequest): Promise<RollBackResult> {
     rollout,
   };
 }
+
+/**
+ * A former version may need a second try, too, as while what it waits for comes back: at the first task of it
+ * that fails, Swarm stops, or turns round once more, and leaves the stack half-way.
+ */
+const RESUMPTIONS = 3;
+
+/** Whether it was Swarm that did not go on, and that would if it were asked to: nothing runs again what has ended. */
+const mayGoOn = (end: End, { targets }: Goal): end is Extract<End, { readonly kind: 'failed' }> => {
+  if (end.kind !== 'failed') return false;
+  if (end.reason !== 'update-paused' && end.reason !== 'rolled-back-by-swarm') return false;
+  const target = targets.find(({ name }) => name === end.service);
+  const kind = target && kindOf(target.spec);
+  return !(kind !== undefined && 'oneShot' in kind && kind.oneShot);
+};
 
 /**
  * What nobody has to put back, and what the deploy may have brought down all the same: a service fails for

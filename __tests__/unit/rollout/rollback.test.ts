@@ -1,10 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
 import { EngineError, type Engine } from '../../../src/docker/engine.js';
-import type { Service, ServiceSpec } from '../../../src/model.js';
+import type { JsonObject, Service, ServiceSpec } from '../../../src/model.js';
 import { changesOf } from '../../../src/plan.js';
-import { observe } from '../../../src/rollout/observe.js';
+import { observe, type End } from '../../../src/rollout/observe.js';
 import { ranAgain, rollBack, type RollBackResult } from '../../../src/rollout/rollback.js';
-import { service, snapshot, spec } from '../../support/snapshots.js';
+import { service, snapshot, spec, without } from '../../support/snapshots.js';
 
 const named = (name: string, image = `${name}:1`, more: Partial<Service> = {}): Service => ({
   ...service({ ...spec(image), Name: name, Mode: { Replicated: { Replicas: 0 } } }, more),
@@ -20,7 +20,11 @@ const asJob = (one: Service, Index: number): Service => ({
 class World {
   readonly live: Map<string, Service>;
   readonly log: string[] = [];
+  /** What was written, in order. */
+  readonly written: string[] = [];
   refuse: (id: string) => EngineError | undefined = () => undefined;
+  /** How a watch ends, once what that means has been done to the services. */
+  watched: () => End = () => ({ kind: 'converged' });
 
   constructor(
     readonly before: readonly Service[],
@@ -38,7 +42,10 @@ class World {
   readonly engine = {
     service: async (id: string) => this.live.get(id),
     updateService: async (id: string, _: number, Spec: ServiceSpec) =>
-      this.#write(id, () => this.live.set(id, { ...this.live.get(id)!, Spec })),
+      this.#write(id, () => {
+        this.written.push(id);
+        this.live.set(id, { ...without(this.live.get(id)!, 'UpdateStatus'), Spec });
+      }),
     removeService: async (id: string) => this.#write(id, () => this.live.delete(id)),
   } as unknown as Engine;
 
@@ -61,11 +68,12 @@ class World {
       stableForMs: 0,
       world: { narrator, clock, signal: new AbortController().signal } as never,
       watch: async (start) => {
+        const end = this.watched();
         const rollout = observe(start, {
           ...snapshot(1, []),
           services: [...this.live.values()],
         });
-        return { rollout, end: { kind: 'converged' } };
+        return { rollout, end };
       },
       settle: (action) => action(this.engine),
       cleanUpLimitMs: 0,
@@ -147,5 +155,85 @@ describe('a job that the deploy started again', () => {
   it('and that is well is no matter', async () => {
     const world = new World([asJob(job, 1), api], [asJob(job, 2), named('api', 'api:2')]);
     expect((await world.rollBack()).outcome).toBe('rolled-back');
+  });
+});
+
+describe('a former version of which a task fails on the way back', () => {
+  const before = ['a', 'b'].map((name) => named(name));
+  const after = ['a', 'b'].map((name) => named(name, `${name}:2`));
+  const paused: End = {
+    kind: 'failed',
+    reason: 'update-paused',
+    service: 'a',
+    message: 'Swarm paused the update of a after a task failed or was ended early',
+  };
+
+  /** @param times how often Swarm does not go on by itself */
+  const stopping = (
+    times: number,
+    how: () => Partial<Service>,
+    end: End,
+    template: JsonObject = {},
+  ): World => {
+    const asked = ({ Spec, ...rest }: Service): Service => ({
+      ...rest,
+      Spec: { ...Spec, TaskTemplate: { ...(Spec['TaskTemplate'] as JsonObject), ...template } },
+    });
+    const world = new World(before.map(asked), after.map(asked));
+    let left = times;
+    world.watched = () => {
+      if (left === 0) return { kind: 'converged' };
+      left -= 1;
+      world.live.set('id-a', { ...world.live.get('id-a')!, ...how() });
+      return end;
+    };
+    return world;
+  };
+
+  it.each(['paused', 'rollback_paused'] as const)(
+    'is gone on with where Swarm says %s',
+    async (State) => {
+      const world = stopping(3, () => ({ UpdateStatus: { State } }), paused);
+      expect((await world.rollBack()).outcome).toBe('rolled-back');
+      // What goes on by itself is not written again.
+      expect(world.written).toEqual(['id-a', 'id-b', 'id-a', 'id-a', 'id-a']);
+      expect(world.log.join('\n')).toContain('ended early; going on (3 of at most 3 times)');
+    },
+  );
+
+  it('is written again where Swarm has turned round once more', async () => {
+    const taken = (): Partial<Service> => ({
+      Spec: after[0]!.Spec,
+      UpdateStatus: { State: 'rollback_completed' },
+    });
+    const end: End = { ...paused, reason: 'rolled-back-by-swarm' };
+    const world = stopping(1, taken, end);
+    expect((await world.rollBack()).outcome).toBe('rolled-back');
+    expect(world.images).toEqual([
+      ['a', 'a:1@sha256:1'],
+      ['b', 'b:1@sha256:1'],
+    ]);
+  });
+
+  it('is given up where it fails each time', async () => {
+    const world = stopping(Infinity, () => ({ UpdateStatus: { State: 'paused' } }), paused);
+    const result = await world.rollBack();
+    expect(result.outcome).toBe('rollback-failed');
+    expect(result.message).toContain(paused.message);
+    expect(world.written).toHaveLength(5);
+  });
+
+  it('is not gone on with where it is meant to end: nothing runs that again', async () => {
+    const world = stopping(1, () => ({ UpdateStatus: { State: 'paused' } }), paused, {
+      RestartPolicy: { Condition: 'none' },
+    });
+    expect((await world.rollBack()).outcome).toBe('rollback-failed');
+    expect(world.written).toEqual(['id-a', 'id-b']);
+  });
+
+  it('is not gone on with where its time is over', async () => {
+    const world = stopping(1, () => ({}), { ...paused, reason: 'timeout' });
+    expect((await world.rollBack()).outcome).toBe('rollback-failed');
+    expect(world.written).toEqual(['id-a', 'id-b']);
   });
 });
