@@ -260,6 +260,12 @@ export function parallelism(spec: ServiceSpec): number {
   return config === undefined ? 1 : (count(at(config, 'Parallelism')) ?? 0);
 }
 
+/** How long a task may take to stop once it was asked to, in milliseconds; Docker's default is 10 s. */
+export function stopGraceMs(spec: ServiceSpec): number {
+  const nanoseconds = count(at(spec, 'TaskTemplate', 'ContainerSpec', 'StopGracePeriod'));
+  return nanoseconds === undefined ? 10_000 : nanoseconds / 1e6;
+}
+
 export type UpdateConfig = 'UpdateConfig' | 'RollbackConfig';
 
 /** The pause between the batches of an update, or of the way back, in milliseconds. */

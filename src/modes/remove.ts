@@ -1,6 +1,7 @@
 /** `mode: remove`: the whole stack, and the wait until all of it is really gone. */
 import { isLedger, type Engine, type StackObject } from '../docker/engine.js';
 import { isLock } from '../ledger/lease-state.js';
+import { stopGraceMs } from '../model.js';
 import { plural } from '../report/text.js';
 import { beginRollout } from '../rollout/observe.js';
 import { removeObjects } from '../rollout/restore.js';
@@ -57,7 +58,11 @@ export async function removeStack(deployment: Deployment): Promise<Ending> {
         beginRollout({
           phase: 'deploy',
           targets: [],
-          gone: before.services.map(({ ID, Spec }) => ({ id: ID, name: Spec.Name })),
+          gone: before.services.map(({ ID, Spec }) => ({
+            id: ID,
+            name: Spec.Name,
+            graceMs: stopGraceMs(Spec),
+          })),
           formerTasks: new Set(),
           settledTasks: new Set(),
           startedAt,

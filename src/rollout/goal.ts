@@ -22,6 +22,14 @@ export interface Target {
   readonly staleStatus?: UpdateStatus;
 }
 
+/** A service that is to go. */
+export interface Leaving {
+  readonly id: string;
+  readonly name: string;
+  /** How long its tasks may take to stop: a pause that the user asked for. */
+  readonly graceMs?: number;
+}
+
 /** What the whole rollout is meant to reach, and how long it may take. Times in milliseconds. */
 export interface Goal {
   /** `restore` allows Swarm's own rollback states, and counts no failures: it is the last resort. */
@@ -30,7 +38,7 @@ export interface Goal {
   /** The targets, by their ids, that have to converge for now; all where it is not said. */
   readonly needed?: ReadonlySet<string>;
   /** Services that must be gone, with their tasks. */
-  readonly gone: readonly { readonly id: string; readonly name: string }[];
+  readonly gone: readonly Leaving[];
   /** Ids of the tasks that were there before; their failures are not this rollout's. */
   readonly formerTasks: ReadonlySet<string>;
   /** Those of them that have run for long enough to have nothing to prove. */

@@ -571,11 +571,13 @@ function endOf(rollout: Rollout, partial: boolean): End | undefined {
   const patience =
     goal.progressTimeoutMs + Math.max(0, ...goal.targets.map(({ spec }) => pauseMs(goal, spec)));
   // A job moves forward as long as it works; how long that may take, `timeout` says.
-  const isStill = (workedAt = -Infinity): boolean =>
-    at - Math.max(rollout.lastProgressAt, workedAt) >= patience;
+  const isStill = (workedAt = -Infinity, pause = 0): boolean =>
+    at - Math.max(rollout.lastProgressAt, workedAt) >= patience + pause;
   const still = progress.find(({ complete, workedAt }) => !complete && isStill(workedAt));
-  const nothingMoves =
-    holding === undefined && (still !== undefined || (rollout.lingering > 0 && isStill()));
+  // What was asked to stop may take its time, too.
+  const leavingMs = Math.max(0, ...goal.gone.map(({ graceMs = 0 }) => graceMs));
+  const stays = rollout.lingering > 0 && isStill(undefined, leavingMs);
+  const nothingMoves = holding === undefined && (still !== undefined || stays);
   const late =
     at - goal.startedAt >= goal.timeoutMs
       ? { reason: 'timeout' as const, limit: 'in time' }

@@ -4,7 +4,7 @@
  */
 import { EngineError, type Engine, type StackObject } from '../docker/engine.js';
 import { ConnectionLost } from '../errors.js';
-import { isJob, kindOf, sameJson, type Service, type Snapshot } from '../model.js';
+import { isJob, kindOf, sameJson, stopGraceMs, type Service, type Snapshot } from '../model.js';
 import type { Changes } from '../plan.js';
 import type { Narrator } from '../report/narrator.js';
 import { standingLine } from '../report/progress.js';
@@ -89,7 +89,12 @@ async function attempt(request: RollBackRequest): Promise<RollBackResult> {
   }
   const left = new Set([...foreign, ...refused.map(({ name }) => name)]);
   const ours = updated.filter(({ Spec }) => !left.has(Spec.Name));
-  const removed = changes.created.filter(({ name }) => !left.has(name));
+  const removed = changes.created
+    .filter(({ name }) => !left.has(name))
+    .map(({ id, name }) => {
+      const spec = intended.get(id);
+      return { id, name, graceMs: spec === undefined ? 0 : stopGraceMs(spec) };
+    });
 
   const formerTasks = new Set(before.tasks.map(({ ID }) => ID));
   const goal: Goal = {
@@ -113,7 +118,7 @@ async function attempt(request: RollBackRequest): Promise<RollBackResult> {
     settledTasks: formerTasks,
     startedAt: clock.now(),
     stableForMs: request.stableForMs,
-    timeoutMs: limits.timeoutMs,
+    timeoutMs: limits.timeoutMs + Math.max(0, ...removed.map(({ graceMs }) => graceMs)),
     progressTimeoutMs: limits.progressTimeoutMs,
     maxFailures: Infinity,
   };

@@ -588,6 +588,18 @@ describe('a restore', () => {
       kind: 'superseded',
     });
   });
+  it('waits for as long as what must be gone may take to stop', () => {
+    const leaving = { id: SERVICE, name: 'shop_api', graceMs: 120_000 };
+    const stops = task('t1', 'running', { DesiredState: 'remove' });
+    const at = (ms: number): Verdict =>
+      verdict(
+        observe(begin({ targets: [], gone: [leaving] }), snapshot(ms, [stops], { services: [] })),
+      );
+    expect(at(100_000).kind).toBe('waiting');
+    expect(at(179_000).kind).toBe('waiting');
+    expect(at(181_000)).toMatchObject({ kind: 'failed', reason: 'progress-timeout' });
+  });
+
   it('waits for what must be gone: the service, then its tasks, but not those on a lost node', () => {
     const aim = { targets: [], gone: [{ id: SERVICE, name: 'shop_api' }] };
     const none = { services: [] };
