@@ -1,6 +1,6 @@
 /** `keep-replicas` in whole runs on a pretended swarm. */
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import { at } from '../../src/model.js';
+import { at, imageOf } from '../../src/model.js';
 import { FakeSwarm } from '../support/fake-swarm.js';
 import { givePlanningCli } from '../support/planning-swarm.js';
 import { runAction, stackFile, type Asked, type Attempt } from '../support/run-action.js';
@@ -86,6 +86,35 @@ describe('a service that was scaled by hand', () => {
     const back = await deploy('', { mode: 'rollback', history: '10' });
     expect(back.report).toMatchObject({ outcome: 'deployed', revision: 4 });
     expect(replicas('shop_api')).toBe(4);
+  });
+
+  it('keeps it in a rollback and in a re-run, too, where that is asked for', async () => {
+    const history = { history: '10' };
+    const first = { runId: '1', repository: 'example/shop', attempt: 1 };
+    await runAction(swarm, { yaml: FILE, inputs: history, run: first });
+    const second = { yaml: FILE.replace('api:1', 'api:2'), inputs: history };
+    await runAction(swarm, { ...second, run: { ...first, runId: '2' } });
+    scale('shop_api', 5);
+    const keep = { ...history, 'keep-replicas': 'true' };
+    const back = await deploy('', { ...keep, mode: 'rollback' });
+    expect(back.report).toMatchObject({ outcome: 'deployed', revision: 3 });
+    expect(imageOf(swarm.byName('shop_api').Spec)).toMatch(/^api:1/);
+    expect(replicas('shop_api')).toBe(5);
+    expect(said(back)).toEqual([
+      'shop_api keeps 5 replicas, where revision 1 has 3 (keep-replicas: true)',
+    ]);
+    const again = { ...first, runId: '2', attempt: 2 };
+    const rerun = await runAction(swarm, { ...second, inputs: keep, run: again });
+    expect(rerun.report).toMatchObject({ outcome: 'deployed', revision: 4 });
+    expect(rerun.report.message).toContain('as this is a re-run');
+    expect(imageOf(swarm.byName('shop_api').Spec)).toMatch(/^api:2/);
+    expect(replicas('shop_api')).toBe(5);
+    // Where nobody asks for it, it gets the number of then, and that is said.
+    const plain = await deploy('', { ...history, mode: 'rollback' });
+    expect(replicas('shop_api')).toBe(3);
+    expect(said(plain)).toEqual([
+      'shop_api has 5 replicas, and gets the 3 of revision 1 (keep-replicas: true keeps 5)',
+    ]);
   });
 
   it('has the number that it keeps in a plan, too', async () => {

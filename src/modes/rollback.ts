@@ -15,6 +15,7 @@ import type { History } from '../ledger/history.js';
 import { isGood, origin, place, select, type Revision } from '../ledger/revision.js';
 import { running } from '../ledger/running.js';
 import { kindOf, sameJson, type Service, type Snapshot } from '../model.js';
+import { plural } from '../report/text.js';
 import { imagesFor } from '../rollout/needed-images.js';
 import { applySpecs, missingFor, type AuthFor, type RecordedService } from '../rollout/replay.js';
 import type { Ending } from '../world.js';
@@ -93,8 +94,10 @@ export async function deployRevision(
   const networks = new Map(sealed.networks.map(({ id, name }) => [id, name]));
   const before = await readBefore(deployment);
   const live = before.before.services;
-  const moved = whole ? movedSince(sealed.others, live) : [];
-  const services = [...sealed.services, ...moved];
+  const recorded = settleReplicas(deployment, revision, sealed.services, live);
+  const others = whole ? settleReplicas(deployment, revision, sealed.others, live) : [];
+  const moved = movedSince(others, live);
+  const services = [...recorded, ...moved];
   demandModes(revision, services, live);
   const missing = await settle(deployment, (engine) => missingFor(engine, services, networks));
   if (missing.length > 0)
@@ -217,6 +220,30 @@ const incomplete = (revision: Revision, why: string): DeployError =>
     `revision ${revision.number} cannot be brought back: ${why}; nothing was touched`,
     { hint: 'Deploy the files of its commit instead, or choose another revision.' },
   );
+
+/** Tells where the swarm and a revision differ in replicas, and keeps the numbers that are to be kept. */
+function settleReplicas<Recorded extends OtherService>(
+  { inputs, world }: Deployment,
+  { number }: Revision,
+  services: readonly Recorded[],
+  live: readonly Service[],
+): readonly Recorded[] {
+  const specs = new Map(live.map(({ Spec }) => [Spec.Name, Spec]));
+  return services.map((recorded) => {
+    const { name, spec } = recorded;
+    const now = specs.get(name);
+    const [is, was] = [now, spec].map((each) => each && kindOf(each));
+    if (now === undefined || spec === undefined) return recorded;
+    if (is?.kind !== 'replicated' || was?.kind !== 'replicated') return recorded;
+    if (is.replicas === was.replicas) return recorded;
+    world.narrator.say(
+      inputs.keepReplicas
+        ? `${name} keeps ${plural(is.replicas, 'replica')}, where revision ${number} has ${was.replicas} (keep-replicas: true)`
+        : `${name} has ${plural(is.replicas, 'replica')}, and gets the ${was.replicas} of revision ${number} (keep-replicas: true keeps ${is.replicas})`,
+    );
+    return inputs.keepReplicas ? { ...recorded, spec: { ...spec, Mode: now['Mode'] } } : recorded;
+  });
+}
 
 /**
  * Of the services beside those of a revision the ones that are not as they were. What stays as it is
