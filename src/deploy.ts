@@ -197,11 +197,15 @@ export async function deployStack(
       continue;
     }
     const holder = portHolder(words);
-    const moves =
-      holder?.startsWith(`${inputs.stack}_`) === true &&
-      rendered.services.has(holder.slice(inputs.stack.length + 1));
-    if (!(isTransientDeployError(words) || moves) || attempt === DEPLOY_ATTEMPTS)
-      return { failure: explain(words, result), repeated };
+    const ofStack = holder?.startsWith(`${inputs.stack}_`) === true;
+    const moves = ofStack && rendered.services.has(holder.slice(inputs.stack.length + 1));
+    if (!(isTransientDeployError(words) || moves) || attempt === DEPLOY_ATTEMPTS) {
+      const failure = explain(words, result);
+      return {
+        failure: ofStack && !moves ? { ...failure, hint: stays(holder) } : failure,
+        repeated,
+      };
+    }
     narrator.say(`that passes by itself; trying again (${attempt} of ${DEPLOY_ATTEMPTS - 1})`);
     await clock.sleep(Math.min(RETRY_MS * attempt, MAX_RETRY_MS), signal);
   }
@@ -249,6 +253,12 @@ function explain(words: string, { code, signal }: CommandResult): NonNullable<De
     hint: said === '' ? KILLED : hintFor(reason, words),
   };
 }
+
+/** As where a service was renamed, which is another one to the swarm. */
+const stays = (holder: string): string =>
+  `${holder} is not in these stack files, and has the port. What is no longer in them is removed once everything ` +
+  'else is well (prune: true), which here it cannot be. If it is the former name of a service: ' +
+  `docker service rm ${holder}, then run this again.`;
 
 /** Docker itself always says why. */
 const KILLED =

@@ -106,6 +106,33 @@ it('one that a service has which is not in the files is refused at once', async 
   expect(commands).toBe(1);
 });
 
+it('one that the former name of a service has is told as such, after the way back, too', async () => {
+  const yaml = (tag: number, web: string): string =>
+    stackFile({ api: { image: `api:${tag}` }, [web]: { image: 'web:1' } });
+  const inputs = { history: '10', prune: 'true' };
+  await runAction(swarm, { yaml: yaml(1, 'proxy'), inputs });
+  swarm.afterServiceWritten = () => takenBy('shop_proxy');
+  const { report } = await runAction(swarm, { yaml: yaml(2, 'web'), inputs });
+  expect(report).toMatchObject({ outcome: 'rolled-back', reason: 'deploy-refused' });
+  expect(report.hint).toContain('docker service rm shop_proxy, then run this again');
+  expect(swarm.names()).toEqual(['shop_api', 'shop_proxy']);
+});
+
+it('and so is one that newer services have, where the former one is to come back', async () => {
+  const inputs = { history: '10' };
+  await runAction(swarm, { yaml: stackFile({ proxy: { image: 'web:1' } }), inputs });
+  swarm.services.delete(swarm.byName('shop_proxy').ID);
+  await runAction(swarm, { yaml: stackFile({ web: { image: 'web:1' } }), inputs });
+  swarm.onRequest = (line) =>
+    line === 'POST /services/create'
+      ? { status: 400, body: JSON.stringify({ message: takenBy('shop_web') }) }
+      : undefined;
+  const back = { ...inputs, mode: 'rollback', revision: '1' };
+  const { report } = await runAction(swarm, { yaml: '', inputs: back });
+  expect(report).toMatchObject({ outcome: 'invalid', reason: 'deploy-refused' });
+  expect(report.hint).toContain('shop_web, which the revision does not have, has the port');
+});
+
 it.each([
   ['in one pass more', 'shop_b', true],
   ['not where it stays taken', 'shop_c', false],

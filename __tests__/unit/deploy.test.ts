@@ -263,6 +263,14 @@ describe('deployStack', () => {
     }));
     expect((await deploy()).failure?.hint).toContain('new name');
   });
+  it('and about a service whose mode cannot', async () => {
+    const { deploy } = world(() => ({
+      code: 1,
+      stderr:
+        'failed to update service shop_api: Error response from daemon: rpc error: code = Unimplemented desc = service mode change is not allowed',
+    }));
+    expect((await deploy()).failure?.hint).toContain('docker service rm');
+  });
   it('prints whole lines, and nothing that a runner or terminal obeys', async () => {
     const { lines, deploy } = world(() => ({
       stdout: 'Updating service a\n::error::x\n\u001b[31mlast',

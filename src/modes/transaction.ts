@@ -390,7 +390,8 @@ async function judge(
         changes,
         fate: 'untouched',
       };
-    return await fail(context, { kind: 'failed', reason, message }, context.rollout);
+    const end = { kind: 'failed', reason, message } as const;
+    return hinted(await fail(context, end, context.rollout), hint);
   }
   const leaves = changes.orphans.filter(change.removes);
   if (leaves.length > 0 && !inputs.watch.wait)
@@ -435,6 +436,12 @@ async function judge(
     ? await succeed(context, rollout)
     : await verified(context, rollout);
 }
+
+/** What to do about Docker's refusal is worth knowing after the way back, too. */
+const hinted = (ending: Ending, hint: string): Ending => ({
+  ...ending,
+  hint: ending.hint === undefined ? hint : `${ending.hint}\n${hint}`,
+});
 
 /** What has converged must also answer as it should; nothing is removed before that. */
 async function verified(context: Context, rollout: Rollout): Promise<Ending> {

@@ -88,11 +88,15 @@ export async function applySpecs(
     return { repeated: false };
   } catch (error) {
     if (!(error instanceof EngineError) || error.passes) throw error;
+    const holder = portHolder(error.message);
     return {
       failure: {
         reason: 'deploy-refused',
         message: `the engine refused ${error.request}: ${error.message}`,
-        hint: 'What the revision needs may be gone from the swarm; deploy its files instead.',
+        hint:
+          holder?.startsWith(`${stack}_`) === true && !names.has(holder)
+            ? `${holder}, which the revision does not have, has the port, and goes only once everything else is well, which here it cannot be: docker service rm ${holder}, then run this again.`
+            : 'What the revision needs may be gone from the swarm; deploy its files instead.',
       },
     };
   }
