@@ -126,15 +126,26 @@ const WORDS: Partial<Readonly<Record<Reason, Writer>>> = {
   unschedulable: unplaceable,
   'update-paused': (facts) => ({
     cause: `Swarm paused the update (failure_action: pause)${colon(facts.message)}`,
-    mend: 'See what its tasks died of: their errors are in the table, their output in the log.',
+    mend: stoppedEarly(facts),
   }),
   'rolled-back-by-swarm': (facts) => ({
     cause: `Swarm rolled the service back by itself (failure_action: rollback)${colon(facts.message)}`,
-    mend: 'See what its tasks died of: their errors are in the table, their output in the log.',
+    mend: stoppedEarly(facts),
   }),
   'progress-timeout': late,
   timeout: late,
 };
+
+/**
+ * Where a task of it was seen to fail, the reason is that one's. Swarm's updater makes no difference between
+ * one that failed and one that ended (swarmkit, manager/orchestrator/update/updater.go).
+ */
+function stoppedEarly({ spec }: Facts): string {
+  const kind = kindOf(spec);
+  return 'oneShot' in kind && kind.oneShot
+    ? 'No task of it was seen to fail: Swarm takes one that ends within monitor, be it with exit code 0, for a failed update. Where it is meant to end, set deploy.update_config.failure_action: continue, or make it a job (deploy.mode: replicated-job).'
+    : 'No task of it was seen to fail: Swarm stops, too, where one is ended early, as when its node is drained. Look at the nodes (docker node ls) and at its tasks, then run the workflow again.';
+}
 
 const colon = (text: string): string => (text === '' ? '' : `: ${text}`);
 const image = ({ spec }: Facts): string => splitImage(imageOf(spec)).name;

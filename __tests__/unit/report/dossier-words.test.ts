@@ -156,6 +156,21 @@ describe('the words', () => {
       'Raise deploy.placement.max_replicas_per_node, lower replicas, add a node, or set deploy.update_config.order: stop-first.',
     ],
     [
+      'an update that Swarm paused though nothing failed',
+      facts('update-paused', { message: 'Swarm paused the update of shop_api' }),
+      'Swarm paused the update (failure_action: pause): Swarm paused the update of shop_api.',
+      'No task of it was seen to fail: Swarm stops, too, where one is ended early, as when its node is drained.',
+    ],
+    [
+      'one that Swarm took back as what is meant to end has ended',
+      facts('rolled-back-by-swarm', {
+        message: 'Swarm rolled back shop_api',
+        template: { RestartPolicy: { Condition: 'on-failure' } },
+      }),
+      'Swarm rolled the service back by itself (failure_action: rollback): Swarm rolled back shop_api.',
+      'No task of it was seen to fail: Swarm takes one that ends within monitor, be it with exit code 0, for a failed update. Where it is meant to end, set deploy.update_config.failure_action: continue',
+    ],
+    [
       'a port in use',
       facts('port-in-use', failures('listen tcp4 0.0.0.0:8080: bind: address already in use')),
       'Port 8080 is already in use on worker-1 and worker-2.',
