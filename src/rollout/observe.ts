@@ -231,9 +231,12 @@ function fold(rollout: Rollout, snapshot: Snapshot): Rollout {
         snapshot.upToDate.has(task.ID) &&
         (task.Status.Err ?? '') !== '',
     )?.Status.Err;
+    // Of a global service that fits no node Swarm's updater never says that it is done (tried).
+    const isIdle = stand.wanted === 0 && !tasks.some(isWanted);
     const updating =
-      service?.UpdateStatus?.State === 'updating' ||
-      service?.UpdateStatus?.State === 'rollback_started';
+      !isIdle &&
+      (service?.UpdateStatus?.State === 'updating' ||
+        service?.UpdateStatus?.State === 'rollback_started');
     const leftover =
       stand.extra + stand.older > 0 &&
       (stand.done >= stand.wanted || (updating && waitsForLost(tasks, snapshot)));

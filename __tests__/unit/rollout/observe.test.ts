@@ -577,6 +577,22 @@ describe('a restore', () => {
       judge(back(), snapshot(0, RUNNING, { services }), snapshot(9000, RUNNING, { services })),
     ).toEqual(waiting);
   });
+  it('does not wait for it where there is nothing to go back: Swarm never ends it then', () => {
+    const nowhere = spec(
+      'api:2',
+      { Mode: { Global: {} } },
+      { Placement: { Constraints: ['node.labels.a == b'] } },
+    );
+    const services = [service(nowhere, { UpdateStatus: status('rollback_started') })];
+    const aim = { targets: [target({ spec: nowhere })] };
+    const looks = [0, 5000].map((at) => snapshot(at, [], { services }));
+    expect(judge(back(aim), ...looks)).toEqual(converged);
+    // One that is still there is brought to its end.
+    const older = [0, 9000].map((at) =>
+      snapshot(at, [task('a', 'running')], { services, old: ['a'] }),
+    );
+    expect(judge(back(aim), ...older)).toEqual(waiting);
+  });
   it('counts no failures: it is the last resort', () => {
     const tasks = ['a', 'b', 'c', 'd', 'e'].map((id) =>
       task(id, 'failed', { Err: 'exec format error' }),
