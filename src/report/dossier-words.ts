@@ -144,7 +144,7 @@ function stoppedEarly({ spec }: Facts): string {
   const kind = kindOf(spec);
   return 'oneShot' in kind && kind.oneShot
     ? 'No task of it was seen to fail: Swarm takes one that ends within monitor, be it with exit code 0, for a failed update. Where it is meant to end, set deploy.update_config.failure_action: continue, or make it a job (deploy.mode: replicated-job).'
-    : 'No task of it was seen to fail: Swarm stops, too, where one is ended early, as when its node is drained. Look at the nodes (docker node ls) and at its tasks, then run the workflow again.';
+    : 'No task of it was seen to fail: Swarm stops, too, where one is ended early, as when its node is drained; and with a task-history-limit of 0 it forgets at once those that failed. Look at the nodes (docker node ls) and at its tasks, then run the workflow again.';
 }
 
 const colon = (text: string): string => (text === '' ? '' : `: ${text}`);

@@ -159,7 +159,7 @@ describe('the words', () => {
       'an update that Swarm paused though nothing failed',
       facts('update-paused', { message: 'Swarm paused the update of shop_api' }),
       'Swarm paused the update (failure_action: pause): Swarm paused the update of shop_api.',
-      'No task of it was seen to fail: Swarm stops, too, where one is ended early, as when its node is drained.',
+      'No task of it was seen to fail: Swarm stops, too, where one is ended early, as when its node is drained; and with a task-history-limit of 0 it forgets',
     ],
     [
       'one that Swarm took back as what is meant to end has ended',
