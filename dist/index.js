@@ -39020,6 +39020,8 @@ const TASK_STATES = [
 const isSameRollback = (a, b) => a?.State?.startsWith('rollback_') === true &&
     b?.State?.startsWith('rollback_') === true &&
     a.StartedAt === b.StartedAt;
+/** Until it is written again, Swarm leaves a service as it was when it paused. */
+const isPaused = ({ UpdateStatus }) => UpdateStatus?.State === 'paused' || UpdateStatus?.State === 'rollback_paused';
 /** The value at a path of object keys, or undefined where the path ends early. */
 function at(value, ...path) {
     let here = value;
@@ -39118,6 +39120,11 @@ function maxRestarts(spec) {
 function parallelism(spec) {
     const config = at(spec, 'UpdateConfig');
     return config === undefined ? 1 : (count(at(config, 'Parallelism')) ?? 0);
+}
+/** How long a task may take to stop once it was asked to, in milliseconds; Docker's default is 10 s. */
+function stopGraceMs(spec) {
+    const nanoseconds = count(at(spec, 'TaskTemplate', 'ContainerSpec', 'StopGracePeriod'));
+    return nanoseconds === undefined ? 10_000 : nanoseconds / 1e6;
 }
 /** The pause between the batches of an update, or of the way back, in milliseconds. */
 function delayMs(spec, config = 'UpdateConfig') {
@@ -39597,6 +39604,10 @@ class EngineError extends Error {
         this.status = status;
         this.request = request;
         this.name = 'EngineError';
+    }
+    /** Whether it may be another answer later: 501 says what Swarm never does, as to change a service's mode. */
+    get passes() {
+        return this.status >= 500 && this.status !== 501;
     }
 }
 const STACK_LABEL = 'com.docker.stack.namespace';
@@ -41304,10 +41315,15 @@ async function deployStack(session, { inputs, rendered, workspace, mayWrite, was
             continue;
         }
         const holder = portHolder(words);
-        const moves = holder?.startsWith(`${inputs.stack}_`) === true &&
-            rendered.services.has(holder.slice(inputs.stack.length + 1));
-        if (!(isTransientDeployError(words) || moves) || attempt === DEPLOY_ATTEMPTS)
-            return { failure: explain(words, result), repeated };
+        const ofStack = holder?.startsWith(`${inputs.stack}_`) === true;
+        const moves = ofStack && rendered.services.has(holder.slice(inputs.stack.length + 1));
+        if (!(isTransientDeployError(words) || moves) || attempt === DEPLOY_ATTEMPTS) {
+            const failure = explain(words, result);
+            return {
+                failure: ofStack && !moves ? { ...failure, hint: stays(holder) } : failure,
+                repeated,
+            };
+        }
         narrator.say(`that passes by itself; trying again (${attempt} of ${DEPLOY_ATTEMPTS - 1})`);
         await clock.sleep(Math.min(RETRY_MS * attempt, MAX_RETRY_MS), signal);
     }
@@ -41340,6 +41356,10 @@ function explain(words, { code, signal }) {
         hint: said === '' ? KILLED : deploy_hintFor(reason, words),
     };
 }
+/** As where a service was renamed, which is another one to the swarm. */
+const stays = (holder) => `${holder} is not in these stack files, and has the port. What is no longer in them is removed once everything ` +
+    'else is well (prune: true), which here it cannot be. If it is the former name of a service: ' +
+    `docker service rm ${holder}, then run this again.`;
 /** Docker itself always says why. */
 const KILLED = 'Something on the manager has ended it: look at its memory (`dmesg` tells of processes that were killed for it).';
 /** The lines of the command that say what went wrong, as one. */
@@ -41368,6 +41388,8 @@ function deploy_hintFor(reason, words) {
         return 'Was it demoted? Or do Docker settings of the login user lead to another engine (`docker context`, DOCKER_HOST)? Then set docker-host.';
     if (reason === 'docker-unavailable')
         return 'Look at the managers, on one of them: docker node ls. More than half of them must be reachable, and not overloaded.';
+    if (/mode change is not allowed/i.test(words))
+        return 'Swarm changes the mode of no service (replicated, global, a job): remove the one that is there (docker service rm), then run this again.';
     return /only updates to Labels are allowed/i.test(words)
         ? 'A config or secret cannot change its content under the same name: give it a new name.'
         : 'The message is from Docker on the manager; correct what it names in the stack files.';
@@ -42202,8 +42224,11 @@ function fold(rollout, snapshot) {
             standing_isWanted(task) &&
             snapshot.upToDate.has(task.ID) &&
             (task.Status.Err ?? '') !== '')?.Status.Err;
-        const updating = service?.UpdateStatus?.State === 'updating' ||
-            service?.UpdateStatus?.State === 'rollback_started';
+        // Of a global service that fits no node Swarm's updater never says that it is done (tried).
+        const isIdle = stand.wanted === 0 && !tasks.some(standing_isWanted);
+        const updating = !isIdle &&
+            (service?.UpdateStatus?.State === 'updating' ||
+                service?.UpdateStatus?.State === 'rollback_started');
         const leftover = stand.extra + stand.older > 0 &&
             (stand.done >= stand.wanted || (updating && waitsForLost(tasks, snapshot)));
         const deadlock = deadlockOf(target, kind, tasks, stand, snapshot, goal.formerTasks);
@@ -42466,9 +42491,12 @@ function endOf(rollout, partial) {
     // An update delay is a pause that the user asked for, not one without progress.
     const patience = goal.progressTimeoutMs + Math.max(0, ...goal.targets.map(({ spec }) => pauseMs(goal, spec)));
     // A job moves forward as long as it works; how long that may take, `timeout` says.
-    const isStill = (workedAt = -Infinity) => at - Math.max(rollout.lastProgressAt, workedAt) >= patience;
+    const isStill = (workedAt = -Infinity, pause = 0) => at - Math.max(rollout.lastProgressAt, workedAt) >= patience + pause;
     const still = progress.find(({ complete, workedAt }) => !complete && isStill(workedAt));
-    const nothingMoves = holding === undefined && (still !== undefined || (rollout.lingering > 0 && isStill()));
+    // What was asked to stop may take its time, too.
+    const leavingMs = Math.max(0, ...goal.gone.map(({ graceMs = 0 }) => graceMs));
+    const stays = rollout.lingering > 0 && isStill(undefined, leavingMs);
+    const nothingMoves = holding === undefined && (still !== undefined || stays);
     const late = at - goal.startedAt >= goal.timeoutMs
         ? { reason: 'timeout', limit: 'in time' }
         : nothingMoves
@@ -42628,7 +42656,7 @@ async function restore(engine, undo, intended, log, sleep) {
         }
         catch (error) {
             // An engine that has trouble of its own is asked again, from the start.
-            if (!(error instanceof EngineError) || error.status >= 500)
+            if (!(error instanceof EngineError) || error.passes)
                 throw error;
             refused.set(name, error);
         }
@@ -42666,7 +42694,7 @@ async function restoreService(engine, former, intended, log) {
         if (live === undefined)
             return false;
         if (sameJson(live.Spec, former.Spec)) {
-            if (live.UpdateStatus?.State !== 'rollback_paused')
+            if (!isPaused(live))
                 return true;
             log(`${name} already has its former spec, but Swarm paused on the way back: resuming`);
         }
@@ -42701,7 +42729,7 @@ async function rewrite(engine, { id, spec }) {
     }
 }
 /** It only helps Swarm along: what the engine would not have is no end of the watch. */
-const isInVain = (error) => error instanceof EngineError && (error.status < 500 || /out of sequence/i.test(error.message));
+const isInVain = (error) => error instanceof EngineError && (!error.passes || /out of sequence/i.test(error.message));
 /**
  * Has Swarm's updater begin anew: one that waits for a task on a lost node waits for ever, and takes no notice
  * of a spec that it works toward already (swarmkit manager/orchestrator/update/updater.go). So the service gets
@@ -48354,15 +48382,25 @@ const dossier_words_WORDS = {
     unschedulable: unplaceable,
     'update-paused': (facts) => ({
         cause: `Swarm paused the update (failure_action: pause)${colon(facts.message)}`,
-        mend: 'See what its tasks died of: their errors are in the table, their output in the log.',
+        mend: stoppedEarly(facts),
     }),
     'rolled-back-by-swarm': (facts) => ({
         cause: `Swarm rolled the service back by itself (failure_action: rollback)${colon(facts.message)}`,
-        mend: 'See what its tasks died of: their errors are in the table, their output in the log.',
+        mend: stoppedEarly(facts),
     }),
     'progress-timeout': late,
     timeout: late,
 };
+/**
+ * Where a task of it was seen to fail, the reason is that one's. Swarm's updater makes no difference between
+ * one that failed and one that ended (swarmkit, manager/orchestrator/update/updater.go).
+ */
+function stoppedEarly({ spec }) {
+    const kind = kindOf(spec);
+    return 'oneShot' in kind && kind.oneShot
+        ? 'No task of it was seen to fail: Swarm takes one that ends within monitor, be it with exit code 0, for a failed update. Where it is meant to end, set deploy.update_config.failure_action: continue, or make it a job (deploy.mode: replicated-job).'
+        : 'No task of it was seen to fail: Swarm stops, too, where one is ended early, as when its node is drained; and with a task-history-limit of 0 it forgets at once those that failed. Look at the nodes (docker node ls) and at its tasks, then run the workflow again.';
+}
 const colon = (text) => (text === '' ? '' : `: ${text}`);
 const dossier_words_image = ({ spec }) => splitImage(imageOf(spec)).name;
 const lastError = ({ failures, message }) => failures.at(-1)?.error ?? message;
@@ -48475,7 +48513,10 @@ const OF_THE_FILES = [
         mend: 'Remove it from sysctls, and set it on every node that may run the service (/etc/sysctl.d): it is one of the whole kernel, which no container can set.',
     },
     { pattern: /unknown capability/i, mend: 'Correct cap_add and cap_drop.' },
-    { pattern: /setting rlimit.*invalid argument/i, mend: 'Correct ulimits: soft is no more than hard.' },
+    {
+        pattern: /setting rlimit.*invalid argument/i,
+        mend: 'Correct ulimits: soft is no more than hard.',
+    },
 ];
 /** What Docker's counts of unfit nodes say, and what helps there. */
 const UNFIT = [
@@ -49196,7 +49237,7 @@ async function meantSpecs(engine, before, live) {
     }
     catch (error) {
         // A service that is gone: the watch says so.
-        if (!(error instanceof EngineError) || error.status >= 500)
+        if (!(error instanceof EngineError) || error.passes)
             throw error;
     }
     return meant;
@@ -49343,7 +49384,12 @@ async function attempt(request) {
     }
     const left = new Set([...foreign, ...refused.map(({ name }) => name)]);
     const ours = updated.filter(({ Spec }) => !left.has(Spec.Name));
-    const removed = changes.created.filter(({ name }) => !left.has(name));
+    const removed = changes.created
+        .filter(({ name }) => !left.has(name))
+        .map(({ id, name }) => {
+        const spec = intended.get(id);
+        return { id, name, graceMs: spec === undefined ? 0 : stopGraceMs(spec) };
+    });
     const formerTasks = new Set(before.tasks.map(({ ID }) => ID));
     const goal = {
         phase: 'restore',
@@ -49366,14 +49412,20 @@ async function attempt(request) {
         settledTasks: formerTasks,
         startedAt: clock.now(),
         stableForMs: request.stableForMs,
-        timeoutMs: limits.timeoutMs,
+        timeoutMs: limits.timeoutMs + Math.max(0, ...removed.map(({ graceMs }) => graceMs)),
         progressTimeoutMs: limits.progressTimeoutMs,
         maxFailures: Infinity,
     };
     for (const { name, unsteady } of goal.targets)
         if (unsteady !== undefined && unsteady.size > 0)
             narrator.say(`${name} was failing before this deploy, too (${unsteady.size} of its tasks): that is no more than it has to be again`);
-    const { rollout, end } = await request.watch(beginRollout(goal));
+    let { rollout, end } = await request.watch(beginRollout(goal));
+    for (let time = 1; time <= RESUMPTIONS && mayGoOn(end, goal); time += 1) {
+        narrator.say(`${end.message}; going on (${time} of at most ${RESUMPTIONS} times)`);
+        const again = { changed: ours, created: [] };
+        await settle((engine) => restore(engine, again, intended, narrator.say, (ms) => clock.sleep(ms, world.signal)));
+        ({ rollout, end } = await request.watch(continueRollout(rollout, goal, clock.now())));
+    }
     const refusals = refused.map(({ name, why }) => `${name} is still as it was deployed: ${why}`);
     if (end.kind !== 'converged')
         return {
@@ -49414,6 +49466,21 @@ async function attempt(request) {
         rollout,
     };
 }
+/**
+ * A former version may need a second try, too, as while what it waits for comes back: at the first task of it
+ * that fails, Swarm stops, or turns round once more, and leaves the stack half-way.
+ */
+const RESUMPTIONS = 3;
+/** Whether it was Swarm that did not go on, and that would if it were asked to: nothing runs again what has ended. */
+const mayGoOn = (end, { targets }) => {
+    if (end.kind !== 'failed')
+        return false;
+    if (end.reason !== 'update-paused' && end.reason !== 'rolled-back-by-swarm')
+        return false;
+    const target = targets.find(({ name }) => name === end.service);
+    const kind = target && kindOf(target.spec);
+    return !(kind !== undefined && 'oneShot' in kind && kind.oneShot);
+};
 /**
  * What nobody has to put back, and what the deploy may have brought down all the same: a service fails for
  * want of another one, too. What was not well before is left out.
@@ -50302,7 +50369,8 @@ async function judge(context, deployed, live) {
                 changes,
                 fate: 'untouched',
             };
-        return await fail(context, { kind: 'failed', reason, message }, context.rollout);
+        const end = { kind: 'failed', reason, message };
+        return transaction_hinted(await fail(context, end, context.rollout), hint);
     }
     const leaves = changes.orphans.filter(change.removes);
     if (leaves.length > 0 && !inputs.watch.wait)
@@ -50340,6 +50408,11 @@ async function judge(context, deployed, live) {
         ? await succeed(context, rollout)
         : await verified(context, rollout);
 }
+/** What to do about Docker's refusal is worth knowing after the way back, too. */
+const transaction_hinted = (ending, hint) => ({
+    ...ending,
+    hint: ending.hint === undefined ? hint : `${ending.hint}\n${hint}`,
+});
 /** What has converged must also answer as it should; nothing is removed before that. */
 async function verified(context, rollout) {
     const { deployment, change, changes } = context;
@@ -52265,6 +52338,7 @@ const isProgress = (text) => /^docker: (Creating|Updating|Removing) (network|con
 
 
 
+
 const remove_RETRY_MS = 500;
 /** Services first, since they hold everything else; then what they used; the history last. */
 async function removeStack(deployment) {
@@ -52308,7 +52382,11 @@ async function removeStack(deployment) {
     const { end } = await narrator.group('Wait for the tasks to be gone', () => look(deployment, beginRollout({
         phase: 'deploy',
         targets: [],
-        gone: before.services.map(({ ID, Spec }) => ({ id: ID, name: Spec.Name })),
+        gone: before.services.map(({ ID, Spec }) => ({
+            id: ID,
+            name: Spec.Name,
+            graceMs: stopGraceMs(Spec),
+        })),
         formerTasks: new Set(),
         settledTasks: new Set(),
         startedAt,
@@ -52478,13 +52556,16 @@ async function applySpecs(engine, stack, services, authFor, log, sleep) {
         return { repeated: false };
     }
     catch (error) {
-        if (!(error instanceof EngineError) || error.status >= 500)
+        if (!(error instanceof EngineError) || error.passes)
             throw error;
+        const holder = portHolder(error.message);
         return {
             failure: {
                 reason: 'deploy-refused',
                 message: `the engine refused ${error.request}: ${error.message}`,
-                hint: 'What the revision needs may be gone from the swarm; deploy its files instead.',
+                hint: holder?.startsWith(`${stack}_`) === true && !names.has(holder)
+                    ? `${holder}, which the revision does not have, has the port, and goes only once everything else is well, which here it cannot be: docker service rm ${holder}, then run this again.`
+                    : 'What the revision needs may be gone from the swarm; deploy its files instead.',
             },
         };
     }
@@ -52516,14 +52597,13 @@ async function applySpec(engine, stack, { name, spec }, authFor, log) {
         }
     }
 }
-/** Until it is written again, Swarm leaves a service as it was when it paused. */
-const isPaused = ({ UpdateStatus }) => UpdateStatus?.State === 'paused' || UpdateStatus?.State === 'rollback_paused';
 
 ;// CONCATENATED MODULE: ./src/modes/rollback.ts
 /**
  * `mode: rollback`, and the re-run of an old run: a recorded revision, by the exact specs that its
  * services had. Files alone would not do: their tags may mean other images by now.
  */
+
 
 
 
@@ -52579,7 +52659,8 @@ function rollback_listOf(revisions) {
  * `mode: rollback` brings back the stack as a whole: the services of the revision and those that were
  * beside them; what newer revisions brought goes once everything else is well. A re-run of a deploy
  * brings back its own services alone, as others may deploy other parts of the stack.
- * @throws DeployError `revision-incomplete` where the swarm no longer has all that it needs
+ * @throws DeployError `revision-incomplete` where the swarm no longer has all that it needs, `deploy-refused`
+ *   where a service has another mode by now
  */
 async function deployRevision(deployment, history, revision, record) {
     const { world, inputs } = deployment;
@@ -52589,8 +52670,11 @@ async function deployRevision(deployment, history, revision, record) {
     const networks = new Map(sealed.networks.map(({ id, name }) => [id, name]));
     const before = await readBefore(deployment);
     const live = before.before.services;
-    const moved = whole ? movedSince(sealed.others, live) : [];
-    const services = [...sealed.services, ...moved];
+    const recorded = rollback_settleReplicas(deployment, revision, sealed.services, live);
+    const others = whole ? rollback_settleReplicas(deployment, revision, sealed.others, live) : [];
+    const moved = movedSince(others, live);
+    const services = [...recorded, ...moved];
+    demandModes(revision, services, live);
     const missing = await settle(deployment, (engine) => missingFor(engine, services, networks));
     if (missing.length > 0)
         throw incomplete(revision, `the swarm no longer has ${missing.join(', ')}`);
@@ -52616,6 +52700,19 @@ async function deployRevision(deployment, history, revision, record) {
         removes,
         keeps: ({ Spec }) => whole && kept.has(Spec.Name),
     });
+}
+/**
+ * Swarm would refuse it half-way.
+ * @throws DeployError `deploy-refused`
+ */
+function demandModes({ number }, services, live) {
+    const kinds = new Map(live.map(({ Spec }) => [Spec.Name, kindOf(Spec).kind]));
+    const others = services.filter(({ name, spec }) => (kinds.get(name) ?? kindOf(spec).kind) !== kindOf(spec).kind);
+    if (others.length === 0)
+        return;
+    const text = ({ name, spec }) => `${name} is ${kinds.get(name) ?? ''} and was ${kindOf(spec).kind}`;
+    const names = others.map(({ name }) => name).join(' ');
+    throw new DeployError('deploy-refused', 'invalid', `revision ${number} cannot be brought back: ${others.map(text).join(', ')}, and Swarm changes the mode of no service; nothing was touched`, { hint: `docker service rm ${names}, then run this again: what is gone is made as it was.` });
 }
 /** Which of several nodes has an image, a manager cannot see. */
 async function checkImages(deployment, revision, services, { services: live, nodes }, auth) {
@@ -52650,6 +52747,25 @@ function rollback_contentOf(history, revision) {
 /** The files carry it themselves. */
 const versionIn = ({ files }) => /^version: *["']?([\d.]+)/m.exec(files[0]?.text ?? '')?.[1];
 const incomplete = (revision, why) => new DeployError('revision-incomplete', 'invalid', `revision ${revision.number} cannot be brought back: ${why}; nothing was touched`, { hint: 'Deploy the files of its commit instead, or choose another revision.' });
+/** Tells where the swarm and a revision differ in replicas, and keeps the numbers that are to be kept. */
+function rollback_settleReplicas({ inputs, world }, { number }, services, live) {
+    const specs = new Map(live.map(({ Spec }) => [Spec.Name, Spec]));
+    return services.map((recorded) => {
+        const { name, spec } = recorded;
+        const now = specs.get(name);
+        const [is, was] = [now, spec].map((each) => each && kindOf(each));
+        if (now === undefined || spec === undefined)
+            return recorded;
+        if (is?.kind !== 'replicated' || was?.kind !== 'replicated')
+            return recorded;
+        if (is.replicas === was.replicas)
+            return recorded;
+        world.narrator.say(inputs.keepReplicas
+            ? `${name} keeps ${plural(is.replicas, 'replica')}, where revision ${number} has ${was.replicas} (keep-replicas: true)`
+            : `${name} has ${plural(is.replicas, 'replica')}, and gets the ${was.replicas} of revision ${number} (keep-replicas: true keeps ${is.replicas})`);
+        return inputs.keepReplicas ? { ...recorded, spec: { ...spec, Mode: now['Mode'] } } : recorded;
+    });
+}
 /**
  * Of the services beside those of a revision the ones that are not as they were. What stays as it is
  * is not judged either: a service that was unwell all along must not keep others from going back.
@@ -53777,7 +53893,7 @@ class Session {
             catch (error) {
                 const lost = error instanceof ConnectionLost;
                 // 500 and 503: no leader, or the engine is starting or stopping.
-                const passing = error instanceof EngineError && error.status >= 500;
+                const passing = error instanceof EngineError && error.passes;
                 if (!lost && !passing)
                     throw error;
                 if (clock.now() >= deadline)
