@@ -604,6 +604,8 @@ const REFUSED_PAUSE_MS = 50;
 
 /** Silent questions until a connection counts as lost. */
 const KEEPALIVES = 3;
+/** How often it is looked, from one of them to the next, whether anything was heard. */
+const TICKS_PER_QUESTION = 4;
 
 class SshTransport implements Transport {
   readonly description: string;
@@ -655,12 +657,11 @@ class SshTransport implements Transport {
     // large upload on a slow line. Here every byte is a sign of life. Ticks are counted and not
     // time, so that a process which was held up itself does not blame the server.
     stream.on('data', () => (this.#silent = 0));
-    const ticksPerQuestion = 4;
     this.#watch = setInterval(() => {
       this.#silent += 1;
-      if (this.#silent < KEEPALIVES * ticksPerQuestion) return;
+      if (this.#silent < KEEPALIVES * TICKS_PER_QUESTION) return;
       this.#lose(`nothing was heard from it for ${(KEEPALIVES * keepaliveMs) / 1000} s`);
-    }, keepaliveMs / ticksPerQuestion);
+    }, keepaliveMs / TICKS_PER_QUESTION);
     this.#watch.unref();
   }
 
@@ -716,9 +717,13 @@ class SshTransport implements Transport {
     });
   }
 
-  /** Whether nothing more can be done on it, or it looks so. */
+  /**
+   * Whether nothing more can be done on it, or it looks so: one that is well is silent from one question to the
+   * next, and until its answer is there.
+   */
   get #isAway(): boolean {
-    return this.#lost !== undefined || this.#stream.destroyed || this.#silent > 1;
+    const isSilent = this.#silent > 1.5 * TICKS_PER_QUESTION;
+    return this.#lost !== undefined || this.#stream.destroyed || isSilent;
   }
 
   run(argv: readonly string[], options: RunOptions = {}): Promise<CommandResult> {

@@ -252,30 +252,40 @@ describe('the hop that fails is named', () => {
 });
 
 describe('a way that is lost', () => {
-  it.each<[string, (bastion: SshServer) => void]>([
-    ['cut', (bastion) => bastion.drop()],
-    ['half-open', (bastion) => bastion.freeze()],
-  ])('ends what runs when the bastion is %s, and says that it is the bastion', async (_, lose) => {
-    const [manager, bastion] = [await serve(), await bastionWith()];
-    const transport = await login(optionsFor(manager, bastion, { keepaliveMs: 40 }));
-    const error = await failure(
-      transport.run(['sh', '-c', 'echo begun; sleep 60'], { onOutput: () => lose(bastion) }),
-    );
-    expect(error).toBeInstanceOf(ConnectionLost);
-    expect(error.message).toBe(
-      `the connection to deploy@127.0.0.1:${manager.port} was lost: the jump host ops@127.0.0.1:${bastion.port} is gone`,
-    );
-  });
+  it.each<[string, string, (bastion: SshServer) => void]>([
+    ['cut', 'at once', (bastion) => bastion.drop()],
+    ['half-open', 'at once', (bastion) => bastion.freeze()],
+    ['half-open', 'after 0.02 s', (bastion) => void setTimeout(() => bastion.freeze(), 20)],
+    ['half-open', 'after 0.03 s', (bastion) => void setTimeout(() => bastion.freeze(), 30)],
+  ])(
+    'ends what runs when the bastion is %s %s, and says that it is the bastion',
+    async (_, __, lose) => {
+      const [manager, bastion] = [await serve(), await bastionWith()];
+      const transport = await login(optionsFor(manager, bastion, { keepaliveMs: 40 }));
+      const error = await failure(
+        transport.run(['sh', '-c', 'echo begun; sleep 60'], { onOutput: () => lose(bastion) }),
+      );
+      expect(error).toBeInstanceOf(ConnectionLost);
+      expect(error.message).toBe(
+        `the connection to deploy@127.0.0.1:${manager.port} was lost: the jump host ops@127.0.0.1:${bastion.port} is gone`,
+      );
+    },
+  );
 
-  it('ends what runs when the manager behind a bastion that is well says nothing more', async () => {
-    const [manager, bastion] = [await serve(), await bastionWith()];
-    const transport = await login(optionsFor(manager, bastion, { keepaliveMs: 400 }));
-    const error = await failure(
-      transport.run(['sh', '-c', 'echo begun; sleep 60'], { onOutput: () => manager.freeze() }),
-    );
-    expect(error.message).toMatch(/was lost: nothing was heard from it for 1\.2 s/);
-    await bastion.idle();
-  });
+  // Whenever it falls silent between two questions to the bastion, which are its only signs of life then.
+  it.each([0, 0.1, 0.2, 0.3])(
+    'ends what runs when the manager behind a bastion that is well says nothing more after %d s',
+    async (pause) => {
+      const [manager, bastion] = [await serve(), await bastionWith()];
+      const transport = await login(optionsFor(manager, bastion, { keepaliveMs: 400 }));
+      const script = `sleep ${pause}; echo begun; sleep 60`;
+      const error = await failure(
+        transport.run(['sh', '-c', script], { onOutput: () => manager.freeze() }),
+      );
+      expect(error.message).toMatch(/was lost: nothing was heard from it for 1\.2 s/);
+      await bastion.idle();
+    },
+  );
 });
 
 describe('several managers', () => {
